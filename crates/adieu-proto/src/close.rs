@@ -1,0 +1,539 @@
+//! The close machine (RFC 6455 §5.5.1, §7; hixie-76 §5.3): the one place that decides what still
+//! goes out when a connection ends, and that writes the account of it.
+//!
+//! ```text
+//!                 peer's Close, violation, FIN          ┌────────────┐
+//!            ┌───────────────────────────────────────►  │  Yielding  │ the handler's last words
+//!  Connecting│                                          └─────┬──────┘
+//!      │     │                        handler saw the end,    │
+//!      ▼     │                        or its grace ran out    ▼
+//!  ┌───────────┐   our Close                            ┌────────────┐
+//!  │   Open    ├───────────────────────────────────────►│  Flushing  │ output, then our Close
+//!  └───────────┘                                        └──┬──────┬──┘
+//!                        the peer's Close is still to come │      │ it is not awaited
+//!                                            ┌─────────────▼─┐    │
+//!                                            │ AwaitingClose │    │
+//!                                            └─────────────┬─┘    │
+//!                        it came, or its deadline ran out  ▼      ▼
+//!                                                       ┌────────────┐
+//!                                                       │ AwaitingFin│ our FIN is out
+//!                                                       └─────┬──────┘
+//!               the peer's FIN or RST, from any state         ▼
+//!               (or nothing: our clock ran out)             Ended
+//! ```
+
+use std::time::Duration;
+
+use crate::code::{Close, CloseCode};
+use crate::ending::{Cause, Cut, End, Ending, Goodbye, Side, Timeline, Transport, Unsent};
+use crate::error::{HandshakeError, ProtocolError};
+use crate::timer::Timer;
+
+/// What a version can say in a goodbye.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Speech {
+    /// Code and reason (RFC 6455, hybi-07, hybi-08).
+    Codes,
+    /// `FF 00` and nothing else (hixie-76).
+    Bare,
+    /// No closing handshake at all (hixie-75).
+    Mute,
+}
+
+/// Our side wants to end it: why, and with which words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// What the account will give as the cause, if it is the first.
+    pub cause: Cause,
+    /// What to tell the peer.
+    pub close: Close,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The opening handshake is complete.
+    Opened,
+    /// The opening handshake failed; the refusal, if there is one, is queued.
+    Refused(HandshakeError),
+    /// Our side wants to end it.
+    Close(Wish),
+    /// The application has read everything up to the end, or is gone.
+    SawEnd,
+    /// A Close frame of the peer.
+    PeerClose(Close),
+    /// The peer broke the protocol; `said` is what its Close said if that was the offence.
+    Violation {
+        /// What it did.
+        error: ProtocolError,
+        /// The offending Close, as said.
+        said: Option<Close>,
+    },
+    /// The peer's FIN, after all its bytes.
+    Fin,
+    /// The peer's RST.
+    Reset,
+    /// The operating system gave up on the peer.
+    Unreachable,
+    /// All queued output has left.
+    Flushed,
+    /// Nothing can leave any more. Says nothing about why.
+    WriteError,
+    /// A clock ran out.
+    Timer(Timer),
+}
+
+/// What to do about it, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The application gets no more messages than it has.
+    EndMessages,
+    /// Tell the application early that the peer's Close was read.
+    TellClosing(Close),
+    /// Queue our Close behind all output. Nothing may be queued after it.
+    QueueClose(Close),
+    /// Drop the output: it cannot leave.
+    DiscardOutput,
+    /// Shut down our direction (all output has left).
+    ShutdownWrite,
+    /// Let go of the transport, then tell the ending.
+    Disconnect,
+    /// Start a clock.
+    Start(Timer),
+    /// Stop a clock.
+    Stop(Timer),
+}
+
+/// When an input came: since accept, and where the peer's bytes stood.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Time since accept.
+    pub at: Duration,
+    /// Where the peer's bytes stood.
+    pub cut: Cut,
+}
+
+/// Where a connection is on its way to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The opening handshake is under way.
+    Connecting,
+    /// Both sides may send.
+    Open,
+    /// The peer has ended; the handler may still read what arrived and say its last words.
+    Yielding,
+    /// Output leaves, our Close last. The peer's Close is awaited after it, or not.
+    Flushing {
+        /// Whether our FIN waits for the peer's Close.
+        await_close: bool,
+    },
+    /// Our Close has left, the peer's has not come.
+    AwaitingClose,
+    /// Our FIN has left (or nothing can leave); the peer's has not come.
+    AwaitingFin,
+    /// It is over and accounted for.
+    Ended,
+}
+
+/// The state of the closing handshake and the account so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    state: State,
+    speech: Speech,
+    cause: Option<Cause>,
+    /// As decided; our Close is in the account only if `timeline.close_sent` says that it left.
+    goodbye: Goodbye,
+    end: Option<End>,
+    first: Option<Side>,
+    cut: Option<Cut>,
+    timeline: Timeline,
+}
+
+type Actions = Vec<Action>;
+
+impl Machine {
+    /// A connection whose opening handshake is under way.
+    #[must_use]
+    pub fn new(speech: Speech) -> Self {
+        Machine {
+            state: State::Connecting,
+            speech,
+            cause: None,
+            goodbye: Goodbye::None,
+            end: None,
+            first: None,
+            cut: None,
+            timeline: Timeline::default(),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The version is known, and with it what can be said.
+    pub fn speaks(&mut self, speech: Speech) {
+        self.speech = speech;
+    }
+
+    /// Whether the application may still send.
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        matches!(self.state, State::Open | State::Yielding)
+    }
+
+    /// Whether received messages still go to the application.
+    #[must_use]
+    pub fn delivers(&self) -> bool {
+        // The write side broke first: what had arrived before is still delivered.
+        self.state == State::Open || (self.state == State::AwaitingFin && self.cause.is_none())
+    }
+
+    /// Whether frames are still read as frames: until the peer's last word or a violation.
+    #[must_use]
+    pub fn parses(&self) -> bool {
+        self.cut.is_none() && !matches!(self.state, State::Connecting | State::Ended)
+    }
+
+    /// The account, complete once the state is [`State::Ended`].
+    #[must_use]
+    pub fn ending(&self, lasted: Duration, unsent: Unsent, close_notify: Option<bool>) -> Ending {
+        let goodbye = self.goodbye.clone();
+        let left = self.timeline.close_sent.is_some();
+        Ending {
+            cause: self.cause.clone().unwrap_or(Cause::Dropped),
+            goodbye: if left { goodbye } else { goodbye.unsaid() },
+            transport: Transport {
+                end: self.end.unwrap_or(End::Reset),
+                first: self.first.unwrap_or(Side::Local),
+                close_notify,
+            },
+            cut: self.cut.unwrap_or(Cut::BetweenMessages),
+            unsent,
+            timeline: self.timeline,
+            lasted,
+        }
+    }
+
+    /// The one transition function.
+    #[must_use]
+    pub fn on(self, moment: Moment, input: Input) -> (Self, Actions) {
+        match self.state {
+            State::Connecting => self.on_connecting(moment, input),
+            State::Open => self.on_open(moment, input),
+            State::Yielding => self.on_yielding(moment, &input),
+            State::Flushing { await_close } => self.on_flushing(moment, input, await_close),
+            State::AwaitingClose => self.on_awaiting_close(moment, input),
+            State::AwaitingFin => self.on_awaiting_fin(moment, input),
+            State::Ended => (self, Vec::new()),
+        }
+    }
+
+    fn on_connecting(mut self, moment: Moment, input: Input) -> (Self, Actions) {
+        let error = match input {
+            Input::Opened => {
+                self.state = State::Open;
+                self.timeline.opened = Some(moment.at);
+                return (self, vec![Action::Stop(Timer::Handshake)]);
+            }
+            Input::Refused(error) => error,
+            Input::Close(_) => HandshakeError::Abandoned,
+            Input::Timer(Timer::Handshake) => HandshakeError::TimedOut,
+            Input::Fin | Input::Reset | Input::Unreachable => {
+                return self.peer_ended(moment, &input);
+            }
+            Input::WriteError => return self.write_broke(),
+            _ => return (self, Vec::new()),
+        };
+        self.cause = Some(Cause::Handshake(error));
+        let (machine, mut actions) = self.flush(false, None);
+        actions.push(Action::Stop(Timer::Handshake));
+        (machine, actions)
+    }
+
+    fn on_open(mut self, moment: Moment, input: Input) -> (Self, Actions) {
+        match input {
+            Input::Close(wish) => self.close(wish),
+            // §7.1.7: the peer is silent, so nothing is awaited from it.
+            Input::Timer(Timer::Pong) => {
+                let close = Close::with(CloseCode::INTERNAL_ERROR);
+                self.close(Wish { cause: Cause::Timeout(Timer::Pong), close })
+            }
+            Input::PeerClose(close) => {
+                self.cause = Some(Cause::Peer);
+                self.hear(moment, close.clone());
+                self.cut = Some(moment.cut);
+                let (machine, mut actions) = self.yield_to_handler();
+                actions.push(Action::TellClosing(close));
+                (machine, actions)
+            }
+            Input::Violation { error, said } => {
+                self.cause = Some(Cause::Violation(error));
+                self.violated(moment, said);
+                self.yield_to_handler()
+            }
+            Input::Fin => {
+                self.cause = Some(Cause::Eof);
+                self.note_end(moment, End::Fin);
+                self.yield_to_handler()
+            }
+            Input::Reset | Input::Unreachable => {
+                let (machine, mut actions) = self.peer_ended(moment, &input);
+                actions.insert(0, Action::EndMessages);
+                (machine, actions)
+            }
+            Input::WriteError => self.write_broke(),
+            _ => (self, Vec::new()),
+        }
+    }
+
+    fn on_yielding(mut self, moment: Moment, input: &Input) -> (Self, Actions) {
+        match input {
+            Input::Close(_) | Input::SawEnd | Input::Timer(Timer::Grace) => self.conclude(),
+            Input::Fin => {
+                self.note_end(moment, End::Fin);
+                (self, Vec::new())
+            }
+            Input::Reset | Input::Unreachable => self.peer_ended(moment, input),
+            Input::WriteError => self.write_broke(),
+            _ => (self, Vec::new()),
+        }
+    }
+
+    fn on_flushing(mut self, moment: Moment, input: Input, await_close: bool) -> (Self, Actions) {
+        match input {
+            Input::Flushed => {
+                if self.goodbye.sent().is_some() {
+                    self.timeline.close_sent = Some(moment.at);
+                }
+                if await_close && self.goodbye.received().is_none() && self.end.is_none() {
+                    self.state = State::AwaitingClose;
+                    return (self, vec![Action::Stop(Timer::Flush), Action::Start(Timer::Close)]);
+                }
+                let (machine, mut actions) = self.fin(moment);
+                actions.insert(0, Action::Stop(Timer::Flush));
+                (machine, actions)
+            }
+            Input::PeerClose(close) => {
+                self.hear(moment, close);
+                self.cut = Some(moment.cut);
+                (self, Vec::new())
+            }
+            Input::Violation { said, .. } => {
+                self.violated(moment, said);
+                self.state = State::Flushing { await_close: false };
+                (self, Vec::new())
+            }
+            Input::Fin => {
+                self.note_end(moment, End::Fin);
+                (self, Vec::new())
+            }
+            Input::Reset | Input::Unreachable => self.peer_ended(moment, &input),
+            Input::WriteError => self.write_broke(),
+            Input::Timer(Timer::Flush) => self.let_go(moment, Timer::Flush),
+            _ => (self, Vec::new()),
+        }
+    }
+
+    fn on_awaiting_close(mut self, moment: Moment, input: Input) -> (Self, Actions) {
+        match input {
+            Input::PeerClose(close) => {
+                self.hear(moment, close);
+                self.cut = Some(moment.cut);
+                self.fin(moment)
+            }
+            Input::Violation { said, .. } => {
+                self.violated(moment, said);
+                self.fin(moment)
+            }
+            Input::Fin => {
+                self.note_end(moment, End::Fin);
+                self.fin(moment)
+            }
+            // §7.1.1: the answer does not come; our FIN may still move the peer to end.
+            Input::Timer(Timer::Close) => self.fin(moment),
+            Input::Reset | Input::Unreachable => self.peer_ended(moment, &input),
+            Input::WriteError => self.write_broke(),
+            _ => (self, Vec::new()),
+        }
+    }
+
+    fn on_awaiting_fin(mut self, moment: Moment, input: Input) -> (Self, Actions) {
+        // The write side broke while both were open: the first thing heard is the cause.
+        let cause = match &input {
+            Input::Close(wish) => Some(wish.cause.clone()),
+            Input::PeerClose(_) => Some(Cause::Peer),
+            Input::Violation { error, .. } => Some(Cause::Violation(*error)),
+            _ => None,
+        };
+        let mut actions = Vec::new();
+        if self.cause.is_none() && self.timeline.opened.is_some() && cause.is_some() {
+            self.cause = cause;
+            actions.push(Action::EndMessages);
+        }
+        match input {
+            Input::PeerClose(close) => {
+                self.hear(moment, close);
+                self.cut = Some(moment.cut);
+            }
+            Input::Violation { said, .. } => self.violated(moment, said),
+            Input::Fin | Input::Reset | Input::Unreachable => {
+                if self.cause.is_none() {
+                    actions.push(Action::EndMessages);
+                }
+                let (machine, more) = self.peer_ended(moment, &input);
+                actions.extend(more);
+                return (machine, actions);
+            }
+            Input::Timer(Timer::Linger) => {
+                if self.cause.is_none() {
+                    actions.push(Action::EndMessages);
+                }
+                let (machine, more) = self.let_go(moment, Timer::Linger);
+                actions.extend(more);
+                return (machine, actions);
+            }
+            _ => {}
+        }
+        (self, actions)
+    }
+
+    /// Our side ends it (§7.1.2 "Start the WebSocket Closing Handshake").
+    fn close(mut self, wish: Wish) -> (Self, Actions) {
+        let await_close = !matches!(wish.cause, Cause::Timeout(_));
+        self.cause = Some(wish.cause);
+        self.flush(await_close, Some(wish.close))
+    }
+
+    /// The peer's side is over for the application; ours is not yet.
+    fn yield_to_handler(mut self) -> (Self, Actions) {
+        self.state = State::Yielding;
+        (self, vec![Action::EndMessages, Action::Start(Timer::Grace)])
+    }
+
+    /// The handler has said its last words: our answer is due (§5.5.1, §7.1.7).
+    fn conclude(self) -> (Self, Actions) {
+        let answer = match &self.cause {
+            // §5.5.1: the answer echoes the code. An empty Close is answered by an empty one.
+            Some(Cause::Peer) => {
+                let code = self.goodbye.received().and_then(Close::code);
+                Some(code.map_or_else(Close::empty, Close::with))
+            }
+            Some(Cause::Violation(error)) => Some(Close::with(error.close_code())),
+            // After a FIN nobody waits for a Close.
+            _ => None,
+        };
+        let (machine, mut actions) = self.flush(false, answer);
+        actions.insert(0, Action::Stop(Timer::Grace));
+        (machine, actions)
+    }
+
+    /// Output has to leave, our Close last.
+    fn flush(mut self, await_close: bool, close: Option<Close>) -> (Self, Actions) {
+        let close = match self.speech {
+            Speech::Codes => close,
+            Speech::Bare => close.map(|_| Close::empty()),
+            Speech::Mute => None,
+        };
+        let mut actions = vec![Action::EndMessages];
+        self.state = State::Flushing { await_close: await_close && close.is_some() };
+        if let Some(close) = close {
+            self.goodbye.say(close.clone());
+            actions.push(Action::QueueClose(close));
+        }
+        actions.push(Action::Start(Timer::Flush));
+        (self, actions)
+    }
+
+    /// Everything has left: our FIN (§7.1.1 "Close the WebSocket Connection").
+    fn fin(mut self, moment: Moment) -> (Self, Actions) {
+        self.timeline.fin_sent = Some(moment.at);
+        self.first.get_or_insert(Side::Local);
+        let mut actions = vec![Action::Stop(Timer::Close), Action::ShutdownWrite];
+        if self.end.is_some() {
+            self.state = State::Ended;
+            actions.push(Action::Disconnect);
+        } else {
+            self.state = State::AwaitingFin;
+            actions.push(Action::Start(Timer::Linger));
+        }
+        (self, actions)
+    }
+
+    /// Nothing can leave any more. A write error is no evidence of how the peer ended: read on.
+    fn write_broke(mut self) -> (Self, Actions) {
+        let mut actions = vec![Action::DiscardOutput];
+        if self.end.is_some() {
+            self.state = State::Ended;
+            actions.push(Action::Disconnect);
+        } else {
+            for timer in [Timer::Handshake, Timer::Grace, Timer::Flush, Timer::Close] {
+                actions.push(Action::Stop(timer));
+            }
+            self.state = State::AwaitingFin;
+            actions.push(Action::Start(Timer::Linger));
+        }
+        (self, actions)
+    }
+
+    /// The peer's direction is over and nothing is left to do.
+    fn peer_ended(mut self, moment: Moment, how: &Input) -> (Self, Actions) {
+        let (end, cause) = match how {
+            Input::Fin => (End::Fin, Cause::Eof),
+            Input::Reset => (End::Reset, Cause::Reset),
+            _ => (End::TimedOut, Cause::Unreachable),
+        };
+        self.cause.get_or_insert(match (self.timeline.opened, how) {
+            (Some(_), _) => cause,
+            (None, Input::Fin) => Cause::Handshake(HandshakeError::Incomplete),
+            (None, Input::Reset) => Cause::Handshake(HandshakeError::Reset),
+            (None, _) => Cause::Handshake(HandshakeError::TimedOut),
+        });
+        self.note_end(moment, end);
+        self.state = State::Ended;
+        (self, vec![Action::DiscardOutput, Action::Disconnect])
+    }
+
+    /// A clock ran out: we let go without the peer.
+    fn let_go(mut self, moment: Moment, timer: Timer) -> (Self, Actions) {
+        self.cause.get_or_insert(match self.timeline.opened {
+            Some(_) => Cause::Timeout(timer),
+            None => Cause::Handshake(HandshakeError::TimedOut),
+        });
+        self.end.get_or_insert(End::Abandoned(timer));
+        self.first.get_or_insert(Side::Local);
+        self.cut.get_or_insert(moment.cut);
+        self.state = State::Ended;
+        (self, vec![Action::DiscardOutput, Action::Disconnect])
+    }
+
+    fn hear(&mut self, moment: Moment, close: Close) {
+        if self.goodbye.received().is_none() {
+            self.timeline.close_received = Some(moment.at);
+            self.goodbye.hear(close);
+        }
+    }
+
+    fn violated(&mut self, moment: Moment, said: Option<Close>) {
+        if let Some(said) = said {
+            self.hear(moment, said);
+        }
+        self.cut.get_or_insert(Cut::MidFrame);
+    }
+
+    /// The first FIN or RST counts; an RST after a FIN is noted as that.
+    fn note_end(&mut self, moment: Moment, end: End) {
+        match (self.end, end) {
+            (None, _) => {
+                self.end = Some(end);
+                self.timeline.peer_ended = Some(moment.at);
+            }
+            (Some(End::Fin), End::Reset) => self.end = Some(End::FinThenReset),
+            _ => {}
+        }
+        self.first.get_or_insert(Side::Peer);
+        self.cut.get_or_insert(moment.cut);
+    }
+}

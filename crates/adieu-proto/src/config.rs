@@ -1,0 +1,101 @@
+//! Limits and time-outs. Each default is a constant with its unit and its reason.
+
+use std::time::Duration;
+
+use crate::handshake::VersionSet;
+
+/// The defaults, each with its reason.
+pub mod defaults {
+    use std::time::Duration;
+
+    /// Bytes of a request or response head, first line and fields. Browsers send under 2 KiB;
+    /// 16 KiB leaves room for cookies and is what HTTP servers commonly allow. A bigger one is
+    /// answered 431 (RFC 6585 §5).
+    pub const MAX_HEAD: usize = 16 * 1024;
+    /// Fields in a head. Browsers send about 15; more than this is answered 431.
+    pub const MAX_FIELDS: usize = 100;
+    /// Bytes of one message, fragments' charges included. More is a Close 1009.
+    pub const MAX_MESSAGE: u64 = 16 * 1024 * 1024;
+    /// Bytes that each fragment after the first costs beside its payload, so that endless empty
+    /// fragments reach the limit, while 65,536 fragments of 64 bytes pass (Autobahn 9.3.1).
+    pub const FRAGMENT_COST: u64 = 32;
+    /// Bytes of output that may wait before `send` waits. One large message may exceed it.
+    pub const SEND_QUEUE: usize = 1024 * 1024;
+    /// Bytes of received messages that may wait for the handler before reading pauses.
+    pub const RECEIVE_QUEUE: usize = 1024 * 1024;
+    /// Bytes that each waiting message costs beside its payload: bounds a flood of empty ones.
+    pub const RECEIVE_COST: usize = 64;
+    /// Output bytes up to which each Ping gets its own Pong; beyond it only the newest is
+    /// answered, which RFC 6455 §5.5.3 allows, so that a flood of Pings costs nothing.
+    pub const PONG_QUEUE: usize = 16 * 1024;
+    /// From accept to an open WebSocket, absolute: bytes that dribble in do not extend it.
+    pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Silence after which a Ping is sent. With the pong deadline and a coarse clock a vanished
+    /// peer is noticed within 30 s.
+    pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+    /// From the Ping's last byte to any byte of the peer.
+    pub const PONG_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long the handler may go on sending after the peer ended, unless it saw the end first.
+    /// Long enough for last words, short beside a browser's patience (WebKit: 5 s).
+    pub const GRACE: Duration = Duration::from_secs(1);
+    /// Output that does not move for so long will not leave any more. Slow readers on a large
+    /// kernel buffer show gaps of seconds.
+    pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+    /// From our Close to the peer's. Firefox answers only when the page's script yields.
+    pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// From our FIN to the peer's. Chromium sends its own within 2 s at the latest.
+    pub const LINGER: Duration = Duration::from_secs(2);
+}
+
+/// Limits and time-outs of a connection.
+///
+/// ```
+/// let config = adieu_proto::Config { max_message: 64 << 20, ..Default::default() };
+/// assert_eq!(config.max_head, 16 * 1024);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Versions that are accepted (server only).
+    pub versions: VersionSet,
+    /// Bytes of a head: [`defaults::MAX_HEAD`].
+    pub max_head: usize,
+    /// Bytes of a message: [`defaults::MAX_MESSAGE`].
+    pub max_message: u64,
+    /// Bytes of waiting output before `send` waits: [`defaults::SEND_QUEUE`].
+    pub send_queue: usize,
+    /// Bytes of waiting input before reading pauses: [`defaults::RECEIVE_QUEUE`].
+    pub receive_queue: usize,
+    /// Time to open: [`defaults::HANDSHAKE_TIMEOUT`].
+    pub handshake_timeout: Duration,
+    /// Silence before a Ping, `None` for no Pings: [`defaults::PING_INTERVAL`].
+    pub ping_interval: Option<Duration>,
+    /// Time to answer a Ping: [`defaults::PONG_TIMEOUT`].
+    pub pong_timeout: Duration,
+    /// Time for last words after the peer ended: [`defaults::GRACE`].
+    pub grace: Duration,
+    /// Time without progress of output: [`defaults::FLUSH_TIMEOUT`].
+    pub flush_timeout: Duration,
+    /// Time for the peer to answer our Close: [`defaults::CLOSE_TIMEOUT`].
+    pub close_timeout: Duration,
+    /// Time for the peer's FIN after ours: [`defaults::LINGER`].
+    pub linger: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            versions: VersionSet::default(),
+            max_head: defaults::MAX_HEAD,
+            max_message: defaults::MAX_MESSAGE,
+            send_queue: defaults::SEND_QUEUE,
+            receive_queue: defaults::RECEIVE_QUEUE,
+            handshake_timeout: defaults::HANDSHAKE_TIMEOUT,
+            ping_interval: Some(defaults::PING_INTERVAL),
+            pong_timeout: defaults::PONG_TIMEOUT,
+            grace: defaults::GRACE,
+            flush_timeout: defaults::FLUSH_TIMEOUT,
+            close_timeout: defaults::CLOSE_TIMEOUT,
+            linger: defaults::LINGER,
+        }
+    }
+}

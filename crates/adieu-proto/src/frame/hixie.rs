@@ -1,0 +1,189 @@
+//! Frames of hixie-75 and hixie-76 (draft-ietf-hybi-thewebsocketprotocol-00 §4.2, §5.3).
+
+use crate::error::ProtocolError;
+
+/// `FF 00`: the closing handshake of hixie-76.
+pub(crate) const CLOSE: [u8; 2] = [0xFF, 0x00];
+
+/// Digits of a length at most: 9 × 7 bits fit into 63. An endless run of `80` is a zero that
+/// never ends.
+const MAX_LENGTH_BYTES: u8 = 9;
+
+/// What came out of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A text, with bad UTF-8 replaced by U+FFFD as the draft says.
+    Text(String),
+    /// `FF 00`.
+    Close,
+}
+
+/// Reads frames from bytes that come in any pieces.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between frames.
+    Type,
+    /// Type 00: text up to FF.
+    Text(Vec<u8>),
+    /// Types 01 to 7F: nobody defined them; skipped up to FF. Counts what was skipped.
+    Unknown(u64),
+    /// Types 80 to FF: a length in base 128, then as many bytes that are skipped.
+    Length {
+        closing: bool,
+        len: u64,
+        bytes: u8,
+    },
+    Skip(u64),
+}
+
+impl Decoder {
+    pub(crate) fn new() -> Self {
+        Decoder { state: State::Type }
+    }
+
+    /// Whether the input stops inside a frame.
+    pub(crate) fn in_frame(&self) -> bool {
+        !matches!(self.state, State::Type)
+    }
+
+    /// Takes the next piece off the front of `input`; `None` if more bytes are needed. `limit`
+    /// is what a frame may have in bytes.
+    pub(crate) fn next(
+        &mut self,
+        input: &mut &[u8],
+        limit: u64,
+    ) -> Result<Option<Piece>, ProtocolError> {
+        while let Some((&first, rest)) = input.split_first() {
+            match &mut self.state {
+                State::Type => {
+                    *input = rest;
+                    self.state = match first {
+                        0x00 => State::Text(Vec::new()),
+                        0x01..=0x7F => State::Unknown(0),
+                        _ => State::Length { closing: first == 0xFF, len: 0, bytes: 0 },
+                    };
+                }
+                State::Text(text) => {
+                    let (part, whole) = up_to_ff(input);
+                    within(limit, text.len() as u64 + part.len() as u64)?;
+                    text.extend_from_slice(part);
+                    if whole {
+                        let text = String::from_utf8_lossy(text).into_owned();
+                        self.state = State::Type;
+                        return Ok(Some(Piece::Text(text)));
+                    }
+                }
+                State::Unknown(skipped) => {
+                    let (part, whole) = up_to_ff(input);
+                    *skipped += part.len() as u64;
+                    within(limit, *skipped)?;
+                    if whole {
+                        self.state = State::Type;
+                    }
+                }
+                State::Length { closing, len, bytes } => {
+                    *input = rest;
+                    *bytes += 1;
+                    *len = *len << 7 | u64::from(first & 0x7F);
+                    if first & 0x80 != 0 && *bytes >= MAX_LENGTH_BYTES {
+                        return Err(ProtocolError::HixieLength);
+                    }
+                    within(limit, *len)?;
+                    if first & 0x80 == 0 {
+                        let (closing, len) = (*closing, *len);
+                        self.state = if len == 0 { State::Type } else { State::Skip(len) };
+                        if closing && len == 0 {
+                            return Ok(Some(Piece::Close));
+                        }
+                    }
+                }
+                State::Skip(left) => {
+                    let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                    *input = &input[n..];
+                    *left -= n as u64;
+                    if *left == 0 {
+                        self.state = State::Type;
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn within(limit: u64, len: u64) -> Result<(), ProtocolError> {
+    if len > limit { Err(ProtocolError::MessageTooBig { limit }) } else { Ok(()) }
+}
+
+/// Takes what stands before the next FF, and the FF; says whether there was one.
+fn up_to_ff<'a>(input: &mut &'a [u8]) -> (&'a [u8], bool) {
+    match input.iter().position(|byte| *byte == 0xFF) {
+        Some(end) => {
+            let part = &input[..end];
+            *input = &input[end + 1..];
+            (part, true)
+        }
+        None => (std::mem::take(input), false),
+    }
+}
+
+/// Appends a text frame.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(0x00);
+    out.extend_from_slice(text);
+    out.push(0xFF);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8], step: usize) -> Result<Vec<Piece>, ProtocolError> {
+        let mut decoder = Decoder::new();
+        let mut pieces = Vec::new();
+        for mut chunk in bytes.chunks(step) {
+            while let Some(piece) = decoder.next(&mut chunk, 1000)? {
+                pieces.push(piece);
+            }
+        }
+        Ok(pieces)
+    }
+
+    #[test]
+    fn the_framing_rules_of_the_draft() {
+        let text = |s: &str| Piece::Text(s.to_owned());
+        let cases: &[(&[u8], Vec<Piece>)] = &[
+            (b"\x00hi\xff", vec![text("hi")]),
+            (b"\x00\xff\x00a\xff", vec![text(""), text("a")]),
+            // Unknown types are discarded, lengths skipped by count even over an FF.
+            (b"\x01xyz\xff\x00a\xff", vec![text("a")]),
+            (b"\x80\x03\xff\xff\xff\x00a\xff", vec![text("a")]),
+            (b"\x80\x80\x80\x03abc\x00a\xff", vec![text("a")]),
+            (b"\xff\x01x\x00a\xff", vec![text("a")]),
+            (b"\x00a\xff\xff\x00", vec![text("a"), Piece::Close]),
+            (b"\xff\x80\x00", vec![Piece::Close]),
+            (b"\x00a\xc3\xff", vec![text("a\u{FFFD}")]),
+        ];
+        for (bytes, want) in cases {
+            for step in 1..=bytes.len() {
+                assert_eq!(decode(bytes, step).as_ref(), Ok(want), "{bytes:x?} in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_endless() {
+        use ProtocolError as P;
+        let too_big = P::MessageTooBig { limit: 1000 };
+        assert_eq!(decode(&[0x00; 1002], 10), Err(too_big));
+        assert_eq!(decode(&[0x01; 1003], 10), Err(too_big));
+        assert_eq!(decode(&[0x80; 20], 1), Err(P::HixieLength));
+        let huge = [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F];
+        assert!(decode(&huge, 3).is_err());
+    }
+}

@@ -1,0 +1,294 @@
+//! RFC 6455 §5: frame headers, incremental decoding, encoding.
+
+use crate::error::ProtocolError;
+use crate::frame::{Opcode, mask};
+
+/// The longest header: two bytes, an eight-byte length, a mask.
+const MAX_HEADER: usize = 14;
+
+/// Payload bytes of a control frame at most (§5.5).
+pub(crate) const MAX_CONTROL: usize = 125;
+
+/// A frame's header, checked as far as the frame alone allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) fin: bool,
+    pub(crate) opcode: Opcode,
+    pub(crate) len: u64,
+    mask: Option<[u8; 4]>,
+}
+
+/// The next piece of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'a> {
+    Header(Header),
+    /// Payload, unmasked in place, and how much is still to come. The frame is complete at 0.
+    Payload(&'a mut [u8], u64),
+}
+
+/// Reads frames from bytes that come in any pieces. Holds at most one header.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    /// Whether the peer has to mask (§5.1): a client has to, a server must not.
+    masked: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Header { bytes: [u8; MAX_HEADER], have: u8 },
+    Payload { header: Header, done: u64 },
+}
+
+const EMPTY: State = State::Header { bytes: [0; MAX_HEADER], have: 0 };
+
+impl Decoder {
+    pub(crate) fn new(masked: bool) -> Self {
+        Decoder { masked, state: EMPTY }
+    }
+
+    /// Whether the input stops inside a frame.
+    pub(crate) fn in_frame(&self) -> bool {
+        !matches!(self.state, State::Header { have: 0, .. })
+    }
+
+    /// Takes the next piece off the front of `input`; `None` if more bytes are needed.
+    pub(crate) fn next<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+    ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        match &mut self.state {
+            State::Header { bytes, have } => {
+                let Some(header) = read_header(self.masked, bytes, have, input)? else {
+                    return Ok(None);
+                };
+                self.state = State::Payload { header, done: 0 };
+                Ok(Some(Piece::Header(header)))
+            }
+            State::Payload { header, done } => {
+                let left = header.len - *done;
+                if input.is_empty() && left > 0 {
+                    return Ok(None);
+                }
+                let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                let (payload, rest) = std::mem::take(input).split_at_mut(n);
+                *input = rest;
+                if let Some(key) = header.mask {
+                    mask::apply(key, *done, payload);
+                }
+                *done += n as u64;
+                let left = left - n as u64;
+                if left == 0 {
+                    self.state = EMPTY;
+                }
+                Ok(Some(Piece::Payload(payload, left)))
+            }
+        }
+    }
+}
+
+/// Collects a header. Each rule is checked as soon as the bytes that break it are there.
+fn read_header(
+    masked: bool,
+    bytes: &mut [u8; MAX_HEADER],
+    have: &mut u8,
+    input: &mut &mut [u8],
+) -> Result<Option<Header>, ProtocolError> {
+    loop {
+        let need = header_len(masked, &bytes[..usize::from(*have)])?;
+        let missing = need - usize::from(*have);
+        if missing == 0 {
+            return parse(&bytes[..need]).map(Some);
+        }
+        let n = missing.min(input.len());
+        let (front, rest) = std::mem::take(input).split_at_mut(n);
+        bytes[usize::from(*have)..][..n].copy_from_slice(front);
+        *input = rest;
+        *have += n as u8;
+        if n < missing {
+            return Ok(None);
+        }
+    }
+}
+
+/// How long the header is as far as its first bytes tell.
+fn header_len(masked: bool, bytes: &[u8]) -> Result<usize, ProtocolError> {
+    let [first, second, ..] = *bytes else { return Ok(2) };
+    let reserved = (first >> 4) & 0x7;
+    if reserved != 0 {
+        return Err(ProtocolError::ReservedBits(reserved));
+    }
+    let opcode =
+        Opcode::from_bits(first & 0xF).ok_or(ProtocolError::ReservedOpcode(first & 0xF))?;
+    match (masked, second & 0x80 != 0) {
+        (true, false) => return Err(ProtocolError::Unmasked),
+        (false, true) => return Err(ProtocolError::Masked),
+        _ => {}
+    }
+    let short = second & 0x7F;
+    if opcode.is_control() {
+        if first & 0x80 == 0 {
+            return Err(ProtocolError::FragmentedControl);
+        }
+        if usize::from(short) > MAX_CONTROL {
+            return Err(ProtocolError::ControlTooLong(control_claim(short, &bytes[2..])));
+        }
+    }
+    let extended = match short {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    Ok(2 + extended + if masked { 4 } else { 0 })
+}
+
+/// What an oversized control frame claims, as far as its length has arrived.
+fn control_claim(short: u8, rest: &[u8]) -> u64 {
+    match (short, rest) {
+        (126, [a, b, ..]) => u64::from(u16::from_be_bytes([*a, *b])),
+        _ => u64::from(short),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Header, ProtocolError> {
+    let opcode =
+        Opcode::from_bits(bytes[0] & 0xF).ok_or(ProtocolError::ReservedOpcode(bytes[0] & 0xF))?;
+    let (len, rest) = match (bytes[1] & 0x7F, &bytes[2..]) {
+        (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest),
+        (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
+            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
+        }
+        (short, rest) => (u64::from(short), rest),
+    };
+    let shortest = match bytes[1] & 0x7F {
+        126 => len > 125,
+        // §5.2: "the most significant bit MUST be 0".
+        127 => len > 0xFFFF && len >> 63 == 0,
+        _ => true,
+    };
+    if !shortest {
+        return Err(ProtocolError::InvalidLength(len));
+    }
+    Ok(Header { fin: bytes[0] & 0x80 != 0, opcode, len, mask: rest.try_into().ok() })
+}
+
+/// Appends a frame header.
+pub(crate) fn write_header(
+    out: &mut Vec<u8>,
+    fin: bool,
+    opcode: Opcode,
+    len: usize,
+    mask: Option<[u8; 4]>,
+) {
+    let mask_bit = if mask.is_some() { 0x80 } else { 0 };
+    out.push(opcode.bits() | if fin { 0x80 } else { 0 });
+    match len {
+        0..=125 => out.push(mask_bit | len as u8),
+        126..=0xFFFF => {
+            out.push(mask_bit | 126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(mask_bit | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    out.extend(mask.into_iter().flatten());
+}
+
+/// Appends a whole frame, its payload copied and, for a client, masked.
+pub(crate) fn write_frame(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    payload: &[u8],
+    mask: Option<[u8; 4]>,
+) {
+    out.reserve(MAX_HEADER + payload.len());
+    write_header(out, true, opcode, payload.len(), mask);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let Some(key) = mask {
+        mask::apply(key, 0, &mut out[start..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(
+        masked: bool,
+        bytes: &[u8],
+        step: usize,
+    ) -> Result<Vec<(Header, Vec<u8>)>, ProtocolError> {
+        let mut decoder = Decoder::new(masked);
+        let mut frames: Vec<(Header, Vec<u8>)> = Vec::new();
+        for chunk in bytes.to_vec().chunks_mut(step) {
+            let mut input = chunk;
+            while let Some(piece) = decoder.next(&mut input)? {
+                match piece {
+                    Piece::Header(header) => frames.push((header, Vec::new())),
+                    Piece::Payload(bytes, _) => {
+                        frames.last_mut().unwrap().1.extend_from_slice(bytes)
+                    }
+                }
+            }
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        // §5.7: unmasked and masked "Hello".
+        let plain = [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f];
+        let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        for step in 1..12 {
+            let frames = decode(false, &plain, step).unwrap();
+            assert_eq!(frames[0].1, b"Hello");
+            let frames = decode(true, &masked, step).unwrap();
+            assert_eq!(frames[0].1, b"Hello", "step {step}");
+        }
+        let mut out = Vec::new();
+        write_frame(&mut out, Opcode::Text, b"Hello", Some([0x37, 0xfa, 0x21, 0x3d]));
+        assert_eq!(out, masked);
+    }
+
+    #[test]
+    fn what_is_written_is_read_at_every_length_form_and_step() {
+        for len in [0, 1, 125, 126, 127, 65535, 65536, 70000] {
+            let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            for key in [None, Some([1, 2, 3, 4])] {
+                let mut out = Vec::new();
+                write_frame(&mut out, Opcode::Binary, &payload, key);
+                for step in [1, 2, 7, 4096, usize::MAX] {
+                    let frames = decode(key.is_some(), &out, step.min(out.len())).unwrap();
+                    assert_eq!(frames.len(), 1);
+                    assert_eq!(frames[0].1, payload, "length {len}, step {step}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_rule_is_checked_at_the_first_byte_that_breaks_it() {
+        use ProtocolError as P;
+        let cases: &[(&[u8], P)] = &[
+            (&[0xC1, 0x80], P::ReservedBits(4)),
+            (&[0x83, 0x80], P::ReservedOpcode(3)),
+            (&[0x8B, 0x80], P::ReservedOpcode(0xB)),
+            (&[0x81, 0x05], P::Unmasked),
+            (&[0x09, 0x80], P::FragmentedControl),
+            (&[0x88, 0xFE], P::ControlTooLong(126)),
+            (&[0x81, 0xFE, 0, 125, 0, 0, 0, 0], P::InvalidLength(125)),
+            (&[0x82, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 0, 0], P::InvalidLength(0xFFFF)),
+            (
+                &[0x82, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFC, 0, 0, 0, 0],
+                P::InvalidLength(0xFFFF_FFFF_FFFF_FFFC),
+            ),
+        ];
+        for (bytes, error) in cases {
+            assert_eq!(decode(true, bytes, 1).unwrap_err(), *error, "{bytes:x?}");
+        }
+        assert_eq!(decode(false, &[0x81, 0x85], 2).unwrap_err(), P::Masked);
+    }
+}

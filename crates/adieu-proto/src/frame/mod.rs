@@ -1,0 +1,60 @@
+//! Frames of both families: RFC 6455 with its drafts ([`hybi`]), and hixie ([`hixie`]).
+
+pub(crate) mod hixie;
+pub(crate) mod hybi;
+mod mask;
+mod reader;
+
+pub(crate) use reader::{Reader, Received};
+
+/// What a frame carries (RFC 6455 §5.2, §11.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Opcode {
+    /// The next fragment of a message.
+    Continuation,
+    /// Text, or its first fragment.
+    Text,
+    /// Bytes, or their first fragment.
+    Binary,
+    /// The closing handshake.
+    Close,
+    /// Asks for a Pong.
+    Ping,
+    /// Answers a Ping.
+    Pong,
+}
+
+impl Opcode {
+    /// By its number; `None` for the reserved ones.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Opcode::Continuation,
+            0x1 => Opcode::Text,
+            0x2 => Opcode::Binary,
+            0x8 => Opcode::Close,
+            0x9 => Opcode::Ping,
+            0xA => Opcode::Pong,
+            _ => return None,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn bits(self) -> u8 {
+        match self {
+            Opcode::Continuation => 0x0,
+            Opcode::Text => 0x1,
+            Opcode::Binary => 0x2,
+            Opcode::Close => 0x8,
+            Opcode::Ping => 0x9,
+            Opcode::Pong => 0xA,
+        }
+    }
+
+    /// Whether it is a control frame (RFC 6455 §5.5).
+    #[must_use]
+    pub fn is_control(self) -> bool {
+        self.bits() & 0x8 != 0
+    }
+}

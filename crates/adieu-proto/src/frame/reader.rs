@@ -1,0 +1,256 @@
+//! From bytes to what they say: frames of either family become messages and control verbs.
+
+use bytes::Bytes;
+
+use crate::code::{Close, CloseCode};
+use crate::config::defaults::FRAGMENT_COST;
+use crate::ending::Cut;
+use crate::error::ProtocolError;
+use crate::frame::hybi::{self, Header, Piece};
+use crate::frame::{Opcode, hixie};
+use crate::message::{self, Assembler, Message, Utf8Bytes};
+
+/// What the peer said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    Message(Message),
+    Ping(Bytes),
+    Pong,
+    Close(Close),
+}
+
+/// How it broke the protocol, and what its Close said if that was the offence.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) error: ProtocolError,
+    pub(crate) said: Option<Close>,
+}
+
+impl From<ProtocolError> for Violation {
+    fn from(error: ProtocolError) -> Self {
+        Violation { error, said: None }
+    }
+}
+
+/// Reads one direction of a connection.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Hybi(Hybi),
+    Hixie(hixie::Decoder),
+}
+
+impl Reader {
+    /// `masked`: whether the peer has to mask its frames.
+    pub(crate) fn hybi(masked: bool) -> Self {
+        Reader::Hybi(Hybi {
+            decoder: hybi::Decoder::new(masked),
+            current: None,
+            control: Vec::new(),
+            assembler: Assembler::default(),
+        })
+    }
+
+    pub(crate) fn hixie() -> Self {
+        Reader::Hixie(hixie::Decoder::new())
+    }
+
+    /// Where the input stands.
+    pub(crate) fn cut(&self) -> Cut {
+        match self {
+            Reader::Hybi(hybi) if hybi.decoder.in_frame() => Cut::MidFrame,
+            Reader::Hybi(hybi) if hybi.assembler.in_message() => Cut::MidMessage,
+            Reader::Hixie(hixie) if hixie.in_frame() => Cut::MidFrame,
+            _ => Cut::BetweenMessages,
+        }
+    }
+
+    /// Takes the next thing said off the front of `input`; `None` if more bytes are needed.
+    pub(crate) fn next(
+        &mut self,
+        input: &mut &mut [u8],
+        limit: u64,
+    ) -> Result<Option<Received>, Violation> {
+        match self {
+            Reader::Hybi(hybi) => hybi.next(input, limit),
+            Reader::Hixie(hixie) => {
+                let mut rest: &[u8] = input;
+                let piece = hixie.next(&mut rest, limit);
+                let taken = input.len() - rest.len();
+                *input = &mut std::mem::take(input)[taken..];
+                Ok(piece?.map(|piece| match piece {
+                    hixie::Piece::Text(text) => Received::Message(Message::from(text)),
+                    hixie::Piece::Close => Received::Close(Close::empty()),
+                }))
+            }
+        }
+    }
+}
+
+/// The reader for RFC 6455 and its drafts.
+#[derive(Debug)]
+pub(crate) struct Hybi {
+    decoder: hybi::Decoder,
+    /// The frame whose payload is under way.
+    current: Option<Header>,
+    /// The payload of a control frame under way: 125 bytes at most.
+    control: Vec<u8>,
+    assembler: Assembler,
+}
+
+impl Hybi {
+    fn next(&mut self, input: &mut &mut [u8], limit: u64) -> Result<Option<Received>, Violation> {
+        loop {
+            match self.decoder.next(input)? {
+                None => return Ok(None),
+                Some(Piece::Header(header)) => {
+                    self.begin(header, limit)?;
+                    self.current = Some(header);
+                }
+                Some(Piece::Payload(bytes, left)) => {
+                    let Some(header) = self.current else { return Ok(None) };
+                    if left == 0 {
+                        self.current = None;
+                    }
+                    let received = if header.opcode.is_control() {
+                        self.control(header, bytes, left)?
+                    } else {
+                        self.data(header, bytes, left)?
+                    };
+                    if received.is_some() {
+                        return Ok(received);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, header: Header, limit: u64) -> Result<(), ProtocolError> {
+        let text = match header.opcode {
+            Opcode::Text => Some(true),
+            Opcode::Binary => Some(false),
+            Opcode::Continuation => None,
+            Opcode::Close | Opcode::Ping | Opcode::Pong => return Ok(()),
+        };
+        self.assembler.frame(text, header.len, limit, FRAGMENT_COST)
+    }
+
+    fn data(
+        &mut self,
+        header: Header,
+        bytes: &[u8],
+        left: u64,
+    ) -> Result<Option<Received>, ProtocolError> {
+        let all_at_once = bytes.len() as u64 == header.len;
+        if all_at_once && header.fin && header.opcode != Opcode::Continuation {
+            self.assembler.forget();
+            let message = message::whole(header.opcode == Opcode::Text, bytes)?;
+            return Ok(Some(Received::Message(message)));
+        }
+        self.assembler.payload(bytes, left)?;
+        if left > 0 || !header.fin {
+            return Ok(None);
+        }
+        Ok(self.assembler.finish()?.map(Received::Message))
+    }
+
+    fn control(
+        &mut self,
+        header: Header,
+        bytes: &[u8],
+        left: u64,
+    ) -> Result<Option<Received>, Violation> {
+        self.control.extend_from_slice(bytes);
+        if left > 0 {
+            return Ok(None);
+        }
+        let body = std::mem::take(&mut self.control);
+        Ok(Some(match header.opcode {
+            Opcode::Ping => Received::Ping(body.into()),
+            Opcode::Close => Received::Close(parse_close(&body)?),
+            _ => Received::Pong,
+        }))
+    }
+}
+
+/// RFC 6455 §5.5.1, §7.4.
+fn parse_close(body: &[u8]) -> Result<Close, Violation> {
+    let (code, reason) = match body {
+        [] => return Ok(Close::empty()),
+        [_] => return Err(ProtocolError::CloseBodyTooShort.into()),
+        [a, b, reason @ ..] => (CloseCode::new(u16::from_be_bytes([*a, *b])), reason),
+    };
+    let text = String::from_utf8_lossy(reason);
+    let said = Close::as_said(Some(code), Utf8Bytes::from(&*text));
+    if !code.is_allowed_on_wire() {
+        return Err(Violation { error: ProtocolError::CloseCode(code), said: Some(said) });
+    }
+    if simdutf8::basic::from_utf8(reason).is_err() {
+        return Err(Violation { error: ProtocolError::CloseReason, said: Some(said) });
+    }
+    Ok(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(frames: &[&[u8]], step: usize) -> (Vec<Received>, Option<Violation>, Cut) {
+        let mut reader = Reader::hybi(false);
+        let mut all = Vec::new();
+        for chunk in frames.concat().chunks_mut(step) {
+            let mut input = chunk;
+            loop {
+                match reader.next(&mut input, 100) {
+                    Ok(Some(received)) => all.push(received),
+                    Ok(None) => break,
+                    Err(violation) => return (all, Some(violation), reader.cut()),
+                }
+            }
+        }
+        (all, None, reader.cut())
+    }
+
+    #[test]
+    fn control_frames_may_stand_between_fragments() {
+        let frames: &[&[u8]] = &[b"\x01\x02ab", b"\x89\x01p", b"\x80\x01c", b"\x88\x02\x03\xe8"];
+        for step in 1..16 {
+            let (all, violation, cut) = read(frames, step);
+            assert_eq!(violation, None);
+            assert_eq!(
+                all,
+                [
+                    Received::Ping(Bytes::from_static(b"p")),
+                    Received::Message("abc".into()),
+                    Received::Close(Close::with(CloseCode::NORMAL)),
+                ]
+            );
+            assert_eq!(cut, Cut::BetweenMessages);
+        }
+    }
+
+    #[test]
+    fn the_cut_is_where_the_bytes_stop() {
+        assert_eq!(read(&[b"\x01\x02ab"], 9).2, Cut::MidMessage);
+        assert_eq!(read(&[b"\x01\x02a"], 9).2, Cut::MidFrame);
+        assert_eq!(read(&[b"\x81"], 9).2, Cut::MidFrame);
+        assert_eq!(read(&[b"\x81\x01a"], 9).2, Cut::BetweenMessages);
+    }
+
+    #[test]
+    fn what_a_bad_close_said_is_kept() {
+        let violation = read(&[b"\x88\x04\x03\xedhi"], 9).1.unwrap();
+        assert_eq!(violation.error, ProtocolError::CloseCode(CloseCode::NO_STATUS));
+        assert_eq!(violation.said.unwrap().to_string(), "1005 (no status) \"hi\"");
+        let violation = read(&[b"\x88\x03\x03\xe8\xff"], 9).1.unwrap();
+        assert_eq!(violation.error, ProtocolError::CloseReason);
+        let violation = read(&[b"\x88\x01\x03"], 9).1.unwrap();
+        assert_eq!(violation, ProtocolError::CloseBodyTooShort.into());
+    }
+
+    #[test]
+    fn a_length_above_the_limit_fails_at_its_header() {
+        let frame = b"\x82\x7f\x00\x00\x01\x00\x00\x00\x00\x00";
+        let violation = read(&[frame], 1).1.unwrap();
+        assert_eq!(violation.error, ProtocolError::MessageTooBig { limit: 100 });
+    }
+}

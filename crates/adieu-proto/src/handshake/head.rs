@@ -1,0 +1,240 @@
+//! A request's head: kept as the bytes it was, looked up when asked.
+
+use crate::error::HandshakeError;
+
+/// How big a head may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) bytes: usize,
+    pub(crate) fields: usize,
+}
+
+/// A request for a WebSocket, as it was sent: one boxed slice, not a map.
+///
+/// ```
+/// use adieu_proto::Request;
+/// let request = Request::from_parts("GET", "/chat?room=1", [("Host", "example.com")])?;
+/// assert_eq!(request.path(), "/chat");
+/// assert_eq!(request.query(), Some("room=1"));
+/// assert_eq!(request.header("host"), Some("example.com"));
+/// # Ok::<(), adieu_proto::HandshakeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    head: Box<[u8]>,
+}
+
+impl std::fmt::Debug for Request {
+    /// Method and path; fields may hold cookies and do not belong in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({} {})", self.method(), self.path())
+    }
+}
+
+/// Where a head ends: behind its blank line. `from` is how far an earlier search came, so that
+/// bytes that dribble in are not searched again and again.
+pub(crate) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let start = from.saturating_sub(3);
+    let mut rest = &bytes[start..];
+    let mut at = start;
+    while let Some(i) = rest.iter().position(|b| *b == b'\n') {
+        at += i + 1;
+        rest = &rest[i + 1..];
+        match rest {
+            [b'\n', ..] => return Some(at + 1),
+            [b'\r', b'\n', ..] => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+impl Request {
+    /// Parses a whole head, blank line included.
+    pub(crate) fn parse(head: &[u8], limits: Limits) -> Result<Self, HandshakeError> {
+        let mut fields = vec![httparse::EMPTY_HEADER; limits.fields];
+        let mut parsed = httparse::Request::new(&mut fields);
+        match parsed.parse(head) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Partial) => return Err(HandshakeError::BadHttp("head")),
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(HandshakeError::TooManyFields(limits.fields));
+            }
+            Err(httparse::Error::HeaderName) => return Err(HandshakeError::BadHttp("field name")),
+            Err(httparse::Error::HeaderValue) => {
+                return Err(HandshakeError::BadHttp("field value"));
+            }
+            Err(httparse::Error::Version) => return Err(HandshakeError::BadHttp("version")),
+            Err(_) => return Err(HandshakeError::BadHttp("request line")),
+        }
+        if parsed.version != Some(1) {
+            return Err(HandshakeError::BadHttp("version (1.1 is needed)"));
+        }
+        Ok(Request { head: head.into() })
+    }
+
+    /// Builds a head from parts that an HTTP library has parsed.
+    ///
+    /// # Errors
+    /// [`HandshakeError::BadHttp`] if the parts make no valid head.
+    pub fn from_parts<'a>(
+        method: &str,
+        target: &str,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, HandshakeError> {
+        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        let mut count = 0;
+        for (name, value) in fields {
+            head.extend([name, ": ", value, "\r\n"]);
+            count += 1;
+        }
+        head += "\r\n";
+        Request::parse(head.as_bytes(), Limits { bytes: usize::MAX, fields: count })
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    }
+
+    fn request_line(&self) -> impl Iterator<Item = &str> {
+        let line = self.lines().find(|line| !line.is_empty()).unwrap_or_default();
+        std::str::from_utf8(line).unwrap_or_default().split(' ')
+    }
+
+    /// The method, `GET` for every handshake that succeeds.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.request_line().next().unwrap_or_default()
+    }
+
+    /// The request target as sent: path and query (RFC 9112 §3.2).
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.request_line().nth(1).unwrap_or_default()
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
+    /// The query, without the question mark.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    /// All fields in order: name as sent, value without surrounding white space. Values that
+    /// are not UTF-8 are left out.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.raw_fields().map(|(name, value)| (name, value.trim_matches([' ', '\t'])))
+    }
+
+    /// Fields whose value keeps its white space: in a hixie-76 key each space counts.
+    fn raw_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.lines().skip_while(|line| line.is_empty()).skip(1);
+        lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'))
+    }
+
+    /// The first field of this name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// A hixie-76 key: what follows exactly one space.
+    pub(crate) fn raw_header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.raw_fields().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        Some(value.strip_prefix(' ').unwrap_or(value))
+    }
+
+    /// All values of a list field: every field of this name, split at commas.
+    pub(crate) fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .flat_map(|(_, value)| value.split(','))
+            .map(|token| token.trim_matches([' ', '\t']))
+            .filter(|token| !token.is_empty())
+    }
+
+    pub(crate) fn has_token(&self, name: &str, token: &str) -> bool {
+        self.list(name).any(|t| t.eq_ignore_ascii_case(token))
+    }
+
+    /// Where the page that opened the connection comes from: `Origin`, or `Sec-WebSocket-Origin`
+    /// in the hybi drafts up to 10. Clients that are no browsers need not send it (RFC 6455 §4.1).
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        // A draft-8 client may send both: the draft's own field then has the page's origin.
+        self.header("sec-websocket-origin").or_else(|| self.header("origin"))
+    }
+
+    /// The host that the client asked for.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.header("host")
+    }
+
+    /// The subprotocols that the client offers, in its order of preference (RFC 6455 §1.9).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        // hixie-75 calls the field WebSocket-Protocol; hixie-76 separates names by spaces.
+        let name = if self.header("sec-websocket-protocol").is_some() {
+            "sec-websocket-protocol"
+        } else {
+            "websocket-protocol"
+        };
+        self.list(name).flat_map(|names| names.split(' ')).filter(|name| !name.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { bytes: 1000, fields: 20 };
+
+    #[test]
+    fn the_end_is_found_however_the_bytes_arrive() {
+        for head in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n"] {
+            let bytes = [head.as_bytes(), b"nonce"].concat();
+            let mut searched = 0;
+            for have in 0..bytes.len() {
+                let end = find_end(&bytes[..have], searched);
+                assert_eq!(end, (have >= head.len()).then_some(head.len()), "{have}");
+                searched = have;
+                if end.is_some() {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lookups_see_what_was_sent() {
+        let head = b"GET /a?b=c HTTP/1.1\r\nHost:x\r\nKEY1:  4 @1  4 \r\nConnection: keep-alive, \
+                     Upgrade\r\nSec-WebSocket-Protocol: a, b\r\nsec-websocket-protocol: c\r\n\r\n";
+        let request = Request::parse(head, LIMITS).unwrap();
+        assert_eq!(request.target(), "/a?b=c");
+        assert_eq!(request.host(), Some("x"));
+        assert_eq!(request.raw_header("key1"), Some(" 4 @1  4 "));
+        assert!(request.has_token("connection", "upgrade"));
+        assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn too_many_fields_are_told_from_bad_ones() {
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(21));
+        assert_eq!(Request::parse(many.as_bytes(), LIMITS), Err(HandshakeError::TooManyFields(20)));
+        let bad = Request::parse(b"GET / HTTP/1.1\r\nbad name: x\r\n\r\n", LIMITS);
+        assert_eq!(bad, Err(HandshakeError::BadHttp("field name")));
+        assert!(Request::parse(b"\x16\x03\x01\x02\x00\r\n\r\n", LIMITS).is_err());
+    }
+
+    #[test]
+    fn a_long_list_is_read_in_linear_time() {
+        let value = format!("b{}x", " ".repeat(32_000));
+        let request = Request::from_parts("GET", "/", [("sec-websocket-protocol", &value[..])]);
+        assert_eq!(request.unwrap().subprotocols().collect::<Vec<_>>(), ["b", "x"]);
+    }
+}

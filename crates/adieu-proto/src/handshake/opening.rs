@@ -1,0 +1,89 @@
+//! The opening handshake under way: gathers a head of either role until it is whole.
+
+use std::mem;
+
+use crate::error::HandshakeError;
+use crate::handshake::{ClientRequest, Limits, NONCE, Request, Version, find_end};
+
+/// How far the opening handshake is.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// As a server: the request comes in.
+    Request(Gather),
+    /// As a server: the application decides. Bytes that came behind the head are kept.
+    Decision { request: Request, version: Version, rest: Vec<u8> },
+    /// As a server, hixie-76: the 101 has gone out, the eight bytes have not all come.
+    Nonce { request: Request, nonce: Vec<u8> },
+    /// As a client: the answer comes in.
+    Answer { gather: Gather, request: Box<ClientRequest>, nonce: [u8; 16] },
+    /// It succeeded or failed.
+    Over,
+}
+
+/// Bytes of a head, and how far they were searched for its end.
+#[derive(Debug, Default)]
+pub(crate) struct Gather {
+    bytes: Vec<u8>,
+    searched: usize,
+}
+
+impl Gather {
+    /// Takes bytes in; gives the head once it is whole, and what came behind it.
+    pub(crate) fn push(
+        &mut self,
+        bytes: &[u8],
+        limits: Limits,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, HandshakeError> {
+        // No more than the limit is kept of a head that never ends; what follows a whole head
+        // in the same read is kept in full.
+        self.bytes.extend_from_slice(bytes);
+        let end = find_end(&self.bytes, self.searched);
+        self.searched = self.bytes.len();
+        let len = end.unwrap_or(self.bytes.len());
+        if len > limits.bytes {
+            return Err(HandshakeError::HeadTooLong(limits.bytes));
+        }
+        Ok(end.map(|end| {
+            let rest = self.bytes.split_off(end);
+            (mem::take(&mut self.bytes), rest)
+        }))
+    }
+
+    /// Whether anything came.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// Takes what is missing of the nonce off the front of `input`; whether it is whole.
+pub(crate) fn take_nonce(nonce: &mut Vec<u8>, input: &mut &mut [u8]) -> Option<[u8; NONCE]> {
+    let n = (NONCE - nonce.len()).min(input.len());
+    let (front, rest) = mem::take(input).split_at_mut(n);
+    nonce.extend_from_slice(front);
+    *input = rest;
+    nonce.as_slice().try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_never_ends_is_refused_at_the_limit() {
+        let mut gather = Gather::default();
+        let limits = Limits { bytes: 1000, fields: 10 };
+        let mut pushed = 0;
+        while gather.push(b"x: yyyyyyyyy\r\n", limits).is_ok() {
+            pushed += 14;
+        }
+        assert!((986..=1000).contains(&pushed));
+    }
+
+    #[test]
+    fn bytes_behind_the_head_are_kept() {
+        let mut gather = Gather::default();
+        let limits = Limits { bytes: 8, fields: 10 };
+        let head = gather.push(b"GET\r\n\r\n^n:ds[4U and more", limits).unwrap().unwrap();
+        assert_eq!(head, (b"GET\r\n\r\n".to_vec(), b"^n:ds[4U and more".to_vec()));
+    }
+}

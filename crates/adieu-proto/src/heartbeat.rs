@@ -1,0 +1,74 @@
+//! Liveness (RFC 6455 §5.5.2): a Ping after silence, and a deadline for any byte in answer.
+
+use std::time::{Duration, Instant};
+
+use crate::timer::{Timer, Timers};
+
+/// Whether the peer owes us a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heartbeat {
+    /// The version has no Ping, or Pings are switched off.
+    Off,
+    /// Heard from; `since` is when.
+    Quiet { since: Instant },
+    /// A Ping is queued and has not left: its deadline has not begun.
+    Leaving,
+    /// A Ping has left.
+    Asked,
+}
+
+impl Heartbeat {
+    pub(crate) fn start(interval: Option<Duration>, now: Instant, timers: &mut Timers) -> Self {
+        match interval {
+            None => Heartbeat::Off,
+            Some(interval) => {
+                timers.set(Timer::Ping, now + interval);
+                Heartbeat::Quiet { since: now }
+            }
+        }
+    }
+
+    /// Any byte is life. The clock is not touched: [`ping_due`](Self::ping_due) looks at `since`.
+    pub(crate) fn heard(&mut self, now: Instant, interval: Option<Duration>, timers: &mut Timers) {
+        match self {
+            Heartbeat::Off => {}
+            Heartbeat::Quiet { since } => *since = now,
+            Heartbeat::Leaving | Heartbeat::Asked => {
+                timers.stop(Timer::Pong);
+                *self = Heartbeat::start(interval, now, timers);
+            }
+        }
+    }
+
+    /// The ping clock ran out: whether a Ping is due now, or the clock was set on.
+    pub(crate) fn ping_due(
+        &mut self,
+        now: Instant,
+        interval: Option<Duration>,
+        timers: &mut Timers,
+    ) -> bool {
+        let (Heartbeat::Quiet { since }, Some(interval)) = (*self, interval) else {
+            return false;
+        };
+        if since + interval > now {
+            timers.set(Timer::Ping, since + interval);
+            return false;
+        }
+        *self = Heartbeat::Leaving;
+        true
+    }
+
+    /// All output has left, a Ping with it: the peer's time begins.
+    pub(crate) fn flushed(&mut self, now: Instant, timeout: Duration, timers: &mut Timers) {
+        if *self == Heartbeat::Leaving {
+            *self = Heartbeat::Asked;
+            timers.set(Timer::Pong, now + timeout);
+        }
+    }
+
+    pub(crate) fn stop(&mut self, timers: &mut Timers) {
+        timers.stop(Timer::Ping);
+        timers.stop(Timer::Pong);
+        *self = Heartbeat::Off;
+    }
+}

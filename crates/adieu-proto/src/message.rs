@@ -1,0 +1,362 @@
+//! Messages (RFC 6455 §5.4, §5.6): their types, and how fragments become one.
+
+use std::{fmt, ops::Deref};
+
+use bytes::Bytes;
+
+use crate::error::ProtocolError;
+
+/// Bytes that are known to be UTF-8; a clone shares them.
+///
+/// ```
+/// let text = adieu_proto::Utf8Bytes::from("grüß Gott");
+/// assert_eq!(text.as_str(), "grüß Gott");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Utf8Bytes(Bytes);
+
+impl Utf8Bytes {
+    /// The empty text.
+    #[must_use]
+    pub const fn new() -> Self {
+        Utf8Bytes(Bytes::new())
+    }
+
+    /// The text. It is checked again on each call, at tens of gigabytes a second: this crate
+    /// has no unsafe code.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The bytes, shared.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// The bytes of the text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes that the caller has already checked.
+    pub(crate) fn checked(bytes: Bytes) -> Self {
+        debug_assert!(simdutf8::basic::from_utf8(&bytes).is_ok());
+        Utf8Bytes(bytes)
+    }
+}
+
+impl Deref for Utf8Bytes {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Utf8Bytes {
+    fn from(text: &str) -> Self {
+        Utf8Bytes(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Utf8Bytes {
+    fn from(text: String) -> Self {
+        Utf8Bytes(text.into())
+    }
+}
+
+impl TryFrom<Bytes> for Utf8Bytes {
+    type Error = std::str::Utf8Error;
+    fn try_from(bytes: Bytes) -> Result<Self, Self::Error> {
+        match simdutf8::basic::from_utf8(&bytes) {
+            Ok(_) => Ok(Utf8Bytes(bytes)),
+            // The standard library's check says where the text breaks.
+            Err(_) => Err(std::str::from_utf8(&bytes).err().unwrap_or_else(|| unreachable!())),
+        }
+    }
+}
+
+impl PartialEq<str> for Utf8Bytes {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Utf8Bytes {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl fmt::Debug for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One whole message. A clone shares the payload.
+///
+/// ```
+/// use adieu_proto::Message;
+/// assert_eq!(Message::from("hi").len(), 2);
+/// assert!(matches!(Message::from(vec![1, 2, 3]), Message::Binary(_)));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Text, checked to be UTF-8 (RFC 6455 §5.6, opcode 1).
+    Text(Utf8Bytes),
+    /// Bytes (opcode 2). The hixie versions have none.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// The payload's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.as_bytes().is_empty()
+    }
+
+    /// The text, if it is a text message.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Message::Text(text) => Some(text.as_str()),
+            Message::Binary(_) => None,
+        }
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The payload, shared.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Message::Text(text) => text.into_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Message {
+    /// Kind and length only: a payload may be private and does not belong in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if matches!(self, Message::Text(_)) { "Text" } else { "Binary" };
+        write!(f, "{kind}({} bytes)", self.len())
+    }
+}
+
+macro_rules! message_from {
+    ($($variant:ident: $($from:ty),*;)*) => {
+        $($(impl From<$from> for Message {
+            fn from(payload: $from) -> Self {
+                Message::$variant(payload.into())
+            }
+        })*)*
+    };
+}
+message_from! {
+    Text: &str, String, Utf8Bytes;
+    Binary: Bytes, Vec<u8>, &'static [u8];
+}
+
+/// Gathers the fragments of one message into one buffer and checks text as its bytes arrive.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    /// The message under way, if any.
+    current: Option<Partial>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    text: bool,
+    bytes: Vec<u8>,
+    /// How much of a text is known to be whole characters.
+    checked: usize,
+    /// What the message has cost so far, payload and fragments, against the limit.
+    cost: u64,
+}
+
+/// A buffer grows with the bytes that arrived, never with the length that was announced: at most
+/// this much is reserved ahead, or as much again as is there.
+const RESERVE_AHEAD: usize = 64 * 1024;
+
+impl Assembler {
+    pub(crate) fn in_message(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// A data frame begins. `len` is what it announced; `limit` what a message may cost.
+    pub(crate) fn frame(
+        &mut self,
+        text: Option<bool>,
+        len: u64,
+        limit: u64,
+        fragment_cost: u64,
+    ) -> Result<(), ProtocolError> {
+        let partial = match (text, &mut self.current) {
+            (Some(text), None) => {
+                self.current.insert(Partial { text, bytes: Vec::new(), checked: 0, cost: 0 })
+            }
+            (None, Some(partial)) => {
+                partial.cost = partial.cost.saturating_add(fragment_cost);
+                partial
+            }
+            (Some(_), Some(_)) => return Err(ProtocolError::ExpectedContinuation),
+            (None, None) => return Err(ProtocolError::UnexpectedContinuation),
+        };
+        partial.cost = partial.cost.saturating_add(len);
+        if partial.cost > limit {
+            return Err(ProtocolError::MessageTooBig { limit });
+        }
+        Ok(())
+    }
+
+    /// Bytes of the frame's payload; `to_come` is what it announced and has not delivered yet.
+    pub(crate) fn payload(&mut self, bytes: &[u8], to_come: u64) -> Result<(), ProtocolError> {
+        let Some(partial) = &mut self.current else { return Ok(()) };
+        let free = partial.bytes.capacity() - partial.bytes.len();
+        if free < bytes.len() {
+            let ahead = partial.bytes.len().max(RESERVE_AHEAD);
+            let to_come = usize::try_from(to_come).unwrap_or(usize::MAX);
+            partial.bytes.reserve_exact(bytes.len() + ahead.min(to_come));
+        }
+        partial.bytes.extend_from_slice(bytes);
+        partial.check()
+    }
+
+    /// The message came whole and is handled elsewhere.
+    pub(crate) fn forget(&mut self) {
+        self.current = None;
+    }
+
+    /// The last frame is complete: the message.
+    pub(crate) fn finish(&mut self) -> Result<Option<Message>, ProtocolError> {
+        let Some(partial) = self.current.take() else { return Ok(None) };
+        if !partial.text {
+            return Ok(Some(Message::Binary(partial.bytes.into())));
+        }
+        if partial.checked < partial.bytes.len() {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        Ok(Some(Message::Text(Utf8Bytes::checked(partial.bytes.into()))))
+    }
+}
+
+impl Partial {
+    /// Checks what is new. A character that is not whole yet is no fault; a byte that can begin
+    /// or continue none is, at once (RFC 6455 §8.1; Autobahn 6.4).
+    fn check(&mut self) -> Result<(), ProtocolError> {
+        if !self.text {
+            return Ok(());
+        }
+        match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {
+            Ok(_) => self.checked = self.bytes.len(),
+            Err(e) if e.error_len().is_none() => self.checked += e.valid_up_to(),
+            Err(_) => return Err(ProtocolError::InvalidUtf8),
+        }
+        Ok(())
+    }
+}
+
+/// A whole message that came in one frame and one read: one check, one copy.
+pub(crate) fn whole(text: bool, payload: &[u8]) -> Result<Message, ProtocolError> {
+    if text && simdutf8::basic::from_utf8(payload).is_err() {
+        return Err(ProtocolError::InvalidUtf8);
+    }
+    let bytes = Bytes::copy_from_slice(payload);
+    Ok(if text { Message::Text(Utf8Bytes::checked(bytes)) } else { Message::Binary(bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gather(pieces: &[&[u8]]) -> Result<Message, ProtocolError> {
+        let mut assembler = Assembler::default();
+        for (i, piece) in pieces.iter().enumerate() {
+            let text = (i == 0).then_some(true);
+            assembler.frame(text, piece.len() as u64, 1 << 20, 1)?;
+            assembler.payload(piece, 0)?;
+        }
+        Ok(assembler.finish()?.expect("a message is under way"))
+    }
+
+    #[test]
+    fn a_character_may_be_cut_by_fragments() {
+        let text = "aé€𝄞z";
+        for cut in 0..text.len() {
+            let (a, b) = text.as_bytes().split_at(cut);
+            assert_eq!(gather(&[a, b]), Ok(Message::from(text)), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_bad_byte_is_found_before_the_message_is_whole() {
+        // Surrogate, above U+10FFFF, overlong, stray continuation, bad continuation.
+        for bad in [&b"\xED\xA0"[..], b"\xF4\x90", b"\xC0", b"a\x80", b"\xE2\x28"] {
+            let mut assembler = Assembler::default();
+            assembler.frame(Some(true), 100, 1000, 1).unwrap();
+            assert_eq!(assembler.payload(bad, 98), Err(ProtocolError::InvalidUtf8), "{bad:x?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_character_at_the_end_is_a_fault() {
+        assert_eq!(gather(&[b"a\xE2\x82"]), Err(ProtocolError::InvalidUtf8));
+    }
+
+    #[test]
+    fn memory_follows_what_arrived_not_what_was_announced() {
+        let mut assembler = Assembler::default();
+        assembler.frame(Some(false), 1 << 40, u64::MAX, 1).unwrap();
+        assembler.payload(&[0; 10], (1 << 40) - 10).unwrap();
+        let capacity = assembler.current.as_ref().unwrap().bytes.capacity();
+        assert!(capacity <= 2 * RESERVE_AHEAD, "{capacity}");
+    }
+
+    #[test]
+    fn empty_fragments_are_charged() {
+        let mut assembler = Assembler::default();
+        assembler.frame(Some(false), 0, 1000, 32).unwrap();
+        let all = (0..).take_while(|_| assembler.frame(None, 0, 1000, 32).is_ok()).count();
+        assert_eq!(all, 31);
+    }
+
+    #[test]
+    fn a_log_line_never_holds_the_payload() {
+        assert_eq!(format!("{:?}", Message::from("secret")), "Text(6 bytes)");
+    }
+}

@@ -1,0 +1,55 @@
+//! The tasks of this repository, so that nobody has to remember a list of commands.
+//!
+//! `cargo xtask test` is the whole test run, set-up included; `cargo xtask help` lists the rest.
+
+use std::process::ExitCode;
+
+mod autobahn;
+mod run;
+mod setup;
+mod tally;
+mod test;
+
+const USAGE: &str = "\
+The tasks of this repository.
+
+Usage: cargo xtask <task>
+
+  setup               install what the tests need and this machine lacks (Debian; needs root
+                      only when something is missing)
+  test [--fast]       set-up, then every check and every test; ends with a table of the steps.
+                      --fast: formatting, clippy, unit and integration tests only.
+                      With CI set in the environment only Autobahn may be skipped.
+  autobahn [options]  the Autobahn testsuite against the `echo` example and, as a client,
+                      against the `autobahn_client` example; compares with conformance/.
+                      Needs Python 2.7 (found as python2.7, python2, python, from pyenv, or
+                      named by AUTOBAHN_PYTHON).
+      --quick         leave out section 9 (large and fragmented messages); keeps no summary
+      --server URL    judge a server that runs already, as ws://127.0.0.1:9001; keeps no summary
+      --client CMD    judge another client: CMD is run by sh with the URL of the fuzzing server
+                      as its only argument; keeps no summary
+  help                this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.as_slice() {
+        ["setup"] => setup::run().map(|()| ExitCode::SUCCESS),
+        ["test"] => Ok(test::run(test::Extent::Whole)),
+        ["test", "--fast"] => Ok(test::run(test::Extent::Fast)),
+        ["autobahn", options @ ..] => autobahn::Options::parse(options)
+            .and_then(|options| autobahn::run(&options).map_err(|stopped| stopped.to_string()))
+            .map(|()| ExitCode::SUCCESS),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        [] => Err(format!("which task?\n\n{USAGE}")),
+        other => Err(format!("no such task: {}\n\n{USAGE}", other.join(" "))),
+    };
+    done.unwrap_or_else(|why| {
+        eprintln!("xtask: {why}");
+        ExitCode::FAILURE
+    })
+}

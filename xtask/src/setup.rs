@@ -1,0 +1,102 @@
+//! `cargo xtask setup`: what the tests need beyond Rust, installed where Debian lacks it.
+
+use std::collections::HashSet;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::run;
+
+/// Debian packages, and what each is for.
+const PACKAGES: &[(&str, &str)] = &[
+    ("chromium", "a browser to test"),
+    ("chromium-driver", "drives Chromium"),
+    ("firefox-esr", "a browser to test, driven by its own remote protocol"),
+    ("webkit2gtk-driver", "brings MiniBrowser, which is WebKitGTK, and drives it"),
+    ("xvfb", "a screen for the browsers on a machine without one"),
+    ("fonts-dejavu-core", "letters on the pictures of the page"),
+    ("libprotocol-websocket-perl", "a client that still speaks hixie-76 and version 8"),
+];
+
+/// A slow mirror on a slow line still finishes within this time.
+const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// Installs what is missing; does nothing, quickly, when all is there.
+pub(crate) fn run() -> Result<(), String> {
+    if !on_path("dpkg-query") {
+        println!("This is not Debian, so nothing is checked or installed. The tests need:");
+        PACKAGES.iter().for_each(|(package, why)| println!("  {package}: {why}"));
+        return Ok(());
+    }
+    let missing = missing(&installed()?);
+    if missing.is_empty() {
+        println!("All {} packages are installed.", PACKAGES.len());
+        return Ok(());
+    }
+    for (package, why) in &missing {
+        println!("missing: {package} ({why})");
+    }
+    install(&missing.iter().map(|(package, _)| *package).collect::<Vec<_>>())
+}
+
+fn missing(installed: &HashSet<String>) -> Vec<(&'static str, &'static str)> {
+    PACKAGES.iter().copied().filter(|(package, _)| !installed.contains(*package)).collect()
+}
+
+/// Those of our packages that Debian's database calls installed.
+fn installed() -> Result<HashSet<String>, String> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${db:Status-Status} ${Package}\n"]);
+    query.args(PACKAGES.iter().map(|(package, _)| *package));
+    // It fails when one of the packages is unknown and still lists the others.
+    let output = query
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("`dpkg-query` cannot be started: {error}"))?;
+    Ok(parse_installed(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn parse_installed(listing: &str) -> HashSet<String> {
+    let names = listing.lines().filter_map(|line| line.strip_prefix("installed "));
+    names.map(str::to_owned).collect()
+}
+
+fn install(packages: &[&str]) -> Result<(), String> {
+    if run::output(Command::new("id").arg("-u"))?.trim() != "0" {
+        let list = packages.join(" ");
+        return Err(format!(
+            "installing needs root; run this once:\n  sudo apt-get update && \
+             sudo apt-get install --no-install-recommends {list}"
+        ));
+    }
+    run::run(apt().arg("update"), INSTALL_LIMIT)?;
+    let install = ["install", "--yes", "--no-install-recommends"];
+    run::run(apt().args(install).args(packages), INSTALL_LIMIT)
+}
+
+/// apt-get that asks nothing, waits for another apt-get, and forgives a mirror's hiccup.
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    apt.args(["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]);
+    apt
+}
+
+/// Whether a program of this name is found in the search path.
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removed_package_with_configuration_left_is_missing() {
+        let listing = "installed chromium\nconfig-files xvfb\nnot-installed firefox-esr\n";
+        let found = parse_installed(listing);
+        assert_eq!(found, HashSet::from(["chromium".to_owned()]));
+        assert!(!missing(&found).iter().any(|(package, _)| *package == "chromium"));
+        assert_eq!(missing(&found).len(), PACKAGES.len() - 1);
+    }
+}
