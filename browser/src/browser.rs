@@ -230,7 +230,7 @@ impl Browser {
     /// The errors that scripts of pages threw, or wrote to the console, since the last call.
     ///
     /// # Errors
-    /// Whatever the driver says.
+    /// [`Error::Unsupported`] in WebKitGTK, otherwise whatever the driver says.
     pub fn script_errors(&mut self) -> Result<Vec<String>> {
         self.engine.script_errors()
     }

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How often a running program is looked at. Short against every program started here.
 const POLL: Duration = Duration::from_millis(50);
 
+/// Long enough for a message of the compiler; a list of all cases is longer than a screen.
+const TAIL_COLUMNS: usize = 240;
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -70,10 +73,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The last lines of a text.
+/// The last lines of a text, very long ones cut.
 pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.trim_end().lines().collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
+    let last = &all[all.len().saturating_sub(lines)..];
+    let cut = |line: &&str| line.chars().take(TAIL_COLUMNS).collect::<String>();
+    last.iter().map(cut).collect::<Vec<_>>().join("\n")
 }
 
 /// A duration for people: `0.4 s`, `12.3 s`, `3 min 05 s`.
@@ -203,6 +208,7 @@ mod tests {
     fn tail_keeps_the_last_lines() {
         assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
         assert_eq!(tail("a", 2), "a");
+        assert_eq!(tail(&"x".repeat(1000), 1).len(), TAIL_COLUMNS);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::{Config, defaults};
 use crate::ending::{Cause, Cut, Ending, Unsent};
 use crate::error::{HandshakeError, UsageError};
 use crate::frame::{Opcode, Reader, Received, hixie, hybi};
-use crate::handshake::opening::{Gather, Opening, take_nonce};
+use crate::handshake::opening::{Gather, Gathered, Opening, take_nonce};
 use crate::handshake::{self, Answer, ClientRequest, Limits, Request, Version};
 use crate::heartbeat::Heartbeat;
 use crate::message::Message;
@@ -116,7 +116,7 @@ pub enum Event {
     /// The peer's Close was read, early; the account follows when the transport is over.
     Closing(Close),
     /// The account. Exactly once, last.
-    Ended(Ending),
+    Ended(Box<Ending>),
 }
 
 /// How the peer's direction of the transport ended, as the driver saw it.
@@ -327,7 +327,7 @@ impl Connection {
             unacknowledged,
         };
         let ending = self.machine.ending(now - self.started, unsent, close_notify);
-        self.outputs.push_back(Output::Event(Event::Ended(ending)));
+        self.outputs.push_back(Output::Event(Event::Ended(Box::new(ending))));
     }
 
     // What the application wants.
@@ -475,12 +475,11 @@ impl Connection {
     fn read_request(&mut self, now: Instant, input: &[u8]) {
         let limits = self.limits();
         let Opening::Request(gather) = &mut self.opening else { return };
-        let whole = match gather.push(input, limits) {
+        let Gathered { head, rest } = match gather.push(input, limits) {
             Ok(None) => return,
             Ok(Some(whole)) => whole,
             Err(error) => return self.refuse(now, error),
         };
-        let (head, rest) = whole;
         let request = Request::parse(&head, limits)
             .and_then(|request| Ok((handshake::detect(&request, self.config.versions)?, request)));
         match request {
@@ -498,7 +497,7 @@ impl Connection {
         let Opening::Answer { gather, request, nonce } = &mut self.opening else { return };
         let answer = match gather.push(input, limits) {
             Ok(None) => return,
-            Ok(Some((head, rest))) => {
+            Ok(Some(Gathered { head, rest })) => {
                 request.check_answer(&head, *nonce, limits.fields).map(|chosen| (chosen, rest))
             }
             Err(error) => Err(error),

@@ -380,7 +380,8 @@ function serverMoments(account) {
     { ms: t.close_sent, text: `Said ${closeFull(goodbye.sent)}`, way: "out",
       wire: goodbye.sent && closeText(goodbye.sent) },
     { ms: t.fin_sent, text: "Ended its side of TCP", way: "out", wire: "FIN" },
-    { ms: t.peer_ended, text: end.text(peer), way: lost ? "lost" : "in", wire: end.wire },
+    { ms: t.peer_ended, text: end.text(peer), way: lost ? "lost" : "in",
+      wire: transport.then_reset ? `${end.wire}, RST` : end.wire },
   ];
   if (lost && t.peer_ended === null) {
     moments.push({ ms: t.ended, text: end.text(peer), way: "lost", wire: end.wire });

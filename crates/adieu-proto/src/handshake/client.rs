@@ -196,7 +196,7 @@ mod tests {
         let request = ClientRequest::new("h", "/");
         assert!(request.clone().header("X", "a\r\nY: b").check().is_err());
         assert!(request.clone().header("X\r\n", "a").check().is_err());
-        assert!(request.clone().subprotocol("a b").check().is_err());
+        assert!(request.subprotocol("a b").check().is_err());
         assert!(ClientRequest::new("h\r\n", "/").check().is_err());
     }
 }

@@ -27,13 +27,20 @@ pub(crate) struct Gather {
     searched: usize,
 }
 
+/// A whole head, and the bytes that came behind it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Gathered {
+    pub(crate) head: Vec<u8>,
+    pub(crate) rest: Vec<u8>,
+}
+
 impl Gather {
     /// Takes bytes in; gives the head once it is whole, and what came behind it.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
         limits: Limits,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, HandshakeError> {
+    ) -> Result<Option<Gathered>, HandshakeError> {
         // No more than the limit is kept of a head that never ends; what follows a whole head
         // in the same read is kept in full.
         self.bytes.extend_from_slice(bytes);
@@ -45,7 +52,7 @@ impl Gather {
         }
         Ok(end.map(|end| {
             let rest = self.bytes.split_off(end);
-            (mem::take(&mut self.bytes), rest)
+            Gathered { head: mem::take(&mut self.bytes), rest }
         }))
     }
 
@@ -83,7 +90,8 @@ mod tests {
     fn bytes_behind_the_head_are_kept() {
         let mut gather = Gather::default();
         let limits = Limits { bytes: 8, fields: 10 };
-        let head = gather.push(b"GET\r\n\r\n^n:ds[4U and more", limits).unwrap().unwrap();
-        assert_eq!(head, (b"GET\r\n\r\n".to_vec(), b"^n:ds[4U and more".to_vec()));
+        let whole = gather.push(b"GET\r\n\r\n^n:ds[4U and more", limits).unwrap().unwrap();
+        let want = Gathered { head: b"GET\r\n\r\n".into(), rest: b"^n:ds[4U and more".into() };
+        assert_eq!(whole, want);
     }
 }

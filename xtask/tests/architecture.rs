@@ -1,0 +1,183 @@
+//! What the compiler does not enforce about this repository: the protocol crate has no I/O, lines
+//! and files are of a readable size.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every crate that `adieu-proto` may be built from. A new name here is a decision: what it does
+/// must be computing alone.
+const PROTOCOL_TREE: &[&str] = &[
+    "adieu-proto",
+    "base64",
+    "block-buffer",
+    "bytes",
+    "cfg-if",
+    "cpufeatures",
+    "crypto-common",
+    "digest",
+    "httparse",
+    "hybrid-array",
+    // How `cpufeatures` asks for the abilities of some processors, 64-bit ARM among them.
+    "libc",
+    "md-5",
+    "sha1",
+    "simdutf8",
+    "typenum",
+];
+
+/// Clippy's fence in the protocol crate resolves names, so no import deceives it; this list catches
+/// what is merely written, in code that is not built on this machine too.
+const NOT_IN_THE_PROTOCOL: &[&str] =
+    &["std::net", "std::thread", "std::fs", "Instant::now", "SystemTime::now", "unsafe", "tokio"];
+
+const MAX_COLUMNS: usize = 100;
+
+/// Past this a file does a second thing.
+const MAX_LINES: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+/// All Rust sources below a directory, generated ones apart.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).expect("a directory that can be read") {
+            let entry = entry.expect("an entry that can be read");
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let ours = !name.starts_with('.') && name != "target" && name != "node_modules";
+            if ours && entry.file_type().expect("a file type").is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no Rust source below {}", dir.display());
+    found
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// The lines of a source before its tests, with their numbers.
+fn without_tests(text: &str) -> Vec<(usize, &str)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let tests = lines.windows(2).position(|pair| {
+        pair[0].trim() == "#[cfg(test)]" && pair[1].trim_start().starts_with("mod ")
+    });
+    let end = tests.unwrap_or(lines.len());
+    lines[..end].iter().enumerate().map(|(index, line)| (index + 1, *line)).collect()
+}
+
+/// A file that is a test as a whole.
+fn is_test(file: &Path) -> bool {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    stem == "tests" || file.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// A line without its comment.
+fn code(line: &str) -> &str {
+    if line.trim_start().starts_with("//") { "" } else { line.split(" //").next().unwrap_or(line) }
+}
+
+/// Whether a word stands in a line by itself: `unsafe` is not found in `unsafe_code`.
+fn has_word(line: &str, word: &str) -> bool {
+    let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        !before.is_some_and(part_of_name) && !after.is_some_and(part_of_name)
+    })
+}
+
+fn none(complaints: &[String], rule: &str) {
+    assert!(complaints.is_empty(), "{rule}:\n  {}", complaints.join("\n  "));
+}
+
+fn shown(file: &Path) -> String {
+    file.strip_prefix(root()).unwrap_or(file).display().to_string()
+}
+
+#[test]
+fn the_protocol_is_built_from_computing_crates_alone() {
+    let args = ["tree", "--locked", "-p", "adieu-proto", "-e", "normal", "--all-features"];
+    let output = Command::new(env!("CARGO"))
+        .args(args)
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let built: BTreeSet<&str> =
+        tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(built.contains("adieu-proto"), "cargo tree said:\n{tree}");
+    let allowed: BTreeSet<&str> = PROTOCOL_TREE.iter().copied().collect();
+    let more: Vec<String> = built.difference(&allowed).map(|name| (*name).to_owned()).collect();
+    none(&more, "crates in the tree of adieu-proto that PROTOCOL_TREE does not allow");
+}
+
+#[test]
+fn the_protocol_has_no_clock_thread_socket_or_unsafe_code() {
+    let src = root().join("crates/adieu-proto/src");
+    let mut complaints = Vec::new();
+    for file in sources(&src).iter().filter(|file| !is_test(file)) {
+        for (number, line) in without_tests(&read(file)) {
+            let found = NOT_IN_THE_PROTOCOL.iter().filter(|word| has_word(code(line), word));
+            complaints.extend(found.map(|word| format!("{}:{number}: {word}", shown(file))));
+        }
+    }
+    none(&complaints, "not in adieu-proto, where time and bytes come in as arguments");
+    let lib = read(&src.join("lib.rs"));
+    assert!(lib.contains("#![forbid(unsafe_code)]"), "adieu-proto must forbid unsafe code");
+}
+
+#[test]
+fn no_line_is_wider_than_a_hundred_columns() {
+    let mut complaints = Vec::new();
+    for file in sources(&root()) {
+        for (index, line) in read(&file).lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > MAX_COLUMNS {
+                complaints.push(format!("{}:{}: {columns} columns", shown(&file), index + 1));
+            }
+        }
+    }
+    none(&complaints, "lines wider than 100 columns (rustfmt leaves comments and strings to you)");
+}
+
+#[test]
+fn no_file_of_the_crates_is_longer_than_six_hundred_lines() {
+    let mut complaints = Vec::new();
+    for file in sources(&root().join("crates")) {
+        let in_src = file.components().any(|part| part.as_os_str() == "src");
+        let lines = without_tests(&read(&file)).len();
+        if in_src && !is_test(&file) && lines > MAX_LINES {
+            complaints.push(format!("{}: {lines} lines before its tests", shown(&file)));
+        }
+    }
+    none(&complaints, "files past 600 lines: which second thing does each do?");
+}
+
+#[test]
+fn the_readers_of_sources_see_what_they_should() {
+    let text =
+        "use x;\n#[cfg(test)]\nfn helper() {}\ncode();\n#[cfg(test)]\nmod tests {\nunsafe\n}\n";
+    assert_eq!(without_tests(text).len(), 4);
+    assert!(has_word("    unsafe { f() }", "unsafe"));
+    assert!(!has_word("#![forbid(unsafe_code)]", "unsafe"));
+    assert!(has_word("use std::net::TcpStream;", "std::net"));
+    assert!(has_word("let now = std::time::Instant::now();", "Instant::now"));
+    assert_eq!(code("/// Instant::now"), "");
+    assert_eq!(code("f(); // not unsafe"), "f();");
+    assert!(is_test(Path::new("crates/a/tests/x.rs")) && is_test(Path::new("src/close/tests.rs")));
+    assert!(!is_test(Path::new("src/close.rs")));
+}
