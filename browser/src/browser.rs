@@ -86,7 +86,7 @@ pub(crate) trait Engine: Remote + Send {
 ///
 /// let mut firefox = Browser::start(Kind::Firefox)?;
 /// firefox.navigate("http://127.0.0.1:8080/")?;
-/// let title = firefox.execute("return document.title", vec![])?;
+/// let title = firefox.execute("return document.title", &[])?;
 /// println!("{} shows {title}", firefox.version());
 /// # Ok::<(), browser::Error>(())
 /// ```
@@ -148,7 +148,7 @@ impl Browser {
     ///
     /// # Errors
     /// Whatever the driver says, including what the script throws.
-    pub fn execute(&mut self, script: &str, args: Vec<Value>) -> Result<Value> {
+    pub fn execute(&mut self, script: &str, args: &[Value]) -> Result<Value> {
         self.engine.call(Command::ExecuteScript, json!({ "script": script, "args": args }))
     }
 
@@ -223,7 +223,7 @@ impl Browser {
         let query = "return matchMedia('(prefers-color-scheme: dark)').matches";
         // The process that shows the page hears of it a little later.
         wait_for("the page to see the preferred colours", ANSWER_LIMIT, || {
-            Ok((self.execute(query, vec![])? == json!(dark)).then_some(()))
+            Ok((self.execute(query, &[])? == json!(dark)).then_some(()))
         })
     }
 

@@ -57,6 +57,8 @@ fn arguments(instance: &Instance) -> Vec<String> {
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        // They would be part of every picture.
+        "--hide-scrollbars",
     ];
     let profile = format!("--user-data-dir={}", instance.path("profile").display());
     quiet.into_iter().map(str::to_owned).chain([profile]).collect()

@@ -97,7 +97,7 @@ impl Engine for Firefox {
         let name = "layout.css.prefers-color-scheme.content-override";
         let value = if dark { 0 } else { 1 };
         let script = "Services.prefs.setIntPref(arguments[0], arguments[1])";
-        self.marionette.privileged(script, json!([name, value])).map(drop)
+        self.marionette.privileged(script, &json!([name, value])).map(drop)
     }
 
     /// The error console holds what all of Firefox reports; errors of pages have a category.
@@ -111,7 +111,7 @@ impl Engine for Firefox {
             return errors.map(entry => `${entry.sourceName}:${entry.lineNumber}: `
                 + entry.errorMessage);
         "#;
-        let errors = self.marionette.privileged(script, json!([]))?;
+        let errors = self.marionette.privileged(script, &json!([]))?;
         serde_json::from_value(errors).map_err(|e| Error::malformed("the error console", e))
     }
 }

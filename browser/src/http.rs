@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn reads_chunks() {
-        let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;x\r\n!\r\n0\r\n\r\n";
+        let text =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;x\r\n!\r\n0\r\n\r\n";
         assert_eq!(read(text).unwrap().body, b"hi!");
     }
 

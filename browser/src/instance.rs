@@ -195,7 +195,8 @@ mod tests {
         // The grandchild ignores its parent's death.
         let script = "(trap '' HUP TERM; while :; do read x < /dev/zero; done) & echo up; wait";
         instance.spawn("sh", Command::new("/bin/sh").args(["-c", script])).unwrap();
-        instance.wait_while_running("sh", "a line", |i| i.log("sh").contains("up").then_some(()))
+        instance
+            .wait_while_running("sh", "a line", |i| i.log("sh").contains("up").then_some(()))
             .unwrap();
         let pids = instance.processes(&[]);
         assert!(!pids.is_empty());
@@ -207,7 +208,8 @@ mod tests {
     #[test]
     fn a_program_that_ends_early_is_quoted() {
         let mut instance = Instance::new("test").unwrap();
-        instance.spawn("sh", Command::new("/bin/sh").args(["-c", "echo no display; exit 3"]))
+        instance
+            .spawn("sh", Command::new("/bin/sh").args(["-c", "echo no display; exit 3"]))
             .unwrap();
         let failed = instance.wait_while_running("sh", "a port", |_| None::<u16>).unwrap_err();
         assert_eq!(failed.to_string(), "sh ended too early:\nno display");

@@ -33,8 +33,8 @@ pub mod wait;
 pub use browser::{Browser, Kind, Tab};
 pub use error::{Error, Result};
 
-/// Ends a test whose browser is missing: it passes, with a line that says why, unless it runs in CI,
-/// where all of them are meant to be there.
+/// Ends a test whose browser is missing: it passes, with a line that says why, unless it runs in
+/// CI, where all of them are meant to be there.
 ///
 /// # Errors
 /// [`Error::NotInstalled`] again, if the environment has `CI`.

@@ -46,12 +46,9 @@ impl Marionette {
     }
 
     /// Runs a script of ours with the rights of the browser itself, and returns its result.
-    pub(crate) fn privileged(&mut self, script: &str, args: Value) -> Result<Value> {
+    pub(crate) fn privileged(&mut self, script: &str, args: &Value) -> Result<Value> {
         self.send("Marionette:SetContext", &json!({ "value": "chrome" }))?;
-        let result = self.call(
-            Command::ExecuteScript,
-            json!({ "script": script, "args": args }),
-        );
+        let result = self.call(Command::ExecuteScript, json!({ "script": script, "args": args }));
         self.send("Marionette:SetContext", &json!({ "value": "content" }))?;
         result
     }

@@ -41,6 +41,13 @@ pub enum PageEvent {
     Restored,
 }
 
+impl PageEvent {
+    /// Whether it is `onclose`.
+    pub fn is_close(&self) -> bool {
+        matches!(self, PageEvent::Close { .. })
+    }
+}
+
 /// Waits until the page in the current tab has an open connection that the server has named.
 ///
 /// # Errors
@@ -61,7 +68,7 @@ pub fn connected_after(browser: &mut Browser, older: Option<&Connection>) -> Res
         return last && last.connection !== null ? [window.adieu.tab, last.connection] : null;
     "#;
     wait_for("the live page to be connected", PAGE_LIMIT, || {
-        let answer = browser.execute(script, vec![])?;
+        let answer = browser.execute(script, &[])?;
         let (Some(tab), Some(id)) = (answer[0].as_str(), answer[1].as_u64()) else {
             return Ok(None);
         };
@@ -81,7 +88,7 @@ pub fn press(browser: &mut Browser, button: &str) -> Result<()> {
         button.click();
         return true;
     "#;
-    match browser.execute(script, vec![json!(button)])? {
+    match browser.execute(script, &[json!(button)])? {
         Value::Bool(true) => Ok(()),
         _ => Err(Error::malformed("the page", format!("it has no working button {button:?}"))),
     }
@@ -96,7 +103,7 @@ pub fn events(browser: &mut Browser, connection: &Connection) -> Result<Vec<Page
     let script = r#"
         return window.adieu.events().filter(event => event.connection === arguments[0]);
     "#;
-    let answer = browser.execute(script, vec![json!(connection.id)])?;
+    let answer = browser.execute(script, &[json!(connection.id)])?;
     let list = answer.as_array().ok_or_else(|| Error::malformed("adieu.events()", &answer))?;
     Ok(list.iter().filter_map(parse).collect())
 }
@@ -108,8 +115,7 @@ pub fn events(browser: &mut Browser, connection: &Connection) -> Result<Vec<Page
 pub fn closed(browser: &mut Browser, connection: &Connection) -> Result<Vec<PageEvent>> {
     wait_for(format_args!("onclose of connection {}", connection.id), PAGE_LIMIT, || {
         let events = events(browser, connection)?;
-        let closed = events.iter().any(|event| matches!(event, PageEvent::Close { .. }));
-        Ok(closed.then_some(events))
+        Ok(events.iter().any(PageEvent::is_close).then_some(events))
     })
 }
 
@@ -118,9 +124,34 @@ pub fn closed(browser: &mut Browser, connection: &Connection) -> Result<Vec<Page
 /// # Errors
 /// [`Error::Timeout`] if it shows fewer.
 pub fn shown_endings(browser: &mut Browser, wanted: u64) -> Result<u64> {
-    let script = r#"return document.querySelectorAll("[data-cause]").length"#;
+    let script = "return document.querySelectorAll('#ended-list details').length";
     wait_for(format_args!("{wanted} endings on the page"), PAGE_LIMIT, || {
-        Ok(browser.execute(script, vec![])?.as_u64().filter(|shown| *shown >= wanted))
+        Ok(browser.execute(script, &[])?.as_u64().filter(|shown| *shown >= wanted))
+    })
+}
+
+/// Waits until the page shows what the server sent back.
+///
+/// # Errors
+/// [`Error::Timeout`] if nothing comes back.
+pub fn echoed(browser: &mut Browser) -> Result<()> {
+    let script = r#"return document.getElementById("echo").textContent.includes("sent back “")"#;
+    wait_for("an echo on the page", PAGE_LIMIT, || {
+        Ok((browser.execute(script, &[])? == json!(true)).then_some(()))
+    })
+}
+
+/// Waits until nothing on the page moves any more, so that a picture of it is complete.
+///
+/// # Errors
+/// [`Error::Timeout`] if something goes on moving.
+pub fn at_rest(browser: &mut Browser) -> Result<()> {
+    let script = r#"
+        return document.getAnimations().every(animation => animation.playState !== "running"
+            || animation.effect.getComputedTiming().endTime === Infinity);
+    "#;
+    wait_for("the page to come to rest", PAGE_LIMIT, || {
+        Ok((browser.execute(script, &[])? == json!(true)).then_some(()))
     })
 }
 
@@ -135,7 +166,7 @@ pub fn keep_errors(browser: &mut Browser) -> Result<()> {
         addEventListener("unhandledrejection", event =>
             window.keptErrors.push(String(event.reason)));
     "#;
-    browser.execute(script, vec![]).map(drop)
+    browser.execute(script, &[]).map(drop)
 }
 
 /// What scripts threw since [`keep_errors`].
@@ -143,7 +174,7 @@ pub fn keep_errors(browser: &mut Browser) -> Result<()> {
 /// # Errors
 /// [`Error::Malformed`] if nothing was kept, for instance because the page was reloaded.
 pub fn kept_errors(browser: &mut Browser) -> Result<Vec<String>> {
-    let kept = browser.execute("return window.keptErrors", vec![])?;
+    let kept = browser.execute("return window.keptErrors", &[])?;
     serde_json::from_value(kept).map_err(|e| Error::malformed("keptErrors", e))
 }
 

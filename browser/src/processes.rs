@@ -40,7 +40,7 @@ pub(crate) fn signal(signal: &str, pids: &[u32]) -> Result<()> {
     if pids.is_empty() {
         return Ok(());
     }
-    // Every POSIX shell has `kill` built in. It fails if one of them is gone already, which is fine.
+    // Every POSIX shell has `kill` built in. That one of them is gone already is no failure.
     Command::new("/bin/sh")
         .args(["-c", "kill -s \"$@\" 2>/dev/null", "sh", signal])
         .args(pids.iter().map(u32::to_string))

@@ -1,1 +1,256 @@
-//! Stub.
+//! What was measured, counted, and kept in one file per browser.
+//!
+//! `target/browser-results/<browser>.json` is written by the tests and read by `browser-table`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::browser::Kind;
+use crate::error::{Error, Result};
+use crate::page::PageEvent;
+use crate::server::repository;
+
+/// What was seen in all runs of one browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Results {
+    /// Name and version of the browser.
+    pub version: String,
+    /// One row per action, in the order in which they were done.
+    pub rows: Vec<Row>,
+}
+
+/// What was seen of one action.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// What was done, in words.
+    pub action: String,
+    /// The server's accounts, and how often each came.
+    pub server: Counts,
+    /// How often the peer's end was a FIN, a FIN and then an RST, an RST only.
+    pub transport: Counts,
+    /// The page's accounts, and how often each came.
+    pub page: Counts,
+}
+
+/// Texts and how often each was counted, in alphabetical order: two runs that saw the same write
+/// the same file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(Vec<(String, u64)>);
+
+impl Counts {
+    /// Counts one more.
+    pub fn add(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        match self.0.binary_search_by(|(known, _)| known.cmp(&text)) {
+            Ok(at) => self.0[at].1 += 1,
+            Err(at) => self.0.insert(at, (text, 1)),
+        }
+    }
+
+    /// Texts and counts.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(text, count)| (text.as_str(), *count))
+    }
+
+    /// How many were counted in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+
+    fn to_json(&self) -> Value {
+        self.iter().map(|(text, count)| json!({ "saw": text, "times": count })).collect()
+    }
+
+    fn from_json(list: &Value) -> Option<Counts> {
+        let entry =
+            |entry: &Value| Some((entry["saw"].as_str()?.to_owned(), entry["times"].as_u64()?));
+        Some(Counts(list.as_array()?.iter().map(entry).collect::<Option<_>>()?))
+    }
+}
+
+impl Row {
+    /// An empty row.
+    pub fn new(action: &str) -> Row {
+        Row { action: action.to_owned(), ..Row::default() }
+    }
+
+    /// Counts one account of the server.
+    pub fn add_account(&mut self, account: &Value) {
+        let sentence = account["ending"]["sentence"].as_str().unwrap_or("no sentence");
+        self.server.add(without_duration(sentence));
+        self.transport.add(transport(account));
+    }
+
+    /// Counts one account of the page.
+    pub fn add_page(&mut self, events: &[PageEvent]) {
+        let words: Vec<String> = events.iter().map(describe).collect();
+        self.page.add(if words.is_empty() { "nothing".to_owned() } else { words.join(", ") });
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "action": self.action,
+            "server": self.server.to_json(),
+            "transport": self.transport.to_json(),
+            "page": self.page.to_json(),
+        })
+    }
+
+    fn from_json(row: &Value) -> Option<Row> {
+        Some(Row {
+            action: row["action"].as_str()?.to_owned(),
+            server: Counts::from_json(&row["server"])?,
+            transport: Counts::from_json(&row["transport"])?,
+            page: Counts::from_json(&row["page"])?,
+        })
+    }
+}
+
+impl Results {
+    /// The row of an action, made if it is not there yet.
+    pub fn row(&mut self, action: &str) -> &mut Row {
+        let at = self.rows.iter().position(|row| row.action == action).unwrap_or_else(|| {
+            self.rows.push(Row::new(action));
+            self.rows.len() - 1
+        });
+        &mut self.rows[at]
+    }
+
+    /// Removes the file of a browser, so that a run that fails leaves nothing of an older one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn forget(kind: Kind) -> Result<()> {
+        let path = path(kind)?;
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format!("remove {}", path.display()))(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces the file of a browser.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, kind: Kind) -> Result<()> {
+        let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
+        let text = format!("{:#}\n", json!({ "version": self.version, "rows": rows }));
+        let path = path(kind)?;
+        let doing = Error::io(format!("write {}", path.display()));
+        fs::write(&path, text).map_err(doing)
+    }
+
+    /// Reads the file of a browser; `None` if it was not measured yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Malformed`] if the file was not written by [`Results::write`].
+    pub fn read(kind: Kind) -> Result<Option<Results>> {
+        let path = path(kind)?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(format!("read {}", path.display()))(e)),
+        };
+        let malformed = || Error::malformed(path.display().to_string(), "not results");
+        let json: Value = serde_json::from_str(&text).map_err(|_| malformed())?;
+        Results::from_json(&json).map(Some).ok_or_else(malformed)
+    }
+
+    fn from_json(json: &Value) -> Option<Results> {
+        Some(Results {
+            version: json["version"].as_str()?.to_owned(),
+            rows: json["rows"].as_array()?.iter().map(Row::from_json).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// A file in the directory for what the tests measure, which is made if needed.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn file(name: &str) -> Result<PathBuf> {
+    let directory = repository().join("target/browser-results");
+    let doing = Error::io(format!("make {}", directory.display()));
+    fs::create_dir_all(&directory).map_err(doing)?;
+    Ok(directory.join(name))
+}
+
+fn path(kind: Kind) -> Result<PathBuf> {
+    file(&format!("{}.json", kind.id()))
+}
+
+/// The sentence up to how long the connection lasted, which differs from run to run, as does what
+/// follows: how many bytes were left.
+fn without_duration(sentence: &str) -> String {
+    let end = sentence.rfind(", after ").unwrap_or(sentence.trim_end_matches('.').len());
+    format!("{}.", &sentence[..end])
+}
+
+/// How the peer's direction ended, in the letters of TCP.
+pub fn transport(account: &Value) -> &'static str {
+    let transport = &account["ending"]["transport"];
+    let then_reset = transport["then_reset"] == json!(true);
+    match transport["end"].as_str() {
+        Some("fin") if then_reset => "FIN, then RST",
+        Some("fin") => "FIN",
+        Some("reset") => "RST",
+        Some("timed_out") => "timed out",
+        Some("abandoned") => "abandoned",
+        _ => "unknown",
+    }
+}
+
+fn describe(event: &PageEvent) -> String {
+    match event {
+        PageEvent::Error => "error".to_owned(),
+        PageEvent::Close { code, reason, clean } => {
+            let reason = if reason.is_empty() { String::new() } else { format!(", {reason:?}") };
+            format!("close({code}{reason}, {})", if *clean { "clean" } else { "not clean" })
+        }
+        PageEvent::Hidden(true) => "pagehide (kept)".to_owned(),
+        PageEvent::Hidden(false) => "pagehide".to_owned(),
+        PageEvent::Restored => "pageshow (restored)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_sights_are_counted_in_one_order() {
+        let mut counts = Counts::default();
+        for text in ["RST", "FIN", "RST"] {
+            counts.add(text);
+        }
+        assert_eq!(counts.iter().collect::<Vec<_>>(), [("FIN", 1), ("RST", 2)]);
+        assert_eq!(counts.total(), 3);
+    }
+
+    #[test]
+    fn a_sentence_is_kept_without_its_duration() {
+        let sentence = "The peer ended it; a FIN, after 1.5 s; 3 bytes of ours never left.";
+        assert_eq!(without_duration(sentence), "The peer ended it; a FIN.");
+        assert_eq!(without_duration("The peer ended it."), "The peer ended it.");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut results = Results { version: "Chromium 156".into(), rows: vec![] };
+        let account = json!({ "ending": {
+            "sentence": "The peer ended it.",
+            "transport": { "end": "fin", "then_reset": true },
+        }});
+        results.row("refresh").add_account(&account);
+        results.row("refresh").add_page(&[PageEvent::Hidden(false), PageEvent::Error]);
+        let rows: Vec<Value> = results.rows.iter().map(Row::to_json).collect();
+        let json = json!({ "version": results.version, "rows": rows });
+        assert_eq!(Results::from_json(&json).unwrap(), results);
+        assert_eq!(json["rows"][0]["transport"][0]["saw"], "FIN, then RST");
+        assert_eq!(json["rows"][0]["page"][0]["saw"], "pagehide, error");
+    }
+}

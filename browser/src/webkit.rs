@@ -21,7 +21,8 @@ const PACKAGES: &str = "webkit2gtk-driver xvfb";
 const PORT_ATTEMPTS: u32 = 5;
 
 /// What MiniBrowser needs on a machine without a display, a GPU or a session bus. Its sandbox
-/// wants user namespaces, which containers seldom have. Without compositing a screenshot never comes.
+/// wants user namespaces, which containers seldom have. Compositing stays on: without it a
+/// screenshot never comes.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1"),
     ("LIBGL_ALWAYS_SOFTWARE", "1"),
@@ -125,8 +126,8 @@ impl Engine for WebKit {
         Err(Error::Unsupported("be told which colours a person prefers"))
     }
 
-    /// The driver has no command for the console, and MiniBrowser writes it to its output only while
-    /// nothing drives it.
+    /// The driver has no command for the console, and MiniBrowser writes it to its output only
+    /// while nothing drives it.
     fn script_errors(&mut self) -> Result<Vec<String>> {
         Err(Error::Unsupported("tell the errors of scripts"))
     }

@@ -37,11 +37,13 @@ pub(crate) fn stop(instance: &Instance) -> Result<()> {
     };
     let socket = format!("/tmp/.X11-unix/X{display}");
     processes::signal("TERM", &[pid])?;
-    wait_for(format_args!("Xvfb to remove {socket}"), Duration::from_secs(5), || {
-        match fs::metadata(&socket) {
+    wait_for(
+        format_args!("Xvfb to remove {socket}"),
+        Duration::from_secs(5),
+        || match fs::metadata(&socket) {
             Ok(_) => Ok(None),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Some(())),
             Err(e) => Err(Error::io(format!("look at {socket}"))(e)),
-        }
-    })
+        },
+    )
 }

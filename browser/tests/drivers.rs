@@ -36,7 +36,9 @@ fn page(path: &str) -> &'static str {
             "<!doctype html><title>first</title><style>:root{color-scheme:light dark}</style>\
              <script>sessionStorage.loads = 1 + Number(sessionStorage.loads || 0)</script>"
         }
-        "/throws" => "<!doctype html><title>throws</title><script>throw Error('on purpose')</script>",
+        "/throws" => {
+            "<!doctype html><title>throws</title><script>throw Error('on purpose')</script>"
+        }
         _ => "<!doctype html><title>second</title>",
     }
 }
@@ -51,14 +53,14 @@ fn drive(kind: Kind) -> Result<()> {
     assert!(browser.version().chars().any(|c| c.is_ascii_digit()), "{}", browser.version());
 
     browser.navigate(&url)?;
-    assert_eq!(browser.execute("return document.title", vec![])?, json!("first"));
-    assert_eq!(browser.execute("return arguments[0] + 1", vec![json!(1)])?, json!(2));
+    assert_eq!(browser.execute("return document.title", &[])?, json!("first"));
+    assert_eq!(browser.execute("return arguments[0] + 1", &[json!(1)])?, json!(2));
     browser.refresh()?;
-    assert_eq!(browser.execute("return sessionStorage.loads", vec![])?, json!("2"));
+    assert_eq!(browser.execute("return sessionStorage.loads", &[])?, json!("2"));
     browser.navigate(&format!("{url}/second"))?;
-    assert_eq!(browser.execute("return document.title", vec![])?, json!("second"));
+    assert_eq!(browser.execute("return document.title", &[])?, json!("second"));
     browser.back()?;
-    assert_eq!(browser.execute("return document.title", vec![])?, json!("first"));
+    assert_eq!(browser.execute("return document.title", &[])?, json!("first"));
 
     tabs(&mut browser, &url)?;
     appearance(&mut browser)?;
@@ -72,7 +74,7 @@ fn tabs(browser: &mut Browser, url: &str) -> Result<()> {
     assert_ne!(first, second);
     browser.navigate(&format!("{url}/second"))?;
     browser.switch_to(&first)?;
-    assert_eq!(browser.execute("return document.title", vec![])?, json!("first"));
+    assert_eq!(browser.execute("return document.title", &[])?, json!("first"));
     browser.switch_to(&second)?;
     browser.close_tab()?;
     assert_eq!(browser.current_tab()?, first);

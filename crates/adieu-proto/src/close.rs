@@ -227,7 +227,7 @@ impl Machine {
             State::Flushing { await_close } => self.on_flushing(moment, input, await_close),
             State::AwaitingClose => self.on_awaiting_close(moment, input),
             State::AwaitingFin => self.on_awaiting_fin(moment, input),
-            State::Ended => (self, Vec::new()),
+            State::Ended => (self.on_ended(&input), Vec::new()),
         }
     }
 
@@ -398,6 +398,14 @@ impl Machine {
             _ => {}
         }
         (self, actions)
+    }
+
+    /// The driver lets go of the transport and finds an RST behind the FIN that it had read.
+    fn on_ended(mut self, input: &Input) -> Self {
+        if *input == Input::Reset && self.end == Some(End::Fin) {
+            self.end = Some(End::FinThenReset);
+        }
+        self
     }
 
     /// Our side ends it (§7.1.2 "Start the WebSocket Closing Handshake").

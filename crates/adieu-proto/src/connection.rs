@@ -65,7 +65,7 @@ use crate::timer::{Timer, Timers};
 /// assert!(matches!(&events[..], [Event::Message(m)] if m.as_text() == Some("hello")));
 /// # Ok::<(), adieu_proto::UsageError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     config: std::sync::Arc<Config>,
     started: Instant,
@@ -84,7 +84,7 @@ pub struct Connection {
 }
 
 /// What the driver has to do next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Output {
     /// Write what [`Connection::slices`] holds, and say how much left. If the transport takes
@@ -101,7 +101,7 @@ pub enum Output {
 }
 
 /// What the application hears.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// As a server: a valid request. Answer with [`Connection::accept`] or
@@ -436,6 +436,14 @@ impl Connection {
         self.advance(now, Input::Close(Wish { cause, close }));
     }
 
+    /// Nobody drives the connection any more: what has not left by now will not, what has not
+    /// come will not be read. Leads to the account at once.
+    pub fn abandon(&mut self, now: Instant) {
+        for timer in [Timer::Flush, Timer::Close, Timer::Linger] {
+            self.advance(now, Input::Timer(timer));
+        }
+    }
+
     /// The application has read to the end of the messages, or is gone: our answer may go out.
     pub fn saw_end(&mut self, now: Instant) {
         self.advance(now, Input::SawEnd);
@@ -453,6 +461,12 @@ impl Connection {
         } else {
             Output::Transmit
         }
+    }
+
+    /// Whether the next output is [`Output::Transmit`].
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        self.outputs.is_empty() && !self.outgoing.is_empty()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.

@@ -156,6 +156,8 @@ pub enum HandshakeError {
     Abandoned,
     /// Not HTTP, or HTTP that breaks its grammar; says which part.
     BadHttp(&'static str),
+    /// TLS failed: no TLS at all, no common version, a certificate that was not trusted, …
+    Tls,
     /// The head is longer than the limit in bytes.
     HeadTooLong(usize),
     /// The head has more fields than the limit.
@@ -190,7 +192,12 @@ impl HandshakeError {
     pub fn status(&self) -> Option<u16> {
         use HandshakeError as H;
         match self {
-            H::Incomplete | H::Reset | H::Abandoned | H::Status(_) | H::BadAnswer(_) => None,
+            H::Incomplete
+            | H::Reset
+            | H::Abandoned
+            | H::Tls
+            | H::Status(_)
+            | H::BadAnswer(_) => None,
             H::TimedOut => Some(408),
             H::HeadTooLong(_) | H::TooManyFields(_) => Some(431),
             H::Method => Some(405),
@@ -215,6 +222,7 @@ impl fmt::Display for HandshakeError {
             H::Reset => f.write_str("the peer reset TCP before the handshake was complete"),
             H::Abandoned => f.write_str("we gave up before the handshake was complete"),
             H::BadHttp(part) => write!(f, "the peer does not speak HTTP/1.1: bad {part}"),
+            H::Tls => f.write_str("the TLS handshake failed"),
             H::HeadTooLong(limit) => write!(f, "the head is longer than {limit} bytes"),
             H::TooManyFields(limit) => write!(f, "the head has more than {limit} fields"),
             H::Method => f.write_str("the method is not GET"),

@@ -15,7 +15,7 @@ const CHUNK: usize = 64 * 1024;
 /// A drained buffer larger than this is given back: an idle connection owns next to nothing.
 const KEEP: usize = 256;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outgoing {
     /// Closed chunks, oldest first.
     chunks: VecDeque<Bytes>,

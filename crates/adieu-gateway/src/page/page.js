@@ -386,7 +386,7 @@ function serverMoments(account) {
   if (lost && t.peer_ended === null) {
     moments.push({ ms: t.ended, text: end.text(peer), way: "lost", wire: end.wire });
   }
-  return moments.filter((moment) => moment.ms !== null && moment.ms !== undefined);
+  return moments.filter((moment) => Number.isFinite(moment.ms)).sort((a, b) => a.ms - b.ms);
 }
 
 // Server and page may live by different clocks. The opening is the one moment both know.
@@ -540,10 +540,16 @@ function timeTag(at, className) {
   return node;
 }
 
+// A narrow column should break these names where a reader would, not in the middle of "true".
+function breakable(title) {
+  const parts = title.replace(/visibility|persisted=/, "$&\n").split("\n");
+  return parts.flatMap((part, i) => (i > 0 ? [document.createElement("wbr"), part] : [part]));
+}
+
 function row(moment) {
   const { event } = moment;
   const words = event
-    ? el("div", "words", el("code", "what", eventTitle(event)),
+    ? el("div", "words", el("code", "what", ...breakable(eventTitle(event))),
       el("span", "gloss", GLOSS[event.kind]?.(event) ?? ""))
     : el("div", "words", el("span", "what", moment.text));
   words.append(timeTag(moment.at, "when narrow"));
@@ -606,7 +612,7 @@ function facts(account) {
   fact("The server’s Close", ending && closeFull(ending.goodbye.sent));
   fact("TCP", ending && tcp(ending.transport, peer));
   fact("Lasted", ending && duration(ending.lasted_ms));
-  fact("Messages", `${account.messages_in} in, ${account.messages_out} out`);
+  fact("Messages", ending && `${account.messages_in} in, ${account.messages_out} out`);
   fact("Version", VERSIONS[account.version] ?? account.version);
   fact("Cut", ending && cutText(ending.cut));
   fact("Lost", ending && unsentText(ending.unsent));
@@ -632,7 +638,7 @@ function unsentText({ messages, bytes, unacknowledged }) {
   if (messages || bytes) {
     parts.push(`${plural(messages, "message")} never left (${plural(bytes, "byte")})`);
   }
-  if (unacknowledged) parts.push(`${plural(unacknowledged, "byte")} left, arrival unknown`);
+  if (unacknowledged) parts.push(`${plural(unacknowledged, "byte")} sent, arrival unknown`);
   return parts.join("; ") || null;
 }
 
@@ -813,16 +819,16 @@ function reconcile(list, items) {
       if (!old && rendered) entry.node.classList.add("fresh");
       old?.remove();
       drawn.set(item.key, entry);
-      place(list, entry.node, i);
+      placeAt(list, entry.node, i);
       if (focused) entry.node.querySelector("summary").focus();
     } else {
-      place(list, entry.node, i);
+      placeAt(list, entry.node, i);
       followDefault(entry.node, item);
     }
   });
 }
 
-function place(list, node, i) {
+function placeAt(list, node, i) {
   if (list.children[i] !== node) list.insertBefore(node, list.children[i] ?? null);
 }
 
@@ -838,39 +844,43 @@ function forget(items) {
   for (const key of [...drawn.keys()]) if (!keys.has(key)) drawn.delete(key);
 }
 
+// The bars are changed in place: a button that is replaced between press and release is never
+// clicked, and on a busy server they change many times a second.
+const barOf = new Map();
+
 function bars() {
-  const total = Object.values(server.counts).reduce((sum, n) => sum + n, 0);
-  const known = Object.keys(CAUSES).filter((cause) => server.counts[cause]);
-  const rest = Object.keys(server.counts).filter((cause) => !(cause in CAUSES));
-  const rows = [[null, "All", total], ...[...known, ...rest]
-    .map((cause) => [cause, CAUSES[cause] ?? cause, server.counts[cause]])];
-  const largest = Math.max(1, ...rows.slice(1).map(([, , n]) => n));
-  const focused = document.activeElement?.dataset?.cause;
-  $("kinds").replaceChildren(...rows.map((entry) => bar(entry, largest)));
+  const { counts } = server;
+  const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
+  const largest = Math.max(1, ...Object.values(counts));
+  const causes = new Set([...Object.keys(CAUSES), ...Object.keys(counts)]);
+  let place = 0;
+  for (const cause of [null, ...[...causes].filter((known) => counts[known] || barOf.has(known))]) {
+    if (!barOf.has(cause)) barOf.set(cause, newBar(cause));
+    const { item, button, number, fill } = barOf.get(cause);
+    const count = cause === null ? total : counts[cause] ?? 0;
+    number.textContent = count.toLocaleString("en");
+    fill.style.width = `${(count / largest) * 100}%`;
+    button.setAttribute("aria-pressed", String(filter.cause === cause));
+    placeAt($("kinds"), item, place++);
+  }
   $("kinds").hidden = total === 0;
   $("kinds-empty").hidden = total !== 0;
-  if (focused !== undefined) {
-    [...$("kinds").querySelectorAll("button")].find((b) => b.dataset.cause === focused)?.focus();
-  }
 }
 
-function bar([cause, label, count], largest) {
-  const name = el("span", "bar-name", cause ? icon(`cause-${cause}`) : null, label);
-  const button = el("button", `bar cause-${cause ?? "all"}`, name,
-    el("span", "bar-count", count.toLocaleString("en")));
+function newBar(cause) {
+  const name = el("span", "bar-name", cause && icon(`cause-${cause}`),
+    cause === null ? "All" : CAUSES[cause] ?? cause);
+  const number = el("span", "bar-count");
+  const fill = el("span", "bar-fill");
+  const button = el("button", `bar cause-${cause ?? "all"}`, name, number,
+    cause && el("span", "bar-track", fill));
   button.type = "button";
   button.dataset.cause = cause ?? "";
-  button.setAttribute("aria-pressed", String(filter.cause === cause));
-  if (cause) {
-    const fill = el("span", "bar-fill");
-    fill.style.width = `${(count / largest) * 100}%`;
-    button.append(el("span", "bar-track", fill));
-  }
   button.addEventListener("click", () => {
     filter.cause = cause;
     render();
   });
-  return el("li", "", button);
+  return { item: el("li", "", button), button, number, fill };
 }
 
 let renderTimer = null;

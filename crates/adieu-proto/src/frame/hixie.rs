@@ -19,12 +19,12 @@ pub(crate) enum Piece {
 }
 
 /// Reads frames from bytes that come in any pieces.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Decoder {
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Between frames.
     Type,

@@ -27,14 +27,14 @@ pub(crate) enum Piece<'a> {
 }
 
 /// Reads frames from bytes that come in any pieces. Holds at most one header.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Decoder {
     /// Whether the peer has to mask (§5.1): a client has to, a server must not.
     masked: bool,
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Header { bytes: [u8; MAX_HEADER], have: u8 },
     Payload { header: Header, done: u64 },

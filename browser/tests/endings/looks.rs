@@ -1,0 +1,111 @@
+//! The page itself: it works in every engine, and what it looks like.
+
+use std::fs;
+use std::path::PathBuf;
+
+use browser::page;
+use browser::server::{Adieu, repository};
+use browser::{Browser, Error, Kind, Result, results};
+
+use crate::{Turn, start};
+
+/// The page connects, shows an ending, sends and closes, and no script of it fails.
+pub(crate) fn the_page_works(kind: Kind) -> Result<()> {
+    let _turn = Turn::take();
+    let Some(mut browser) = start(kind)? else { return Ok(()) };
+    let adieu = Adieu::start()?;
+    browser.navigate(&adieu.url("/"))?;
+    let first = page::connected(&mut browser)?;
+    browser.refresh()?;
+    page::connected_after(&mut browser, Some(&first))?;
+    page::keep_errors(&mut browser)?;
+    page::shown_endings(&mut browser, 1)?;
+    page::press(&mut browser, "send")?;
+    page::echoed(&mut browser)?;
+    let second = page::connected(&mut browser)?;
+    page::press(&mut browser, "close")?;
+    page::closed(&mut browser, &second)?;
+    page::shown_endings(&mut browser, 2)?;
+    page::press(&mut browser, "reconnect")?;
+    page::connected_after(&mut browser, Some(&second))?;
+
+    assert_eq!(page::kept_errors(&mut browser)?, Vec::<String>::new());
+    // What failed while the page was loading, where a browser tells it.
+    match browser.script_errors() {
+        Err(Error::Unsupported(_)) => {}
+        errors => assert_eq!(errors?, Vec::<String>::new()),
+    }
+    let png = browser.screenshot()?;
+    write(&results::file(&format!("page-{}.png", kind.id()))?, &png)
+}
+
+/// Pictures of the page after some endings of several kinds, for the README.
+pub(crate) fn screenshots() -> Result<()> {
+    let _turn = Turn::take();
+    let Some(mut browser) = start(Kind::Chromium)? else { return Ok(()) };
+    let adieu = Adieu::start()?;
+    let endings = several_endings(&adieu, &mut browser)?;
+    for (name, dark, width, height) in [
+        ("page-light.png", false, 1280, 1600),
+        ("page-dark.png", true, 1280, 1600),
+        ("page-phone.png", false, 390, 844),
+    ] {
+        browser.set_viewport(width, height)?;
+        browser.emulate_dark(dark)?;
+        page::shown_endings(&mut browser, endings)?;
+        page::at_rest(&mut browser)?;
+        let overflow = "return document.documentElement.scrollWidth - innerWidth";
+        let overflow = browser.execute(overflow, &[])?;
+        assert!(overflow.as_i64() <= Some(0), "{name}: {overflow} px wider than the screen");
+        write(&picture(name)?, &browser.screenshot()?)?;
+    }
+    browser.quit()
+}
+
+/// Leaves the browser on the live page, connected, and returns how many connections ended.
+fn several_endings(adieu: &Adieu, browser: &mut Browser) -> Result<u64> {
+    let first = browser.current_tab()?;
+    let mut killed = match start(Kind::Firefox)? {
+        Some(other) => vec![other],
+        None => vec![],
+    };
+    for other in &mut killed {
+        other.navigate(&adieu.url("/"))?;
+        page::connected(other)?;
+    }
+    let mut endings = killed.len() as u64;
+    killed.into_iter().try_for_each(Browser::kill_all)?;
+
+    // Another tab that is closed, then the one that stays.
+    browser.new_tab()?;
+    browser.navigate(&adieu.url("/"))?;
+    page::connected(browser)?;
+    browser.close_tab()?;
+    browser.switch_to(&first)?;
+    browser.navigate(&adieu.url("/"))?;
+    endings += 1;
+    let mut last = page::connected(browser)?;
+    for button in ["close-4001", "server-close-4000"] {
+        page::press(browser, button)?;
+        page::closed(browser, &last)?;
+        page::press(browser, "reconnect")?;
+        last = page::connected_after(browser, Some(&last))?;
+        endings += 1;
+    }
+    browser.navigate(&adieu.url("/away"))?;
+    browser.back()?;
+    last = page::connected_after(browser, Some(&last))?;
+    browser.refresh()?;
+    page::connected_after(browser, Some(&last))?;
+    Ok(endings + 2)
+}
+
+/// In `docs/` only when asked: a picture differs a little each time.
+fn picture(name: &str) -> Result<PathBuf> {
+    let update = std::env::var_os("ADIEU_UPDATE_SCREENSHOTS").is_some_and(|value| value == "1");
+    if update { Ok(repository().join("docs").join(name)) } else { results::file(name) }
+}
+
+fn write(path: &PathBuf, png: &[u8]) -> Result<()> {
+    fs::write(path, png).map_err(Error::io(format!("write {}", path.display())))
+}

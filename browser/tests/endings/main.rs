@@ -1,0 +1,83 @@
+//! Real browsers on the live page: what the server says of each ending, and what the page says.
+//!
+//! What a browser does is not ours to decide, so a test asks whether it is one of the things that
+//! are known (see `expected.rs`), and counts which. The counts go to `target/browser-results/`.
+
+mod actions;
+mod expected;
+mod looks;
+
+use std::sync::{Condvar, Mutex};
+
+use browser::{Browser, Error, Kind, Result};
+
+/// How many browsers run at once: more would only slow each other down into time-outs.
+const AT_ONCE: usize = 2;
+
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// The right to run one browser.
+struct Turn;
+
+impl Turn {
+    fn take() -> Turn {
+        let running = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut running = ENDED
+            .wait_while(running, |running| *running >= AT_ONCE)
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *running += 1;
+        Turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) -= 1;
+        ENDED.notify_one();
+    }
+}
+
+/// Starts a browser, or explains why the test is skipped.
+fn start(kind: Kind) -> Result<Option<Browser>> {
+    match Browser::start(kind) {
+        Ok(browser) => Ok(Some(browser)),
+        Err(missing @ Error::NotInstalled { .. }) => browser::skip(&missing).map(|()| None),
+        Err(e) => Err(e),
+    }
+}
+
+#[test]
+fn chromium() -> Result<()> {
+    actions::measure(Kind::Chromium)
+}
+
+#[test]
+fn firefox() -> Result<()> {
+    actions::measure(Kind::Firefox)
+}
+
+#[test]
+fn webkit() -> Result<()> {
+    actions::measure(Kind::WebKit)
+}
+
+#[test]
+fn the_page_works_in_chromium() -> Result<()> {
+    looks::the_page_works(Kind::Chromium)
+}
+
+#[test]
+fn the_page_works_in_firefox() -> Result<()> {
+    looks::the_page_works(Kind::Firefox)
+}
+
+#[test]
+fn the_page_works_in_webkit() -> Result<()> {
+    looks::the_page_works(Kind::WebKit)
+}
+
+#[test]
+fn screenshots() -> Result<()> {
+    looks::screenshots()
+}

@@ -1,0 +1,289 @@
+//! The one driver loop: moves bytes between the transport and the protocol, side by side with
+//! the handler in one task. All output of one wake leaves in one write.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use adieu_proto::{Cause, Close, CloseCode, Event, HandshakeError, Output, Request, Version};
+use tokio::time::Sleep;
+
+use crate::endpoint::{Ended, Endpoint};
+use crate::now;
+use crate::shared::{Opened, Shared, State};
+
+/// Reads in one wake at most, so that one busy peer does not starve the others on its thread.
+const READS_PER_WAKE: usize = 16;
+
+/// Runs one connection. Dropped before its end, it still ends it and accounts for it.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
+    /// What the request asked for, until the connection is open.
+    asked: Option<Opened>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Reading waits for the application to catch up.
+    paused: bool,
+    /// Our FIN waits for the last records of TLS.
+    shutting_down: bool,
+    told: bool,
+}
+
+/// What the handler's side of a wake came to: nothing yet, or its goodbye.
+type Handler<'h> = &'h mut dyn FnMut(&mut Context<'_>) -> Poll<(Close, Cause)>;
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, endpoint: Arc<Endpoint>) -> Self {
+        endpoint.drain.register(&shared);
+        Driver {
+            shared,
+            endpoint,
+            asked: None,
+            sleep: None,
+            paused: false,
+            shutting_down: false,
+            told: false,
+        }
+    }
+
+    /// The request that an HTTP library has read and accepted.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn asked(&mut self, asked: Opened) {
+        self.asked = Some(asked);
+    }
+
+    /// Drives the opening handshake; false if it came to nothing.
+    pub(crate) async fn open(&mut self) -> bool {
+        poll_fn(|cx| {
+            let over = self.turn(cx, &mut |_| Poll::Pending);
+            let opened = self.shared.opened.get().is_some();
+            if opened || over { Poll::Ready(opened) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Drives the connection to its end, its handler beside it.
+    pub(crate) async fn run(mut self, handler: impl Future<Output = Close>) {
+        let mut handler = pin!(handler);
+        let mut running = true;
+        poll_fn(|cx| {
+            let over = self.turn(cx, &mut |cx| {
+                if !running {
+                    return Poll::Pending;
+                }
+                let goodbye = std::task::ready!(poll_caught(handler.as_mut(), cx));
+                running = false;
+                Poll::Ready(goodbye)
+            });
+            if over && !running { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Drives the connection to its end; the application holds the `Socket` elsewhere.
+    #[cfg_attr(not(test), allow(dead_code, reason = "clients only"))]
+    pub(crate) async fn run_alone(mut self) {
+        poll_fn(|cx| {
+            if self.turn(cx, &mut |_| Poll::Pending) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// One wake: read, let the handler run, write. Whether the connection is over.
+    fn turn(&mut self, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
+        let shared = self.shared.clone();
+        loop {
+            let mut state = shared.lock();
+            state.begin_wake(cx);
+            self.read(cx, &mut state);
+            state.connection.handle_timeout(now());
+            self.events(cx, &mut state);
+            drop(state);
+            let goodbye = handler(cx);
+            let mut state = shared.lock();
+            match goodbye {
+                Poll::Ready((close, cause)) => state.connection.close(now(), close, cause),
+                // Dropped while its handler goes on, or by a client.
+                Poll::Pending if state.socket_dropped => {
+                    let goodbye = CloseCode::GOING_AWAY.into();
+                    state.connection.close(now(), goodbye, Cause::Dropped);
+                }
+                Poll::Pending => {}
+            }
+            self.events(cx, &mut state);
+            self.write(cx, &mut state);
+            if state.ending.is_some() {
+                state.driving = false;
+                drop(state);
+                self.tell();
+                return true;
+            }
+            // The handler made room: reading goes on now, for nobody wakes us while we are awake.
+            if self.paused && !state.is_behind() {
+                continue;
+            }
+            self.set_clock(cx, &state);
+            state.driving = false;
+            return false;
+        }
+    }
+
+    /// Reads what is there, unless the application is behind.
+    fn read(&mut self, cx: &mut Context<'_>, state: &mut State) {
+        for _ in 0..READS_PER_WAKE {
+            self.paused = state.is_behind();
+            if self.paused || state.read_once(cx).is_pending() {
+                return;
+            }
+            self.events(cx, state);
+        }
+        // The others on this thread come first, then we go on.
+        cx.waker().wake_by_ref();
+    }
+
+    /// Does what the protocol says, except writing.
+    fn events(&mut self, cx: &mut Context<'_>, state: &mut State) {
+        loop {
+            match state.connection.poll_output() {
+                Output::Event(event) => self.event(state, event),
+                Output::ShutdownWrite => self.shutting_down = true,
+                Output::Disconnect => {
+                    self.shut_down(cx, state);
+                    state.disconnect();
+                }
+                _ => break,
+            }
+        }
+        self.shut_down(cx, state);
+    }
+
+    fn shut_down(&mut self, cx: &mut Context<'_>, state: &mut State) {
+        if self.shutting_down {
+            self.shutting_down = state.io.poll_shutdown(cx).is_pending();
+        }
+    }
+
+    fn event(&mut self, state: &mut State, event: Event) {
+        match event {
+            Event::Request(request, version) => self.decide(state, request, version),
+            Event::Opened(subprotocol) => {
+                let version = state.connection.version();
+                let asked = self.asked.take();
+                self.shared.opened.get_or_init(|| {
+                    asked.unwrap_or(Opened { request: None, version, subprotocol })
+                });
+            }
+            Event::Message(message) => {
+                state.inbox.push(message);
+                state.wakers.wake_receiver();
+            }
+            Event::EndOfMessages => {
+                state.inbox.ended = true;
+                state.wakers.wake_receiver();
+                state.wakers.wake_senders();
+            }
+            Event::Ended(ending) => {
+                state.ending = Some(Arc::from(ending));
+                state.wakers.wake_all();
+            }
+            _ => {}
+        }
+    }
+
+    fn decide(&mut self, state: &mut State, request: Request, version: Version) {
+        let decided = catch_unwind(AssertUnwindSafe(|| self.endpoint.decide(&request)));
+        match decided.unwrap_or(Err(HandshakeError::Refused(500))) {
+            Ok(subprotocol) => {
+                let tls = state.io.is_tls();
+                self.asked = Some(Opened {
+                    request: Some(request),
+                    version,
+                    subprotocol: subprotocol.clone(),
+                });
+                if state.connection.accept(now(), subprotocol.as_deref(), tls).is_err() {
+                    state.connection.refuse(now(), HandshakeError::Refused(500));
+                }
+            }
+            Err(error) => {
+                self.asked = Some(Opened { request: Some(request), version, subprotocol: None });
+                state.connection.refuse(now(), error);
+            }
+        }
+    }
+
+    /// Writes what the handler and the protocol have queued.
+    fn write(&mut self, cx: &mut Context<'_>, state: &mut State) {
+        while state.connection.wants_transmit() {
+            if state.write(Some(cx)).is_pending() {
+                return;
+            }
+            self.events(cx, state);
+        }
+    }
+
+    /// Asks to be woken at the next deadline. An earlier wake is harmless, so a clock that is
+    /// set too early is left alone: deadlines that move with every byte cost nothing.
+    fn set_clock(&mut self, cx: &mut Context<'_>, state: &State) {
+        let Some(at) = state.connection.timeout() else { return };
+        let at = tokio::time::Instant::from_std(at);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if sleep.is_elapsed() || sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+        }
+        if sleep.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Tells the account, once, outside of the lock.
+    fn tell(&mut self) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let Some(ending) = self.shared.lock().ending.clone() else { return };
+        let opened = self.shared.opened.get().or(self.asked.as_ref());
+        let ended = Ended {
+            peer: self.shared.peer,
+            request: opened.and_then(|opened| opened.request.as_ref()),
+            version: opened.map(|opened| opened.version),
+            ending: &ending,
+        };
+        self.endpoint.ended(ended);
+        self.endpoint.drain.forget(&self.shared, &ending);
+    }
+}
+
+/// Polls a handler; its panic is an ending like others. It is not polled again after that.
+fn poll_caught(
+    handler: Pin<&mut impl Future<Output = Close>>,
+    cx: &mut Context<'_>,
+) -> Poll<(Close, Cause)> {
+    match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(close)) => Poll::Ready((close, Cause::Application)),
+        Err(_) => Poll::Ready((CloseCode::INTERNAL_ERROR.into(), Cause::Panicked)),
+    }
+}
+
+impl Drop for Driver {
+    /// The task is gone before the connection was over: say what can be said at once, let go,
+    /// and account for it.
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        let mut cx = Context::from_waker(Waker::noop());
+        state.driving = true;
+        state.connection.close(now(), CloseCode::GOING_AWAY.into(), Cause::Dropped);
+        self.events(&mut cx, &mut state);
+        self.write(&mut cx, &mut state);
+        state.connection.abandon(now());
+        self.events(&mut cx, &mut state);
+        drop(state);
+        self.tell();
+    }
+}

@@ -1,0 +1,255 @@
+//! WebSockets inside a hyper application: same driver, same defaults, same exact [`Ending`].
+//!
+//! [`Upgrade::new`] looks at a request and, if it asks for a WebSocket that the
+//! [`Endpoint`] accepts, gives the 101 and runs the handler once hyper has sent it. The TCP
+//! stream is taken back from hyper, so that the account is as exact as with
+//! [`Server`](crate::Server). Serve connections `.with_upgrades()`.
+//!
+//! hixie-76 works; hixie-75 needs [`Server`](crate::Server), for its answer is compared byte by
+//! byte and hyper does not write it. Until the 101 the limits are hyper's, not those of
+//! [`Config`](crate::Config): set its header read time-out and buffer size, and note that
+//! `axum::serve` sets neither.
+//!
+//! [`Ending`]: crate::Ending
+
+use std::future::Future;
+use std::sync::Arc;
+
+use adieu_proto::{
+    Answer, Cause, Connection, Cut, End, Ending, Goodbye, HandshakeError, Request, Side, Timeline,
+    Transport, Unsent, Version, VersionSet, answer, detect,
+};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderName};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade;
+use tokio::net::TcpStream;
+
+use crate::driver::Driver;
+use crate::endpoint::{Ended, Endpoint};
+use crate::io::Io;
+use crate::now;
+use crate::peer::Peer;
+use crate::server::Handler;
+use crate::shared::{Opened, Shared};
+use crate::socket::Socket;
+
+/// The bytes of a hixie-76 nonce.
+const NONCE: usize = 8;
+
+/// A valid request for a WebSocket, accepted by its endpoint.
+///
+/// ```
+/// use std::{convert::Infallible, sync::Arc};
+/// use adieu::{Endpoint, Socket, hyper::Upgrade};
+/// use bytes::Bytes;
+/// use http_body_util::Full;
+/// use hyper::{Request, Response, body::Incoming};
+///
+/// async fn handler(mut socket: Socket) {
+///     while let Some(message) = socket.recv().await {
+///         let _ = socket.send(message).await;
+///     }
+/// }
+///
+/// async fn service(
+///     endpoint: Arc<Endpoint>,
+///     request: Request<Incoming>,
+/// ) -> Result<Response<Full<Bytes>>, Infallible> {
+///     Ok(match Upgrade::new(request, endpoint).await {
+///         Ok(upgrade) => upgrade.run(handler),
+///         Err(refusal) => refusal,
+///     })
+/// }
+/// ```
+pub struct Upgrade {
+    endpoint: Arc<Endpoint>,
+    opened: Opened,
+    answer: Answer,
+    on_upgrade: OnUpgrade,
+    /// A hixie-76 nonce that came as the request's body.
+    nonce: Bytes,
+    started: std::time::Instant,
+}
+
+impl std::fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upgrade({})", self.opened.version)
+    }
+}
+
+impl Upgrade {
+    /// Judges a request.
+    ///
+    /// # Errors
+    /// The HTTP answer that refuses it and says why.
+    pub async fn new(
+        request: hyper::Request<Incoming>,
+        endpoint: Arc<Endpoint>,
+    ) -> Result<Self, hyper::Response<Full<Bytes>>> {
+        let served = endpoint.config.versions;
+        Self::judge(request, endpoint).await.map_err(|error| refusal(&error, served))
+    }
+
+    pub(crate) async fn judge<B>(
+        request: hyper::Request<B>,
+        endpoint: Arc<Endpoint>,
+    ) -> Result<Self, HandshakeError>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started = now();
+        let (mut parts, body) = request.into_parts();
+        let asked = head(&parts)?;
+        let served = endpoint.config.versions.without(Version::Hixie75);
+        let version = detect(&asked, served)?;
+        let subprotocol = endpoint.decide(&asked)?;
+        let on_upgrade =
+            parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
+        let nonce = if version == Version::Hixie76 && parts.headers.contains_key(CONTENT_LENGTH) {
+            // hyper takes the nonce for the request's body, and would drop it unread.
+            let read = tokio::time::timeout(
+                endpoint.config.handshake_timeout,
+                Limited::new(body, NONCE).collect(),
+            );
+            let body = read.await.map_err(|_| HandshakeError::TimedOut)?;
+            body.map_err(|_| HandshakeError::BadField("nonce"))?.to_bytes()
+        } else {
+            Bytes::new()
+        };
+        let answer = answer(&asked, version, subprotocol.as_deref(), false);
+        let opened = Opened { request: Some(asked), version, subprotocol };
+        Ok(Upgrade { endpoint, opened, answer, on_upgrade, nonce, started })
+    }
+
+    /// Says that the connection is TLS: hixie-76 repeats the URL with its scheme.
+    #[must_use]
+    pub fn secure(mut self, tls: bool) -> Self {
+        if let Some(asked) = &self.opened.request {
+            let subprotocol = self.opened.subprotocol.as_deref();
+            self.answer = answer(asked, self.opened.version, subprotocol, tls);
+        }
+        self
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        self.opened.request.as_ref()
+    }
+
+    /// Gives the 101; when hyper has sent it, runs the handler in a task of its own.
+    pub fn run(self, handler: impl Handler) -> hyper::Response<Full<Bytes>> {
+        let response = response(&self.answer);
+        tokio::spawn(self.connection(handler));
+        response
+    }
+
+    fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
+        let Upgrade { endpoint, opened, on_upgrade, nonce, started, .. } = self;
+        async move {
+            let (io, buffered) = match on_upgrade.await {
+                Ok(upgraded) => take_back(upgraded),
+                Err(_) => return never_upgraded(&endpoint, &opened, now() - started),
+            };
+            let peer = Peer::new(io.peer());
+            let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
+            let mut connection =
+                Connection::upgraded(started, endpoint.config.clone(), asked, opened.version);
+            for bytes in [nonce, buffered].into_iter().filter(|bytes| !bytes.is_empty()) {
+                connection.receive(now(), &mut Vec::from(bytes));
+            }
+            let shared = Shared::new(connection, io, peer);
+            let mut driver = Driver::new(shared.clone(), endpoint);
+            driver.asked(opened);
+            if driver.open().await {
+                driver.run(async { handler.call(Socket::new(shared)).await }).await;
+            }
+        }
+    }
+}
+
+/// The head as the protocol knows it.
+fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
+    if parts.version != http::Version::HTTP_11 {
+        return Err(HandshakeError::BadHttp("version (1.1 is needed)"));
+    }
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value));
+    let fields = fields.filter_map(|(name, value)| Some((name, value.to_str().ok()?)));
+    Request::from_parts(parts.method.as_str(), target, fields)
+}
+
+/// Takes the transport back from hyper, and what it had read too much.
+fn take_back(upgraded: Upgraded) -> (Io, Bytes) {
+    let upgraded = match tcp(upgraded) {
+        Ok(taken) => return taken,
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(feature = "tls")]
+    let upgraded = match tls(upgraded) {
+        Ok(taken) => return taken,
+        Err(upgraded) => upgraded,
+    };
+    // Another stream: it says itself how it ends.
+    (Io::Other(Box::new(TokioIo::new(upgraded))), Bytes::new())
+}
+
+fn tcp(upgraded: Upgraded) -> Result<(Io, Bytes), Upgraded> {
+    let parts = match upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => return Ok((Io::Tcp(parts.io.into_inner()), parts.read_buf)),
+        Err(upgraded) => upgraded.downcast::<TokioIo<TcpStream>>()?,
+    };
+    Ok((Io::Tcp(parts.io.into_inner()), parts.read_buf))
+}
+
+#[cfg(feature = "tls")]
+fn tls(upgraded: Upgraded) -> Result<(Io, Bytes), Upgraded> {
+    use crate::tls::TlsStream;
+    let parts = match upgrade::downcast::<TokioIo<TlsStream>>(upgraded) {
+        Ok(parts) => return Ok((Io::Tls(Box::new(parts.io.into_inner())), parts.read_buf)),
+        Err(upgraded) => upgraded.downcast::<TokioIo<TlsStream>>()?,
+    };
+    Ok((Io::Tls(Box::new(parts.io.into_inner())), parts.read_buf))
+}
+
+/// The peer was gone before hyper had sent the 101: it was accepted, so it is accounted for.
+fn never_upgraded(endpoint: &Endpoint, opened: &Opened, lasted: std::time::Duration) {
+    let ending = Ending::from_parts(
+        Cause::Handshake(HandshakeError::Incomplete),
+        Goodbye::None,
+        Transport { end: End::Fin, first: Side::Peer, close_notify: None },
+        Cut::BetweenMessages,
+        Unsent::default(),
+        Timeline::default(),
+        lasted,
+    );
+    let request = opened.request.as_ref();
+    let (peer, version) = (Peer::new(None), Some(opened.version));
+    endpoint.ended(Ended { peer, request, version, ending: &ending });
+}
+
+/// A refusal as hyper sends it.
+pub(crate) fn refusal(error: &HandshakeError, served: VersionSet) -> hyper::Response<Full<Bytes>> {
+    let refusal = Answer::refusal(error, served);
+    refusal.map_or_else(|| hyper::Response::new(Full::default()), |answer| response(&answer))
+}
+
+fn response(answer: &Answer) -> hyper::Response<Full<Bytes>> {
+    let mut response = hyper::Response::new(Full::from(answer.body.clone()));
+    *response.status_mut() = http::StatusCode::from_u16(answer.status).unwrap_or_default();
+    for (name, value) in &answer.fields {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = http::HeaderValue::from_str(value);
+        // A value of the request that hyper let in can be sent out as well.
+        if let (Ok(name), Ok(value)) = (name, value) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}

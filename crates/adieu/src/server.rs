@@ -1,0 +1,307 @@
+//! The server: an accept loop that neither dies nor spins, and one task per connection.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adieu_proto::{Close, Config, Connection, Request};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+
+use crate::drain::{Drain, Drained};
+use crate::driver::Driver;
+use crate::endpoint::{Ended, Endpoint};
+use crate::into_close::IntoClose;
+use crate::io::Io;
+use crate::now;
+use crate::peer::Peer;
+use crate::shared::Shared;
+use crate::socket::Socket;
+
+/// Connections that wait in the kernel to be accepted. Linux cuts it to `net.core.somaxconn`,
+/// 4,096 by default: a burst of reconnects after a restart fits.
+const BACKLOG: u32 = 4096;
+
+/// After an accept failed for want of descriptors or memory: one may have become free by then.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What runs for each connection: a function from its [`Socket`] to its goodbye.
+///
+/// Implemented for every `async fn(Socket) -> impl IntoClose`.
+pub trait Handler: Send + Sync + 'static {
+    /// Runs one connection; gives its goodbye.
+    fn call(&self, socket: Socket) -> impl Future<Output = Close> + Send;
+}
+
+impl<F, Fut> Handler for F
+where
+    F: Fn(Socket) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send,
+    Fut::Output: IntoClose,
+{
+    async fn call(&self, socket: Socket) -> Close {
+        self(socket).await.into_close()
+    }
+}
+
+/// Serves WebSockets at `addr` until the process ends, with the defaults of [`Server`].
+///
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// adieu::serve("127.0.0.1:9001", async |mut socket: adieu::Socket| {
+///     while let Some(message) = socket.recv().await {
+///         if socket.send(message).await.is_err() {
+///             break;
+///         }
+///     }
+///     println!("{}: {}", socket.peer(), socket.ended().await);
+/// })
+/// .await
+/// # }
+/// ```
+///
+/// # Errors
+/// If the address cannot be listened on.
+pub async fn serve(addr: impl ToSocketAddrs, handler: impl Handler) -> io::Result<()> {
+    Server::new(handler).serve(addr).await.map(drop)
+}
+
+/// A WebSocket server.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use adieu::{Closed, Server, Socket};
+///
+/// async fn echo(mut socket: Socket) -> Result<(), Closed> {
+///     while let Some(message) = socket.recv().await {
+///         socket.send(message).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// # let stop = std::future::ready(());
+/// let drained = Server::new(echo)
+///     .on_end(|ended| println!("{}: {}", ended.peer, ended.ending))
+///     .drain_when(stop)
+///     .serve("127.0.0.1:0")
+///     .await?;
+/// println!("{drained}");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server<H> {
+    handler: Arc<H>,
+    endpoint: Endpoint,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
+    stop: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<H: Handler> Server<H> {
+    /// A server with this handler and the defaults of [`Endpoint`].
+    pub fn new(handler: H) -> Self {
+        Self::with(Endpoint::new(), handler)
+    }
+
+    /// A server with these settings.
+    pub fn with(endpoint: Endpoint, handler: H) -> Self {
+        Server {
+            handler: Arc::new(handler),
+            endpoint,
+            #[cfg(feature = "tls")]
+            tls: None,
+            stop: None,
+        }
+    }
+
+    fn set(mut self, change: impl FnOnce(Endpoint) -> Endpoint) -> Self {
+        self.endpoint = change(self.endpoint);
+        self
+    }
+
+    /// See [`Endpoint::config`].
+    #[must_use]
+    pub fn config(self, config: Config) -> Self {
+        self.set(|endpoint| endpoint.config(config))
+    }
+
+    /// See [`Endpoint::subprotocols`].
+    #[must_use]
+    pub fn subprotocols<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        self.set(|endpoint| endpoint.subprotocols(names))
+    }
+
+    /// See [`Endpoint::origin`].
+    #[must_use]
+    pub fn origin(self, allows: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|endpoint| endpoint.origin(allows))
+    }
+
+    /// See [`Endpoint::on_request`].
+    #[must_use]
+    pub fn on_request(
+        self,
+        check: impl Fn(&Request) -> Result<(), u16> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|endpoint| endpoint.on_request(check))
+    }
+
+    /// See [`Endpoint::on_end`].
+    #[must_use]
+    pub fn on_end(self, hear: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
+        self.set(|endpoint| endpoint.on_end(hear))
+    }
+
+    /// Serves TLS (`wss://`) with this configuration; see
+    /// [`tls::server_config`](crate::tls::server_config).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// When this future is ready, the server stops: it accepts no more, tells all peers Close
+    /// 1001 behind everything that was sent to them, and [`serve`](Self::serve) returns when
+    /// they are over.
+    #[must_use]
+    pub fn drain_when(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop = Some(Box::pin(signal));
+        self
+    }
+
+    /// Listens and serves until drained.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on. Connections that fail are no error of the server.
+    pub async fn serve(self, addr: impl ToSocketAddrs) -> io::Result<Drained> {
+        self.serve_on(listen(addr).await?).await
+    }
+
+    /// Serves a listener of the caller's until drained.
+    ///
+    /// # Errors
+    /// None at present: failures to accept are logged and survived.
+    pub async fn serve_on(mut self, listener: TcpListener) -> io::Result<Drained> {
+        let drain = self.endpoint.drain.clone();
+        let stop = self.stop.take();
+        let server = Arc::new(Accepted {
+            handler: self.handler.clone(),
+            endpoint: Arc::new(self.endpoint.clone()),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        });
+        let mut stop = pin!(async {
+            match stop {
+                Some(stop) => stop.await,
+                None => std::future::pending().await,
+            }
+        });
+        loop {
+            tokio::select! {
+                tcp = accept(&listener, &drain) => {
+                    tokio::spawn(server.clone().connection(tcp));
+                }
+                () = &mut stop => break,
+                () = drain.started() => break,
+            }
+        }
+        drain.start();
+        drop(listener);
+        Ok(drain.finished().await)
+    }
+}
+
+/// What each connection's task needs.
+struct Accepted<H> {
+    handler: Arc<H>,
+    endpoint: Arc<Endpoint>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl<H: Handler> Accepted<H> {
+    async fn connection(self: Arc<Self>, tcp: TcpStream) {
+        let peer = Peer::new(tcp.peer_addr().ok());
+        let io = match self.transport(tcp) {
+            Ok(io) => io,
+            Err(error) => return tracing::error!(%peer, "no TLS: {error}"),
+        };
+        let connection = Connection::server(now(), self.endpoint.config.clone());
+        let shared = Shared::new(connection, io, peer);
+        let mut driver = Driver::new(shared.clone(), self.endpoint.clone());
+        if driver.open().await {
+            driver.run(async { self.handler.call(Socket::new(shared)).await }).await;
+        }
+    }
+
+    fn transport(&self, tcp: TcpStream) -> io::Result<Io> {
+        #[cfg(feature = "tls")]
+        if let Some(config) = &self.tls {
+            let tls = crate::tls::TlsStream::accept(tcp, config.clone())?;
+            return Ok(Io::Tls(Box::new(tls)));
+        }
+        Ok(Io::Tcp(tcp))
+    }
+}
+
+/// Listens at `addr` as Adieu's servers do: address reused at once after a restart, a deep queue.
+///
+/// # Errors
+/// If no address can be listened on.
+pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+    for addr in tokio::net::lookup_host(addr).await? {
+        match listen_at(addr) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_at(addr: std::net::SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() {
+        tokio::net::TcpSocket::new_v4()?
+    } else {
+        tokio::net::TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts the next connection, whatever happens to others. A want of descriptors is waited out:
+/// the queue is left to the kernel, and a connection that ends makes room.
+pub async fn accept(listener: &TcpListener, drain: &Drain) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, _)) => {
+                // Small frames must not wait for acknowledgements (RFC 9293 §3.7.4).
+                if let Err(error) = tcp.set_nodelay(true) {
+                    tracing::debug!("TCP_NODELAY: {error}");
+                }
+                return tcp;
+            }
+            Err(error) if is_the_peers(&error) => tracing::debug!("accept: {error}"),
+            Err(error) => {
+                tracing::warn!(
+                    connections = drain.connections(),
+                    "accept: {error}; new connections wait (is the limit of open files too low?)"
+                );
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted (accept(2)).
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+    matches!(
+        error.kind(),
+        E::ConnectionAborted | E::ConnectionReset | E::ConnectionRefused | E::Interrupted
+    )
+}

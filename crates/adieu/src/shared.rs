@@ -1,0 +1,380 @@
+//! What the driver and every handle of a connection share: the protocol, the transport, and the
+//! messages between them. One lock; uncontended it costs some 30 ns.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use adieu_proto::{
+    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Message, PeerEnd, Request,
+    UsageError, Version, defaults,
+};
+use tokio::io::ReadBuf;
+
+use crate::io::Io;
+use crate::now;
+use crate::peer::Peer;
+
+/// One receive buffer per thread: an idle connection owns none. Large enough that one read takes
+/// what a socket buffer usually holds.
+const RECEIVE_BUFFER: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Slices of one write at most. Linux takes 1,024; a few large payloads fill any socket buffer.
+const WRITE_SLICES: usize = 32;
+
+/// Reads at the very end, when a peer that never ended has sent something meanwhile.
+const LAST_READS: usize = 16;
+
+pub(crate) struct Shared {
+    pub(crate) peer: Peer,
+    /// The request and what was agreed on; set before the handler is called.
+    pub(crate) opened: OnceLock<Opened>,
+    state: Mutex<State>,
+}
+
+/// What the opening handshake agreed on.
+pub(crate) struct Opened {
+    /// `None` as a client.
+    pub(crate) request: Option<Request>,
+    pub(crate) version: Version,
+    pub(crate) subprotocol: Option<String>,
+}
+
+pub(crate) struct State {
+    pub(crate) connection: Connection,
+    pub(crate) io: Io,
+    pub(crate) inbox: Inbox,
+    /// The account, once it is over.
+    pub(crate) ending: Option<Arc<Ending>>,
+    /// The driver is in its wake: it writes at the end of it, so nobody else has to.
+    pub(crate) driving: bool,
+    /// The application let go of its `Socket`.
+    pub(crate) socket_dropped: bool,
+    /// The peer's end was read: nothing is left to read.
+    pub(crate) peer_over: bool,
+    /// A write met ECONNRESET: the peer's end is an RST even where a read says FIN.
+    pub(crate) reset_seen: bool,
+    /// The peer's FIN was read.
+    pub(crate) fin_seen: bool,
+    pub(crate) wakers: Wakers,
+}
+
+/// Messages that wait for the application.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    messages: VecDeque<Message>,
+    cost: usize,
+    /// No more will come.
+    pub(crate) ended: bool,
+}
+
+impl Inbox {
+    pub(crate) fn push(&mut self, message: Message) {
+        self.cost += message.len() + defaults::RECEIVE_COST;
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.cost -= message.len() + defaults::RECEIVE_COST;
+        if self.messages.is_empty() && self.messages.capacity() > 16 {
+            // A burst's room is given back.
+            self.messages = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    fn clear(&mut self) {
+        self.messages = VecDeque::new();
+        self.cost = 0;
+    }
+
+    pub(crate) fn is_full(&self, limit: usize) -> bool {
+        self.cost >= limit
+    }
+}
+
+/// Who waits for what.
+#[derive(Default)]
+pub(crate) struct Wakers {
+    pub(crate) driver: Option<Waker>,
+    recv: Option<Waker>,
+    send: Vec<Waker>,
+    ended: Vec<Waker>,
+}
+
+impl Wakers {
+    /// Wakes everybody who waits for the connection to go on, except the driver, which runs.
+    pub(crate) fn wake_receiver(&mut self) {
+        if let Some(waker) = self.recv.take() {
+            // In the driver's own task the handler is polled next anyway.
+            if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(&waker)) {
+                waker.wake();
+            }
+        }
+    }
+
+    pub(crate) fn wake_senders(&mut self) {
+        self.send.drain(..).for_each(Waker::wake);
+    }
+
+    pub(crate) fn wake_all(&mut self) {
+        self.recv.take().into_iter().for_each(Waker::wake);
+        self.wake_senders();
+        self.ended.drain(..).for_each(Waker::wake);
+    }
+}
+
+fn register(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
+    if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+        wakers.push(cx.waker().clone());
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(connection: Connection, io: Io, peer: Peer) -> Arc<Self> {
+        let state = State {
+            connection,
+            io,
+            inbox: Inbox::default(),
+            ending: None,
+            driving: false,
+            socket_dropped: false,
+            peer_over: false,
+            reset_seen: false,
+            fin_seen: false,
+            wakers: Wakers::default(),
+        };
+        Arc::new(Shared { peer, opened: OnceLock::new(), state: Mutex::new(state) })
+    }
+
+    /// A panic inside the lock leaves the state as it was between two calls: go on.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next message, or the end of them.
+    pub(crate) fn poll_recv(&self, cx: &Context<'_>) -> Poll<Option<Message>> {
+        let mut state = self.lock();
+        let limit = state.connection.config().receive_queue;
+        let was_full = state.inbox.is_full(limit);
+        if let Some(message) = state.inbox.pop() {
+            if was_full && !state.inbox.is_full(limit) {
+                // Reading had paused.
+                state.wake_driver();
+            }
+            return Poll::Ready(Some(message));
+        }
+        if state.inbox.ended {
+            state.connection.saw_end(now());
+            state.wake_driver();
+            return Poll::Ready(None);
+        }
+        state.wakers.recv = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Queues a message when there is room; gives it back while there is none.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), UsageError>> {
+        let mut state = self.lock();
+        let full = state.connection.queued() >= state.connection.config().send_queue as u64;
+        if full && state.connection.may_send() {
+            register(&mut state.wakers.send, cx);
+            return Poll::Pending;
+        }
+        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+        let sent = state.connection.send(message);
+        if !state.driving {
+            state.write_now();
+        }
+        Poll::Ready(sent)
+    }
+
+    /// The account, when it is there. Meanwhile messages are read and dropped, so that nothing
+    /// stands between us and the peer's goodbye.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>, discard: bool) -> Poll<Arc<Ending>> {
+        let mut state = self.lock();
+        if let Some(ending) = &state.ending {
+            return Poll::Ready(ending.clone());
+        }
+        if discard {
+            let limit = state.connection.config().receive_queue;
+            let was_full = state.inbox.is_full(limit);
+            state.inbox.clear();
+            if state.inbox.ended {
+                state.connection.saw_end(now());
+                state.wake_driver();
+            } else if was_full {
+                state.wake_driver();
+            }
+            state.wakers.recv = Some(cx.waker().clone());
+        }
+        register(&mut state.wakers.ended, cx);
+        Poll::Pending
+    }
+
+    /// Our side ends the connection, unless it is ending already.
+    pub(crate) fn close(&self, close: Close, cause: Cause) {
+        let mut state = self.lock();
+        state.connection.close(now(), close, cause);
+        state.wake_driver();
+    }
+}
+
+impl State {
+    /// The driver's task is awake: it writes at the end of its wake, so nobody else has to.
+    pub(crate) fn begin_wake(&mut self, cx: &Context<'_>) {
+        self.driving = true;
+        let driver = &mut self.wakers.driver;
+        if !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *driver = Some(cx.waker().clone());
+        }
+    }
+
+    /// The driver has something to do. It needs no waking in the middle of its own wake: it
+    /// looks once more before it sleeps.
+    pub(crate) fn wake_driver(&mut self) {
+        if !self.driving
+            && let Some(driver) = &self.wakers.driver
+        {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Whether the application has as many messages as may wait for it. What is only read to be
+    /// dropped never waits.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.connection.delivers() && self.inbox.is_full(self.connection.config().receive_queue)
+    }
+
+    /// Reads once. Pending when nothing is there, and for good once the peer's end was read.
+    pub(crate) fn read_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.peer_over || matches!(self.io, Io::Closed) {
+            return Poll::Pending;
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            if buffer.is_empty() {
+                buffer.resize(RECEIVE_BUFFER, 0);
+            }
+            let mut buf = ReadBuf::new(buffer);
+            match ready!(self.io.poll_read(cx, &mut buf)) {
+                Ok(()) if buf.filled().is_empty() => self.peer_ended(None),
+                Ok(()) => self.connection.receive(now(), buf.filled_mut()),
+                Err(error) => self.peer_ended(Some(&error)),
+            }
+            Poll::Ready(())
+        })
+    }
+
+    /// The peer's direction is over: how. Linux gives ECONNRESET once, to a read or a write,
+    /// and reads that follow look like a FIN: the first is remembered.
+    fn peer_ended(&mut self, error: Option<&io::Error>) {
+        let how = match error.map(io::Error::kind) {
+            None if self.reset_seen => PeerEnd::Reset,
+            None => PeerEnd::Fin,
+            Some(ErrorKind::TimedOut | ErrorKind::HostUnreachable)
+            | Some(ErrorKind::NetworkUnreachable) => PeerEnd::Unreachable,
+            // Not TLS, or TLS that cannot be read on: nothing can be said, the FIN still comes.
+            Some(ErrorKind::InvalidData) => return self.tls_failed(),
+            Some(_) => PeerEnd::Reset,
+        };
+        self.peer_over = true;
+        self.fin_seen |= how == PeerEnd::Fin;
+        self.connection.peer_ended(now(), how);
+    }
+
+    fn tls_failed(&mut self) {
+        self.io.strip_tls();
+        self.connection.refuse(now(), HandshakeError::Tls);
+        self.connection.write_failed(now());
+    }
+
+    /// Lets go of the transport and has the account written.
+    pub(crate) fn disconnect(&mut self) {
+        if self.fin_seen && self.io.has_error() {
+            // The RST came after the FIN that we read.
+            self.connection.peer_ended(now(), PeerEnd::Reset);
+        }
+        let close_notify = self.io.close_notify();
+        // A close with unread input would send an RST and lose what is under way to the peer.
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..LAST_READS {
+            if self.peer_over || self.discard_once(&mut cx).is_pending() {
+                break;
+            }
+        }
+        self.io = Io::Closed;
+        self.connection.disconnected(now(), None, close_notify);
+    }
+
+    fn discard_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(RECEIVE_BUFFER, 0);
+            let mut buf = ReadBuf::new(buffer);
+            let result = ready!(self.io.poll_read(cx, &mut buf));
+            self.peer_over = result.is_err() || buf.filled().is_empty();
+            Poll::Ready(())
+        })
+    }
+
+    /// Our server is stopping.
+    pub(crate) fn drain(&mut self, opened: bool) {
+        if opened {
+            self.connection.close(now(), CloseCode::GOING_AWAY.into(), Cause::Drain);
+        } else {
+            self.connection.refuse(now(), HandshakeError::Refused(503));
+        }
+        self.wake_driver();
+    }
+
+    /// Writes from outside the driver's task: no hop, no wake, unless the transport is full.
+    fn write_now(&mut self) {
+        while self.connection.wants_transmit() {
+            if self.write(None) != Poll::Ready(true) {
+                return self.wake_driver();
+            }
+        }
+    }
+
+    /// One write of what is queued; false if it failed.
+    pub(crate) fn write(&mut self, cx: Option<&mut Context<'_>>) -> Poll<bool> {
+        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+        let filled = self.connection.slices(&mut slices);
+        match self.io.poll_write(cx, &slices[..filled]) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(n)) => {
+                self.connection.transmitted(now(), n);
+                if self.connection.queued() < self.connection.config().send_queue as u64 {
+                    self.wakers.wake_senders();
+                }
+                Poll::Ready(true)
+            }
+            Poll::Ready(Err(error)) => {
+                self.write_failed(&error);
+                Poll::Ready(false)
+            }
+        }
+    }
+
+    fn write_failed(&mut self, error: &io::Error) {
+        self.reset_seen |= error.kind() == ErrorKind::ConnectionReset;
+        let now = now();
+        if self.fin_seen {
+            // After its FIN a peer refuses our bytes only by an RST; Linux calls that EPIPE.
+            self.connection.peer_ended(now, PeerEnd::Reset);
+        } else {
+            self.connection.write_failed(now);
+        }
+        self.wakers.wake_senders();
+    }
+}
