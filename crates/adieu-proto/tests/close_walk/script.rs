@@ -39,6 +39,8 @@ pub enum Input {
     Violation,
     // The transport.
     Fin,
+    /// A FIN; the RST behind it is found only when we let go of the transport.
+    FinReset,
     Reset,
     Unreachable,
     /// A blocked transport takes all that waits.
@@ -46,6 +48,8 @@ pub enum Input {
     /// A blocked transport takes all that waits but the last byte.
     Part,
     WriteError,
+    /// Nobody drives the connection any more: the task that did was dropped.
+    Abandon,
     /// This clock runs out.
     Timer(Timer),
     // The opening handshake.
@@ -75,11 +79,13 @@ pub const OPENED: &[Input] = &[
     Input::Ping,
     Input::Violation,
     Input::Fin,
+    Input::FinReset,
     Input::Reset,
     Input::Unreachable,
     Input::Flushed,
     Input::Part,
     Input::WriteError,
+    Input::Abandon,
     Input::Timer(Timer::Handshake),
     Input::Timer(Timer::Ping),
     Input::Timer(Timer::Pong),

@@ -1,0 +1,678 @@
+//! What a sequence of inputs has to lead to, by the rules of RFC 6455 §5.5.1 and §7 and of the
+//! design, written without a look at the machine: it has no states. It notes facts, each with its
+//! time (who said what, who ended what, what left), and derives from them what follows.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use adieu_proto::{Cause, CloseCode, Cut, End, HandshakeError, ProtocolError, Side, Timer, defaults};
+
+use crate::account::{Account, Step};
+use crate::script::{BAD, BYE, DATA, Dialect, FRAGMENT, GO, HALVES, Input, MESSAGE, PING, Role};
+use crate::script::{Stand, head};
+use crate::wire::{Frame, Said};
+
+/// How far the opening handshake is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// A head is to come; whether some of it is there.
+    Head { begun: bool },
+    /// The application decides; what the peer said meanwhile.
+    Decision { early: Vec<Input> },
+    /// The nonce of hixie-76 is to come; how much of it is there.
+    Nonce(usize),
+    Opened,
+    Failed,
+}
+
+/// Whether a Ping of ours is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Ping {
+    None,
+    /// Queued; where it ends, counted in bytes ever queued.
+    Waits(u64),
+    Left(Instant),
+}
+
+/// The facts so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Oracle {
+    pub role: Role,
+    pub dialect: Dialect,
+    /// Whether the transport takes everything at once; if not, it takes what an input says.
+    pub takes: bool,
+    pub stage: Stage,
+    pub stand: Stand,
+    pub over: bool,
+    pub fin: Option<Instant>,
+    pub late_reset: bool,
+    started: Instant,
+    opened: Option<Instant>,
+    began: Option<(Cause, Instant)>,
+    told_end: bool,
+    unfinished: String,
+    heard: Option<(Said, Instant)>,
+    offended: bool,
+    cut: Option<Cut>,
+    gone: Option<(End, Instant)>,
+    first: Option<Side>,
+    /// The peer's side was over first: since when, and whether our side may still speak.
+    last_words: Option<Instant>,
+    queue: VecDeque<(Frame, u64)>,
+    gone_of_front: u64,
+    ever_queued: u64,
+    ever_left: u64,
+    /// No more may be queued: what waits has to leave.
+    leaving: Option<Instant>,
+    moved: Option<Instant>,
+    farewell: Option<Said>,
+    spoke_first: bool,
+    farewell_left: Option<Instant>,
+    awaits_close: bool,
+    broken: Option<Instant>,
+    our_fin: Option<Instant>,
+    let_go: Option<Timer>,
+    heard_at: Instant,
+    ping: Ping,
+}
+
+impl Oracle {
+    pub fn new(role: Role, dialect: Dialect, takes: bool, stage: Stage, now: Instant) -> Self {
+        Oracle {
+            role,
+            dialect,
+            takes,
+            opened: (stage == Stage::Opened).then_some(now),
+            stage,
+            stand: Stand::default(),
+            over: false,
+            fin: None,
+            late_reset: false,
+            started: now,
+            began: None,
+            told_end: false,
+            unfinished: String::new(),
+            heard: None,
+            offended: false,
+            cut: None,
+            gone: None,
+            first: None,
+            last_words: None,
+            queue: VecDeque::new(),
+            gone_of_front: 0,
+            ever_queued: 0,
+            ever_left: 0,
+            leaving: None,
+            moved: None,
+            farewell: None,
+            spoke_first: false,
+            farewell_left: None,
+            awaits_close: false,
+            broken: None,
+            our_fin: None,
+            let_go: None,
+            heard_at: now,
+            ping: Ping::None,
+        }
+    }
+
+    /// Bytes that wait.
+    pub fn queued(&self) -> u64 {
+        self.ever_queued - self.ever_left
+    }
+
+    pub fn may_send(&self) -> bool {
+        let open = self.stage == Stage::Opened && self.leaving.is_none();
+        open && self.broken.is_none() && !self.over
+    }
+
+    /// When the ending began.
+    pub fn began_at(&self) -> Option<Instant> {
+        self.began.as_ref().map(|began| began.1)
+    }
+
+    /// Whether this can happen at all: a peer that has ended says no more, a clock that does not
+    /// run cannot run out, and hixie has no words for most things.
+    pub fn applies(&self, input: Input) -> bool {
+        use Input as I;
+        let hybi = self.dialect == Dialect::Rfc6455;
+        let readable = self.fin.is_none();
+        let speaks = matches!(self.stage, Stage::Opened | Stage::Decision { .. } | Stage::Failed);
+        match input {
+            _ if self.over => false,
+            I::Close | I::BadClose | I::Fragment | I::Ping => readable && speaks && hybi,
+            I::EmptyClose | I::Data | I::Partial | I::Violation => readable && speaks,
+            I::Fin | I::FinReset => readable,
+            I::Flushed => !self.takes && self.broken.is_none(),
+            I::Part => !self.takes && self.broken.is_none() && self.queued() > 1,
+            I::Timer(timer) => self.deadline().is_some_and(|(running, _)| running == timer),
+            I::Head | I::HalfHead => {
+                let begun = self.stage == Stage::Head { begun: true };
+                readable && (self.stage == Stage::Head { begun: false } || begun && input == I::Head)
+            }
+            I::BadHead => readable && self.stage == Stage::Head { begun: false },
+            I::Head76 => {
+                let server = self.role == Role::Server;
+                readable && server && self.stage == Stage::Head { begun: false }
+            }
+            I::Nonce | I::HalfNonce => {
+                readable && matches!(self.stage, Stage::Nonce(n) if n == 0 || input == I::Nonce)
+            }
+            I::Accept | I::Refuse => matches!(self.stage, Stage::Decision { .. }),
+            _ => true,
+        }
+    }
+
+    /// The one clock that runs, if any, and when it runs out.
+    pub fn deadline(&self) -> Option<(Timer, Instant)> {
+        let waiting = !self.queue.is_empty();
+        if self.over {
+            return None;
+        }
+        if let Some(since) = self.our_fin.or(self.broken) {
+            return Some((Timer::Linger, since + defaults::LINGER));
+        }
+        if let Some(since) = self.leaving {
+            let since = self.moved.map_or(since, |moved| moved.max(since));
+            return Some(match (waiting, self.farewell_left) {
+                (true, _) => (Timer::Flush, since + defaults::FLUSH_TIMEOUT),
+                (false, left) => (Timer::Close, left? + defaults::CLOSE_TIMEOUT),
+            });
+        }
+        if let Some(since) = self.last_words {
+            return Some((Timer::Grace, since + defaults::GRACE));
+        }
+        match (&self.stage, self.ping) {
+            (Stage::Opened, _) if self.dialect != Dialect::Rfc6455 => None,
+            (Stage::Opened, Ping::None) => {
+                Some((Timer::Ping, self.heard_at + defaults::PING_INTERVAL))
+            }
+            (Stage::Opened, Ping::Left(at)) => Some((Timer::Pong, at + defaults::PONG_TIMEOUT)),
+            (Stage::Opened, Ping::Waits(_)) => None,
+            _ => Some((Timer::Handshake, self.started + defaults::HANDSHAKE_TIMEOUT)),
+        }
+    }
+
+    /// What has to be seen of this input.
+    pub fn step(&mut self, input: Input, now: Instant) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.note(input, now, &mut steps);
+        self.follow(now, &mut steps);
+        if input == Input::Abandon {
+            self.abandon(now, &mut steps);
+        }
+        steps
+    }
+
+    fn note(&mut self, input: Input, now: Instant, steps: &mut Vec<Step>) {
+        use Input as I;
+        match input {
+            I::AppClose => self.wish(Cause::Application, BYE, now, steps),
+            I::Dropped => self.wish(Cause::Dropped, (1000, ""), now, steps),
+            I::Panicked => self.wish(Cause::Panicked, (1011, ""), now, steps),
+            I::Drain | I::Abandon => {
+                let cause = if input == I::Drain { Cause::Drain } else { Cause::Dropped };
+                self.wish(cause, (1001, ""), now, steps);
+            }
+            I::SawEnd if self.last_words.is_some() => self.answer(now),
+            I::SawEnd => {}
+            I::Send if self.may_send() => self.queue(Frame::Text(MESSAGE.to_owned())),
+            I::Send => {}
+            I::Fin | I::FinReset => self.fin(input == I::FinReset, now, steps),
+            I::Reset => self.gone(End::Reset, now, steps),
+            I::Unreachable => self.gone(End::TimedOut, now, steps),
+            I::Flushed => self.leave(u64::MAX, now, steps),
+            I::Part => self.leave(self.queued() - 1, now, steps),
+            I::WriteError => {
+                if self.broken.is_none() && self.our_fin.is_none() {
+                    self.broken = Some(now);
+                    if self.opened.is_none() {
+                        self.stage = Stage::Failed;
+                    }
+                }
+            }
+            I::Timer(timer) => self.ran_out(timer, now, steps),
+            I::Head | I::HalfHead | I::Head76 | I::BadHead | I::Nonce | I::HalfNonce => {
+                self.heard_at = now;
+                self.opening(input, now, steps);
+            }
+            I::Accept => self.accept(now, steps),
+            I::Refuse => self.refuse(HandshakeError::Refused(403), true, now),
+            _ => {
+                self.heard_at = now;
+                self.ping = Ping::None;
+                match &mut self.stage {
+                    Stage::Opened => self.peer_says(input, now, steps),
+                    Stage::Decision { early } => early.push(input),
+                    _ => {}
+                }
+                self.moves_on(input);
+            }
+        }
+    }
+
+    /// Where the peer stands in its own stream, whether we listen or not.
+    fn moves_on(&mut self, input: Input) {
+        if self.stand.in_frame {
+            self.stand = Stand::default();
+        }
+        match input {
+            Input::Data => self.stand.in_message = false,
+            Input::Fragment => self.stand.in_message = true,
+            Input::Partial => self.stand.in_frame = true,
+            _ => {}
+        }
+    }
+
+    /// The first thing that begins the ending is its cause.
+    fn begin(&mut self, cause: Cause, now: Instant, steps: &mut Vec<Step>) {
+        self.began.get_or_insert((cause, now));
+        if self.opened.is_some() && !self.told_end {
+            self.told_end = true;
+            steps.push(Step::EndOfMessages);
+        }
+    }
+
+    fn wish(&mut self, cause: Cause, say: (u16, &str), now: Instant, steps: &mut Vec<Step>) {
+        if self.opened.is_none() {
+            if self.leaving.is_none() {
+                self.refuse(HandshakeError::Abandoned, false, now);
+            }
+        } else if self.last_words.is_some() {
+            self.answer(now);
+        } else if self.leaving.is_none() {
+            self.begin(cause, now, steps);
+            if self.broken.is_none() {
+                self.say_goodbye(say.0, say.1);
+                self.awaits_close = true;
+                self.leaving = Some(now);
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self, code: u16, reason: &str) {
+        let said = match self.dialect {
+            Dialect::Rfc6455 => (code != 0).then(|| (code, reason.to_owned())),
+            Dialect::Hixie76 => None,
+            Dialect::Hixie75 => return,
+        };
+        self.spoke_first = self.heard.is_none();
+        self.farewell = Some(said.clone());
+        self.queue(Frame::Close(said));
+    }
+
+    /// Our side has said its last words after the peer's end.
+    fn answer(&mut self, now: Instant) {
+        if self.leaving.is_some() || self.broken.is_some() {
+            return;
+        }
+        match self.began.clone() {
+            Some((Cause::Peer, _)) => {
+                let code = self.heard.as_ref().and_then(|(said, _)| said.as_ref()).map(|s| s.0);
+                self.say_goodbye(code.unwrap_or(0), "");
+            }
+            // Each violation of the script is a protocol error (§7.4.1).
+            Some((Cause::Violation(_), _)) => self.say_goodbye(1002, ""),
+            _ => {}
+        }
+        self.leaving = Some(now);
+    }
+
+    /// Bytes of the peer on an open connection.
+    fn peer_says(&mut self, input: Input, now: Instant, steps: &mut Vec<Step>) {
+        if self.heard.is_some() || self.offended {
+            return;
+        }
+        if self.stand.in_frame {
+            let text = std::mem::take(&mut self.unfinished) + HALVES.0 + HALVES.1;
+            self.deliver(text, steps);
+        }
+        match input {
+            Input::Data => {
+                let text = std::mem::take(&mut self.unfinished) + DATA;
+                self.deliver(text, steps);
+            }
+            Input::Fragment => self.unfinished += FRAGMENT,
+            Input::Ping if self.may_send() => self.queue(Frame::Pong(PING.into())),
+            Input::Close => self.closes(Some(GO), now, steps),
+            // hixie-75 has no goodbye: FF 00 is a frame of length nought, skipped like any other.
+            Input::EmptyClose if self.dialect != Dialect::Hixie75 => self.closes(None, now, steps),
+            Input::BadClose => {
+                let error = ProtocolError::CloseCode(CloseCode::new(BAD.0));
+                self.offends(error, Some(BAD), now, steps);
+            }
+            Input::Violation => {
+                let error = match self.dialect {
+                    Dialect::Rfc6455 => ProtocolError::ReservedBits(4),
+                    _ => ProtocolError::HixieLength,
+                };
+                self.offends(error, None, now, steps);
+            }
+            _ => {}
+        }
+    }
+
+    fn deliver(&self, text: String, steps: &mut Vec<Step>) {
+        if !self.told_end {
+            steps.push(Step::Message(text));
+        }
+    }
+
+    fn closes(&mut self, said: Option<(u16, &str)>, now: Instant, steps: &mut Vec<Step>) {
+        let said = said.map(|(code, reason)| (code, reason.to_owned()));
+        let begins = self.began.is_none();
+        self.heard = Some((said.clone(), now));
+        // It stood between frames: a frame that was cut has been finished before the Close.
+        let in_message = self.stand.in_message && !self.stand.in_frame;
+        self.cut_at(if in_message { Cut::MidMessage } else { Cut::BetweenMessages });
+        self.begin(Cause::Peer, now, steps);
+        if begins {
+            steps.push(Step::Closing(said));
+        }
+        self.peer_is_over(now);
+    }
+
+    fn offends(
+        &mut self,
+        error: ProtocolError,
+        said: Option<(u16, &str)>,
+        now: Instant,
+        steps: &mut Vec<Step>,
+    ) {
+        if let Some((code, reason)) = said {
+            self.heard = Some((Some((code, reason.to_owned())), now));
+        }
+        self.offended = true;
+        self.cut_at(Cut::MidFrame);
+        self.begin(Cause::Violation(error), now, steps);
+        self.peer_is_over(now);
+    }
+
+    fn peer_is_over(&mut self, now: Instant) {
+        if self.leaving.is_none() && self.broken.is_none() {
+            self.last_words.get_or_insert(now);
+        }
+    }
+
+    fn cut_at(&mut self, cut: Cut) {
+        self.cut.get_or_insert(cut);
+    }
+
+    /// Where the peer's bytes stop if they stop now.
+    fn stops(&self) -> Cut {
+        match &self.stage {
+            Stage::Opened if self.stand.in_frame => Cut::MidFrame,
+            Stage::Opened if self.stand.in_message => Cut::MidMessage,
+            Stage::Head { begun: true } | Stage::Nonce(_) => Cut::MidFrame,
+            Stage::Decision { early } if !early.is_empty() => Cut::MidFrame,
+            _ => Cut::BetweenMessages,
+        }
+    }
+
+    fn fin(&mut self, late_reset: bool, now: Instant, steps: &mut Vec<Step>) {
+        self.cut_at(self.stops());
+        self.fin = Some(now);
+        self.late_reset = late_reset;
+        self.first.get_or_insert(Side::Peer);
+        if self.opened.is_some() {
+            self.begin(Cause::Eof, now, steps);
+            self.peer_is_over(now);
+        } else {
+            // Nobody is left to answer.
+            let refused = self.leaving.is_some();
+            self.begin(Cause::Handshake(HandshakeError::Incomplete), now, steps);
+            if !refused {
+                self.end(now, steps);
+            }
+        }
+    }
+
+    fn gone(&mut self, end: End, now: Instant, steps: &mut Vec<Step>) {
+        self.cut_at(self.stops());
+        self.gone = Some((end, now));
+        self.first.get_or_insert(Side::Peer);
+        let cause = match (self.opened, end) {
+            (Some(_), End::Reset) => Cause::Reset,
+            (Some(_), _) => Cause::Unreachable,
+            (None, End::Reset) => Cause::Handshake(HandshakeError::Reset),
+            (None, _) => Cause::Handshake(HandshakeError::TimedOut),
+        };
+        self.begin(cause, now, steps);
+        self.end(now, steps);
+    }
+
+    fn ran_out(&mut self, timer: Timer, now: Instant, steps: &mut Vec<Step>) {
+        match timer {
+            Timer::Handshake => {
+                // Nothing was asked, so nothing is answered; so too when the 101 has gone out.
+                let asked = match &self.stage {
+                    Stage::Head { begun } => *begun && self.role == Role::Server,
+                    stage => matches!(stage, Stage::Decision { .. }),
+                };
+                self.refuse(HandshakeError::TimedOut, asked, now);
+            }
+            Timer::Ping => {
+                self.queue(Frame::Ping);
+                self.ping = Ping::Waits(self.ever_queued);
+            }
+            Timer::Pong => {
+                self.begin(Cause::Timeout(Timer::Pong), now, steps);
+                self.say_goodbye(1011, "");
+                self.leaving = Some(now);
+            }
+            Timer::Grace => self.answer(now),
+            Timer::Close => self.awaits_close = false,
+            timer => self.lets_go(timer, now, steps),
+        }
+    }
+
+    fn lets_go(&mut self, timer: Timer, now: Instant, steps: &mut Vec<Step>) {
+        self.let_go = Some(timer);
+        let cause = match self.opened {
+            Some(_) => Cause::Timeout(timer),
+            None => Cause::Handshake(HandshakeError::TimedOut),
+        };
+        self.begin(cause, now, steps);
+        self.cut_at(self.stops());
+        self.end(now, steps);
+    }
+
+    /// The driver is gone: what waits will not leave, what is awaited will not be read.
+    fn abandon(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        if !self.over && self.our_fin.is_none() && self.broken.is_none() && self.queued() > 0 {
+            self.lets_go(Timer::Flush, now, steps);
+        }
+        self.awaits_close = false;
+        self.follow(now, steps);
+        if !self.over {
+            self.lets_go(Timer::Linger, now, steps);
+        }
+    }
+
+    // The opening handshake.
+
+    fn opening(&mut self, input: Input, now: Instant, steps: &mut Vec<Step>) {
+        let client = self.role == Role::Client;
+        match input {
+            Input::HalfHead => self.stage = Stage::Head { begun: true },
+            Input::BadHead if client => self.refuse(HandshakeError::Status(404), false, now),
+            Input::BadHead => self.refuse(HandshakeError::BadHttp("request line"), true, now),
+            Input::Head if client => self.open(now, steps),
+            Input::Head | Input::Head76 => {
+                if input == Input::Head76 {
+                    self.dialect = Dialect::Hixie76;
+                }
+                self.stage = Stage::Decision { early: Vec::new() };
+                steps.push(Step::Request);
+            }
+            Input::HalfNonce => self.stage = Stage::Nonce(4),
+            _ => {
+                self.add(Frame::Challenge, 16);
+                self.open(now, steps);
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.stage = Stage::Opened;
+        self.opened = Some(now);
+        self.heard_at = now;
+        steps.push(Step::Opened);
+    }
+
+    fn accept(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        let Stage::Decision { early } = std::mem::replace(&mut self.stage, Stage::Nonce(0)) else {
+            return;
+        };
+        self.add_head(101);
+        if self.dialect == Dialect::Rfc6455 {
+            self.open(now, steps);
+            self.stand = Stand::default();
+            for input in early {
+                self.peer_says(input, now, steps);
+                self.moves_on(input);
+            }
+        }
+    }
+
+    fn refuse(&mut self, error: HandshakeError, answered: bool, now: Instant) {
+        if answered {
+            self.add_head(error.status().expect("an answer has a status"));
+        }
+        self.began.get_or_insert((Cause::Handshake(error), now));
+        self.stage = Stage::Failed;
+        if self.broken.is_none() {
+            self.leaving.get_or_insert(now);
+        }
+    }
+
+    // What leaves.
+
+    fn queue(&mut self, frame: Frame) {
+        let mask = if self.role == Role::Client { 4 } else { 0 };
+        let len = match &frame {
+            Frame::Text(text) if self.dialect == Dialect::Rfc6455 => 2 + mask + text.len(),
+            Frame::Text(text) => 1 + text.len() + 1,
+            Frame::Close(_) if self.dialect != Dialect::Rfc6455 => 2,
+            Frame::Close(None) | Frame::Ping => 2 + mask,
+            Frame::Close(Some((_, reason))) => 2 + mask + 2 + reason.len(),
+            Frame::Pong(payload) => 2 + mask + payload.len(),
+            Frame::Head(_) | Frame::Challenge => unreachable!("{frame:?} is no frame"),
+        };
+        self.add(frame, len as u64);
+    }
+
+    /// An HTTP head, whose length the caller tells with [`head_is`](Self::head_is).
+    fn add_head(&mut self, status: u16) {
+        self.add(Frame::Head(format!("HTTP/1.1 {status}")), 0);
+    }
+
+    /// The request of a client, in so many bytes.
+    pub fn asks(&mut self, len: u64) {
+        self.add(Frame::Head("GET /".to_owned()), len);
+    }
+
+    fn add(&mut self, frame: Frame, len: u64) {
+        self.queue.push_back((frame, len));
+        self.ever_queued += len;
+    }
+
+    fn leave(&mut self, most: u64, now: Instant, steps: &mut Vec<Step>) {
+        let mut left = most.min(self.queued());
+        if left > 0 {
+            self.moved = Some(now);
+        }
+        self.ever_left += left;
+        self.gone_of_front += std::mem::take(&mut left);
+        while let Some((frame, len)) = self.queue.front().cloned() {
+            if self.gone_of_front < len {
+                break;
+            }
+            self.gone_of_front -= len;
+            self.queue.pop_front();
+            steps.push(Step::Sent(frame));
+        }
+        if let Ping::Waits(end) = self.ping
+            && end <= self.ever_left
+        {
+            self.ping = Ping::Left(now);
+        }
+    }
+
+    /// What follows from the facts.
+    fn follow(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        if self.over {
+            return;
+        }
+        if self.broken.is_some() {
+            if self.fin.is_some() {
+                self.end(now, steps);
+            }
+            return;
+        }
+        if self.takes {
+            self.leave(u64::MAX, now, steps);
+        }
+        if self.leaving.is_some() && self.our_fin.is_none() && self.queue.is_empty() {
+            if self.farewell.is_some() {
+                self.farewell_left.get_or_insert(now);
+            }
+            // §7.1.1: our FIN waits for the peer's Close, if one was asked for and may come.
+            let asked = self.awaits_close && self.farewell.is_some();
+            let may_come = self.heard.is_none() && !self.offended && self.fin.is_none();
+            if !asked || !may_come {
+                self.our_fin = Some(now);
+                self.first.get_or_insert(Side::Local);
+                steps.push(Step::Shutdown);
+            }
+        }
+        if self.our_fin.is_some() && self.fin.is_some() {
+            self.end(now, steps);
+        }
+    }
+
+    /// It is over.
+    fn end(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.over = true;
+        steps.extend([Step::Disconnect, Step::Ended(self.account(now))]);
+    }
+
+    fn account(&self, now: Instant) -> Account {
+        let since = |at: Instant| at - self.started;
+        let ours = self.farewell.clone().filter(|_| self.farewell_left.is_some());
+        let theirs = self.heard.as_ref().map(|(said, _)| said.clone());
+        let mut goodbye: Vec<_> = ours.into_iter().map(|said| (Side::Local, said)).collect();
+        let place = if self.spoke_first { goodbye.len() } else { 0 };
+        goodbye.splice(place..place, theirs.map(|said| (Side::Peer, said)));
+        let reset = self.late_reset || matches!(self.gone, Some((End::Reset, _)));
+        Account {
+            cause: self.began.clone().expect("an end has a beginning").0,
+            goodbye,
+            end: match (self.fin, self.gone, self.let_go) {
+                (Some(_), _, _) if reset => End::FinThenReset,
+                (Some(_), _, _) => End::Fin,
+                (None, Some((end, _)), _) => end,
+                (None, None, timer) => End::Abandoned(timer.expect("somebody let go")),
+            },
+            first: self.first.unwrap_or(Side::Local),
+            cut: self.cut.expect("the peer's bytes stopped somewhere"),
+            unsent_messages: self.queue.iter().filter(|(f, _)| matches!(f, Frame::Text(_))).count()
+                as u64,
+            unsent_bytes: self.queued(),
+            opened: self.opened.map(since),
+            close_sent: self.farewell_left.map(since),
+            close_received: self.heard.as_ref().map(|(_, at)| since(*at)),
+            fin_sent: self.our_fin.map(since),
+            peer_ended: self.fin.or(self.gone.map(|(_, at)| at)).map(since),
+            lasted: since(now),
+        }
+    }
+}
+
+/// The longest that an ending may take once it began, if nothing more happens.
+pub const LONGEST: Duration = Duration::from_secs(
+    defaults::GRACE.as_secs()
+        + defaults::FLUSH_TIMEOUT.as_secs()
+        + defaults::CLOSE_TIMEOUT.as_secs()
+        + defaults::LINGER.as_secs(),
+);
