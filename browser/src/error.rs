@@ -8,7 +8,6 @@ use std::time::Duration;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a browser could not do as told.
-#[derive(Debug)]
 pub enum Error {
     /// A program is missing on this machine.
     NotInstalled {
@@ -86,6 +85,13 @@ impl fmt::Display for Error {
             }
             Error::Unsupported(what) => write!(f, "this browser cannot {what}"),
         }
+    }
+}
+
+/// The same words: a test that returns an error is shown with `Debug`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

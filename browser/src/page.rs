@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::error::{Error, Result};
+use crate::server::Adieu;
 use crate::wait::wait_for;
 
 /// Until the page is connected or was told of an end. Firefox waits up to 20 s for a Close of the
@@ -155,21 +156,32 @@ pub fn at_rest(browser: &mut Browser) -> Result<()> {
     })
 }
 
-/// From now on the page keeps what its scripts throw, for [`kept_errors`].
+/// Writes the live page into a document of the same server, with a first script that keeps what
+/// later ones throw, for [`kept_errors`]. So errors while loading are seen in every browser.
 ///
 /// # Errors
 /// What the driver says.
-pub fn keep_errors(browser: &mut Browser) -> Result<()> {
+pub fn open_watched(browser: &mut Browser, server: &Adieu) -> Result<()> {
+    // Any document without scripts of its own will do.
+    browser.navigate(&server.url("/page.css"))?;
     let script = r#"
-        window.keptErrors = [];
-        addEventListener("error", event => window.keptErrors.push(event.message));
-        addEventListener("unhandledrejection", event =>
-            window.keptErrors.push(String(event.reason)));
+        const watch = `<script>
+            window.keptErrors = [];
+            addEventListener("error", event => window.keptErrors.push(event.message));
+            addEventListener("unhandledrejection", event =>
+                window.keptErrors.push(String(event.reason)));
+        <\/script>`;
+        return fetch("/").then(answer => answer.text()).then(text => {
+            history.replaceState(null, "", "/");
+            document.open();
+            document.write(text.replace("<head>", "<head>" + watch));
+            document.close();
+        });
     "#;
     browser.execute(script, &[]).map(drop)
 }
 
-/// What scripts threw since [`keep_errors`].
+/// What scripts threw since [`open_watched`].
 ///
 /// # Errors
 /// [`Error::Malformed`] if nothing was kept, for instance because the page was reloaded.

@@ -16,21 +16,19 @@ pub(crate) fn the_page_works(kind: Kind) -> Result<()> {
     let adieu = Adieu::start()?;
     browser.navigate(&adieu.url("/"))?;
     let first = page::connected(&mut browser)?;
-    browser.refresh()?;
+    page::open_watched(&mut browser, &adieu)?;
     page::connected_after(&mut browser, Some(&first))?;
-    page::keep_errors(&mut browser)?;
-    page::shown_endings(&mut browser, 1)?;
     page::press(&mut browser, "send")?;
     page::echoed(&mut browser)?;
     let second = page::connected(&mut browser)?;
     page::press(&mut browser, "close")?;
     page::closed(&mut browser, &second)?;
-    page::shown_endings(&mut browser, 2)?;
+    page::shown_endings(&mut browser, 1)?;
     page::press(&mut browser, "reconnect")?;
     page::connected_after(&mut browser, Some(&second))?;
 
     assert_eq!(page::kept_errors(&mut browser)?, Vec::<String>::new());
-    // What failed while the page was loading, where a browser tells it.
+    // What the console has besides, where a browser tells it.
     match browser.script_errors() {
         Err(Error::Unsupported(_)) => {}
         errors => assert_eq!(errors?, Vec::<String>::new()),

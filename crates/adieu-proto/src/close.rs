@@ -194,7 +194,8 @@ impl Machine {
     /// Whether frames are still read as frames: until the peer's last word or a violation.
     #[must_use]
     pub fn parses(&self) -> bool {
-        self.cut.is_none() && !matches!(self.state, State::Connecting | State::Ended)
+        // What follows a refused handshake is no frame.
+        self.cut.is_none() && self.timeline.opened.is_some() && self.state != State::Ended
     }
 
     /// The account, complete once the state is [`State::Ended`].
@@ -412,7 +413,9 @@ impl Machine {
     fn close(mut self, wish: Wish) -> (Self, Actions) {
         let await_close = !matches!(wish.cause, Cause::Timeout(_));
         self.cause = Some(wish.cause);
-        self.flush(await_close, Some(wish.close))
+        let (machine, mut actions) = self.flush(await_close, Some(wish.close));
+        actions.insert(0, Action::EndMessages);
+        (machine, actions)
     }
 
     /// The peer's side is over for the application; ours is not yet.
@@ -445,7 +448,7 @@ impl Machine {
             Speech::Bare => close.map(|_| Close::empty()),
             Speech::Mute => None,
         };
-        let mut actions = vec![Action::EndMessages];
+        let mut actions = Vec::new();
         self.state = State::Flushing { await_close: await_close && close.is_some() };
         if let Some(close) = close {
             self.goodbye.say(close.clone());

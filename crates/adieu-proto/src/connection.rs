@@ -588,6 +588,8 @@ impl Connection {
                 self.control(Opcode::Pong, &payload);
             }
             Received::Ping(payload) => self.pong = Some(payload),
+            // hixie-75 has no goodbye: its FF 00 is an empty frame, skipped like any other.
+            Received::Close(_) if self.version == Version::Hixie75 => {}
             Received::Close(close) => self.advance(now, Input::PeerClose(close)),
         }
     }

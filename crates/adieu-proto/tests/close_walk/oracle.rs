@@ -5,12 +5,18 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use adieu_proto::{Cause, CloseCode, Cut, End, HandshakeError, ProtocolError, Side, Timer, defaults};
+use adieu_proto::{
+    Answer, Cause, CloseCode, Cut, End, HandshakeError, ProtocolError, Side, Timer, VersionSet,
+    defaults,
+};
 
 use crate::account::{Account, Step};
 use crate::script::{BAD, BYE, DATA, Dialect, FRAGMENT, GO, HALVES, Input, MESSAGE, PING, Role};
-use crate::script::{Stand, head};
+use crate::script::Stand;
 use crate::wire::{Frame, Said};
+
+/// Bytes of the 101 that answers the script's request: RFC 6455, hixie-76 (without the challenge).
+const ACCEPTED: [u64; 2] = [129, 175];
 
 /// How far the opening handshake is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -137,7 +143,11 @@ impl Oracle {
         use Input as I;
         let hybi = self.dialect == Dialect::Rfc6455;
         let readable = self.fin.is_none();
-        let speaks = matches!(self.stage, Stage::Opened | Stage::Decision { .. } | Stage::Failed);
+        let speaks = match self.stage {
+            Stage::Opened | Stage::Failed => true,
+            Stage::Decision { .. } => hybi,
+            _ => false,
+        };
         match input {
             _ if self.over => false,
             I::Close | I::BadClose | I::Fragment | I::Ping => readable && speaks && hybi,
@@ -155,9 +165,13 @@ impl Oracle {
                 let server = self.role == Role::Server;
                 readable && server && self.stage == Stage::Head { begun: false }
             }
-            I::Nonce | I::HalfNonce => {
-                readable && matches!(self.stage, Stage::Nonce(n) if n == 0 || input == I::Nonce)
-            }
+            I::Nonce | I::HalfNonce => match &self.stage {
+                Stage::Nonce(n) => readable && (*n == 0 || input == I::Nonce),
+                Stage::Decision { early } => {
+                    readable && !hybi && early.is_empty() && input == I::Nonce
+                }
+                _ => false,
+            },
             I::Accept | I::Refuse => matches!(self.stage, Stage::Decision { .. }),
             _ => true,
         }
@@ -493,6 +507,9 @@ impl Oracle {
 
     fn opening(&mut self, input: Input, now: Instant, steps: &mut Vec<Step>) {
         let client = self.role == Role::Client;
+        if let Stage::Decision { early } = &mut self.stage {
+            return early.push(input);
+        }
         match input {
             Input::HalfHead => self.stage = Stage::Head { begun: true },
             Input::BadHead if client => self.refuse(HandshakeError::Status(404), false, now),
@@ -524,8 +541,13 @@ impl Oracle {
         let Stage::Decision { early } = std::mem::replace(&mut self.stage, Stage::Nonce(0)) else {
             return;
         };
-        self.add_head(101);
-        if self.dialect == Dialect::Rfc6455 {
+        self.add_head(101, ACCEPTED[usize::from(self.dialect == Dialect::Hixie76)]);
+        if self.dialect == Dialect::Hixie76 {
+            if early == [Input::Nonce] {
+                self.add(Frame::Challenge, 16);
+                self.open(now, steps);
+            }
+        } else {
             self.open(now, steps);
             self.stand = Stand::default();
             for input in early {
@@ -537,7 +559,8 @@ impl Oracle {
 
     fn refuse(&mut self, error: HandshakeError, answered: bool, now: Instant) {
         if answered {
-            self.add_head(error.status().expect("an answer has a status"));
+            let answer = Answer::refusal(&error, VersionSet::default()).expect("an answer");
+            self.add_head(answer.status, answer.to_bytes().len() as u64);
         }
         self.began.get_or_insert((Cause::Handshake(error), now));
         self.stage = Stage::Failed;
@@ -562,9 +585,8 @@ impl Oracle {
         self.add(frame, len as u64);
     }
 
-    /// An HTTP head, whose length the caller tells with [`head_is`](Self::head_is).
-    fn add_head(&mut self, status: u16) {
-        self.add(Frame::Head(format!("HTTP/1.1 {status}")), 0);
+    fn add_head(&mut self, status: u16, len: u64) {
+        self.add(Frame::Head(format!("HTTP/1.1 {status}")), len);
     }
 
     /// The request of a client, in so many bytes.

@@ -1,0 +1,158 @@
+//! The accounts of all connections: those that are open, and the last that ended.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use adieu::{Ended, Request, Socket, Utf8Bytes};
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::browser;
+use crate::json::{self, Account, Endings};
+
+/// Endings that are kept, and open connections that are listed: as many as a page may want to
+/// look through. Older endings are only counted.
+const KEEP: usize = 1_000;
+
+/// News that may wait for a slow page; one that misses some gets the whole list again.
+const NEWS: usize = 256;
+
+/// Characters of a tab's name and of a User-Agent that are kept.
+const KEEP_CHARS: usize = 300;
+
+pub(crate) struct Accounts {
+    inner: Mutex<Inner>,
+    news: broadcast::Sender<Utf8Bytes>,
+}
+
+#[derive(Default)]
+struct Inner {
+    next_id: u64,
+    open: BTreeMap<u64, Account>,
+    /// Newest first.
+    ended: VecDeque<Account>,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+/// What pages are told as it happens.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum News<'a> {
+    Opened { account: &'a Account },
+    Ended { account: &'a Account, counts: &'a BTreeMap<&'static str, u64> },
+}
+
+impl Accounts {
+    pub(crate) fn new() -> Self {
+        Accounts { inner: Mutex::default(), news: broadcast::Sender::new(NEWS) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection has opened; gives its number.
+    pub(crate) fn open(&self, socket: &Socket) -> u64 {
+        let mut inner = self.inner();
+        let mut account = inner.account(socket.peer().to_string(), socket.request());
+        account.version = Some(json::version(socket.version()));
+        self.tell(&News::Opened { account: &account });
+        let id = account.id;
+        inner.open.insert(id, account);
+        id
+    }
+
+    /// A message has come in or gone out.
+    pub(crate) fn count(&self, id: u64, incoming: u64, outgoing: u64) {
+        if let Some(account) = self.inner().open.get_mut(&id) {
+            account.messages_in += incoming;
+            account.messages_out += outgoing;
+        }
+    }
+
+    /// A connection has ended.
+    pub(crate) fn ended(&self, id: u64, ending: &adieu::Ending) {
+        let mut inner = self.inner();
+        if let Some(account) = inner.open.remove(&id) {
+            self.close(&mut inner, account, ending);
+        }
+    }
+
+    /// A connection has ended before it opened.
+    pub(crate) fn never_opened(&self, ended: &Ended<'_>) {
+        let mut inner = self.inner();
+        let mut account = inner.account(ended.peer.to_string(), ended.request);
+        account.version = ended.version.map(json::version);
+        self.close(&mut inner, account, ended.ending);
+    }
+
+    fn close(&self, inner: &mut Inner, mut account: Account, ending: &adieu::Ending) {
+        let ending = json::Ending::from(ending);
+        *inner.counts.entry(json::cause_word(&ending)).or_default() += 1;
+        account.ended_at = Some(unix_ms());
+        account.ending = Some(ending);
+        self.tell(&News::Ended { account: &account, counts: &inner.counts });
+        inner.ended.truncate(KEEP - 1);
+        inner.ended.push_front(account);
+    }
+
+    fn tell(&self, news: &News<'_>) {
+        // Without pages nobody listens.
+        if self.news.receiver_count() > 0
+            && let Ok(text) = serde_json::to_string(news)
+        {
+            let _ = self.news.send(text.into());
+        }
+    }
+
+    /// What happens from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Utf8Bytes> {
+        self.news.subscribe()
+    }
+
+    /// All that is kept, newest first; of one tab only if it is named.
+    pub(crate) fn list(&self, tab: Option<&str>) -> Endings {
+        let inner = self.inner();
+        let wanted = |account: &&Account| tab.is_none() || account.tab.as_deref() == tab;
+        Endings {
+            open: inner.open.values().rev().filter(wanted).take(KEEP).cloned().collect(),
+            ended: inner.ended.iter().filter(wanted).cloned().collect(),
+            counts: inner.counts.clone(),
+        }
+    }
+}
+
+impl Inner {
+    fn account(&mut self, peer: String, request: Option<&Request>) -> Account {
+        self.next_id += 1;
+        let user_agent = request.and_then(|r| r.header("user-agent")).map(short);
+        Account {
+            id: self.next_id,
+            tab: request.and_then(tab).map(short),
+            peer,
+            browser: user_agent.as_deref().and_then(browser::name),
+            user_agent,
+            version: None,
+            opened_at: unix_ms(),
+            ended_at: None,
+            messages_in: 0,
+            messages_out: 0,
+            ending: None,
+        }
+    }
+}
+
+/// The tab that a page names in its request, `/?tab=…`.
+pub(crate) fn tab(request: &Request) -> Option<&str> {
+    request.query()?.split('&').find_map(|pair| pair.strip_prefix("tab="))
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(KEEP_CHARS).collect()
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,113 @@
+//! The page's own WebSocket: tells what happens, does what its buttons ask. A client that is no
+//! page (it names no tab) gets an echo.
+
+use std::sync::Arc;
+
+use adieu::{Close, CloseCode, Closed, Message, Socket};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::accounts::{self, Accounts};
+use crate::json::Endings;
+
+/// What a page may ask for.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Ask {
+    /// Say this back.
+    Say { text: String },
+    /// Close me: with this code, or by returning from the handler.
+    CloseMe { code: Option<u16>, reason: Option<String> },
+}
+
+/// What a page is told beside the news.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Tell {
+    Hello { id: u64, endings: Endings },
+    Echo { text: String },
+    Error { text: String },
+}
+
+/// Runs one connection.
+pub(crate) async fn connection(accounts: Arc<Accounts>, socket: Socket) -> Result<Close, Closed> {
+    let id = accounts.open(&socket);
+    let sender = socket.sender();
+    tokio::spawn({
+        let accounts = accounts.clone();
+        async move { accounts.ended(id, &sender.ended().await) }
+    });
+    let is_page = socket.request().and_then(accounts::tab).is_some();
+    if is_page { page(&accounts, id, socket).await } else { echo(&accounts, id, socket).await }
+}
+
+async fn echo(accounts: &Accounts, id: u64, mut socket: Socket) -> Result<Close, Closed> {
+    while let Some(message) = socket.recv().await {
+        socket.send(message).await?;
+        accounts.count(id, 1, 1);
+    }
+    Ok(CloseCode::NORMAL.into())
+}
+
+async fn page(accounts: &Accounts, id: u64, mut socket: Socket) -> Result<Close, Closed> {
+    let mut news = accounts.subscribe();
+    hello(accounts, id, &socket).await?;
+    loop {
+        tokio::select! {
+            message = socket.recv() => {
+                let Some(message) = message else { return Ok(CloseCode::NORMAL.into()) };
+                accounts.count(id, 1, 0);
+                match asked(&message) {
+                    Some(Ask::Say { text }) => {
+                        tell(accounts, id, &socket, &Tell::Echo { text }).await?;
+                    }
+                    Some(Ask::CloseMe { code: None, .. }) => return Ok(CloseCode::NORMAL.into()),
+                    Some(Ask::CloseMe { code: Some(code), reason }) => {
+                        match Close::new(code, reason.unwrap_or_default()) {
+                            Ok(close) => return Ok(close),
+                            Err(error) => {
+                                let text = error.to_string();
+                                tell(accounts, id, &socket, &Tell::Error { text }).await?;
+                            }
+                        }
+                    }
+                    None => socket.send(message).await?,
+                }
+            }
+            happened = next(&mut news) => match happened {
+                Some(text) => {
+                    socket.send(text).await?;
+                    accounts.count(id, 0, 1);
+                }
+                None => hello(accounts, id, &socket).await?,
+            },
+        }
+    }
+}
+
+/// The next news; `None` if some were missed.
+async fn next(news: &mut Receiver<adieu::Utf8Bytes>) -> Option<adieu::Utf8Bytes> {
+    match news.recv().await {
+        Ok(text) => Some(text),
+        Err(RecvError::Lagged(_)) => None,
+        // The sender lives as long as the server.
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
+
+fn asked(message: &Message) -> Option<Ask> {
+    serde_json::from_str(message.as_text()?).ok()
+}
+
+async fn hello(accounts: &Accounts, id: u64, socket: &Socket) -> Result<(), Closed> {
+    let endings = accounts.list(None);
+    tell(accounts, id, socket, &Tell::Hello { id, endings }).await
+}
+
+async fn tell(accounts: &Accounts, id: u64, socket: &Socket, what: &Tell) -> Result<(), Closed> {
+    let text = serde_json::to_string(what).unwrap_or_default();
+    socket.send(text).await?;
+    accounts.count(id, 0, 1);
+    Ok(())
+}

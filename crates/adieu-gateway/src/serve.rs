@@ -1,0 +1,203 @@
+//! `adieu serve`: one port for the page, its WebSocket and the list of endings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adieu::axum::WebSocketUpgrade;
+use adieu::tls::TlsStream;
+use adieu::{Drain, Endpoint, Request};
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::accounts::Accounts;
+use crate::{Serve, json, live, page};
+
+/// A request's head has to be here by then: bytes that dribble in do not extend it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head at most; hyper answers a longer one with 431.
+const MAX_HEAD: usize = 16 * 1024;
+
+type TlsConfig = Option<Arc<adieu::tls::rustls::ServerConfig>>;
+
+/// Serves until it is told to stop.
+pub(crate) async fn run(options: &Serve) -> Result<(), String> {
+    let tls = match (&options.tls_cert, &options.tls_key) {
+        (Some(cert), Some(key)) => {
+            Some(adieu::tls::server_config(cert, key).map_err(|e| format!("TLS: {e}"))?)
+        }
+        _ => None,
+    };
+    let listen = options.listen;
+    let cannot = |e| {
+        format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
+    };
+    let listener = adieu::listen(listen).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    println!("adieu is listening on {scheme}://{address}/");
+    println!("Open it in a browser, then refresh, leave, close. Ctrl-C ends it.");
+    let drain = Drain::new();
+    tokio::spawn(stop_on_signal(drain.clone()));
+    let app = router(drain.clone(), tls.is_some());
+    accept_all(listener, app, tls, &drain).await;
+    let live = drain.connections();
+    if live > 0 {
+        println!("Saying goodbye to {live} connections; Ctrl-C again to stop at once.");
+    }
+    println!("{}.", drain.finished().await);
+    Ok(())
+}
+
+/// The page and what belongs to it.
+fn router(drain: Drain, tls: bool) -> Router {
+    let accounts = Arc::new(Accounts::new());
+    let hear = accounts.clone();
+    let endpoint = Endpoint::new().drain(drain).on_request(same_origin).on_end(move |ended| {
+        // Those that opened are accounted for where they were opened.
+        if !ended.ending.opened() {
+            hear.never_opened(&ended);
+        }
+    });
+    Router::new()
+        .route("/", get(move |accounts, upgrade| root(accounts, upgrade, tls)))
+        .route("/endings", get(endings))
+        .merge(page::assets())
+        .layer(Extension(Arc::new(endpoint)))
+        .with_state(accounts)
+}
+
+/// A page of another site must not read who is connected here: browsers let any page open a
+/// WebSocket to anywhere and only say whose it is (RFC 6455 §10.2).
+fn same_origin(request: &Request) -> Result<(), u16> {
+    let Some(origin) = request.origin() else { return Ok(()) };
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    if request.host().is_some_and(|own| own.eq_ignore_ascii_case(host)) { Ok(()) } else { Err(403) }
+}
+
+/// `/` is the page, and its WebSocket.
+async fn root(
+    State(accounts): State<Arc<Accounts>>,
+    upgrade: Result<WebSocketUpgrade, adieu::axum::Refusal>,
+    tls: bool,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => {
+            upgrade.secure(tls).run(move |socket| live::connection(accounts.clone(), socket))
+        }
+        Err(refusal) if *refusal.error() == adieu::HandshakeError::NotUpgrade => page::index(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    tab: Option<String>,
+}
+
+async fn endings(
+    State(accounts): State<Arc<Accounts>>,
+    Query(filter): Query<Filter>,
+) -> Json<json::Endings> {
+    Json(accounts.list(filter.tab.as_deref()))
+}
+
+/// Accepts until the drain starts.
+async fn accept_all(listener: TcpListener, app: Router, tls: TlsConfig, drain: &Drain) {
+    loop {
+        let tcp = tokio::select! {
+            tcp = adieu::accept(&listener, drain) => tcp,
+            () = drain.started() => return,
+        };
+        tokio::spawn(connection(tcp, app.clone(), tls.clone(), drain.clone()));
+    }
+}
+
+async fn connection(tcp: TcpStream, app: Router, tls: TlsConfig, drain: Drain) {
+    match tls {
+        None => http(tcp, app, drain).await,
+        Some(config) => match TlsStream::accept(tcp, config) {
+            Ok(stream) => http(stream, app, drain).await,
+            Err(error) => tracing::error!("TLS: {error}"),
+        },
+    }
+}
+
+/// One HTTP connection; a WebSocket leaves it by its upgrade.
+async fn http<T>(stream: T, app: Router, drain: Drain)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = drain.started() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!("HTTP: {error}");
+    }
+}
+
+/// The first signal ends all well, the second at once.
+async fn stop_on_signal(drain: Drain) {
+    signal().await;
+    drain.start();
+    signal().await;
+    eprintln!("adieu: stopped at once");
+    std::process::exit(130);
+}
+
+/// Ctrl-C, or SIGTERM where there is one.
+async fn signal() {
+    let ctrl_c = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                () = ctrl_c => {}
+                _ = term.recv() => {}
+            }
+            return;
+        }
+    }
+    ctrl_c.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_own_page_may_connect() {
+        let judge = |origin: Option<&str>| {
+            let fields = origin.map(|o| ("Origin", o)).into_iter().chain([("Host", "a:8080")]);
+            same_origin(&Request::from_parts("GET", "/", fields).unwrap())
+        };
+        assert_eq!(judge(None), Ok(()), "no browser");
+        assert_eq!(judge(Some("http://a:8080")), Ok(()));
+        assert_eq!(judge(Some("http://evil.example")), Err(403));
+        assert_eq!(judge(Some("http://a")), Err(403), "another port is another origin");
+        assert_eq!(judge(Some("null")), Err(403), "a sandboxed page");
+    }
+}
