@@ -156,8 +156,8 @@ pub fn at_rest(browser: &mut Browser) -> Result<()> {
     })
 }
 
-/// Writes the live page into a document of the same server, with a first script that keeps what
-/// later ones throw, for [`kept_errors`]. So errors while loading are seen in every browser.
+/// Writes the live page into a document of the same server that already keeps what scripts throw,
+/// for [`kept_errors`]. So errors while loading are seen in every browser.
 ///
 /// # Errors
 /// What the driver says.
@@ -165,16 +165,13 @@ pub fn open_watched(browser: &mut Browser, server: &Adieu) -> Result<()> {
     // Any document without scripts of its own will do.
     browser.navigate(&server.url("/page.css"))?;
     let script = r#"
-        const watch = `<script>
-            window.keptErrors = [];
-            addEventListener("error", event => window.keptErrors.push(event.message));
-            addEventListener("unhandledrejection", event =>
-                window.keptErrors.push(String(event.reason)));
-        <\/script>`;
         return fetch("/").then(answer => answer.text()).then(text => {
             history.replaceState(null, "", "/");
-            document.open();
-            document.write(text.replace("<head>", "<head>" + watch));
+            document.open(); // removes all listeners, so that ours come after it
+            window.keptErrors = [];
+            addEventListener("error", event => keptErrors.push(event.message));
+            addEventListener("unhandledrejection", event => keptErrors.push(String(event.reason)));
+            document.write(text);
             document.close();
         });
     "#;

@@ -362,18 +362,7 @@ impl Machine {
     }
 
     fn on_awaiting_fin(mut self, moment: Moment, input: Input) -> (Self, Actions) {
-        // The write side broke while both were open: the first thing heard is the cause.
-        let cause = match &input {
-            Input::Close(wish) => Some(wish.cause.clone()),
-            Input::PeerClose(_) => Some(Cause::Peer),
-            Input::Violation { error, .. } => Some(Cause::Violation(*error)),
-            _ => None,
-        };
-        let mut actions = Vec::new();
-        if self.cause.is_none() && self.timeline.opened.is_some() && cause.is_some() {
-            self.cause = cause;
-            actions.push(Action::EndMessages);
-        }
+        let mut actions = if self.cause.is_none() { self.begin_late(&input) } else { vec![] };
         match input {
             Input::PeerClose(close) => {
                 self.hear(moment, close);
@@ -381,17 +370,11 @@ impl Machine {
             }
             Input::Violation { said, .. } => self.violated(moment, said),
             Input::Fin | Input::Reset | Input::Unreachable => {
-                if self.cause.is_none() {
-                    actions.push(Action::EndMessages);
-                }
                 let (machine, more) = self.peer_ended(moment, &input);
                 actions.extend(more);
                 return (machine, actions);
             }
             Input::Timer(Timer::Linger) => {
-                if self.cause.is_none() {
-                    actions.push(Action::EndMessages);
-                }
                 let (machine, more) = self.let_go(moment, Timer::Linger);
                 actions.extend(more);
                 return (machine, actions);
@@ -399,6 +382,25 @@ impl Machine {
             _ => {}
         }
         (self, actions)
+    }
+
+    /// The write side broke before anything had begun the ending: what comes next is the cause.
+    fn begin_late(&mut self, input: &Input) -> Actions {
+        let opened = self.timeline.opened.is_some();
+        match input {
+            Input::Close(wish) if opened => self.cause = Some(wish.cause.clone()),
+            Input::Close(_) => self.cause = Some(Cause::Handshake(HandshakeError::Abandoned)),
+            Input::PeerClose(_) => self.cause = Some(Cause::Peer),
+            Input::Violation { error, .. } => self.cause = Some(Cause::Violation(*error)),
+            // The cause follows from how the transport ends.
+            Input::Fin | Input::Reset | Input::Unreachable | Input::Timer(Timer::Linger) => {}
+            _ => return vec![],
+        }
+        match input {
+            _ if !opened => vec![],
+            Input::PeerClose(close) => vec![Action::EndMessages, Action::TellClosing(close.clone())],
+            _ => vec![Action::EndMessages],
+        }
     }
 
     /// The driver lets go of the transport and finds an RST behind the FIN that it had read.

@@ -284,11 +284,10 @@ impl Connection {
         if flushing && n > 0 {
             self.timers.set(Timer::Flush, now + self.config.flush_timeout);
         }
-        if self.outgoing.is_empty() {
-            self.heartbeat.flushed(now, self.config.pong_timeout, &mut self.timers);
-            if flushing {
-                self.advance(now, Input::Flushed);
-            }
+        let gone = self.outgoing.ever_gone();
+        self.heartbeat.left(now, gone, self.config.pong_timeout, &mut self.timers);
+        if flushing && self.outgoing.is_empty() {
+            self.advance(now, Input::Flushed);
         }
     }
 
@@ -305,6 +304,7 @@ impl Connection {
                     let interval = self.config.ping_interval;
                     if self.heartbeat.ping_due(now, interval, &mut self.timers) {
                         self.control(Opcode::Ping, &[]);
+                        self.heartbeat.leaving(self.outgoing.ever_queued());
                     }
                 }
                 Timer::Handshake => self.fail_opening(now, HandshakeError::TimedOut),
@@ -622,7 +622,12 @@ impl Connection {
     fn advance(&mut self, now: Instant, input: Input) {
         let cut = match self.opening {
             Opening::Over => self.reader.cut(),
-            Opening::Request(ref gather) if gather.is_empty() => Cut::BetweenMessages,
+            Opening::Request(ref gather) | Opening::Answer { ref gather, .. }
+                if gather.is_empty() =>
+            {
+                Cut::BetweenMessages
+            }
+            Opening::Decision { ref rest, .. } if rest.is_empty() => Cut::BetweenMessages,
             _ => Cut::MidFrame,
         };
         let moment = Moment { at: now - self.started, cut };
@@ -635,6 +640,8 @@ impl Connection {
         if !matches!(self.machine.state(), State::Connecting | State::Open) {
             self.heartbeat.stop(&mut self.timers);
             self.pong = None;
+            // What never opened opens no more.
+            self.opening = Opening::Over;
         }
         let flushing = matches!(self.machine.state(), State::Flushing { .. });
         if flushing && self.outgoing.is_empty() {

@@ -11,8 +11,9 @@ pub(crate) enum Heartbeat {
     Off,
     /// Heard from; `since` is when.
     Quiet { since: Instant },
-    /// A Ping is queued and has not left: its deadline has not begun.
-    Leaving,
+    /// A Ping is queued and has not left, so its deadline has not begun: it ends where so many
+    /// bytes have left.
+    Leaving { end: u64 },
     /// A Ping has left.
     Asked,
 }
@@ -33,7 +34,7 @@ impl Heartbeat {
         match self {
             Heartbeat::Off => {}
             Heartbeat::Quiet { since } => *since = now,
-            Heartbeat::Leaving | Heartbeat::Asked => {
+            Heartbeat::Leaving { .. } | Heartbeat::Asked => {
                 timers.stop(Timer::Pong);
                 *self = Heartbeat::start(interval, now, timers);
             }
@@ -54,13 +55,24 @@ impl Heartbeat {
             timers.set(Timer::Ping, since + interval);
             return false;
         }
-        *self = Heartbeat::Leaving;
         true
     }
 
-    /// All output has left, a Ping with it: the peer's time begins.
-    pub(crate) fn flushed(&mut self, now: Instant, timeout: Duration, timers: &mut Timers) {
-        if *self == Heartbeat::Leaving {
+    /// The Ping is queued, and `end` is where it ends in all that was ever queued.
+    pub(crate) fn leaving(&mut self, end: u64) {
+        *self = Heartbeat::Leaving { end };
+    }
+
+    /// So many bytes have ever left. With the Ping's last byte the peer's time begins, though
+    /// there may be output behind it.
+    pub(crate) fn left(
+        &mut self,
+        now: Instant,
+        gone: u64,
+        timeout: Duration,
+        timers: &mut Timers,
+    ) {
+        if matches!(self, Heartbeat::Leaving { end } if *end <= gone) {
             *self = Heartbeat::Asked;
             timers.set(Timer::Pong, now + timeout);
         }

@@ -35,6 +35,16 @@ impl Outgoing {
         self.queued - self.gone
     }
 
+    /// Bytes that were ever queued.
+    pub(crate) fn ever_queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// Bytes that ever left.
+    pub(crate) fn ever_gone(&self) -> u64 {
+        self.gone
+    }
+
     /// Whether there is nothing to write: all has left, or was discarded.
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.tail.len() == self.tail_gone

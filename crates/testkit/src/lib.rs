@@ -1,1 +1,43 @@
-//! Stub to be replaced.
+//! Peers that die as told, for the tests of Adieu.
+//!
+//! Everything here blocks, knows nothing of the library under test (its frames, heads and keys
+//! are written and read by code of its own) and panics with a sentence when the other side does
+//! not do what a test waits for. Every wait has a [`DEADLINE`]; nothing sleeps to be right.
+//!
+//! ```
+//! use testkit::{Frame, Listener, Peer, TcpEnd};
+//!
+//! let listener = Listener::bind();
+//! let addr = listener.addr();
+//! let server = std::thread::spawn(move || {
+//!     let mut peer = listener.accept();
+//!     peer.answer_101();
+//!     assert_eq!(peer.read_frame(), Frame::text("hello"));
+//!     peer.send(&Frame::close(1000, "bye"));
+//!     peer.fin();
+//!     assert_eq!(peer.read_to_end().end, TcpEnd::Reset);
+//! });
+//! let mut client = Peer::open(addr);
+//! client.send(&Frame::text("hello"));
+//! assert_eq!(client.read_frame().close_code(), Some(1000));
+//! client.reset();
+//! server.join().unwrap();
+//! ```
+
+mod frame;
+mod head;
+mod kernel;
+mod listener;
+mod peer;
+
+use std::time::Duration;
+
+pub use frame::{Frame, MASK};
+pub use head::{Head, NONCE, Request, accept_key};
+pub use kernel::{Tcp, wait_until};
+pub use listener::Listener;
+pub use peer::{Peer, Rest, TcpEnd};
+
+/// The longest wait for anything: far beyond what a healthy machine needs, so that only a
+/// failure reaches it.
+pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use crate::wire::{Frame, Said};
 
 /// One thing that a connection did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     Request,
     Opened,
     Message(String),
@@ -23,21 +23,21 @@ pub enum Step {
 
 /// An `Ending`, field by field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    pub cause: Cause,
+pub(crate) struct Account {
+    pub(crate) cause: Cause,
     /// What crossed, in order: whose it was, and what it said.
-    pub goodbye: Vec<(Side, Said)>,
-    pub end: End,
-    pub first: Side,
-    pub cut: Cut,
-    pub unsent_messages: u64,
-    pub unsent_bytes: u64,
-    pub opened: Option<Duration>,
-    pub close_sent: Option<Duration>,
-    pub close_received: Option<Duration>,
-    pub fin_sent: Option<Duration>,
-    pub peer_ended: Option<Duration>,
-    pub lasted: Duration,
+    pub(crate) goodbye: Vec<(Side, Said)>,
+    pub(crate) end: End,
+    pub(crate) first: Side,
+    pub(crate) cut: Cut,
+    pub(crate) unsent_messages: u64,
+    pub(crate) unsent_bytes: u64,
+    pub(crate) opened: Option<Duration>,
+    pub(crate) close_sent: Option<Duration>,
+    pub(crate) close_received: Option<Duration>,
+    pub(crate) fin_sent: Option<Duration>,
+    pub(crate) peer_ended: Option<Duration>,
+    pub(crate) lasted: Duration,
 }
 
 impl From<&Ending> for Account {

@@ -1,8 +1,8 @@
 //! A driver in virtual time: does to a real `Connection` what an input says, looks at what comes
 //! out, byte by byte, and compares it with the oracle.
 
-use std::fmt::{self, Write as _};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,9 +19,9 @@ use crate::wire::Wire;
 
 /// One connection and all that is known of it.
 #[derive(Clone)]
-pub struct World {
+pub(crate) struct World {
     connection: Connection,
-    pub oracle: Oracle,
+    pub(crate) oracle: Oracle,
     wire: Wire,
     now: Instant,
     /// How much time passes with each input.
@@ -34,18 +34,18 @@ pub struct World {
 
 /// What is walked.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    pub role: Role,
-    pub dialect: Dialect,
+pub(crate) struct Setting {
+    pub(crate) role: Role,
+    pub(crate) dialect: Dialect,
     /// Whether the transport takes everything at once.
-    pub takes: bool,
+    pub(crate) takes: bool,
     /// Whether the walk begins with an open connection.
-    pub opened: bool,
-    pub tick: Duration,
+    pub(crate) opened: bool,
+    pub(crate) tick: Duration,
 }
 
 impl World {
-    pub fn new(setting: Setting, now: Instant) -> Self {
+    pub(crate) fn new(setting: Setting, now: Instant) -> Self {
         let Setting { role, dialect, takes, opened, tick } = setting;
         let config = Arc::new(Config::default());
         let server_open = opened && role == Role::Server;
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Does what `input` says; an error says what is wrong with what came out.
-    pub fn step(&mut self, input: Input) -> Result<(), String> {
+    pub(crate) fn step(&mut self, input: Input) -> Result<(), String> {
         self.pass_time(input)?;
         let now = self.now;
         let stand = self.oracle.stand;
@@ -208,7 +208,7 @@ impl World {
                 self.said = half;
                 whole[..half].into()
             }
-            _ => whole[said..].into(),
+            _ => whole.get(said..).unwrap_or_default().into(),
         }
     }
 
@@ -256,7 +256,7 @@ impl World {
     }
 
     /// Nothing more happens but time: it has to end, once, soon.
-    pub fn finish(mut self) -> Result<(), (Vec<Input>, String)> {
+    pub(crate) fn finish(mut self) -> Result<(), (Vec<Input>, String)> {
         let mut path = Vec::new();
         let start = self.now;
         while !self.oracle.over {
@@ -280,10 +280,16 @@ impl World {
     }
 
     /// After the end nothing changes and nothing comes out, whatever happens.
-    pub fn is_silent(&self, input: Input) -> Result<(), String> {
+    pub(crate) fn is_silent(&self, input: Input) -> Result<(), String> {
         let mut after = self.clone();
         let mut got = Vec::new();
-        if !matches!(input, Input::Flushed | Input::Part | Input::Accept) {
+        let hybi = self.oracle.dialect == Dialect::Rfc6455;
+        let sayable = match input {
+            Input::Close | Input::BadClose | Input::Fragment | Input::Ping => hybi,
+            Input::Flushed | Input::Part | Input::Accept => false,
+            _ => true,
+        };
+        if sayable {
             after.apply(input, self.oracle.stand, false, &mut got)?;
             after.drain(&mut got)?;
         }
@@ -292,20 +298,12 @@ impl World {
 
     /// All that can make a difference from now on, as a number: every field of the connection as
     /// `Debug` shows it, the facts, and the beginning of a frame on the wire.
-    pub fn fingerprint(&self) -> u64 {
-        let mut hash = Hashing(DefaultHasher::new());
-        write!(hash, "{:?}", self.connection).expect("hashing cannot fail");
-        (&self.oracle, &self.wire, self.now, self.said).hash(&mut hash.0);
-        hash.0.finish()
-    }
-}
-
-struct Hashing(DefaultHasher);
-
-impl fmt::Write for Hashing {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
+    pub(crate) fn fingerprint(&self, scratch: &mut String) -> u64 {
+        scratch.clear();
+        write!(scratch, "{:?}", self.connection).expect("a string takes all");
+        let mut hasher = DefaultHasher::new();
+        (scratch, &self.oracle, &self.wire, self.now, self.said).hash(&mut hasher);
+        hasher.finish()
     }
 }
 

@@ -59,6 +59,7 @@ struct Walk<'a> {
     /// For each state that was walked on, the states that its inputs lead to.
     edges: Vec<Vec<usize>>,
     tally: Tally,
+    scratch: String,
 }
 
 impl Walk<'_> {
@@ -69,6 +70,7 @@ impl Walk<'_> {
             origins: Vec::new(),
             edges: Vec::new(),
             tally: Tally::default(),
+            scratch: String::new(),
         };
         let root = World::new(setting, Instant::now());
         walk.meet(&root, Origin { from: 0, input: Input::Send })?;
@@ -114,7 +116,7 @@ impl Walk<'_> {
     /// Gives the number of a state. A new one is finished at once, to see that it ends.
     fn meet(&mut self, world: &World, origin: Origin) -> Result<usize, String> {
         let id = self.seen.len();
-        let known = *self.seen.entry(world.fingerprint()).or_insert(id);
+        let known = *self.seen.entry(world.fingerprint(&mut self.scratch)).or_insert(id);
         if known < id {
             return Ok(known);
         }

@@ -20,7 +20,7 @@ const ACCEPTED: [u64; 2] = [129, 175];
 
 /// How far the opening handshake is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// A head is to come; whether some of it is there.
     Head { begun: bool },
     /// The application decides; what the peer said meanwhile.
@@ -42,16 +42,16 @@ enum Ping {
 
 /// The facts so far.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Oracle {
-    pub role: Role,
-    pub dialect: Dialect,
+pub(crate) struct Oracle {
+    pub(crate) role: Role,
+    pub(crate) dialect: Dialect,
     /// Whether the transport takes everything at once; if not, it takes what an input says.
-    pub takes: bool,
-    pub stage: Stage,
-    pub stand: Stand,
-    pub over: bool,
-    pub fin: Option<Instant>,
-    pub late_reset: bool,
+    pub(crate) takes: bool,
+    pub(crate) stage: Stage,
+    pub(crate) stand: Stand,
+    pub(crate) over: bool,
+    pub(crate) fin: Option<Instant>,
+    pub(crate) late_reset: bool,
     started: Instant,
     opened: Option<Instant>,
     began: Option<(Cause, Instant)>,
@@ -83,7 +83,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn new(role: Role, dialect: Dialect, takes: bool, stage: Stage, now: Instant) -> Self {
+    pub(crate) fn new(role: Role, dialect: Dialect, takes: bool, stage: Stage, now: Instant) -> Self {
         Oracle {
             role,
             dialect,
@@ -123,23 +123,23 @@ impl Oracle {
     }
 
     /// Bytes that wait.
-    pub fn queued(&self) -> u64 {
+    pub(crate) fn queued(&self) -> u64 {
         self.ever_queued - self.ever_left
     }
 
-    pub fn may_send(&self) -> bool {
+    pub(crate) fn may_send(&self) -> bool {
         let open = self.stage == Stage::Opened && self.leaving.is_none();
         open && self.broken.is_none() && !self.over
     }
 
     /// When the ending began.
-    pub fn began_at(&self) -> Option<Instant> {
+    pub(crate) fn began_at(&self) -> Option<Instant> {
         self.began.as_ref().map(|began| began.1)
     }
 
     /// Whether this can happen at all: a peer that has ended says no more, a clock that does not
     /// run cannot run out, and hixie has no words for most things.
-    pub fn applies(&self, input: Input) -> bool {
+    pub(crate) fn applies(&self, input: Input) -> bool {
         use Input as I;
         let hybi = self.dialect == Dialect::Rfc6455;
         let readable = self.fin.is_none();
@@ -178,7 +178,7 @@ impl Oracle {
     }
 
     /// The one clock that runs, if any, and when it runs out.
-    pub fn deadline(&self) -> Option<(Timer, Instant)> {
+    pub(crate) fn deadline(&self) -> Option<(Timer, Instant)> {
         let waiting = !self.queue.is_empty();
         if self.over {
             return None;
@@ -208,7 +208,7 @@ impl Oracle {
     }
 
     /// What has to be seen of this input.
-    pub fn step(&mut self, input: Input, now: Instant) -> Vec<Step> {
+    pub(crate) fn step(&mut self, input: Input, now: Instant) -> Vec<Step> {
         let mut steps = Vec::new();
         self.note(input, now, &mut steps);
         self.follow(now, &mut steps);
@@ -590,7 +590,7 @@ impl Oracle {
     }
 
     /// The request of a client, in so many bytes.
-    pub fn asks(&mut self, len: u64) {
+    pub(crate) fn asks(&mut self, len: u64) {
         self.add(Frame::Head("GET /".to_owned()), len);
     }
 
@@ -692,7 +692,7 @@ impl Oracle {
 }
 
 /// The longest that an ending may take once it began, if nothing more happens.
-pub const LONGEST: Duration = Duration::from_secs(
+pub(crate) const LONGEST: Duration = Duration::from_secs(
     defaults::GRACE.as_secs()
         + defaults::FLUSH_TIMEOUT.as_secs()
         + defaults::CLOSE_TIMEOUT.as_secs()

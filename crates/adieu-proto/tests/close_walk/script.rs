@@ -5,14 +5,14 @@ use adieu_proto::{Timer, client_accept};
 
 /// Which side of the connection is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(crate) enum Role {
     Server,
     Client,
 }
 
 /// What can be said in a goodbye, and with which frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     Rfc6455,
     Hixie76,
     Hixie75,
@@ -20,7 +20,7 @@ pub enum Dialect {
 
 /// One letter of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Input {
+pub(crate) enum Input {
     // Our application.
     AppClose,
     Dropped,
@@ -63,7 +63,7 @@ pub enum Input {
     Refuse,
 }
 
-pub const OPENED: &[Input] = &[
+pub(crate) const OPENED: &[Input] = &[
     Input::AppClose,
     Input::Dropped,
     Input::Panicked,
@@ -95,7 +95,7 @@ pub const OPENED: &[Input] = &[
     Input::Timer(Timer::Linger),
 ];
 
-pub const OPENING: &[Input] = &[
+pub(crate) const OPENING: &[Input] = &[
     Input::Head,
     Input::HalfHead,
     Input::Head76,
@@ -107,31 +107,31 @@ pub const OPENING: &[Input] = &[
 ];
 
 /// What our wishes say.
-pub const BYE: (u16, &str) = (4000, "bye");
+pub(crate) const BYE: (u16, &str) = (4000, "bye");
 /// What the peer's Close says.
-pub const GO: (u16, &str) = (4001, "go");
+pub(crate) const GO: (u16, &str) = (4001, "go");
 /// What its bad Close says: a code that must not be on the wire (RFC 6455 §7.4.1).
-pub const BAD: (u16, &str) = (1005, "no");
+pub(crate) const BAD: (u16, &str) = (1005, "no");
 
-pub const MESSAGE: &str = "msg";
-pub const DATA: &str = "hi";
-pub const FRAGMENT: &str = "fr";
+pub(crate) const MESSAGE: &str = "msg";
+pub(crate) const DATA: &str = "hi";
+pub(crate) const FRAGMENT: &str = "fr";
 /// The payload of a frame that comes in two halves.
-pub const HALVES: (&str, &str) = ("pa", "rt");
-pub const PING: &[u8] = b"ping";
-pub const NONCE: &[u8] = b"^n:ds[4U";
+pub(crate) const HALVES: (&str, &str) = ("pa", "rt");
+pub(crate) const PING: &[u8] = b"ping";
+pub(crate) const NONCE: &[u8] = b"^n:ds[4U";
 
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// Where the peer stands in its own stream: it finishes what it began before it says more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Stand {
-    pub in_frame: bool,
-    pub in_message: bool,
+pub(crate) struct Stand {
+    pub(crate) in_frame: bool,
+    pub(crate) in_message: bool,
 }
 
 /// What the peer puts on the wire for `input`.
-pub fn peer_bytes(role: Role, dialect: Dialect, stand: Stand, input: Input) -> Vec<u8> {
+pub(crate) fn peer_bytes(role: Role, dialect: Dialect, stand: Stand, input: Input) -> Vec<u8> {
     if dialect == Dialect::Rfc6455 { hybi(role, stand, input) } else { hixie(stand, input) }
 }
 
@@ -167,7 +167,7 @@ fn hybi(role: Role, stand: Stand, input: Input) -> Vec<u8> {
 }
 
 /// A frame with a short length (§5.2).
-pub fn frame(masked: bool, first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(masked: bool, first: u8, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() < 126);
     let mut out = vec![first, payload.len() as u8];
     if masked {
@@ -199,7 +199,7 @@ fn hixie(stand: Stand, input: Input) -> Vec<u8> {
 }
 
 /// A request, or as a server the answer to one. `theirs` is what came from the other side.
-pub fn head(role: Role, input: Input, theirs: &[u8]) -> Vec<u8> {
+pub(crate) fn head(role: Role, input: Input, theirs: &[u8]) -> Vec<u8> {
     let text = match (role, input) {
         (Role::Server, Input::Head76) => "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\n\
              Connection: Upgrade\r\nOrigin: http://h\r\n\

@@ -4,11 +4,11 @@
 use crate::script::{Dialect, Role};
 
 /// What a Close says: nothing, or a code and a reason.
-pub type Said = Option<(u16, String)>;
+pub(crate) type Said = Option<(u16, String)>;
 
 /// One thing on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Frame {
+pub(crate) enum Frame {
     /// An HTTP head and its body: the first line without the phrase.
     Head(String),
     /// The sixteen bytes of hixie-76.
@@ -21,7 +21,7 @@ pub enum Frame {
 
 /// Our direction of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Wire {
+pub(crate) struct Wire {
     role: Role,
     dialect: Dialect,
     expects: Expects,
@@ -39,13 +39,13 @@ enum Expects {
 }
 
 impl Wire {
-    pub fn new(role: Role, dialect: Dialect, opened: bool) -> Self {
+    pub(crate) fn new(role: Role, dialect: Dialect, opened: bool) -> Self {
         let expects = if opened { Expects::Frames } else { Expects::Head };
         Wire { role, dialect, expects, bytes: Vec::new(), closed: false, shut: false }
     }
 
     /// Our direction is shut down: nothing may follow.
-    pub fn shut(&mut self) -> Result<(), String> {
+    pub(crate) fn shut(&mut self) -> Result<(), String> {
         if self.shut {
             return Err("shut down twice".into());
         }
@@ -54,7 +54,7 @@ impl Wire {
     }
 
     /// Bytes that left; gives what became whole.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Frame>, String> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Frame>, String> {
         if self.shut || bytes.is_empty() {
             return Err(format!("{} bytes sent, shut down: {}", bytes.len(), self.shut));
         }

@@ -1,0 +1,175 @@
+//! Heads of requests and answers, written and read by hand.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sha1::{Digest, Sha1};
+
+/// The eight bytes behind the head of a hixie-76 request, and the sixteen that answer them:
+/// with the keys of [`Request::hixie76`] the vector on which five implementations agree.
+pub const NONCE: (&[u8; 8], &[u8; 16]) = (b"^n:ds[4U", b"8jKS'y:G*Co,Wxa-");
+
+/// A request for a WebSocket, as an old or new client writes it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    target: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Request {
+    fn with(fields: &[(&str, &str)]) -> Self {
+        let request = Request { target: "/".to_owned(), fields: Vec::new() };
+        fields.iter().fold(request, |request, (name, value)| request.field(name, value))
+    }
+
+    /// RFC 6455 with the key of its §1.3, whose answer is `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`.
+    #[must_use]
+    pub fn rfc6455() -> Self {
+        Self::with(&[
+            ("Host", "example.com"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
+        ])
+    }
+
+    /// A hybi draft: version 7 or 8, with the origin in its own field and Firefox 6's list in
+    /// `Connection`.
+    #[must_use]
+    pub fn hybi(version: u8) -> Self {
+        Self::with(&[
+            ("Host", "example.com"),
+            ("Connection", "keep-alive, Upgrade"),
+            ("Sec-WebSocket-Origin", "http://example.com"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", &version.to_string()),
+            ("Upgrade", "websocket"),
+        ])
+    }
+
+    /// hixie-76 without its nonce, which follows the head ([`NONCE`]).
+    #[must_use]
+    pub fn hixie76() -> Self {
+        Self::with(&[
+            ("Upgrade", "WebSocket"),
+            ("Connection", "Upgrade"),
+            ("Host", "example.com"),
+            ("Origin", "http://example.com"),
+            ("Sec-WebSocket-Key1", "4 @1  46546xW%0l 1 5"),
+            ("Sec-WebSocket-Key2", "12998 5 Y3 1  .P00"),
+        ])
+    }
+
+    /// hixie-75.
+    #[must_use]
+    pub fn hixie75() -> Self {
+        Self::with(&[
+            ("Upgrade", "WebSocket"),
+            ("Connection", "Upgrade"),
+            ("Host", "example.com"),
+            ("Origin", "http://example.com"),
+        ])
+    }
+
+    /// For another path and query.
+    #[must_use]
+    pub fn target(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
+    /// With one more field, behind the others.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With another value in a field that it has.
+    #[must_use]
+    pub fn set(self, name: &str, value: &str) -> Self {
+        let had = self.fields.len();
+        let request = self.without(name);
+        assert!(request.fields.len() < had, "the request has no field {name}");
+        request.field(name, value)
+    }
+
+    /// Without a field.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.fields.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// The head's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let lines = self.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let head = format!("GET {} HTTP/1.1\r\n{}\r\n", self.target, lines.collect::<String>());
+        head.into_bytes()
+    }
+}
+
+/// A head that was read: a request's or an answer's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Everything up to the blank line, as sent.
+    pub text: String,
+}
+
+impl Head {
+    /// Splits the head off the front of `bytes`; gives its length with it.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        Some((Head { text }, end + 4))
+    }
+
+    /// The first line.
+    #[must_use]
+    pub fn first_line(&self) -> &str {
+        self.text.lines().next().unwrap_or_default()
+    }
+
+    /// An answer's status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        let number = self.first_line().split(' ').nth(1).and_then(|number| number.parse().ok());
+        number.unwrap_or_else(|| panic!("no answer of HTTP: {:?}", self.text))
+    }
+
+    /// The only field of this name. Panics if there are two.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.text.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let mut values = fields.filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.trim());
+        assert!(values.next().is_none(), "two fields {name} in {:?}", self.text);
+        value
+    }
+}
+
+/// What answers `Sec-WebSocket-Key` (RFC 6455 §4.2.2 item 5.4).
+#[must_use]
+pub fn accept_key(key: &str) -> String {
+    let guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(guid).finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_rfc() {
+        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_head_is_split_off() {
+        let bytes = b"HTTP/1.1 426 Upgrade Required\r\nA: b\r\n\r\nbody";
+        let (head, len) = Head::parse(bytes).unwrap();
+        assert_eq!((head.status(), head.field("a")), (426, Some("b")));
+        assert_eq!(&bytes[len..], b"body");
+    }
+}
