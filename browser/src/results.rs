@@ -132,13 +132,18 @@ impl Results {
         }
     }
 
+    /// The version and the rows, as they are kept in files.
+    pub fn to_json(&self) -> Value {
+        let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
+        json!({ "version": self.version, "rows": rows })
+    }
+
     /// Replaces the file of a browser.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, kind: Kind) -> Result<()> {
-        let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
-        let text = format!("{:#}\n", json!({ "version": self.version, "rows": rows }));
+        let text = format!("{:#}\n", self.to_json());
         let path = path(kind)?;
         let doing = Error::io(format!("write {}", path.display()));
         fs::write(&path, text).map_err(doing)
@@ -247,8 +252,7 @@ mod tests {
         }});
         results.row("refresh").add_account(&account);
         results.row("refresh").add_page(&[PageEvent::Hidden(false), PageEvent::Error]);
-        let rows: Vec<Value> = results.rows.iter().map(Row::to_json).collect();
-        let json = json!({ "version": results.version, "rows": rows });
+        let json = results.to_json();
         assert_eq!(Results::from_json(&json).unwrap(), results);
         assert_eq!(json["rows"][0]["transport"][0]["saw"], "FIN, then RST");
         assert_eq!(json["rows"][0]["page"][0]["saw"], "pagehide, error");

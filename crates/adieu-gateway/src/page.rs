@@ -9,28 +9,64 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
+/// One file under the path that it is served at.
+struct Asset {
+    path: &'static str,
+    kind: &'static str,
+    text: &'static str,
+}
+
+macro_rules! asset {
+    ($path:expr, $kind:expr, $name:literal) => {
+        Asset { path: $path, kind: $kind, text: include_str!(concat!("page/", $name)) }
+    };
+}
+
+/// A module: its path is its place here, so that relative imports hold.
+macro_rules! module {
+    ($name:literal) => {
+        asset!(concat!("/page/", $name), JS, $name)
+    };
+}
+
+const ASSETS: &[Asset] = &[
+    asset!("/page.css", CSS, "page.css"),
+    asset!("/away", HTML, "away.html"),
+    module!("main.js"),
+    module!("away.js"),
+    module!("connection.js"),
+    module!("accounts.js"),
+    module!("list.js"),
+    module!("filters.js"),
+    module!("cards.js"),
+    module!("picture.js"),
+    module!("moments.js"),
+    module!("meaning.js"),
+    module!("words.js"),
+    module!("elements.js"),
+];
+
 /// The page itself.
 pub(crate) fn index() -> Response {
-    file(HTML, include_str!("page/index.html"))
+    file(&asset!("/", HTML, "index.html"))
 }
 
 /// What it needs, and the other page that it leaves for.
 pub(crate) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route("/page.css", get(async || file(CSS, include_str!("page/page.css"))))
-        .route("/page.js", get(async || file(JS, include_str!("page/page.js"))))
-        .route("/away", get(async || file(HTML, include_str!("page/away.html"))))
-        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
+    ASSETS.iter().fold(
+        Router::new().route("/favicon.ico", get(async || StatusCode::NO_CONTENT)),
+        |router, asset| router.route(asset.path, get(async move || file(asset))),
+    )
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
+fn file(asset: &'static Asset) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_TYPE, asset.kind),
         // Never no-store: it would keep the page out of the back/forward cache, whose effect on
         // a WebSocket is one of the things to see here.
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'self'"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (headers, text).into_response()
+    (headers, asset.text).into_response()
 }

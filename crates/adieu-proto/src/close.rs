@@ -178,6 +178,12 @@ impl Machine {
         self.speech = speech;
     }
 
+    /// Whether the opening handshake was completed.
+    #[must_use]
+    pub fn opened(&self) -> bool {
+        self.timeline.opened.is_some()
+    }
+
     /// Whether the application may still send.
     #[must_use]
     pub fn may_send(&self) -> bool {
@@ -195,7 +201,7 @@ impl Machine {
     #[must_use]
     pub fn parses(&self) -> bool {
         // What follows a refused handshake is no frame.
-        self.cut.is_none() && self.timeline.opened.is_some() && self.state != State::Ended
+        self.cut.is_none() && self.opened() && self.state != State::Ended
     }
 
     /// The account, complete once the state is [`State::Ended`].
@@ -386,10 +392,11 @@ impl Machine {
 
     /// The write side broke before anything had begun the ending: what comes next is the cause.
     fn begin_late(&mut self, input: &Input) -> Actions {
-        let opened = self.timeline.opened.is_some();
+        let opened = self.opened();
         match input {
             Input::Close(wish) if opened => self.cause = Some(wish.cause.clone()),
             Input::Close(_) => self.cause = Some(Cause::Handshake(HandshakeError::Abandoned)),
+            Input::Refused(error) => self.cause = Some(Cause::Handshake(error.clone())),
             Input::PeerClose(_) => self.cause = Some(Cause::Peer),
             Input::Violation { error, .. } => self.cause = Some(Cause::Violation(*error)),
             // The cause follows from how the transport ends.
@@ -398,7 +405,9 @@ impl Machine {
         }
         match input {
             _ if !opened => vec![],
-            Input::PeerClose(close) => vec![Action::EndMessages, Action::TellClosing(close.clone())],
+            Input::PeerClose(close) => {
+                vec![Action::EndMessages, Action::TellClosing(close.clone())]
+            }
             _ => vec![Action::EndMessages],
         }
     }

@@ -1,6 +1,7 @@
 //! One WebSocket: routes bytes to the stages, and what the stages say to the driver.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::io::IoSlice;
 use std::mem;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use crate::close::{Action, Input, Machine, Moment, Speech, State, Wish};
 use crate::code::Close;
 use crate::config::{Config, defaults};
 use crate::ending::{Cause, Cut, Ending, Unsent};
-use crate::error::{HandshakeError, UsageError};
+use crate::error::{HandshakeError, ProtocolError, UsageError};
 use crate::frame::{Opcode, Reader, Received, hixie, hybi};
 use crate::handshake::opening::{Gather, Gathered, Opening, take_nonce};
 use crate::handshake::{self, Answer, ClientRequest, Limits, Request, Version};
@@ -65,7 +66,7 @@ use crate::timer::{Timer, Timers};
 /// assert!(matches!(&events[..], [Event::Message(m)] if m.as_text() == Some("hello")));
 /// # Ok::<(), adieu_proto::UsageError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connection {
     config: std::sync::Arc<Config>,
     started: Instant,
@@ -82,6 +83,18 @@ pub struct Connection {
     /// Masks of a client (§5.3). A server has none.
     seed: Option<Seed>,
 }
+
+impl std::fmt::Debug for Connection {
+    /// Where it stands; the bytes that it holds do not belong in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Connection");
+        debug.field("version", &self.version).field("state", &self.machine.state());
+        debug.field("queued", &self.queued()).finish_non_exhaustive()
+    }
+}
+
+/// Room for outputs that is kept when they are drained; a burst's room is given back.
+const KEEP_OUTPUTS: usize = 16;
 
 /// What the driver has to do next.
 #[derive(Clone, Debug)]
@@ -296,6 +309,24 @@ impl Connection {
         self.advance(now, Input::WriteError);
     }
 
+    /// The driver does not read for now, because the application is behind: an answer to our
+    /// Ping may be waiting unread. Call before [`handle_timeout`](Self::handle_timeout).
+    pub fn reading_paused(&mut self, now: Instant) {
+        self.heartbeat.excuse(now, self.config.ping_interval, &mut self.timers);
+    }
+
+    /// The peer's bytes are no TLS, or cannot be read as TLS any more. From here on nothing can
+    /// be sent, and nothing that still comes counts as said by the peer.
+    pub fn tls_failed(&mut self, now: Instant) {
+        if self.machine.opened() {
+            let error = ProtocolError::UnreadableTls;
+            self.advance(now, Input::Violation { error, said: None });
+        } else {
+            self.refuse(now, HandshakeError::Tls);
+        }
+        self.advance(now, Input::WriteError);
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expired(now) {
@@ -381,9 +412,13 @@ impl Connection {
     /// Refuses with an answer of the application's own; `error` goes into the account.
     pub fn refuse_with(&mut self, now: Instant, error: HandshakeError, answer: &Answer) {
         if self.machine.state() == State::Connecting {
+            // A hixie-76 client that has its 101 would take an answer for the sixteen bytes.
+            let answered = matches!(self.opening, Opening::Nonce { .. });
             self.opening = Opening::Over;
-            let bytes = answer.to_bytes();
-            self.outgoing.append(|out| out.extend_from_slice(&bytes));
+            if !answered {
+                let bytes = answer.to_bytes();
+                self.outgoing.append(|out| out.extend_from_slice(&bytes));
+            }
             self.advance(now, Input::Refused(error));
         }
     }
@@ -456,6 +491,9 @@ impl Connection {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
+        if self.outputs.capacity() > KEEP_OUTPUTS {
+            self.outputs = VecDeque::new();
+        }
         if self.outgoing.is_empty() {
             Output::Timeout(self.timers.next())
         } else {
@@ -478,6 +516,28 @@ impl Connection {
     /// What a write may take, in order; how many slices were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.outgoing.slices(slices)
+    }
+
+    /// For tests that walk all states: everything that can make a difference from now on.
+    #[doc(hidden)]
+    pub fn hash_state(&self, hasher: &mut impl Hasher) {
+        // By name, so that no new field is forgotten. The limits never change.
+        let Connection {
+            config: _,
+            started,
+            version,
+            opening,
+            reader,
+            outgoing,
+            pong,
+            machine,
+            heartbeat,
+            timers,
+            outputs,
+            seed,
+        } = self;
+        (started, version, opening, reader, outgoing, pong, machine).hash(hasher);
+        (heartbeat, timers, outputs.len(), seed).hash(hasher);
     }
 
     // The stages.

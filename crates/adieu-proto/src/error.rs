@@ -43,6 +43,8 @@ pub enum ProtocolError {
     UnexpectedContinuation,
     /// A client did not mask its frame (§5.1).
     Unmasked,
+    /// TLS records that cannot be read, after the handshake: corrupt, or forged on the path.
+    UnreadableTls,
 }
 
 impl ProtocolError {
@@ -82,6 +84,7 @@ impl fmt::Display for ProtocolError {
             P::ReservedBits(bits) => write!(f, "a frame with reserved bits set ({bits:#05b})"),
             P::UnexpectedContinuation => f.write_str("a continuation of no message"),
             P::Unmasked => f.write_str("an unmasked frame from a client"),
+            P::UnreadableTls => f.write_str("TLS records that cannot be read"),
         }
     }
 }
@@ -172,6 +175,9 @@ pub enum HandshakeError {
     BadField(&'static str),
     /// A version that is not served (or not switched on).
     Version(String),
+    /// A version that is served by `adieu::Server` only: its clients compare the answer byte by
+    /// byte, and the HTTP library that has read the request writes it in its own way.
+    NotThroughHttp(Version),
     /// The hixie-76 challenge is not one: which rule of its draft it breaks.
     Challenge(&'static str),
     /// Bytes where none may be, such as a body in a hixie-75 request.
@@ -192,12 +198,9 @@ impl HandshakeError {
     pub fn status(&self) -> Option<u16> {
         use HandshakeError as H;
         match self {
-            H::Incomplete
-            | H::Reset
-            | H::Abandoned
-            | H::Tls
-            | H::Status(_)
-            | H::BadAnswer(_) => None,
+            H::Incomplete | H::Reset | H::Abandoned | H::Tls | H::Status(_) | H::BadAnswer(_) => {
+                None
+            }
             H::TimedOut => Some(408),
             H::HeadTooLong(_) | H::TooManyFields(_) => Some(431),
             H::Method => Some(405),
@@ -205,6 +208,7 @@ impl HandshakeError {
             H::Origin(_) => Some(403),
             H::Refused(status) => Some(*status),
             H::BadHttp(_)
+            | H::NotThroughHttp(_)
             | H::Missing(_)
             | H::BadField(_)
             | H::Challenge(_)
@@ -232,6 +236,11 @@ impl fmt::Display for HandshakeError {
             H::Version(version) => {
                 write!(f, "WebSocket version {version} is not served here")
             }
+            H::NotThroughHttp(version) => write!(
+                f,
+                "{version} needs adieu::Server: its clients compare the answer byte by byte, and \
+                 here an HTTP library writes it"
+            ),
             H::Challenge(rule) => write!(f, "the hixie-76 challenge is wrong: {rule}"),
             H::UnexpectedBytes => f.write_str("bytes follow where the handshake has none"),
             H::Origin(origin) => write!(f, "the origin {origin:?} is not allowed"),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::timer::{Timer, Timers};
 
 /// Whether the peer owes us a sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Heartbeat {
     /// The version has no Ping, or Pings are switched off.
     Off,
@@ -41,6 +41,14 @@ impl Heartbeat {
         }
     }
 
+    /// Nothing can be heard for now, for want of reading: the peer is not to blame. Pings go on,
+    /// for a write may meet its RST.
+    pub(crate) fn excuse(&mut self, now: Instant, interval: Option<Duration>, timers: &mut Timers) {
+        if matches!(self, Heartbeat::Leaving { .. } | Heartbeat::Asked) {
+            self.heard(now, interval, timers);
+        }
+    }
+
     /// The ping clock ran out: whether a Ping is due now, or the clock was set on.
     pub(crate) fn ping_due(
         &mut self,
@@ -65,13 +73,7 @@ impl Heartbeat {
 
     /// So many bytes have ever left. With the Ping's last byte the peer's time begins, though
     /// there may be output behind it.
-    pub(crate) fn left(
-        &mut self,
-        now: Instant,
-        gone: u64,
-        timeout: Duration,
-        timers: &mut Timers,
-    ) {
+    pub(crate) fn left(&mut self, now: Instant, gone: u64, timeout: Duration, timers: &mut Timers) {
         if matches!(self, Heartbeat::Leaving { end } if *end <= gone) {
             *self = Heartbeat::Asked;
             timers.set(Timer::Pong, now + timeout);

@@ -193,13 +193,13 @@ message_from! {
 }
 
 /// Gathers the fragments of one message into one buffer and checks text as its bytes arrive.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Assembler {
     /// The message under way, if any.
     current: Option<Partial>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Partial {
     text: bool,
     bytes: Vec<u8>,

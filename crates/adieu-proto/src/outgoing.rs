@@ -15,7 +15,7 @@ const CHUNK: usize = 64 * 1024;
 /// A drained buffer larger than this is given back: an idle connection owns next to nothing.
 const KEEP: usize = 256;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Outgoing {
     /// Closed chunks, oldest first.
     chunks: VecDeque<Bytes>,

@@ -3,7 +3,7 @@
 use sha1::{Digest, Sha1};
 
 /// SHA-1 of the secret seed and a counter: nobody who sees masks can tell the next one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Seed {
     secret: [u8; 32],
     counter: u64,

@@ -50,7 +50,7 @@ impl fmt::Display for Timer {
 }
 
 /// When each timer runs out, if it is set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Timers([Option<Instant>; Timer::ALL.len()]);
 
 impl Timers {

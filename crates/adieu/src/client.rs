@@ -86,13 +86,23 @@ pub async fn connect(url: &str) -> Result<Socket, ConnectError> {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Client {
     endpoint: Endpoint,
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl fmt::Debug for Client {
+    /// Without the fields of its own: they may hold cookies and do not belong in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subprotocols = &self.subprotocols;
+        let mut debug = f.debug_struct("Client");
+        debug.field("endpoint", &self.endpoint).field("subprotocols", subprotocols);
+        debug.finish_non_exhaustive()
+    }
 }
 
 impl Client {

@@ -37,6 +37,8 @@ struct Inner {
 #[derive(Default)]
 struct Live {
     connections: HashMap<usize, Arc<Shared>>,
+    /// Requests that were accepted and whose connections an HTTP library has not given yet.
+    expected: usize,
     started: Option<Instant>,
     drained: Drained,
 }
@@ -97,8 +99,7 @@ impl Drain {
         };
         self.inner.started.send_replace(true);
         for shared in connections {
-            let opened = shared.opened.get().is_some();
-            shared.lock().drain(opened);
+            shared.lock().drain();
         }
     }
 
@@ -136,7 +137,26 @@ impl Drain {
     pub(crate) fn register(&self, shared: &Arc<Shared>) {
         let mut live = self.live();
         live.connections.insert(key(shared), shared.clone());
-        self.inner.count.send_replace(live.connections.len());
+        self.count(&live);
+        let late = live.started.is_some();
+        drop(live);
+        if late {
+            // Its request was accepted before the start, and it was given after that.
+            shared.lock().drain_if_open();
+        }
+    }
+
+    /// A connection is on its way: [`finished`](Self::finished) waits for it.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn expect(&self) -> Expected {
+        let mut live = self.live();
+        live.expected += 1;
+        self.count(&live);
+        Expected(self.clone())
+    }
+
+    fn count(&self, live: &Live) {
+        self.inner.count.send_replace(live.connections.len() + live.expected);
     }
 
     pub(crate) fn forget(&self, shared: &Arc<Shared>, ending: &Ending) {
@@ -149,7 +169,20 @@ impl Drain {
                 live.drained.given_up += 1;
             }
         }
-        self.inner.count.send_replace(live.connections.len());
+        self.count(&live);
+    }
+}
+
+/// A connection that is on its way. Dropped when it has come, or will not come.
+#[cfg(feature = "hyper")]
+pub(crate) struct Expected(Drain);
+
+#[cfg(feature = "hyper")]
+impl Drop for Expected {
+    fn drop(&mut self) {
+        let mut live = self.0.live();
+        live.expected -= 1;
+        self.0.count(&live);
     }
 }
 

@@ -98,17 +98,19 @@ impl Driver {
             let mut state = shared.lock();
             state.begin_wake(cx);
             self.read(cx, &mut state);
+            if self.paused {
+                state.connection.reading_paused(now());
+            }
             state.connection.handle_timeout(now());
             self.events(cx, &mut state);
             drop(state);
             let goodbye = handler(cx);
             let mut state = shared.lock();
             match goodbye {
-                Poll::Ready((close, cause)) => state.connection.close(now(), close, cause),
+                Poll::Ready((close, cause)) => state.close(close, cause),
                 // Dropped while its handler goes on, or by a client.
                 Poll::Pending if state.socket_dropped => {
-                    let goodbye = CloseCode::GOING_AWAY.into();
-                    state.connection.close(now(), goodbye, Cause::Dropped);
+                    state.close(CloseCode::GOING_AWAY.into(), Cause::Dropped);
                 }
                 Poll::Pending => {}
             }

@@ -28,6 +28,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade;
 use tokio::net::TcpStream;
 
+use crate::drain::Expected;
 use crate::driver::Driver;
 use crate::endpoint::{Ended, Endpoint};
 use crate::io::Io;
@@ -73,6 +74,8 @@ pub struct Upgrade {
     /// A hixie-76 nonce that came as the request's body.
     nonce: Bytes,
     started: std::time::Instant,
+    /// A drain waits for what becomes of this.
+    expected: Expected,
 }
 
 impl std::fmt::Debug for Upgrade {
@@ -106,8 +109,8 @@ impl Upgrade {
         let started = now();
         let (mut parts, body) = request.into_parts();
         let asked = head(&parts)?;
-        let served = endpoint.config.versions.without(Version::Hixie75);
-        let version = detect(&asked, served)?;
+        let expected = endpoint.drain.expect();
+        let version = served(&asked, &endpoint)?;
         let subprotocol = endpoint.decide(&asked)?;
         let on_upgrade =
             parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
@@ -124,7 +127,7 @@ impl Upgrade {
         };
         let answer = answer(&asked, version, subprotocol.as_deref(), false);
         let opened = Opened { request: Some(asked), version, subprotocol };
-        Ok(Upgrade { endpoint, opened, answer, on_upgrade, nonce, started })
+        Ok(Upgrade { endpoint, opened, answer, on_upgrade, nonce, started, expected })
     }
 
     /// Says that the connection is TLS: hixie-76 repeats the URL with its scheme.
@@ -151,7 +154,7 @@ impl Upgrade {
     }
 
     fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
-        let Upgrade { endpoint, opened, on_upgrade, nonce, started, .. } = self;
+        let Upgrade { endpoint, opened, on_upgrade, nonce, started, expected, .. } = self;
         async move {
             let (io, buffered) = match on_upgrade.await {
                 Ok(upgraded) => take_back(upgraded),
@@ -160,18 +163,30 @@ impl Upgrade {
             let peer = Peer::new(io.peer());
             let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
             let mut connection =
-                Connection::upgraded(started, endpoint.config.clone(), asked, opened.version);
+                Connection::upgraded(now(), endpoint.config.clone(), asked, opened.version);
             for bytes in [nonce, buffered].into_iter().filter(|bytes| !bytes.is_empty()) {
                 connection.receive(now(), &mut Vec::from(bytes));
             }
             let shared = Shared::new(connection, io, peer);
             let mut driver = Driver::new(shared.clone(), endpoint);
+            drop(expected);
             driver.asked(opened);
             if driver.open().await {
                 driver.run(async { handler.call(Socket::new(shared)).await }).await;
             }
         }
     }
+}
+
+/// The version, of those that can be spoken through an HTTP library.
+fn served(asked: &Request, endpoint: &Endpoint) -> Result<Version, HandshakeError> {
+    let hixie75 = Version::Hixie75;
+    detect(asked, endpoint.config.versions.without(hixie75)).map_err(|error| match error {
+        HandshakeError::Version(version) if version == hixie75.to_string() => {
+            HandshakeError::NotThroughHttp(hixie75)
+        }
+        error => error,
+    })
 }
 
 /// The head as the protocol knows it.

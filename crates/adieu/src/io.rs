@@ -1,7 +1,6 @@
 //! The transport under a connection: TCP, TLS over TCP, or any other stream.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -26,7 +25,7 @@ pub(crate) enum Io {
 impl Io {
     /// The peer's address, where the transport has one.
     #[cfg(feature = "hyper")]
-    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+    pub(crate) fn peer(&self) -> Option<std::net::SocketAddr> {
         self.tcp()?.peer_addr().ok()
     }
 

@@ -58,8 +58,9 @@ pub(crate) struct State {
     pub(crate) socket_dropped: bool,
     /// The peer's end was read: nothing is left to read.
     pub(crate) peer_over: bool,
-    /// A write met ECONNRESET: the peer's end is an RST even where a read says FIN.
-    pub(crate) reset_seen: bool,
+    /// What the first write that failed met. It took the socket's error away: reads that follow
+    /// look like a FIN.
+    write_error: Option<ErrorKind>,
     /// The peer's FIN was read.
     pub(crate) fin_seen: bool,
     pub(crate) wakers: Wakers,
@@ -147,7 +148,7 @@ impl Shared {
             driving: false,
             socket_dropped: false,
             peer_over: false,
-            reset_seen: false,
+            write_error: None,
             fin_seen: false,
             wakers: Wakers::default(),
         };
@@ -226,7 +227,7 @@ impl Shared {
     /// Our side ends the connection, unless it is ending already.
     pub(crate) fn close(&self, close: Close, cause: Cause) {
         let mut state = self.lock();
-        state.connection.close(now(), close, cause);
+        state.close(close, cause);
         state.wake_driver();
     }
 }
@@ -252,9 +253,19 @@ impl State {
     }
 
     /// Whether the application has as many messages as may wait for it. What is only read to be
-    /// dropped never waits.
+    /// dropped never waits, and neither does the rest of a transport that broke: no more than
+    /// the kernel's buffer is left of it, and how it broke stands at its end.
     pub(crate) fn is_behind(&self) -> bool {
-        self.connection.delivers() && self.inbox.is_full(self.connection.config().receive_queue)
+        let full = self.inbox.is_full(self.connection.config().receive_queue);
+        full && self.connection.delivers() && self.write_error.is_none()
+    }
+
+    /// Our side wants to end it. Where a write has failed it was over before that: the account
+    /// waits for what the transport still has to say.
+    pub(crate) fn close(&mut self, close: Close, cause: Cause) {
+        if self.write_error.is_none() {
+            self.connection.close(now(), close, cause);
+        }
     }
 
     /// Reads once. Pending when nothing is there, and for good once the peer's end was read.
@@ -276,12 +287,14 @@ impl State {
         })
     }
 
-    /// The peer's direction is over: how. Linux gives ECONNRESET once, to a read or a write,
-    /// and reads that follow look like a FIN: the first is remembered.
+    /// The peer's direction is over: how. Linux gives the socket's error once, to a read or a
+    /// write, and reads that follow look like a FIN: the first is remembered.
     fn peer_ended(&mut self, error: Option<&io::Error>) {
-        let how = match error.map(io::Error::kind) {
-            None if self.reset_seen => PeerEnd::Reset,
+        let read = error.map(io::Error::kind);
+        let how = match read.or(self.write_error) {
             None => PeerEnd::Fin,
+            // EPIPE before our own FIN: an RST came when the peer's FIN was there unread.
+            Some(ErrorKind::BrokenPipe) if read.is_none() => PeerEnd::Fin,
             Some(ErrorKind::TimedOut | ErrorKind::HostUnreachable)
             | Some(ErrorKind::NetworkUnreachable) => PeerEnd::Unreachable,
             // Not TLS, or TLS that cannot be read on: nothing can be said, the FIN still comes.
@@ -291,12 +304,14 @@ impl State {
         self.peer_over = true;
         self.fin_seen |= how == PeerEnd::Fin;
         self.connection.peer_ended(now(), how);
+        if how == PeerEnd::Fin && self.write_error.is_some() {
+            self.connection.peer_ended(now(), PeerEnd::Reset);
+        }
     }
 
     fn tls_failed(&mut self) {
         self.io.strip_tls();
-        self.connection.refuse(now(), HandshakeError::Tls);
-        self.connection.write_failed(now());
+        self.connection.tls_failed(now());
     }
 
     /// Lets go of the transport and has the account written.
@@ -328,13 +343,19 @@ impl State {
     }
 
     /// Our server is stopping.
-    pub(crate) fn drain(&mut self, opened: bool) {
-        if opened {
-            self.connection.close(now(), CloseCode::GOING_AWAY.into(), Cause::Drain);
-        } else {
-            self.connection.refuse(now(), HandshakeError::Refused(503));
-        }
+    pub(crate) fn drain(&mut self) {
+        // Of the two only the one that fits the state does anything.
+        self.connection.refuse(now(), HandshakeError::Refused(503));
+        self.close(CloseCode::GOING_AWAY.into(), Cause::Drain);
         self.wake_driver();
+    }
+
+    /// The same for a connection that came while it stops. One whose request is still to be
+    /// read is refused when it was read.
+    pub(crate) fn drain_if_open(&mut self) {
+        if self.connection.may_send() {
+            self.drain();
+        }
     }
 
     /// Writes from outside the driver's task: no hop, no wake, unless the transport is full.
@@ -367,7 +388,7 @@ impl State {
     }
 
     fn write_failed(&mut self, error: &io::Error) {
-        self.reset_seen |= error.kind() == ErrorKind::ConnectionReset;
+        self.write_error.get_or_insert(error.kind());
         let now = now();
         if self.fin_seen {
             // After its FIN a peer refuses our bytes only by an RST; Linux calls that EPIPE.

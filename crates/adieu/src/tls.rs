@@ -30,6 +30,8 @@ pub struct TlsStream {
     leaving: usize,
     /// Our close_notify is in the TLS layer's output.
     said_goodbye: bool,
+    /// A record could not be read. What those before it said is still to be given.
+    broken: Option<rustls::Error>,
 }
 
 impl TlsStream {
@@ -54,7 +56,7 @@ impl TlsStream {
 
     fn new(tcp: TcpStream, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(TLS_BUFFER));
-        TlsStream { tcp, tls, close_notify: false, leaving: 0, said_goodbye: false }
+        TlsStream { tcp, tls, close_notify: false, leaving: 0, said_goodbye: false, broken: None }
     }
 
     pub(crate) fn tcp(&self) -> &TcpStream {
@@ -144,6 +146,9 @@ impl AsyncRead for TlsStream {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(())),
                 Err(e) => return Poll::Ready(Err(e)),
             }
+            if let Some(error) = &this.broken {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())));
+            }
             match this.tls.read_tls(&mut Try(&this.tcp)) {
                 Ok(0) if this.tls.is_handshaking() => return Poll::Ready(Ok(())),
                 Ok(_) => {}
@@ -153,11 +158,10 @@ impl AsyncRead for TlsStream {
                 }
                 Err(e) => return Poll::Ready(Err(e)),
             }
-            let state = this.tls.process_new_packets();
+            this.broken = this.tls.process_new_packets().err();
             // A failed handshake has an alert to send; a good one its next flight.
             let pushed = this.poll_push(Some(cx));
-            state.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-            if let Poll::Ready(Err(e)) = pushed {
+            if let (Poll::Ready(Err(e)), None) = (pushed, &this.broken) {
                 return Poll::Ready(Err(e));
             }
         }

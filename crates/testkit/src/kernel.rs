@@ -36,13 +36,7 @@ impl Tcp {
     /// Where there is no such table.
     #[must_use]
     pub fn of(local: SocketAddr, remote: SocketAddr) -> Self {
-        let (local, remote) = (in_table(local), in_table(remote));
-        let table = fs::read_to_string("/proc/net/tcp").expect("Linux's table of connections");
-        let state = table.lines().find_map(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            let ends = (words.next()?, words.next()?);
-            (ends == (&local, &remote)).then(|| words.next().unwrap_or_default().to_owned())
-        });
+        let state = row(local, remote).map(|row| row[0].clone());
         match state.as_deref() {
             Some("01") => Tcp::Established,
             Some("08") => Tcp::CloseWait,
@@ -50,6 +44,24 @@ impl Tcp {
             Some(_) => Tcp::Ending,
         }
     }
+}
+
+/// Bytes that one end's kernel holds: sent and not acknowledged, received and not read.
+pub(crate) fn queues(local: SocketAddr, remote: SocketAddr) -> (usize, usize) {
+    let Some(row) = row(local, remote) else { return (0, 0) };
+    let (sent, received) = row[1].split_once(':').expect("two queues");
+    let number = |digits| usize::from_str_radix(digits, 16).expect("a number");
+    (number(sent), number(received))
+}
+
+/// The table's words on the end at `local`: its state and what follows.
+fn row(local: SocketAddr, remote: SocketAddr) -> Option<Vec<String>> {
+    let ends = [in_table(local), in_table(remote)];
+    let table = fs::read_to_string("/proc/net/tcp").expect("Linux's table of connections");
+    table.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().skip(1).map(str::to_owned).collect();
+        (words.len() > 3 && words[..2] == ends).then(|| words[2..].to_vec())
+    })
 }
 
 /// An IPv4 address as the table writes it: the bytes in the machine's order.

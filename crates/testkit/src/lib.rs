@@ -26,6 +26,7 @@
 
 mod frame;
 mod head;
+pub mod hixie;
 mod kernel;
 mod listener;
 mod peer;

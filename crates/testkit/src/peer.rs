@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::frame::{Frame, MASK};
 use crate::head::{Head, Request, accept_key};
-use crate::kernel::{Tcp, wait_until};
+use crate::kernel::{self, Tcp, wait_until};
 use crate::{DEADLINE, head::NONCE};
 
 /// How the other end's direction ended.
@@ -178,6 +178,24 @@ impl Peer {
         Tcp::of(self.remote, self.local)
     }
 
+    /// Bytes of ours that the other end has not read: on their way or in its kernel.
+    ///
+    /// # Panics
+    /// Where the kernel does not tell.
+    #[must_use]
+    pub fn unread_by_other_end(&self) -> usize {
+        kernel::queues(self.local, self.remote).0 + kernel::queues(self.remote, self.local).1
+    }
+
+    /// Bytes that have come and that the test has not read.
+    ///
+    /// # Panics
+    /// Where the kernel does not tell.
+    #[must_use]
+    pub fn bytes_to_read(&self) -> usize {
+        self.buffer.len() + kernel::queues(self.local, self.remote).1
+    }
+
     // What it says.
 
     /// Writes raw bytes.
@@ -262,10 +280,7 @@ impl Peer {
     }
 
     /// Reads until `parse` finds something at the front; how the other end ended if it did first.
-    fn read_until<T>(
-        &mut self,
-        parse: impl Fn(&[u8]) -> Option<(T, usize)>,
-    ) -> Result<T, TcpEnd> {
+    fn read_until<T>(&mut self, parse: impl Fn(&[u8]) -> Option<(T, usize)>) -> Result<T, TcpEnd> {
         let started = Instant::now();
         loop {
             if let Some((found, len)) = parse(&self.buffer) {
@@ -335,6 +350,19 @@ impl Peer {
         SockRef::from(&self.stream).set_tcp_cork(true).expect("TCP_CORK");
         self.send_all(frames);
         self.fin();
+    }
+
+    /// Answers the Close that comes next, hears the other end out, and gives that Close.
+    ///
+    /// # Panics
+    /// If something else comes.
+    pub fn read_to_end_answering(&mut self) -> Frame {
+        let close = self.read_frame();
+        assert_eq!(close.opcode, 0x8, "{close:?}");
+        self.send(&close);
+        let rest = self.read_to_end();
+        assert_eq!((rest.bytes, rest.end), (vec![], TcpEnd::Fin), "nothing follows a Close");
+        close
     }
 
     // How it dies. Silence is to do nothing; a stall is not to read; a half-close is `fin`.

@@ -19,12 +19,12 @@ pub(crate) enum Piece {
 }
 
 /// Reads frames from bytes that come in any pieces.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Decoder {
     state: State,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     /// Between frames.
     Type,

@@ -10,7 +10,7 @@ const MAX_HEADER: usize = 14;
 pub(crate) const MAX_CONTROL: usize = 125;
 
 /// A frame's header, checked as far as the frame alone allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Header {
     pub(crate) fin: bool,
     pub(crate) opcode: Opcode,
@@ -27,14 +27,14 @@ pub(crate) enum Piece<'a> {
 }
 
 /// Reads frames from bytes that come in any pieces. Holds at most one header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Decoder {
     /// Whether the peer has to mask (§5.1): a client has to, a server must not.
     masked: bool,
     state: State,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     Header { bytes: [u8; MAX_HEADER], have: u8 },
     Payload { header: Header, done: u64 },
@@ -229,7 +229,7 @@ mod tests {
                 match piece {
                     Piece::Header(header) => frames.push((header, Vec::new())),
                     Piece::Payload(bytes, _) => {
-                        frames.last_mut().unwrap().1.extend_from_slice(bytes)
+                        frames.last_mut().unwrap().1.extend_from_slice(bytes);
                     }
                 }
             }

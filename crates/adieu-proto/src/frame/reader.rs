@@ -33,7 +33,7 @@ impl From<ProtocolError> for Violation {
 }
 
 /// Reads one direction of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Reader {
     Hybi(Hybi),
     Hixie(hixie::Decoder),
@@ -87,7 +87,7 @@ impl Reader {
 }
 
 /// The reader for RFC 6455 and its drafts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Hybi {
     decoder: hybi::Decoder,
     /// The frame whose payload is under way.

@@ -16,12 +16,20 @@ use crate::handshake::rfc6455;
 /// assert!(request.check().is_ok());
 /// # Ok::<(), adieu_proto::UsageError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash)]
 pub struct ClientRequest {
     host: String,
     target: String,
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
+}
+
+impl std::fmt::Debug for ClientRequest {
+    /// Host and path; query and fields may hold secrets and do not belong in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.target.split('?').next().unwrap_or_default();
+        write!(f, "ClientRequest({}{path})", self.host)
+    }
 }
 
 impl ClientRequest {

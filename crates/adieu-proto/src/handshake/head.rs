@@ -19,7 +19,7 @@ pub(crate) struct Limits {
 /// assert_eq!(request.header("host"), Some("example.com"));
 /// # Ok::<(), adieu_proto::HandshakeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Request {
     head: Box<[u8]>,
 }

@@ -6,7 +6,7 @@ use crate::error::HandshakeError;
 use crate::handshake::{ClientRequest, Limits, NONCE, Request, Version, find_end};
 
 /// How far the opening handshake is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Opening {
     /// As a server: the request comes in.
     Request(Gather),
@@ -21,7 +21,7 @@ pub(crate) enum Opening {
 }
 
 /// Bytes of a head, and how far they were searched for its end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Gather {
     bytes: Vec<u8>,
     searched: usize,

@@ -48,6 +48,10 @@ pub(crate) enum Input {
     /// A blocked transport takes all that waits but the last byte.
     Part,
     WriteError,
+    /// The bytes of the peer cannot be read as TLS any more.
+    TlsFailed,
+    /// The application is behind, so nothing is read, no answer to our Ping either.
+    Paused,
     /// Nobody drives the connection any more: the task that did was dropped.
     Abandon,
     /// This clock runs out.
@@ -85,6 +89,8 @@ pub(crate) const OPENED: &[Input] = &[
     Input::Flushed,
     Input::Part,
     Input::WriteError,
+    Input::TlsFailed,
+    Input::Paused,
     Input::Abandon,
     Input::Timer(Timer::Handshake),
     Input::Timer(Timer::Ping),

@@ -1,0 +1,132 @@
+// The two lists of cards, open and ended: what belongs in them, and how little of them is redrawn.
+
+import { accountKey, pageAccounts, server, tab, takeNews } from "./accounts.js";
+import { card, orphanCard, unfolded } from "./cards.js";
+import { livingKey } from "./connection.js";
+import { $, placeAt } from "./elements.js";
+import { drawBars, passes, passesWithoutCause } from "./filters.js";
+
+const CARDS_MAX = 200; // endings drawn at once: enough to scroll, cheap enough for a phone
+const OPEN_MAX = 8; // open connections of other tabs drawn at once
+const ORPHANS_MAX = 3; // what only this page saw: the newest tell enough
+const UNFOLDED = 2; // this tab's newest endings are shown with their picture
+const RENDER_EVERY_MS = 80; // a busy server may report hundreds of endings in a second
+
+const own = (account) => account.tab === tab;
+
+let renderTimer = null;
+let rendered = false;
+
+export function renderSoon() {
+  renderTimer ??= setTimeout(render, RENDER_EVERY_MS);
+}
+
+export function render() {
+  clearTimeout(renderTimer);
+  renderTimer = null;
+  const groups = pageAccounts(livingKey());
+  const open = openItems(groups);
+  const { items, matching } = endedItems(groups);
+  reconcile($("open-list"), open);
+  reconcile($("ended-list"), items);
+  forget([...open, ...items]);
+  drawBars(render);
+  const nothing = server.ended.size === 0 && groups.orphans.size === 0;
+  $("empty").hidden = !nothing;
+  $("no-match").hidden = nothing || items.length > 0;
+  $("open-section").hidden = open.length === 0;
+  $("open-count").textContent = server.open.size || "";
+  $("ended-count").textContent = matching || "";
+  $("more").hidden = matching <= CARDS_MAX;
+  $("more").textContent = `The newest ${CARDS_MAX} of ${matching} are shown; all are in /endings.`;
+  announce(takeNews());
+  rendered = true;
+}
+
+function announce(news) {
+  if (!news.length) return;
+  const last = news[news.length - 1];
+  $("announcer").textContent = news.length === 1
+    ? last : `${news.length} connections ended. The newest: ${last}`;
+}
+
+// ---- what a list should show: { key, at, signature, open, build } -------------------------------
+
+function openItems(groups) {
+  const accounts = [...server.open.values()]
+    .filter((account) => passes(account, own(account)))
+    .sort((a, b) => own(b) - own(a) || b.opened_at - a.opened_at);
+  return accounts.slice(0, OPEN_MAX).map((account) => item(account, groups, "open", false));
+}
+
+// Newest first.
+function endedItems(groups) {
+  const accounts = [...server.ended.values()]
+    .filter((account) => passes(account, own(account)))
+    .sort((a, b) => b.ended_at - a.ended_at || b.id - a.id);
+  let ownSeen = 0;
+  const items = accounts.slice(0, CARDS_MAX).map((account) =>
+    item(account, groups, "ended", own(account) && ownSeen++ < UNFOLDED));
+  if (passesWithoutCause()) {
+    items.push(...orphanItems(groups.orphans));
+    items.sort((a, b) => b.at - a.at);
+  }
+  return { items, matching: accounts.length };
+}
+
+function item(account, groups, kind, openByDefault) {
+  const key = accountKey(account);
+  const events = groups.accounts.get(key) ?? [];
+  const open = unfolded.get(key) ?? openByDefault;
+  return { key, at: account.ended_at, signature: `${kind} ${events.length}`, open,
+    build: () => card(account, events, open) };
+}
+
+function orphanItems(orphans) {
+  return [...orphans]
+    .map(([key, events]) => ({ key, at: events[events.length - 1].at,
+      signature: `orphan ${events.length}`, build: () => orphanCard(events) }))
+    .sort((a, b) => b.at - a.at)
+    .slice(0, ORPHANS_MAX);
+}
+
+// ---- what is redrawn ----------------------------------------------------------------------------
+
+const drawn = new Map(); // key -> { node, signature }, for both lists
+
+function reconcile(list, items) {
+  const keys = new Set(items.map((item) => item.key));
+  for (const node of [...list.children]) if (!keys.has(node.dataset.key)) node.remove();
+  items.forEach((item, i) => {
+    const old = drawn.get(item.key);
+    if (old?.signature === item.signature) {
+      placeAt(list, old.node, i);
+      followDefault(old.node, item);
+    } else {
+      replace(list, item, i, old?.node);
+    }
+  });
+}
+
+function replace(list, item, i, old) {
+  const focused = old?.contains(document.activeElement);
+  const node = item.build();
+  node.dataset.key = item.key;
+  if (!old && rendered) node.classList.add("fresh");
+  old?.remove();
+  drawn.set(item.key, { node, signature: item.signature });
+  placeAt(list, node, i);
+  if (focused) node.querySelector("summary").focus();
+}
+
+// A card that was unfolded only because it was among the newest folds when newer ones come.
+function followDefault(node, item) {
+  if (item.open !== undefined && !unfolded.has(item.key) && node.open && !item.open) {
+    if (!node.contains(document.activeElement)) node.open = false;
+  }
+}
+
+function forget(items) {
+  const keys = new Set(items.map((item) => item.key));
+  for (const key of [...drawn.keys()]) if (!keys.has(key)) drawn.delete(key);
+}

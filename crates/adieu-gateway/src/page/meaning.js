@@ -1,0 +1,98 @@
+// "What this means": an ending in the words of somebody who explains it.
+//
+// Measured with Chromium 156, Firefox 153 and WebKitGTK 2.50; a page cannot know more than that.
+
+import { who } from "./words.js";
+
+const ABOUT = {
+  peer: "The other side said goodbye first.",
+  application: "The server’s own code asked for this ending. A good client answers the Close, "
+    + "and its page hears the server’s code in onclose.",
+  drain: "The server is being stopped or replaced. It says so to everybody, waits for what is "
+    + "still on its way, and only then goes.",
+  dropped: "The server’s code let go of the connection without a word. The library still closed "
+    + "it properly on its behalf.",
+  panicked: "The server’s code failed. The other side was still told, with 1011, instead of "
+    + "finding a dead line.",
+  violation: "The other side sent something no WebSocket may send, so the server had to end it.",
+  timeout: "The other side stopped answering, or reading: a lost network, a sleeping laptop, a "
+    + "stopped process. Nobody can say goodbye then; only the lack of an answer tells.",
+  eof: "The line was ended without a goodbye. Killed browsers end like this, and programs that "
+    + "just close their socket. Chromium does it on a refresh too while much is still unsent.",
+  reset: "The line was cut off. This happens when a program dies with unread data, and when "
+    + "something in between drops the connection.",
+  handshake: "It never became a WebSocket, so no page and no handler ever heard of it.",
+  other: "The server knows a reason this page has no words for. It stands under Detail.",
+};
+
+const PAGE_CLOSED = "The page closed the socket itself, with a code of its own. The server "
+  + "answered, and the code of that answer is what onclose reports.";
+
+function aboutCause(account) {
+  const { cause, goodbye } = account.ending;
+  if (cause === "peer" && goodbye.received) return aboutPeerGoodbye(goodbye.received, account);
+  return ABOUT[cause] ?? ABOUT.other;
+}
+
+function aboutPeerGoodbye({ code, reason }, account) {
+  if (reason === "WebSocket is closed due to suspension.") {
+    return "WebKit says this when it puts a page to sleep so that Back is instant.";
+  }
+  if (reason === "Child was killed") return "Firefox says this when the tab’s process has died.";
+  if (code === 1001) {
+    return account.browser
+      ? "The browser said goodbye by itself. It does so when a page is refreshed, when its tab or "
+        + "window is closed, when a sleeping page is given up, and when it quits. On the wire "
+        + "these look the same: at this moment no server can tell a refresh from a departure."
+      : "The client went away and said so.";
+  }
+  if (code === null) return "The other side closed without giving a code, as close() does.";
+  if (code === 1000) return "The other side was done and said so.";
+  if (code >= 3000) return PAGE_CLOSED;
+  return "The other side ended it and gave its reason.";
+}
+
+// What TCP adds, where a reader would wonder.
+function aboutTransport(account) {
+  const { cause, goodbye, transport } = account.ending;
+  const peer = who(account);
+  if (transport.then_reset) {
+    const answered = goodbye.order[0] === "received" && goodbye.sent;
+    const what = answered ? "the server’s answer" : "all that the server had sent";
+    const normal = account.browser
+      ? " This is normal for a refresh or a closed tab in Chromium and WebKit." : "";
+    return `The ${peer} was gone before it read ${what}.${normal}`;
+  }
+  const unheard = transport.end === "timed_out" || transport.end === "abandoned";
+  if (unheard && cause !== "timeout") {
+    return `The ${peer} never ended its side of the line. The server waited as long as it is `
+      + "told to, and then let go by itself.";
+  }
+  return null;
+}
+
+function aboutPage(events) {
+  const at = (test) => events.findIndex(test);
+  const close = at((e) => e.kind === "close");
+  const hide = at((e) => e.kind === "pagehide");
+  const back = at((e) => e.kind === "pageshow" && e.persisted === true);
+  if (close >= 0 && back >= 0 && back < close && events[close].code === 1006) {
+    return "You came back to the very page you had left. Its socket claimed to be open, then "
+      + "error and close(1006) fired at once. This is why onclose fires “when I come back”: it "
+      + "reports the leaving, late.";
+  }
+  if (close >= 0 && hide > close) {
+    return "The old page heard onclose before it was left: this browser ends the socket first and "
+      + "the page afterwards. This is the onclose that people see on a refresh.";
+  }
+  if (hide >= 0 && close < 0) {
+    return "The page was told nothing. After pagehide no script of it ran any more, so onclose "
+      + "had nobody to call. Only the server knows how this connection ended.";
+  }
+  return null;
+}
+
+// One text for each paragraph.
+export function meaning(account, events) {
+  return [aboutCause(account), aboutTransport(account), aboutPage(events)].filter(Boolean);
+}

@@ -1,0 +1,101 @@
+// From two accounts to one sequence of moments, and what each moment is called.
+
+import { closeFull, who } from "./words.js";
+
+const SKEW_MS = 250; // clocks that differ by less are taken as one: the difference is the way there
+
+// ---- the server's -------------------------------------------------------------------------------
+
+const PEER_END = {
+  fin: { wire: "FIN", chip: "done (FIN)", text: (peer) => `The ${peer} ended its side` },
+  reset: { wire: "RST", chip: "cut (RST)", text: (peer) => `The ${peer} cut the line` },
+  timed_out: { wire: "silence", text: (peer) => `Nothing more from the ${peer}` },
+  abandoned: { wire: "gave up", text: () => "Stopped waiting" },
+};
+const THEN_RESET = {
+  wire: "FIN, RST", chip: "done (FIN), then cut (RST)",
+  text: (peer) => `The ${peer} ended its side, then cut the line`,
+};
+
+// When, what the server would say of it, which way something travelled, and what that is called
+// on the wire and, for those who never read a protocol, on a chip.
+export function serverMoments(account) {
+  const { ending } = account;
+  if (!ending) return [{ ms: 0, text: "Open", way: "in", wire: "connect" }];
+  const { timeline: t, goodbye, transport } = ending;
+  const moments = [
+    { ms: t.opened, text: "Opened", way: "in", wire: "connect" },
+    { ms: t.close_received, way: "in", ...closeMoment("Heard", goodbye.received) },
+    { ms: t.close_sent, way: "out", ...closeMoment("Said", goodbye.sent) },
+    { ms: t.fin_sent, text: "Ended its side of TCP", way: "out", wire: "FIN", chip: "done (FIN)" },
+    peerEnd(t, transport, who(account)),
+  ];
+  return moments.filter((moment) => Number.isFinite(moment.ms)).sort((a, b) => a.ms - b.ms);
+}
+
+function closeMoment(verb, close) {
+  if (!close) return {};
+  const code = close.code === null ? ", no code" : ` ${close.code}`;
+  return { text: `${verb} ${closeFull(close)}`, wire: `Close${code}`, chip: `goodbye${code}` };
+}
+
+function peerEnd(timeline, transport, peer) {
+  const end = transport.then_reset ? THEN_RESET
+    : PEER_END[transport.end] ?? { wire: transport.end, text: () => "Ended" };
+  const lost = transport.end === "timed_out" || transport.end === "abandoned";
+  return { ms: timeline.peer_ended ?? (lost ? timeline.ended : null), text: end.text(peer),
+    way: lost ? "lost" : "in", wire: end.wire, chip: end.chip };
+}
+
+// ---- the page's ---------------------------------------------------------------------------------
+
+const GLOSS = {
+  open: () => "the socket is open",
+  error: () => "something failed; browsers never say what",
+  beforeunload: () => "the page is about to be left",
+  pagehide: (e) => (e.persisted ? "put to sleep, it may come back" : "the page is being left"),
+  pageshow: (e) => (e.persisted
+    ? `woken up; the socket claims to be ${e.readyState}` : "a fresh page"),
+  visibilitychange: (e) => (e.visibility === "hidden" ? "nobody looks at it" : "somebody looks"),
+  action: () => "you pressed it",
+  close: (e) => {
+    if (e.code === 1006) return "the browser made up 1006: it heard no proper goodbye";
+    return e.wasClean ? "both sides said goodbye" : "the ending was not complete";
+  },
+};
+
+export function eventGloss(event) {
+  return GLOSS[event.kind]?.(event) ?? "";
+}
+
+export function eventTitle(event) {
+  if (event.kind === "close") {
+    const reason = event.reason ? `, "${event.reason}"` : "";
+    return `close(${event.code}${reason}) ${event.wasClean ? "clean" : "not clean"}`;
+  }
+  if (event.kind === "pagehide" || event.kind === "pageshow") {
+    return `${event.kind} persisted=${event.persisted}`;
+  }
+  if (event.kind === "visibilitychange") return `visibilitychange ${event.visibility}`;
+  return event.kind === "action" ? event.label : event.kind;
+}
+
+// ---- both ---------------------------------------------------------------------------------------
+
+// Server and page may live by different clocks. The opening is the one moment both know.
+function skew(account, events) {
+  const open = events.find((event) => event.kind === "open");
+  if (!open) return 0;
+  const shift = open.at - (account.opened_at + (account.ending?.timeline.opened ?? 0));
+  return Math.abs(shift) > SKEW_MS ? shift : 0;
+}
+
+export function moments(account, events) {
+  const shift = account ? skew(account, events) : 0;
+  const fromServer = account
+    ? serverMoments(account).map((m) => ({ ...m, at: account.opened_at + m.ms + shift }))
+    : [];
+  const fromPage = events.map((event) => ({ at: event.at, event }));
+  // The sort is stable and the server's moments come first: cause before effect on a tie.
+  return [...fromServer, ...fromPage].sort((a, b) => a.at - b.at);
+}

@@ -1,0 +1,91 @@
+// How things are called: causes, codes, versions, ends; and how numbers and times are written.
+
+export const CAUSES = {
+  peer: "The peer said goodbye",
+  application: "The server closed it",
+  drain: "The server shut down",
+  eof: "Ended without a goodbye",
+  reset: "Cut off by a reset",
+  timeout: "Went silent",
+  violation: "Broke the protocol",
+  dropped: "The handler let go",
+  panicked: "The handler failed",
+  handshake: "Never opened",
+  other: "Something else",
+};
+
+const CODES = {
+  1000: "normal", 1001: "going away", 1002: "protocol error", 1003: "unsupported data",
+  1005: "no code given", 1006: "no proper goodbye", 1007: "invalid data", 1008: "policy",
+  1009: "message too big", 1010: "extension missing", 1011: "internal error",
+  1012: "restarting", 1013: "try again later", 1014: "bad gateway", 1015: "TLS failed",
+};
+
+const VERSIONS = {
+  rfc6455: "RFC 6455", hybi08: "draft hybi-08", hybi07: "draft hybi-07",
+  hixie76: "draft hixie-76", hixie75: "draft hixie-75",
+};
+
+export const causeText = (cause) => CAUSES[cause] ?? cause;
+export const versionText = (version) => VERSIONS[version] ?? version;
+
+// ---- numbers and times --------------------------------------------------------------------------
+
+export function plural(count, one) {
+  return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
+}
+
+export function duration(ms) {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+export function wholeSeconds(startedAt) {
+  const seconds = Math.max(0, Math.floor((Date.now() - startedAt) / 1000));
+  return seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
+}
+
+export function clock(at, withMillis = true) {
+  const date = new Date(at);
+  const two = (n) => String(n).padStart(2, "0");
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
+  return withMillis ? `${time}.${String(date.getMilliseconds()).padStart(3, "0")}` : time;
+}
+
+// ---- parts of an account ------------------------------------------------------------------------
+
+export function who(account) {
+  return account.browser ? "browser" : "client";
+}
+
+export function closeFull(close) {
+  if (!close) return "none";
+  const name = CODES[close.code] ? ` (${CODES[close.code]})` : "";
+  const code = close.code === null ? "no code" : `${close.code}${name}`;
+  return close.reason ? `${code} “${close.reason}”` : code;
+}
+
+export function tcpText(transport, peer) {
+  const how = { fin: "FIN", reset: "RST", timed_out: "no answer", abandoned: "given up" };
+  const end = `${how[transport.end] ?? transport.end}${transport.then_reset ? ", then RST" : ""}`;
+  const first = transport.first === "peer" ? `${peer} first` : "server first";
+  const tls = { true: ", TLS said so too", false: ", TLS did not say so" };
+  return `${end}, ${first}${tls[transport.close_notify] ?? ""}`;
+}
+
+export function cutText(cut) {
+  return { mid_message: "in the middle of a message", mid_frame: "in the middle of a frame" }[cut];
+}
+
+export function unsentText({ messages, bytes, unacknowledged }) {
+  const parts = [];
+  if (messages || bytes) {
+    parts.push(`${plural(messages, "message")} never left (${plural(bytes, "byte")})`);
+  }
+  if (unacknowledged) parts.push(`${plural(unacknowledged, "byte")} sent, arrival unknown`);
+  return parts.join("; ") || null;
+}

@@ -1,0 +1,268 @@
+//! Who does not keep up makes the other side wait, in bounded memory and without loss.
+
+#[path = "support/heap.rs"]
+mod heap;
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use adieu::{Cause, Closed, Config, End, Message, Server, Socket};
+use heap::peak_of_others;
+use support::Host;
+use testkit::{DEADLINE, Frame, Peer, Request, TcpEnd};
+
+const MESSAGE: usize = 64 * 1024;
+const QUEUE: usize = 256 * 1024;
+
+fn config() -> Config {
+    Config { send_queue: QUEUE, receive_queue: QUEUE, ..Config::default() }
+}
+
+/// Waits until `count` has not moved for a while: whoever counts is stuck (or the machine is very
+/// slow, and then the test shows less than it could, but nothing wrong).
+fn wait_until_stuck(count: &AtomicUsize) -> usize {
+    let (mut last, mut same) = (0, 0);
+    testkit::wait_until("the count stands still", || {
+        let now = count.load(SeqCst);
+        same = if now == last && now > 0 { same + 1 } else { 0 };
+        last = now;
+        same > 100
+    });
+    last
+}
+
+/// A server that sends `messages` of 64 KiB, counts those that `send` took, and says how it went.
+fn flood(messages: usize) -> (Host, Arc<AtomicUsize>, mpsc::Receiver<Result<(), Closed>>) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let (tell, told) = mpsc::channel();
+    let shared = (sent.clone(), tell, messages);
+    let handler = support::with(shared, async |mut socket: Socket, (sent, tell, messages)| {
+        let (sent, tell): (Arc<AtomicUsize>, mpsc::Sender<_>) = (sent, tell);
+        if socket.request().unwrap().path() != "/flood" {
+            return support::echo(socket).await;
+        }
+        let mut result = Ok(());
+        for i in 0..messages {
+            result = socket.send(vec![i as u8; MESSAGE]).await;
+            if result.is_err() {
+                break;
+            }
+            sent.fetch_add(1, SeqCst);
+        }
+        tell.send(result).unwrap();
+        while socket.recv().await.is_some() {}
+    });
+    (Host::run(Server::new(handler).config(config())), sent, told)
+}
+
+fn flooded(host: &Host) -> Peer {
+    let mut peer = Peer::connect_with(host.addr, |socket| {
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+    });
+    peer.handshake(&Request::rfc6455().target("/flood"));
+    peer
+}
+
+#[test]
+fn send_waits_for_a_peer_that_does_not_read_and_goes_on_when_it_does() {
+    let _alone = heap::alone();
+    const MESSAGES: usize = 512;
+    let (host, sent, told) = flood(MESSAGES);
+    let mut peer = flooded(&host);
+    let peak = peak_of_others(|| {
+        let stuck = wait_until_stuck(&sent);
+        assert!(stuck < MESSAGES / 2, "{stuck} messages were taken though nobody reads");
+    });
+    // The queue, one message beyond it, and the next one that the handler holds.
+    assert!(peak < QUEUE + 4 * MESSAGE, "{peak} bytes were held for a peer that does not read");
+    for i in 0..MESSAGES {
+        let frame = peer.read_frame();
+        assert!(frame.payload.len() == MESSAGE && frame.payload[0] == i as u8, "message {i}");
+    }
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Ok(())));
+    peer.send(&Frame::close(1000, ""));
+    assert_eq!(peer.read_to_end().frames(), [Frame::close(1000, "")]);
+    drop(peer);
+    assert!(host.account().ending.is_clean());
+    host.finish();
+}
+
+#[test]
+fn send_is_freed_when_the_peer_dies() {
+    let _alone = heap::alone();
+    let (host, sent, told) = flood(512);
+    let peer = flooded(&host);
+    wait_until_stuck(&sent);
+    peer.reset();
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(Err(Closed)));
+    let ending = host.account().ending;
+    assert_eq!((&ending.cause, ending.transport.end), (&Cause::Reset, End::Reset), "{ending}");
+    // Every message that `send` took is accounted for: read by the kernel or never left.
+    assert!(ending.unsent.messages > 0 && ending.unsent.bytes >= QUEUE as u64, "{ending}");
+    host.still_serves();
+    host.finish();
+}
+
+#[test]
+fn a_peer_that_reads_nothing_and_says_goodbye_is_let_go() {
+    let _alone = heap::alone();
+    let (tell, told) = mpsc::channel();
+    let handler = support::with(tell, async |socket: Socket, tell: mpsc::Sender<_>| {
+        while socket.send(vec![0; MESSAGE]).await.is_ok() {}
+        tell.send(socket.ended().await).unwrap();
+    });
+    let short = Duration::from_millis(150);
+    let config = Config { grace: short, flush_timeout: short, linger: short, ..config() };
+    let host = Host::run(Server::new(handler).config(config));
+    let mut peer = flooded(&host);
+    testkit::wait_until("our kernel is full", || peer.bytes_to_read() > 32 * 1024);
+    peer.send(&Frame::close(1001, ""));
+    let ending = told.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(ending.cause, Cause::Peer, "{ending}");
+    assert_eq!(ending.transport.end, End::Abandoned(adieu::Timer::Flush), "{ending}");
+    assert!(ending.goodbye.sent().is_none(), "our answer never left: {ending}");
+    assert!(ending.unsent.messages > 0, "{ending}");
+    assert_eq!(host.account().ending, ending);
+    drop(peer);
+    host.finish();
+}
+
+#[test]
+fn reading_pauses_for_a_handler_that_does_not_and_goes_on_without_loss() {
+    let _alone = heap::alone();
+    const MESSAGES: usize = 512;
+    let (go, going) = tokio::sync::oneshot::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let shared = (Arc::new(Mutex::new(Some(going))), tell);
+    let handler = support::with(shared, async |mut socket: Socket, (going, tell)| {
+        let tell: mpsc::Sender<_> = tell;
+        let going = going.lock().unwrap().take().unwrap();
+        going.await.unwrap();
+        let mut next = 0;
+        while let Some(message) = socket.recv().await {
+            let want: &[u8] = &[next as u8; MESSAGE];
+            assert_eq!(
+                (message.len(), message == Message::Binary(want.to_vec().into())),
+                (MESSAGE, true)
+            );
+            next += 1;
+        }
+        tell.send(next).unwrap();
+    });
+    let host = Host::run(Server::new(handler).config(config()));
+    let mut peer = Peer::open(host.addr);
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = written.clone();
+    let writer = std::thread::spawn(move || {
+        for i in 0..MESSAGES {
+            peer.send(&Frame::binary(vec![i as u8; MESSAGE]));
+            count.fetch_add(1, SeqCst);
+        }
+        peer.send(&Frame::close(1000, ""));
+        assert_eq!(peer.read_frame().close_code(), Some(1000));
+        assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
+    });
+    let peak = peak_of_others(|| {
+        let stuck = wait_until_stuck(&written);
+        assert!(stuck < MESSAGES / 2, "{stuck} messages were read though nobody asks for them");
+    });
+    // The queue, the message under way, the thread's buffers, and the writer's own frame.
+    assert!(peak < QUEUE + 12 * MESSAGE, "{peak} bytes were held for a handler that does not read");
+    go.send(()).unwrap();
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(MESSAGES));
+    writer.join().unwrap();
+    assert!(host.account().ending.is_clean());
+    host.finish();
+}
+
+#[test]
+fn a_peer_that_dies_while_reading_is_paused_is_heard() {
+    let _alone = heap::alone();
+    let (go, going) = tokio::sync::oneshot::channel::<()>();
+    let going = Arc::new(Mutex::new(Some(going)));
+    let handler = support::with(going, async |socket: Socket, going| {
+        let going: Arc<Mutex<Option<tokio::sync::oneshot::Receiver<()>>>> = going;
+        let going = going.lock().unwrap().take().unwrap();
+        going.await.unwrap();
+        // The write that fails takes the socket's error away; what the handler does after that
+        // did not begin the ending.
+        while socket.send("are you there?").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        Err::<(), _>(Closed)
+    });
+    let host = Host::run(Server::new(handler).config(config()));
+    let mut peer = Peer::open(host.addr);
+    let mut bytes = Vec::new();
+    for _ in 0..64 {
+        bytes.extend(Frame::binary(vec![0; MESSAGE]).masked());
+    }
+    peer.write_until_full(&bytes);
+    peer.reset();
+    go.send(()).unwrap();
+    let ending = host.account().ending;
+    assert_eq!((&ending.cause, ending.transport.end), (&Cause::Reset, End::Reset), "{ending}");
+    host.finish();
+}
+
+#[test]
+fn a_flood_of_empty_messages_is_bounded_too() {
+    let _alone = heap::alone();
+    let handler = async |socket: Socket| {
+        let _socket = socket;
+        std::future::pending::<()>().await;
+    };
+    let config = Config { grace: Duration::from_millis(1), ..config() };
+    let host = Host::run(Server::new(handler).config(config));
+    let mut peer = Peer::open(host.addr);
+    let bytes = Frame::binary("").masked().repeat(2_000_000);
+    let peak = peak_of_others(|| {
+        let written = peer.write_until_full(&bytes);
+        assert!(written < bytes.len(), "everything was read though nobody asks for it");
+    });
+    // The queue, and what one read of 64 KiB can hold: 11,000 messages, queued twice.
+    assert!(peak < QUEUE + 3 * 1024 * 1024, "{peak} bytes were held");
+    // Nobody reads and nobody writes, so nobody has seen the RST when the server stops.
+    peer.reset();
+    host.drain.start();
+    assert_eq!(host.account().ending.transport.end, End::Reset);
+    host.finish();
+}
+
+#[test]
+fn the_pong_deadline_does_not_run_while_reading_is_paused() {
+    let _alone = heap::alone();
+    let (go, going) = tokio::sync::oneshot::channel::<()>();
+    let going = Arc::new(Mutex::new(Some(going)));
+    let handler = support::with(going, async |mut socket: Socket, going| {
+        let going: Arc<Mutex<Option<tokio::sync::oneshot::Receiver<()>>>> = going;
+        let going = going.lock().unwrap().take().unwrap();
+        going.await.unwrap();
+        while socket.recv().await.is_some() {}
+    });
+    let config = Config {
+        receive_queue: 1,
+        ping_interval: Some(Duration::from_millis(20)),
+        pong_timeout: Duration::from_millis(20),
+        ..Config::default()
+    };
+    let host = Host::run(Server::new(handler).config(config));
+    let mut peer = Peer::open(host.addr);
+    peer.send(&Frame::text("fills the queue"));
+    testkit::wait_until("the queue is full", || peer.unread_by_other_end() == 0);
+    // It answers each Ping, though nobody reads the answers. Ten of them take longer than any
+    // deadline.
+    for _ in 0..10 {
+        assert_eq!(peer.read_frame(), Frame::ping(""));
+        peer.send(&Frame::pong(""));
+    }
+    go.send(()).unwrap();
+    peer.send(&Frame::close(1000, ""));
+    let frames = peer.read_to_end().frames();
+    assert_eq!(frames.last(), Some(&Frame::close(1000, "")), "{frames:?}");
+    drop(peer);
+    assert!(host.account().ending.is_clean());
+    host.finish();
+}
