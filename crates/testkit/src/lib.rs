@@ -24,18 +24,23 @@
 //! server.join().unwrap();
 //! ```
 
+// Written once, and owned by the crate that is published: `adieu check` has raw peers too.
+#[path = "../../adieu-gateway/src/check/frame.rs"]
 mod frame;
+#[path = "../../adieu-gateway/src/check/head.rs"]
 mod head;
 pub mod hixie;
 mod kernel;
+mod key;
 mod listener;
 mod peer;
 
 use std::time::Duration;
 
 pub use frame::{Frame, MASK};
-pub use head::{Head, NONCE, Request, accept_key};
+pub use head::{ACCEPT, Head, NONCE, Request};
 pub use kernel::{Tcp, wait_until};
+pub use key::accept_key;
 pub use listener::Listener;
 pub use peer::{Peer, Rest, TcpEnd};
 

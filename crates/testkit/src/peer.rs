@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::frame::{Frame, MASK};
-use crate::head::{Head, Request, accept_key};
+use crate::head::{Head, Request};
+use crate::key::accept_key;
 use crate::kernel::{self, Tcp, wait_until};
 use crate::{DEADLINE, head::NONCE};
 

@@ -1,6 +1,9 @@
 //! Frames as bytes (RFC 6455 §5.2), valid ones and others: every bit can be set wrong.
+//!
+//! The raw peers of `adieu check` and those of the testkit (which includes this file) speak with
+//! it: never with the code that they judge.
 
-/// The mask that test clients use.
+/// The mask that raw clients use.
 pub const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// One frame. What [`bytes`](Frame::bytes) writes need not be allowed.
@@ -152,12 +155,15 @@ impl Frame {
             at += 4;
         }
         let end = at.checked_add(usize::try_from(len).ok()?)?;
-        let payload = bytes.get(at..end)?.iter().enumerate().map(|(i, byte)| byte ^ mask[i % 4]);
+        let mut payload = bytes.get(at..end)?.to_vec();
+        if mask != [0; 4] {
+            payload.iter_mut().enumerate().for_each(|(i, byte)| *byte ^= mask[i % 4]);
+        }
         let frame = Frame {
             fin: first & 0x80 != 0,
             reserved: first >> 4 & 7,
             opcode: first & 0xF,
-            payload: payload.collect(),
+            payload,
             claims: None,
         };
         Some((frame, end))

@@ -1,7 +1,7 @@
-//! Heads of requests and answers, written and read by hand.
+//! Heads of requests and answers, written and read by hand. The testkit includes this file.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use sha1::{Digest, Sha1};
+/// What answers the key of [`Request::rfc6455`] and [`Request::hybi`] (RFC 6455 §1.3).
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The eight bytes behind the head of a hixie-76 request, and the sixteen that answer them:
 /// with the keys of [`Request::hixie76`] the vector on which five implementations agree.
@@ -131,11 +131,21 @@ impl Head {
         self.text.lines().next().unwrap_or_default()
     }
 
+    /// An answer's status, if this is an answer of HTTP.
+    #[must_use]
+    pub fn try_status(&self) -> Option<u16> {
+        let (version, rest) = self.first_line().split_once(' ')?;
+        let number = rest.split(' ').next()?.parse().ok()?;
+        version.starts_with("HTTP/1.").then_some(number)
+    }
+
     /// An answer's status.
+    ///
+    /// # Panics
+    /// If this is no answer of HTTP.
     #[must_use]
     pub fn status(&self) -> u16 {
-        let number = self.first_line().split(' ').nth(1).and_then(|number| number.parse().ok());
-        number.unwrap_or_else(|| panic!("no answer of HTTP: {:?}", self.text))
+        self.try_status().unwrap_or_else(|| panic!("no answer of HTTP: {:?}", self.text))
     }
 
     /// The only field of this name. Panics if there are two.
@@ -149,21 +159,9 @@ impl Head {
     }
 }
 
-/// What answers `Sec-WebSocket-Key` (RFC 6455 §4.2.2 item 5.4).
-#[must_use]
-pub fn accept_key(key: &str) -> String {
-    let guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(guid).finalize())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_key_of_the_rfc() {
-        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 
     #[test]
     fn a_head_is_split_off() {

@@ -1,9 +1,13 @@
 //! One WebSocket: routes bytes to the stages, and what the stages say to the driver.
 
+mod frames;
+mod opening;
+
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::io::IoSlice;
 use std::mem;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,10 +16,10 @@ use crate::close::{Action, Input, Machine, Moment, Speech, State, Wish};
 use crate::code::Close;
 use crate::config::{Config, defaults};
 use crate::ending::{Cause, Cut, Ending, Unsent};
-use crate::error::{HandshakeError, ProtocolError, UsageError};
-use crate::frame::{Opcode, Reader, Received, hixie, hybi};
-use crate::handshake::opening::{Gather, Gathered, Opening, take_nonce};
-use crate::handshake::{self, Answer, ClientRequest, Limits, Request, Version};
+use crate::error::{HandshakeError, ProtocolError};
+use crate::frame::{Opcode, Reader};
+use crate::handshake::opening::Opening;
+use crate::handshake::{Request, Version};
 use crate::heartbeat::Heartbeat;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
@@ -68,7 +72,7 @@ use crate::timer::{Timer, Timers};
 /// ```
 #[derive(Clone)]
 pub struct Connection {
-    config: std::sync::Arc<Config>,
+    config: Arc<Config>,
     started: Instant,
     version: Version,
     opening: Opening,
@@ -144,59 +148,7 @@ pub enum PeerEnd {
 }
 
 impl Connection {
-    /// As a server: the request is still to come.
-    #[must_use]
-    pub fn server(now: Instant, config: std::sync::Arc<Config>) -> Self {
-        let opening = Opening::Request(Gather::default());
-        Self::new(now, config, opening, None)
-    }
-
-    /// As a client: the request goes out. `seed` has to be random and secret (§10.3): the
-    /// handshake's key and all masks come from it.
-    ///
-    /// # Errors
-    /// [`UsageError::Request`] if the request cannot be sent.
-    pub fn client(
-        now: Instant,
-        config: std::sync::Arc<Config>,
-        request: ClientRequest,
-        seed: [u8; 32],
-    ) -> Result<Self, UsageError> {
-        request.check()?;
-        let mut seed = Seed::new(seed);
-        let nonce = seed.nonce();
-        let head = request.to_bytes(nonce);
-        let opening =
-            Opening::Answer { gather: Gather::default(), request: Box::new(request), nonce };
-        let mut connection = Self::new(now, config, opening, Some(seed));
-        connection.outgoing.append(|out| out.extend_from_slice(&head));
-        Ok(connection)
-    }
-
-    /// As a server inside an HTTP library that has sent the 101 for `request`. For hixie-76 the
-    /// nonce is still to be received, wherever the library found it.
-    #[must_use]
-    pub fn upgraded(
-        now: Instant,
-        config: std::sync::Arc<Config>,
-        request: Request,
-        version: Version,
-    ) -> Self {
-        let opening = Opening::Nonce { request, nonce: Vec::new() };
-        let mut connection = Self::new(now, config, opening, None);
-        connection.speak(version);
-        if version != Version::Hixie76 {
-            connection.opened(now, None);
-        }
-        connection
-    }
-
-    fn new(
-        now: Instant,
-        config: std::sync::Arc<Config>,
-        opening: Opening,
-        seed: Option<Seed>,
-    ) -> Self {
+    fn new(now: Instant, config: Arc<Config>, opening: Opening, seed: Option<Seed>) -> Self {
         let mut timers = Timers::default();
         timers.set(Timer::Handshake, now + config.handshake_timeout);
         Connection {
@@ -250,28 +202,10 @@ impl Connection {
 
     /// Bytes of the peer. They are unmasked in place.
     pub fn receive(&mut self, now: Instant, bytes: &mut [u8]) {
-        let mut input = bytes;
         self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
-        match &mut self.opening {
-            Opening::Over => self.read_frames(now, input),
-            Opening::Request(_) => self.read_request(now, input),
-            Opening::Answer { .. } => self.read_answer(now, input),
-            // The driver decides before it reads on; more than a head's worth is no client.
-            Opening::Decision { rest, .. } if rest.len() < self.config.max_head => {
-                rest.extend_from_slice(input);
-            }
-            Opening::Decision { .. } => self.refuse(now, HandshakeError::UnexpectedBytes),
-            Opening::Nonce { request, nonce } => {
-                let Some(nonce) = take_nonce(nonce, &mut input) else { return };
-                match handshake::challenge(request, nonce) {
-                    Ok(answer) => {
-                        self.outgoing.append(|out| out.extend_from_slice(&answer));
-                        self.opened(now, None);
-                        self.read_frames(now, input);
-                    }
-                    Err(error) => self.fail_opening(now, error),
-                }
-            }
+        match self.opening {
+            Opening::Over => self.read_frames(now, bytes),
+            _ => self.read_opening(now, bytes),
         }
     }
 
@@ -363,108 +297,6 @@ impl Connection {
 
     // What the application wants.
 
-    /// Accepts the request that [`Event::Request`] told.
-    ///
-    /// # Errors
-    /// [`UsageError::Subprotocol`] for one that was not offered; [`UsageError::NotOpen`] if no
-    /// request waits.
-    pub fn accept(
-        &mut self,
-        now: Instant,
-        subprotocol: Option<&str>,
-        tls: bool,
-    ) -> Result<(), UsageError> {
-        let Opening::Decision { request, version, .. } = &self.opening else {
-            return Err(UsageError::NotOpen);
-        };
-        if let Some(name) = subprotocol.filter(|name| request.subprotocols().all(|s| s != *name)) {
-            return Err(UsageError::Subprotocol(name.to_owned()));
-        }
-        let answer = handshake::answer(request, *version, subprotocol, tls).to_bytes();
-        let Opening::Decision { request, version, mut rest } =
-            mem::replace(&mut self.opening, Opening::Over)
-        else {
-            return Err(UsageError::NotOpen);
-        };
-        self.outgoing.append(|out| out.extend_from_slice(&answer));
-        self.speak(version);
-        if version == Version::Hixie76 {
-            // The head goes out before the nonce is there: a proxy may hold it back until then.
-            self.opening = Opening::Nonce { request, nonce: Vec::new() };
-        } else {
-            self.opened(now, None);
-        }
-        if !rest.is_empty() {
-            self.receive(now, &mut rest);
-        }
-        Ok(())
-    }
-
-    /// Refuses the opening handshake with an HTTP answer.
-    pub fn refuse(&mut self, now: Instant, error: HandshakeError) {
-        if let Some(answer) = Answer::refusal(&error, self.config.versions) {
-            self.refuse_with(now, error, &answer);
-        } else {
-            self.fail_opening(now, error);
-        }
-    }
-
-    /// Refuses with an answer of the application's own; `error` goes into the account.
-    pub fn refuse_with(&mut self, now: Instant, error: HandshakeError, answer: &Answer) {
-        if self.machine.state() == State::Connecting {
-            // A hixie-76 client that has its 101 would take an answer for the sixteen bytes.
-            let answered = matches!(self.opening, Opening::Nonce { .. });
-            self.opening = Opening::Over;
-            if !answered {
-                let bytes = answer.to_bytes();
-                self.outgoing.append(|out| out.extend_from_slice(&bytes));
-            }
-            self.advance(now, Input::Refused(error));
-        }
-    }
-
-    /// Queues a message.
-    ///
-    /// # Errors
-    /// [`UsageError::Closed`] or [`UsageError::NotOpen`] if nothing can be sent;
-    /// [`UsageError::NoBinary`] for a hixie version.
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), UsageError> {
-        if !self.machine.may_send() {
-            let connecting = self.machine.state() == State::Connecting;
-            return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
-        }
-        let message = message.into();
-        if self.version.is_hixie() {
-            let Message::Text(text) = &message else {
-                return Err(UsageError::NoBinary(self.version));
-            };
-            self.outgoing.append(|out| hixie::write_text(out, text.as_bytes()));
-        } else {
-            self.send_hybi(message);
-        }
-        self.outgoing.message_ends();
-        Ok(())
-    }
-
-    fn send_hybi(&mut self, message: Message) {
-        let opcode = match &message {
-            Message::Text(_) => Opcode::Text,
-            Message::Binary(_) => Opcode::Binary,
-        };
-        match &mut self.seed {
-            None => {
-                let len = message.len();
-                self.outgoing.append(|out| hybi::write_header(out, true, opcode, len, None));
-                self.outgoing.payload(message.into_bytes());
-            }
-            Some(seed) => {
-                let mask = Some(seed.mask());
-                let payload = message.as_bytes();
-                self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, mask));
-            }
-        }
-    }
-
     /// Ends the connection from our side. The first call counts; later ones, and those after
     /// the peer began, change nothing.
     pub fn close(&mut self, now: Instant, close: Close, cause: Cause) {
@@ -540,143 +372,7 @@ impl Connection {
         (heartbeat, timers, outputs.len(), seed).hash(hasher);
     }
 
-    // The stages.
-
-    fn limits(&self) -> Limits {
-        Limits { bytes: self.config.max_head, fields: defaults::MAX_FIELDS }
-    }
-
-    fn read_request(&mut self, now: Instant, input: &[u8]) {
-        let limits = self.limits();
-        let Opening::Request(gather) = &mut self.opening else { return };
-        let Gathered { head, rest } = match gather.push(input, limits) {
-            Ok(None) => return,
-            Ok(Some(whole)) => whole,
-            Err(error) => return self.refuse(now, error),
-        };
-        let request = Request::parse(&head, limits)
-            .and_then(|request| Ok((handshake::detect(&request, self.config.versions)?, request)));
-        match request {
-            Ok((version, request)) => {
-                let event = Event::Request(request.clone(), version);
-                self.opening = Opening::Decision { request, version, rest };
-                self.outputs.push_back(Output::Event(event));
-            }
-            Err(error) => self.refuse(now, error),
-        }
-    }
-
-    fn read_answer(&mut self, now: Instant, input: &[u8]) {
-        let limits = self.limits();
-        let Opening::Answer { gather, request, nonce } = &mut self.opening else { return };
-        let answer = match gather.push(input, limits) {
-            Ok(None) => return,
-            Ok(Some(Gathered { head, rest })) => {
-                request.check_answer(&head, *nonce, limits.fields).map(|chosen| (chosen, rest))
-            }
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok((subprotocol, mut rest)) => {
-                self.opened(now, subprotocol);
-                self.read_frames(now, &mut rest);
-            }
-            Err(error) => self.fail_opening(now, error),
-        }
-    }
-
-    /// Ends the opening handshake: as a server with an answer, while there is one to give.
-    fn fail_opening(&mut self, now: Instant, error: HandshakeError) {
-        let answers = match &self.opening {
-            // Nothing was asked, so nothing is answered (RFC 9112 §9.5: close idle connections).
-            Opening::Request(gather) => !gather.is_empty(),
-            Opening::Decision { .. } => true,
-            // The head of the 101 has gone out, or we are the client.
-            _ => false,
-        };
-        match Answer::refusal(&error, self.config.versions) {
-            Some(answer) if answers => self.refuse_with(now, error, &answer),
-            _ => {
-                self.opening = Opening::Over;
-                self.advance(now, Input::Refused(error));
-            }
-        }
-    }
-
-    fn speak(&mut self, version: Version) {
-        self.version = version;
-        self.machine.speaks(match version {
-            Version::Hixie75 => Speech::Mute,
-            Version::Hixie76 => Speech::Bare,
-            _ => Speech::Codes,
-        });
-        if version.is_hixie() {
-            self.reader = Reader::hixie();
-        }
-    }
-
-    fn opened(&mut self, now: Instant, subprotocol: Option<String>) {
-        self.opening = Opening::Over;
-        // The hixie versions have no Ping.
-        let interval = self.config.ping_interval.filter(|_| !self.version.is_hixie());
-        self.heartbeat = Heartbeat::start(interval, now, &mut self.timers);
-        self.outputs.push_back(Output::Event(Event::Opened(subprotocol)));
-        self.advance(now, Input::Opened);
-    }
-
-    fn read_frames(&mut self, now: Instant, input: &mut [u8]) {
-        let mut input = input;
-        while self.machine.parses() {
-            match self.reader.next(&mut input, self.config.max_message) {
-                Ok(Some(received)) => self.received(now, received),
-                Ok(None) => return,
-                Err(violation) => {
-                    let (error, said) = (violation.error, violation.said);
-                    self.advance(now, Input::Violation { error, said });
-                }
-            }
-        }
-    }
-
-    fn received(&mut self, now: Instant, received: Received) {
-        match received {
-            Received::Message(message) if self.machine.delivers() => {
-                self.outputs.push_back(Output::Event(Event::Message(message)));
-            }
-            Received::Message(_) | Received::Pong => {}
-            Received::Ping(payload) if self.outgoing.len() <= defaults::PONG_QUEUE as u64 => {
-                self.control(Opcode::Pong, &payload);
-            }
-            Received::Ping(payload) => self.pong = Some(payload),
-            // hixie-75 has no goodbye: its FF 00 is an empty frame, skipped like any other.
-            Received::Close(_) if self.version == Version::Hixie75 => {}
-            Received::Close(close) => self.advance(now, Input::PeerClose(close)),
-        }
-    }
-
-    /// Queues a control frame, unless our Close is in the queue: nothing follows it (§5.5.1).
-    fn control(&mut self, opcode: Opcode, payload: &[u8]) {
-        if self.machine.may_send() {
-            self.frame(opcode, payload);
-        }
-    }
-
-    fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
-        let mask = self.seed.as_mut().map(Seed::mask);
-        self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, mask));
-    }
-
-    fn queue_close(&mut self, close: &Close) {
-        if self.version.is_hixie() {
-            return self.outgoing.append(|out| out.extend_from_slice(&hixie::CLOSE));
-        }
-        let mut body = Vec::with_capacity(2 + close.reason().len());
-        if let Some(code) = close.code() {
-            body.extend_from_slice(&code.get().to_be_bytes());
-            body.extend_from_slice(close.reason().as_bytes());
-        }
-        self.frame(Opcode::Close, &body);
-    }
+    // The close machine.
 
     /// Gives the close machine an input and does what it says.
     fn advance(&mut self, now: Instant, input: Input) {

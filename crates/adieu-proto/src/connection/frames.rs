@@ -1,0 +1,111 @@
+//! The frames of an open connection: what is read, what is queued.
+
+use std::time::Instant;
+
+use super::{Connection, Event, Output};
+use crate::close::{Input, State};
+use crate::code::Close;
+use crate::config::defaults;
+use crate::error::UsageError;
+use crate::frame::{Opcode, Received, hixie, hybi};
+use crate::handshake::Version;
+use crate::message::Message;
+use crate::seed::Seed;
+
+impl Connection {
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// [`UsageError::Closed`] or [`UsageError::NotOpen`] if nothing can be sent;
+    /// [`UsageError::NoBinary`] for a hixie version.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), UsageError> {
+        if !self.machine.may_send() {
+            let connecting = self.machine.state() == State::Connecting;
+            return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
+        }
+        let message = message.into();
+        if self.version.is_hixie() {
+            let Message::Text(text) = &message else {
+                return Err(UsageError::NoBinary(self.version));
+            };
+            self.outgoing.append(|out| hixie::write_text(out, text.as_bytes()));
+        } else {
+            self.send_hybi(message);
+        }
+        self.outgoing.message_ends();
+        Ok(())
+    }
+
+    fn send_hybi(&mut self, message: Message) {
+        let opcode = match &message {
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        };
+        match &mut self.seed {
+            None => {
+                let len = message.len();
+                self.outgoing.append(|out| hybi::write_header(out, true, opcode, len, None));
+                self.outgoing.payload(message.into_bytes());
+            }
+            Some(seed) => {
+                let mask = Some(seed.mask());
+                let payload = message.as_bytes();
+                self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, mask));
+            }
+        }
+    }
+
+    pub(super) fn read_frames(&mut self, now: Instant, input: &mut [u8]) {
+        let mut input = input;
+        while self.machine.parses() {
+            match self.reader.next(&mut input, self.config.max_message) {
+                Ok(Some(received)) => self.received(now, received),
+                Ok(None) => return,
+                Err(violation) => {
+                    let (error, said) = (violation.error, violation.said);
+                    self.advance(now, Input::Violation { error, said });
+                }
+            }
+        }
+    }
+
+    fn received(&mut self, now: Instant, received: Received) {
+        match received {
+            Received::Message(message) if self.machine.delivers() => {
+                self.outputs.push_back(Output::Event(Event::Message(message)));
+            }
+            Received::Message(_) | Received::Pong => {}
+            Received::Ping(payload) if self.outgoing.len() <= defaults::PONG_QUEUE as u64 => {
+                self.control(Opcode::Pong, &payload);
+            }
+            Received::Ping(payload) => self.pong = Some(payload),
+            // hixie-75 has no goodbye: its FF 00 is an empty frame, skipped like any other.
+            Received::Close(_) if self.version == Version::Hixie75 => {}
+            Received::Close(close) => self.advance(now, Input::PeerClose(close)),
+        }
+    }
+
+    /// Queues a control frame, unless our Close is in the queue: nothing follows it (§5.5.1).
+    pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) {
+        if self.machine.may_send() {
+            self.frame(opcode, payload);
+        }
+    }
+
+    fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
+        let mask = self.seed.as_mut().map(Seed::mask);
+        self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, mask));
+    }
+
+    pub(super) fn queue_close(&mut self, close: &Close) {
+        if self.version.is_hixie() {
+            return self.outgoing.append(|out| out.extend_from_slice(&hixie::CLOSE));
+        }
+        let mut body = Vec::with_capacity(2 + close.reason().len());
+        if let Some(code) = close.code() {
+            body.extend_from_slice(&code.get().to_be_bytes());
+            body.extend_from_slice(close.reason().as_bytes());
+        }
+        self.frame(Opcode::Close, &body);
+    }
+}
