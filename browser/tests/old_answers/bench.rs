@@ -82,13 +82,18 @@ impl Bench {
             link.click();
         "#;
         self.browser.execute(script, &[json!(self.site.url(path))])?;
-        wait_for(format_args!("a request for {path}"), PAGE_LIMIT, || {
-            Ok((self.site.asked_for(path) > before).then_some(()))
-        })
+        self.site.wait_until_asked(path, before + 1)
     }
 
-    /// Counts what was seen of a statement.
+    /// Counts what was seen of a statement. Whatever it is, `error` is never all that a page is
+    /// told, and never comes before a close that is clean.
     pub(crate) fn keep(&mut self, what: &str, account: Option<&Value>, told: &[PageEvent]) {
+        let verdicts = verdicts(told);
+        for (at, _) in verdicts.iter().enumerate().filter(|(_, told)| **told == PageEvent::Error) {
+            let next = verdicts.get(at + 1);
+            let unclean = matches!(next, Some(PageEvent::Close { clean: false, .. }));
+            assert!(unclean, "{what}: the page saw {told:?}");
+        }
         let row = self.results.row(what);
         match account {
             Some(account) => row.add_account(account),

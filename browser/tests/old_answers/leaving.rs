@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, close, goodbye, received, verdicts};
 
-const REPEATS: u32 = 3;
+const REPEATS: u32 = 2;
 
 /// "The browser closes the connection for you."
 ///

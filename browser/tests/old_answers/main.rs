@@ -25,6 +25,7 @@ fn judge(kind: Kind) -> Result<()> {
 
     returning::onclose_fires_when_they_come_back(&mut bench)?;
     returning::never_handle_it_on_the_client(&mut bench)?;
+    returning::the_advised_script(&mut bench)?;
     leaving::the_browser_closes_for_you(&mut bench)?;
     leaving::use_beforeunload(&mut bench)?;
     leaving::beforeunload_fires_for_a_page_that_stays(&mut bench)?;

@@ -107,3 +107,39 @@ pub(crate) fn never_handle_it_on_the_client(bench: &mut Bench) -> Result<()> {
     bench.asked("a new connection of the same page", "return window.reconnected || null", [])?;
     bench.browser.close_tab()
 }
+
+/// What to do instead: the script in `docs/endings.md`. It says goodbye where the browser lets it,
+/// and has one connection again whatever became of the last.
+pub(crate) fn the_advised_script(bench: &mut Bench) -> Result<()> {
+    const SERVER: &str = "/ws/answers";
+    let firefox = bench.kind() == Kind::Firefox;
+    let said = if firefox { 1001 } else { 4001 };
+    let (opened, closed) = (bench.site.asked_for(SERVER), bench.site.heard(SERVER, 0)?.len());
+    let last = |bench: &Bench, closes: usize| -> Result<Option<u16>> {
+        let heard = bench.site.heard(SERVER, closed + closes)?;
+        assert_eq!(heard.len(), closed + closes, "a connection more than there should be");
+        Ok(heard.last().and_then(|heard| heard.code))
+    };
+    bench.browser.new_tab()?;
+    bench.browser.navigate(&bench.site.url("/careful"))?;
+    bench.site.wait_until_asked(SERVER, opened + 1)?;
+    bench.browser.refresh()?;
+    assert_eq!(last(bench, 1)?, Some(said), "a refresh");
+    bench.site.wait_until_asked(SERVER, opened + 2)?;
+    bench.browser.navigate(&bench.site.url("/other"))?;
+    assert_eq!(last(bench, 2)?, Some(said), "the page is left");
+    bench.browser.back()?;
+    bench.site.wait_until_asked(SERVER, opened + 3)?;
+    bench.follow("/nothing")?;
+    let mut closes = 2;
+    if firefox {
+        closes += 1;
+        assert_eq!(last(bench, closes)?, Some(1001), "a link that leads nowhere");
+        bench.site.wait_until_asked(SERVER, opened + 4)?;
+    }
+    bench.browser.close_tab()?;
+    let code = last(bench, closes + 1)?;
+    assert!(code == Some(4001) || firefox && code == Some(1001), "a closed tab: {code:?}");
+    assert_eq!(bench.site.asked_for(SERVER), opened + closes + 1, "one connection at a time");
+    Ok(())
+}

@@ -14,14 +14,16 @@ use testkit::{Frame, Head, accept_key};
 /// The longest that a browser was seen to wait is 60 s (Chromium, whose page stays open).
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What a server that never ends TCP itself saw of its browser.
+const HTML: &str = "Content-Type: text/html\r\n";
+
+/// What a server saw of the end that its browser made.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     /// Which server.
     pub(crate) path: String,
     /// The code of the browser's Close; `None` if it sent none, or an empty one.
     pub(crate) code: Option<u16>,
-    /// From that Close to the browser's FIN or RST; `None` if there was no Close.
+    /// From that Close to the browser's FIN or RST, where the server never ends TCP itself.
     pub(crate) waited: Option<Duration>,
 }
 
@@ -68,10 +70,21 @@ impl Site {
         lock(&self.seen).requests.iter().filter(|asked| *asked == path).count()
     }
 
-    /// Waits for what one of the servers heard.
-    pub(crate) fn heard(&self, path: &str) -> Result<Heard> {
-        wait_for(format_args!("the end of a connection at {path}"), PATIENCE, || {
-            Ok(lock(&self.seen).heard.iter().find(|heard| heard.path == path).cloned())
+    /// Waits for what one of the servers heard at the end of its connections, from the first to
+    /// the one with this number.
+    pub(crate) fn heard(&self, path: &str, number: usize) -> Result<Vec<Heard>> {
+        wait_for(format_args!("the end of connection {number} at {path}"), PATIENCE, || {
+            let seen = lock(&self.seen);
+            let heard = seen.heard.iter().filter(|heard| heard.path == path);
+            let heard: Vec<Heard> = heard.cloned().collect();
+            Ok((heard.len() >= number).then_some(heard))
+        })
+    }
+
+    /// Waits until a path was asked for so often.
+    pub(crate) fn wait_until_asked(&self, path: &str, times: usize) -> Result<()> {
+        wait_for(format_args!("request {times} for {path}"), PATIENCE, || {
+            Ok((self.asked_for(path) >= times).then_some(()))
         })
     }
 }
@@ -98,8 +111,19 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Seen>) -> io::Result<()> {
             )?;
             web_socket(stream, input, path, seen)
         }
-        _ => answer(&stream, "Content-Type: text/html\r\n", "<!doctype html><title>plain</title>"),
+        "/careful" => answer(&stream, HTML, &careful_page()),
+        _ => answer(&stream, HTML, "<!doctype html><title>plain</title>"),
     }
+}
+
+/// A page with the script that `docs/endings.md` advises.
+fn careful_page() -> String {
+    let document = include_str!("../../../docs/endings.md");
+    let (_, script) = document.split_once("```js\n").expect("a script in docs/endings.md");
+    let (script, _) = script.split_once("```").expect("the end of the script");
+    let ours = script.replace("\"wss://example.com/\"", "`ws://${location.host}/ws/answers`");
+    assert_ne!(ours, script, "the script names its server");
+    format!("<!doctype html><title>careful</title><body><script>{ours}</script>")
 }
 
 fn answer(mut stream: &TcpStream, fields: &str, body: &str) -> io::Result<()> {
@@ -118,18 +142,22 @@ fn web_socket(
     seen: &Mutex<Seen>,
 ) -> io::Result<()> {
     match path.as_str() {
+        // Firefox fires no `open` for a connection that ends right behind the answer.
         "/ws/fin" => {
+            read_until(&mut stream, &mut input, Frame::parse)?;
             stream.shutdown(Shutdown::Write)?;
             to_the_end(&mut stream).map(drop)
         }
         // A socket that is closed while it has unread input says RST.
         "/ws/rst" => stream.peek(&mut [0]).map(drop),
         "/ws/closes" => {
+            read_until(&mut stream, &mut input, Frame::parse)?;
             stream.write_all(&Frame::close(1001, "").unmasked())?;
             read_close(&mut stream, &mut input).map(drop)
         }
         "/ws/answers" => {
             let close = read_close(&mut stream, &mut input)?;
+            lock(seen).heard.push(Heard { path, code: close.close_code(), waited: None });
             stream.write_all(&close.unmasked())?;
             stream.shutdown(Shutdown::Write)?;
             to_the_end(&mut stream).map(drop)

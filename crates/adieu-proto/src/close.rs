@@ -81,6 +81,8 @@ pub enum Input {
     WriteError,
     /// A clock ran out.
     Timer(Timer),
+    /// A clock ran out, and the peer's kernel acknowledges nothing.
+    Silent(Timer),
 }
 
 /// What to do about it, in order.
@@ -184,6 +186,12 @@ impl Machine {
         self.timeline.opened.is_some()
     }
 
+    /// Whether our server is stopping.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.cause == Some(Cause::Drain)
+    }
+
     /// Whether the application may still send.
     #[must_use]
     pub fn may_send(&self) -> bool {
@@ -221,6 +229,7 @@ impl Machine {
             unsent,
             timeline: self.timeline,
             lasted,
+            round_trip: None,
         }
     }
 
@@ -268,6 +277,16 @@ impl Machine {
                 let close = Close::with(CloseCode::INTERNAL_ERROR);
                 self.close(Wish { cause: Cause::Timeout(Timer::Pong), close })
             }
+            // Reachable, but not reading: our Close may leave if it reads on at last.
+            Input::Timer(Timer::Write) => {
+                let close = Close::with(CloseCode::POLICY_VIOLATION);
+                self.close(Wish { cause: Cause::Timeout(Timer::Write), close })
+            }
+            Input::Silent(timer) => {
+                let (machine, mut actions) = self.unreachable(moment, timer);
+                actions.insert(0, Action::EndMessages);
+                (machine, actions)
+            }
             Input::PeerClose(close) => {
                 self.cause = Some(Cause::Peer);
                 self.hear(moment, close.clone());
@@ -298,7 +317,10 @@ impl Machine {
 
     fn on_yielding(mut self, moment: Moment, input: &Input) -> (Self, Actions) {
         match input {
-            Input::Close(_) | Input::SawEnd | Input::Timer(Timer::Grace) => self.conclude(),
+            Input::Close(_) | Input::SawEnd | Input::Timer(Timer::Grace | Timer::Write) => {
+                self.conclude()
+            }
+            Input::Silent(timer) => self.unreachable(moment, *timer),
             Input::Fin => {
                 self.note_end(moment, End::Fin);
                 (self, Vec::new())
@@ -358,6 +380,13 @@ impl Machine {
             Input::Fin => {
                 self.note_end(moment, End::Fin);
                 self.fin(moment)
+            }
+            // An exit is waited for: our FIN goes out with the socket, nothing is awaited.
+            Input::Timer(Timer::Close) if self.cause == Some(Cause::Drain) => {
+                self.timeline.fin_sent = Some(moment.at);
+                let (machine, mut actions) = self.let_go(moment, Timer::Close);
+                actions.insert(0, Action::ShutdownWrite);
+                (machine, actions)
             }
             // §7.1.1: the answer does not come; our FIN may still move the peer to end.
             Input::Timer(Timer::Close) => self.fin(moment),
@@ -516,6 +545,12 @@ impl Machine {
         self.note_end(moment, end);
         self.state = State::Ended;
         (self, vec![Action::DiscardOutput, Action::Disconnect])
+    }
+
+    /// The peer is gone: nothing would reach it.
+    fn unreachable(mut self, moment: Moment, timer: Timer) -> (Self, Actions) {
+        self.cause.get_or_insert(Cause::Unreachable);
+        self.let_go(moment, timer)
     }
 
     /// A clock ran out: we let go without the peer.

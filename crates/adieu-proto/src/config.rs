@@ -38,11 +38,22 @@ pub mod defaults {
     /// How long the handler may go on sending after the peer ended, unless it saw the end first.
     /// Long enough for last words, short beside a browser's patience (WebKit: 5 s).
     pub const GRACE: Duration = Duration::from_secs(1);
-    /// Output that does not move for so long will not leave any more. Slow readers on a large
-    /// kernel buffer show gaps of seconds.
+    /// While open: output that waits and does not move for so long. By then a reader that is
+    /// there has read something; with it a stuck peer is noticed within 30 s.
+    pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+    /// At the end, where the operating system tells of acknowledged bytes: output that does not
+    /// move for so long will not leave any more. A live reader at 64 KiB/s shows gaps of 2.0 s.
+    /// Never less than four retransmission time-outs.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(2_500);
+    /// The same where only the transport's taking is seen, in gaps as large as its buffer.
     pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long a peer that has acknowledged everything may go on to make room, that is read,
+    /// without a word: as long as a browser's page may keep its script busy.
+    pub const READS_IN_SILENCE: Duration = Duration::from_secs(10);
     /// From our Close to the peer's. Firefox answers only when the page's script yields.
     pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// From our Close to the peer's when our server stops: an exit is waited for.
+    pub const DRAIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
     /// From our FIN to the peer's. Chromium sends its own within 2 s at the latest.
     pub const LINGER: Duration = Duration::from_secs(2);
 }
@@ -73,10 +84,16 @@ pub struct Config {
     pub pong_timeout: Duration,
     /// Time for last words after the peer ended: [`defaults::GRACE`].
     pub grace: Duration,
-    /// Time without progress of output: [`defaults::FLUSH_TIMEOUT`].
+    /// Time without progress of output while open: [`defaults::WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
+    /// Time without an acknowledged byte at the end: [`defaults::DRAIN_TIMEOUT`].
+    pub drain_timeout: Duration,
+    /// The same where the operating system does not tell: [`defaults::FLUSH_TIMEOUT`].
     pub flush_timeout: Duration,
     /// Time for the peer to answer our Close: [`defaults::CLOSE_TIMEOUT`].
     pub close_timeout: Duration,
+    /// The same when our server stops: [`defaults::DRAIN_CLOSE_TIMEOUT`].
+    pub drain_close_timeout: Duration,
     /// Time for the peer's FIN after ours: [`defaults::LINGER`].
     pub linger: Duration,
 }
@@ -93,8 +110,11 @@ impl Default for Config {
             ping_interval: Some(defaults::PING_INTERVAL),
             pong_timeout: defaults::PONG_TIMEOUT,
             grace: defaults::GRACE,
+            write_timeout: defaults::WRITE_TIMEOUT,
+            drain_timeout: defaults::DRAIN_TIMEOUT,
             flush_timeout: defaults::FLUSH_TIMEOUT,
             close_timeout: defaults::CLOSE_TIMEOUT,
+            drain_close_timeout: defaults::DRAIN_CLOSE_TIMEOUT,
             linger: defaults::LINGER,
         }
     }

@@ -53,6 +53,8 @@ pub struct Ending {
     pub timeline: Timeline,
     /// From accept (or connect) to the end of the transport.
     pub lasted: Duration,
+    /// The round-trip time as the operating system last gave it. `None` = unknown.
+    pub round_trip: Option<Duration>,
 }
 
 impl Ending {
@@ -67,7 +69,8 @@ impl Ending {
         timeline: Timeline,
         lasted: Duration,
     ) -> Self {
-        Ending { cause, goodbye, transport, cut, unsent, timeline, lasted }
+        let round_trip = None;
+        Ending { cause, goodbye, transport, cut, unsent, timeline, lasted, round_trip }
     }
 
     /// Whether the opening handshake was completed.
@@ -106,7 +109,8 @@ pub enum Cause {
     Eof,
     /// The peer reset TCP with no Close.
     Reset,
-    /// The operating system gave up on the peer (ETIMEDOUT, EHOSTUNREACH).
+    /// The peer's kernel acknowledged nothing any more: seen by us, or by the operating system
+    /// (ETIMEDOUT, EHOSTUNREACH).
     Unreachable,
     /// No WebSocket was ever opened.
     Handshake(HandshakeError),

@@ -72,12 +72,13 @@ impl Heartbeat {
     }
 
     /// So many bytes have ever left. With the Ping's last byte the peer's time begins, though
-    /// there may be output behind it.
-    pub(crate) fn left(&mut self, now: Instant, gone: u64, timeout: Duration, timers: &mut Timers) {
-        if matches!(self, Heartbeat::Leaving { end } if *end <= gone) {
+    /// there may be output behind it: true when that is now.
+    pub(crate) fn left(&mut self, gone: u64) -> bool {
+        let left = matches!(self, Heartbeat::Leaving { end } if *end <= gone);
+        if left {
             *self = Heartbeat::Asked;
-            timers.set(Timer::Pong, now + timeout);
         }
+        left
     }
 
     pub(crate) fn stop(&mut self, timers: &mut Timers) {

@@ -22,6 +22,7 @@ mod handshake;
 mod heartbeat;
 mod message;
 mod outgoing;
+mod progress;
 mod seed;
 mod sentence;
 mod timer;
@@ -36,6 +37,7 @@ pub use handshake::{
     Answer, ClientRequest, Request, Version, VersionSet, answer, client_accept, detect, key76,
 };
 pub use message::{Message, Utf8Bytes};
+pub use progress::Delivery;
 pub use timer::Timer;
 
 /// The close machine and the pieces of it that the tests walk exhaustively.

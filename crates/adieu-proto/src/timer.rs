@@ -13,6 +13,8 @@ pub enum Timer {
     Ping,
     /// The Ping has to be answered (any byte counts).
     Pong,
+    /// Output has to move while the connection is open.
+    Write,
     /// The handler has to read to the end and say its last words after the peer ended.
     Grace,
     /// Output has to leave: so long without a byte taken by the transport is too long.
@@ -24,10 +26,11 @@ pub enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 7] = [
+    pub(crate) const ALL: [Timer; 8] = [
         Timer::Handshake,
         Timer::Ping,
         Timer::Pong,
+        Timer::Write,
         Timer::Grace,
         Timer::Flush,
         Timer::Close,
@@ -42,7 +45,8 @@ impl fmt::Display for Timer {
             Timer::Ping => "ping interval",
             Timer::Pong => "pong deadline",
             Timer::Grace => "handler's grace",
-            Timer::Flush => "write deadline",
+            Timer::Flush => "flush deadline",
+            Timer::Write => "write deadline",
             Timer::Close => "close deadline",
             Timer::Linger => "linger deadline",
         })
@@ -60,6 +64,10 @@ impl Timers {
 
     pub(crate) fn stop(&mut self, timer: Timer) {
         self.0[timer as usize] = None;
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
     }
 
     pub(crate) fn stop_all(&mut self) {

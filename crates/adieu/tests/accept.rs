@@ -148,7 +148,7 @@ fn want_of_descriptors_is_waited_out() {
         served.push(next);
     }
     let endings: Vec<String> = (0..gone).map(|_| echo.ending()).collect();
-    let resets = endings.iter().filter(|line| line.contains("No WebSocket was opened"));
+    let resets = endings.iter().filter(|line| line.contains("reset TCP (RST)"));
     assert_eq!(resets.count(), broken, "{endings:#?}");
 
     // And there is room at last for everybody.

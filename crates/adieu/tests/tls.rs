@@ -58,7 +58,7 @@ fn large_messages_both_ways_and_a_clean_end_on_both_sides() {
     let client = authority.client();
     let ending = block_on(async move {
         let mut socket = client.connect(&url).await.unwrap();
-        let big: Vec<u8> = (0..4 << 20).map(|i: u32| (i * 31 >> 7) as u8).collect();
+        let big: Vec<u8> = (0..4 << 20).map(|i: u32| ((i * 31) >> 7) as u8).collect();
         for _ in 0..2 {
             socket.send(Message::from(big.clone())).await.unwrap();
             let back = socket.recv().await.unwrap();

@@ -9,8 +9,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::frame::{Frame, MASK};
 use crate::head::{Head, Request};
-use crate::key::accept_key;
 use crate::kernel::{self, Tcp, wait_until};
+use crate::key::accept_key;
 use crate::{DEADLINE, head::NONCE};
 
 /// How the other end's direction ended.

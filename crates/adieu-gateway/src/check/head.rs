@@ -93,6 +93,12 @@ impl Request {
         request.field(name, value)
     }
 
+    /// Whether it has a field.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(n, _)| n == name)
+    }
+
     /// Without a field.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
@@ -148,14 +154,26 @@ impl Head {
         self.try_status().unwrap_or_else(|| panic!("no answer of HTTP: {:?}", self.text))
     }
 
-    /// The only field of this name. Panics if there are two.
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let fields = self.text.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let named = fields.filter(move |(n, _)| n.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.trim())
+    }
+
+    /// The first field of this name.
+    #[must_use]
+    pub fn first_field(&self, name: &str) -> Option<&str> {
+        self.values(name).next()
+    }
+
+    /// The only field of this name.
+    ///
+    /// # Panics
+    /// If there are two.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        let fields = self.text.lines().skip(1).filter_map(|line| line.split_once(':'));
-        let mut values = fields.filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        let value = values.next().map(|(_, value)| value.trim());
-        assert!(values.next().is_none(), "two fields {name} in {:?}", self.text);
-        value
+        assert!(self.values(name).count() < 2, "two fields {name} in {:?}", self.text);
+        self.first_field(name)
     }
 }
 

@@ -56,7 +56,8 @@ function aboutPeerGoodbye({ code, reason }, account) {
 function aboutTransport(account) {
   const { cause, goodbye, transport } = account.ending;
   const peer = who(account);
-  if (transport.then_reset) {
+  const cut = transport.end === "reset" && goodbye.received;
+  if (cut || transport.then_reset) {
     const answered = goodbye.order[0] === "received" && goodbye.sent;
     const what = answered ? "the server’s answer" : "all that the server had sent";
     const normal = account.browser

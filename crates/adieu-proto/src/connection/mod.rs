@@ -23,6 +23,7 @@ use crate::handshake::{Request, Version};
 use crate::heartbeat::Heartbeat;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
+use crate::progress::{Delivery, Progress, Verdict};
 use crate::seed::Seed;
 use crate::timer::{Timer, Timers};
 
@@ -83,6 +84,7 @@ pub struct Connection {
     machine: Machine,
     heartbeat: Heartbeat,
     timers: Timers,
+    progress: Progress,
     outputs: VecDeque<Output>,
     /// Masks of a client (§5.3). A server has none.
     seed: Option<Seed>,
@@ -161,6 +163,7 @@ impl Connection {
             machine: Machine::new(Speech::Codes),
             heartbeat: Heartbeat::Off,
             timers,
+            progress: Progress::new(now),
             outputs: VecDeque::new(),
             config,
             seed,
@@ -229,13 +232,38 @@ impl Connection {
         }
         let flushing = matches!(self.machine.state(), State::Flushing { .. });
         if flushing && n > 0 {
-            self.timers.set(Timer::Flush, now + self.config.flush_timeout);
+            self.start(Timer::Flush, now);
         }
-        let gone = self.outgoing.ever_gone();
-        self.heartbeat.left(now, gone, self.config.pong_timeout, &mut self.timers);
+        if self.outgoing.is_empty() {
+            self.timers.stop(Timer::Write);
+        } else if n > 0 && self.timers.is_set(Timer::Write) {
+            self.start(Timer::Write, now);
+        }
+        if self.heartbeat.left(self.outgoing.ever_gone()) {
+            self.start(Timer::Pong, now);
+        }
         if flushing && self.outgoing.is_empty() {
             self.advance(now, Input::Flushed);
         }
+    }
+
+    /// The transport takes nothing for now. Its time to take something runs, once.
+    pub fn blocked(&mut self, now: Instant) {
+        if self.machine.may_send() && !self.timers.is_set(Timer::Write) {
+            self.start(Timer::Write, now);
+        }
+    }
+
+    /// From now on [`delivery`](Self::delivery) is called before each
+    /// [`handle_timeout`](Self::handle_timeout): time-outs are counted from the last sign of
+    /// progress, and no peer that still reads is given up.
+    pub fn delivery_is_told(&mut self) {
+        self.progress.is_told();
+    }
+
+    /// What the operating system knows of bytes that left.
+    pub fn delivery(&mut self, now: Instant, delivery: Delivery) {
+        self.progress.look(now, delivery);
     }
 
     /// Nothing can leave any more. Read on: how the peer ended is still to be heard.
@@ -273,8 +301,21 @@ impl Connection {
                     }
                 }
                 Timer::Handshake => self.fail_opening(now, HandshakeError::TimedOut),
-                timer => self.advance(now, Input::Timer(timer)),
+                Timer::Grace => self.advance(now, Input::Timer(timer)),
+                timer => self.judge(now, timer),
             }
+        }
+    }
+
+    /// A clock that watches over progress ran out, or stopped to look.
+    fn judge(&mut self, now: Instant, timer: Timer) {
+        let length = self.length(timer);
+        match (self.progress.judge(timer, length, now, &mut self.timers), timer) {
+            (Verdict::GoesOn, _) => {}
+            (Verdict::Silent, Timer::Pong | Timer::Write) => {
+                self.advance(now, Input::Silent(timer));
+            }
+            _ => self.advance(now, Input::Timer(timer)),
         }
     }
 
@@ -291,7 +332,8 @@ impl Connection {
             bytes: self.outgoing.len(),
             unacknowledged,
         };
-        let ending = self.machine.ending(now - self.started, unsent, close_notify);
+        let mut ending = self.machine.ending(now - self.started, unsent, close_notify);
+        ending.round_trip = self.progress.round_trip();
         self.outputs.push_back(Output::Event(Event::Ended(Box::new(ending))));
     }
 
@@ -365,11 +407,12 @@ impl Connection {
             machine,
             heartbeat,
             timers,
+            progress,
             outputs,
             seed,
         } = self;
         (started, version, opening, reader, outgoing, pong, machine).hash(hasher);
-        (heartbeat, timers, outputs.len(), seed).hash(hasher);
+        (heartbeat, timers, progress, outputs.len(), seed).hash(hasher);
     }
 
     // The close machine.
@@ -395,6 +438,9 @@ impl Connection {
         }
         if !matches!(self.machine.state(), State::Connecting | State::Open) {
             self.heartbeat.stop(&mut self.timers);
+            if !self.machine.may_send() {
+                self.timers.stop(Timer::Write);
+            }
             self.pong = None;
             // What never opened opens no more.
             self.opening = Opening::Over;
@@ -418,9 +464,18 @@ impl Connection {
                 self.timers.stop_all();
                 self.outputs.push_back(Output::Disconnect);
             }
-            Action::Start(timer) => self.timers.set(timer, now + self.length(timer)),
+            Action::Start(Timer::Grace) => {
+                self.timers.set(Timer::Grace, now + self.config.grace);
+            }
+            Action::Start(timer) => self.start(timer, now),
             Action::Stop(timer) => self.timers.stop(timer),
         }
+    }
+
+    /// Starts a clock that watches over progress.
+    fn start(&mut self, timer: Timer, now: Instant) {
+        let length = self.length(timer);
+        self.progress.start(timer, length, now, &mut self.timers);
     }
 
     fn length(&self, timer: Timer) -> std::time::Duration {
@@ -429,7 +484,10 @@ impl Connection {
             Timer::Ping => self.config.ping_interval.unwrap_or_default(),
             Timer::Pong => self.config.pong_timeout,
             Timer::Grace => self.config.grace,
+            Timer::Write => self.config.write_timeout,
+            Timer::Flush if self.progress.told() => self.config.drain_timeout,
             Timer::Flush => self.config.flush_timeout,
+            Timer::Close if self.machine.is_draining() => self.config.drain_close_timeout,
             Timer::Close => self.config.close_timeout,
             Timer::Linger => self.config.linger,
         }

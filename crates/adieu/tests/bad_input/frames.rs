@@ -143,6 +143,25 @@ fn small_fragments_in_segments_of_one_byte() {
 }
 
 #[test]
+fn a_burst_of_messages_leaves_no_room_behind() {
+    let _alone = heap::alone();
+    let now = Instant::now();
+    let mut server = open(now, Config::default());
+    let mut burst = Frame::binary("").masked().repeat(10_000);
+    let (left, messages) = heap::left_by(|| {
+        server.receive(now, &mut burst);
+        let mut messages = 0;
+        while let adieu_proto::Output::Event(adieu_proto::Event::Message(_)) = server.poll_output()
+        {
+            messages += 1;
+        }
+        messages
+    });
+    assert_eq!(messages, 10_000);
+    assert!(left < 4096, "{left} bytes are kept by a connection that is idle again");
+}
+
+#[test]
 fn pings_of_a_peer_that_does_not_read() {
     let _alone = heap::alone();
     let now = Instant::now();

@@ -1,4 +1,5 @@
 //! Counts what the process holds, to show that nothing piles up.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -44,6 +45,13 @@ static ALLOCATOR: Counting = Counting;
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What `run` left behind, and what it gave.
+pub(crate) fn left_by<T>(run: impl FnOnce() -> T) -> (isize, T) {
+    let before = HELD.load(SeqCst);
+    let given = run();
+    (HELD.load(SeqCst) - before, given)
 }
 
 /// What the process held at most while `run` ran, beyond what it held before.

@@ -146,6 +146,11 @@ impl Oracle {
         open && self.broken.is_none() && !self.over
     }
 
+    /// Whether our server stops: an exit is waited for.
+    pub(crate) fn drains(&self) -> bool {
+        matches!(self.began, Some((Cause::Drain, _)))
+    }
+
     /// When the ending began.
     pub(crate) fn began_at(&self) -> Option<Instant> {
         self.began.as_ref().map(|began| began.1)
@@ -206,6 +211,9 @@ impl Oracle {
             let since = self.moved.map_or(since, |moved| moved.max(since));
             return Some(match (waiting, self.farewell_left) {
                 (true, _) => (Timer::Flush, since + defaults::FLUSH_TIMEOUT),
+                (false, left) if self.drains() => {
+                    (Timer::Close, left? + defaults::DRAIN_CLOSE_TIMEOUT)
+                }
                 (false, left) => (Timer::Close, left? + defaults::CLOSE_TIMEOUT),
             });
         }

@@ -74,6 +74,12 @@ impl Oracle {
                 self.leaving = Some(now);
             }
             Timer::Grace => self.answer(now),
+            Timer::Close if self.drains() => {
+                self.our_fin = Some(now);
+                self.first.get_or_insert(Side::Local);
+                steps.push(Step::Shutdown);
+                self.lets_go(Timer::Close, now, steps);
+            }
             Timer::Close => self.awaits_close = false,
             timer => self.lets_go(timer, now, steps),
         }
@@ -104,6 +110,9 @@ impl Oracle {
     pub(super) fn abandon(&mut self, now: Instant, steps: &mut Vec<Step>) {
         if !self.over && self.our_fin.is_none() && self.broken.is_none() && self.queued() > 0 {
             self.lets_go(Timer::Flush, now, steps);
+        }
+        if !self.over && self.our_fin.is_none() && self.broken.is_none() && self.drains() {
+            self.ran_out(Timer::Close, now, steps);
         }
         self.awaits_close = false;
         self.follow(now, steps);

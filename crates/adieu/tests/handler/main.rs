@@ -1,5 +1,7 @@
 //! The handler cannot break the goodbye: what it does, what it hears, and when.
 
+mod failures;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,8 +32,7 @@ fn texts(n: usize) -> Vec<Frame> {
 fn messages_before_a_close_are_answered_before_it_is() {
     let host = Host::start(support::echo);
     let mut peer = Peer::open(host.addr);
-    let messages = texts(50);
-    let mut all = messages.clone();
+    let mut all = texts(50);
     all.push(Frame::close(1000, ""));
     peer.send_all(&all);
     let rest = peer.read_to_end();
@@ -182,108 +183,6 @@ fn senders_in_other_tasks_and_threads() {
     drop(peer);
     host.account();
     host.finish();
-}
-
-#[test]
-fn a_panic_of_a_handler_ends_its_own_connection_only() {
-    let host = Host::start(async |socket: Socket| {
-        assert_ne!(socket.request().unwrap().path(), "/panics", "as the test wants it");
-        support::echo(socket).await;
-    });
-    let mut bystander = Peer::open(host.addr);
-    for _ in 0..3 {
-        let mut peer = Peer::open_with(host.addr, &Request::rfc6455().target("/panics"));
-        assert_eq!(peer.read_to_end_answering().close_code(), Some(1011));
-        drop(peer);
-        let account = host.account();
-        assert_eq!(account.ending.cause, Cause::Panicked);
-        assert_eq!(account.path.as_deref(), Some("/panics"));
-    }
-    bystander.send(&Frame::text("unharmed"));
-    assert_eq!(bystander.read_frame(), Frame::text("unharmed"));
-    drop(bystander);
-    host.account();
-    host.still_serves();
-    host.finish();
-}
-
-#[test]
-fn a_panic_in_on_end_reaches_nobody() {
-    let host = Host::run_telling(Server::new(support::echo), |account| {
-        assert_ne!(account.path.as_deref(), Some("/panics"), "as the test wants it");
-    });
-    for _ in 0..3 {
-        let mut peer = Peer::open_with(host.addr, &Request::rfc6455().target("/panics"));
-        peer.send(&Frame::close(1000, ""));
-        assert_eq!(peer.read_to_end().frames(), [Frame::close(1000, "")]);
-        drop(peer);
-        assert!(host.account().ending.is_clean());
-    }
-    host.still_serves();
-    assert_eq!(host.finish().given_up, 0, "the drain counts every connection down");
-}
-
-#[test]
-fn a_panic_in_a_hook_is_answered_500() {
-    let server = Server::new(support::echo)
-        .origin(|origin| {
-            assert_ne!(origin, Some("http://panics.example"), "as the test wants it");
-            true
-        })
-        .on_request(|request| {
-            assert_ne!(request.path(), "/panics", "as the test wants it");
-            if request.path() == "/teapot" { Err(418) } else { Ok(()) }
-        });
-    let host = Host::run(server);
-    for (request, status) in [
-        (Request::rfc6455().field("Origin", "http://panics.example"), 500),
-        (Request::rfc6455().target("/panics"), 500),
-        (Request::rfc6455().target("/teapot"), 418),
-    ] {
-        let mut peer = Peer::connect(host.addr);
-        peer.write(request.bytes());
-        assert_eq!(peer.read_head().status(), status);
-        assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
-        drop(peer);
-        assert!(!host.account().ending.opened());
-    }
-    host.still_serves();
-    host.finish();
-}
-
-#[test]
-fn a_runtime_that_is_dropped_still_accounts_once_for_each() {
-    const PEERS: usize = 20;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.unwrap();
-    let (tell, told) = mpsc::channel();
-    let server = Server::new(support::echo)
-        .on_end(move |ended| tell.send((ended.peer, ended.ending.clone())).unwrap());
-    let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
-    let addr = listener.local_addr().unwrap();
-    runtime.spawn(server.serve_on(listener));
-    let mut peers: Vec<_> = (0..PEERS).map(|_| Peer::open(addr)).collect();
-    for peer in &mut peers {
-        peer.send(&Frame::text("in the middle"));
-        peer.send(&Frame::text("of something").unfinished());
-        assert_eq!(peer.read_frame(), Frame::text("in the middle"));
-    }
-    drop(runtime);
-    let mut heard: Vec<_> = told.iter().collect();
-    assert_eq!(heard.len(), PEERS, "one account each");
-    heard.sort_by_key(|(peer, _)| peer.addr());
-    heard.dedup_by_key(|(peer, _)| peer.addr());
-    assert_eq!(heard.len(), PEERS, "an account of each");
-    for (peer, ending) in heard {
-        assert_eq!(ending.cause, Cause::Dropped, "{peer}");
-        assert!(matches!(ending.goodbye, Goodbye::Sent { .. }), "{peer}: {ending}");
-        assert!(matches!(ending.transport.end, End::Abandoned(_)), "{peer}: {ending}");
-    }
-    for mut peer in peers {
-        assert_eq!(peer.read_frame().close_code(), Some(1001), "the last word is said");
-        assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
-    }
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! Clients that come and go: page refreshes, and reconnects from one address without a pause.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::frame::Frame;
+use super::peer::{OpenError, Peer};
+use super::plan::Plan;
+use super::probe::{self, Abilities};
+use super::process::Process;
+use super::report::{About, Figures, Finding, Verdict, time};
+use super::target::Target;
+
+/// Refreshes under way at once.
+const AT_ONCE: usize = 20;
+
+/// A healthy server serves one client within this, under whatever load a check has made.
+const HEALTHY: Duration = Duration::from_secs(2);
+
+/// Sockets of connections that are over have to be gone by then (a handshake's grace included).
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Sockets that may be there for other reasons: the mute peer of another check, a keep-alive.
+const SLACK: usize = 4;
+
+const REFRESH: About = About {
+    id: "refresh",
+    title: "Page refreshes",
+    meaning: "A browser that leaves a page sends Close 1001 and its FIN at once and resets what \
+              comes after; a server that trips over it fails its other visitors.",
+    remedy: "Read everything that is readable before you believe a write error, and treat \
+             ECONNRESET and EPIPE as one connection's end, never as the process's.",
+};
+
+const RECONNECT: About = About {
+    id: "reconnect",
+    title: "Reconnects at once",
+    meaning: "People who come straight back (a refresh, a network change) are turned away, or \
+              the server keeps something of everyone who left, until it is full.",
+    remedy: "Accept in a loop that survives errors with a deep queue, end each connection \
+             (a CLOSE_WAIT is a socket that nobody closed), and limit addresses in a proxy if \
+             at all.",
+};
+
+/// Close 1001, FIN, close(2), many times, with answers on the way.
+pub(crate) async fn refresh(target: &Target, able: Abilities, plan: &Plan) -> Finding {
+    let mut refused = 0;
+    for begun in (0..plan.refreshes).step_by(AT_ONCE) {
+        let group = (begun..plan.refreshes.min(begun + AT_ONCE)).map(|_| {
+            let target = target.clone();
+            tokio::spawn(async move { leave(&target).await.is_err() })
+        });
+        refused += super::clients::join(group).await.into_iter().filter(|failed| *failed).count();
+    }
+    let served = health(target, able).await;
+    let times = plan.refreshes;
+    let well = refused == 0 && served.is_some();
+    let healthy = match served {
+        Some(took) => format!("healthy after it ({})", time(took)),
+        None => "unhealthy after it".to_owned(),
+    };
+    let figures = Figures::default()
+        .with("times", times)
+        .with("refused", refused)
+        .with("healthy", served.is_some())
+        .with_ms("served_in_ms", served);
+    let summary = format!("{} of {times} let in, {healthy}", times - refused);
+    REFRESH.found(Verdict::Bad.unless(well), summary, figures)
+}
+
+/// What a browser does at a refresh, with answers of the server on the way to it.
+async fn leave(target: &Target) -> Result<(), OpenError> {
+    let mut peer = Peer::open(target).await?;
+    for n in 0..5 {
+        peer.say(&Frame::text(format!("before the refresh {n}")));
+    }
+    peer.say(&Frame::close(1001, ""));
+    peer.flush().await;
+    peer.fin().await;
+    Ok(())
+}
+
+/// How long a new client takes from connecting to the answer to its Close.
+async fn health(target: &Target, able: Abilities) -> Option<Duration> {
+    let started = Instant::now();
+    let visit = async {
+        let mut peer = Peer::open(target).await.ok()?;
+        if able.echo {
+            peer.say(&Frame::text("healthy?"));
+            peer.frame().await.filter(|frame| frame.opcode == 0x1)?;
+        }
+        peer.say(&Frame::close(1000, ""));
+        peer.close_frame().await.map(drop)
+    };
+    timeout(HEALTHY, visit).await.ok().flatten().map(|()| started.elapsed())
+}
+
+/// One client that connects, says goodbye and connects again.
+pub(crate) async fn reconnect(target: &Target, plan: &Plan, process: Option<&Process>) -> Finding {
+    let before = process.and_then(Process::sockets);
+    let started = Instant::now();
+    let mut refused = 0;
+    let mut unanswered = 0;
+    let mut why = None;
+    for _ in 0..plan.reconnects {
+        match visit(target).await {
+            Ok(true) => {}
+            Ok(false) => unanswered += 1,
+            Err(error) => {
+                refused += 1;
+                why.get_or_insert_with(|| probe::explain(target, error));
+                // A server that refuses everybody is not asked ten thousand times.
+                if refused > 20 {
+                    break;
+                }
+            }
+        }
+    }
+    let took = started.elapsed();
+    let left = match (process, before) {
+        (Some(process), Some(before)) => Some(leftovers(process, before).await),
+        _ => None,
+    };
+    let times = plan.reconnects;
+    let well = refused == 0 && unanswered == 0 && left.is_none_or(|left| left == 0);
+    let each = took.as_secs_f64() * 1000.0 / times.max(1) as f64;
+    let mut summary = match (refused, unanswered) {
+        (0, 0) => format!("{times} times, none refused, {each:.2} ms each"),
+        (0, some) => format!("{some} of {times} Closes unanswered"),
+        (some, _) => format!("{some} of {times} refused: {}", why.unwrap_or_default()),
+    };
+    if let Some(left) = left {
+        summary += &format!(", {left} sockets left over");
+    }
+    let figures = Figures::default()
+        .with("times", times)
+        .with("refused", refused)
+        .with("close_unanswered", unanswered)
+        .with("sockets_left", left)
+        .with_ms("took_ms", Some(took));
+    RECONNECT.found(Verdict::Bad.unless(well), summary, figures)
+}
+
+/// Whether the Close was answered before the end.
+async fn visit(target: &Target) -> Result<bool, OpenError> {
+    let mut peer = Peer::open(target).await?;
+    peer.say(&Frame::close(1000, ""));
+    let deadline = Instant::now() + HEALTHY;
+    let close = tokio::time::timeout_at(deadline, peer.close_frame()).await.unwrap_or(None);
+    Ok(close.is_some())
+}
+
+/// Sockets that the process has more than before, once it had time to close them.
+async fn leftovers(process: &Process, before: usize) -> usize {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let now = process.sockets().unwrap_or(0);
+        let more = now.saturating_sub(before + SLACK);
+        if more == 0 || Instant::now() >= deadline {
+            return more;
+        }
+        // Only spares the processor: the condition decides.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

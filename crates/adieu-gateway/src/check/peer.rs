@@ -1,0 +1,357 @@
+//! A raw peer: says what it is told to and notes how the other end behaves. It never speaks
+//! through Adieu's own code, so that it judges Adieu like any other server.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::frame::{Frame, MASK};
+use super::head::{ACCEPT, Head, Request};
+use super::stream::Stream;
+use super::target::Target;
+
+/// A server that does not answer a request by then does not answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After both FINs: an RST that still comes within it belongs to the ending. A server that closes
+/// a socket with unread bytes resets at once; this is slack for the scheduler.
+const AFTERMATH: Duration = Duration::from_millis(250);
+
+/// Read at once at most.
+const CHUNK: usize = 64 * 1024;
+
+/// How the server's direction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TcpEnd {
+    Fin,
+    Reset,
+}
+
+/// Why there is no WebSocket.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// No TCP, or it (or TLS) failed.
+    Io(io::Error),
+    /// The server answered, but not with 101.
+    Refused(Head),
+    /// The server's 101 does not answer the key.
+    BadAccept,
+    /// It ended instead of answering.
+    Ended(TcpEnd),
+    /// What came is no HTTP.
+    NotHttp(Vec<u8>),
+    /// Nothing came within [`PATIENCE`].
+    Silent,
+}
+
+/// One client's side of a connection.
+pub(crate) struct Peer {
+    stream: Stream,
+    input: Vec<u8>,
+    /// Bytes of `input` that have been taken.
+    taken: usize,
+    output: VecDeque<u8>,
+    /// A write failed: what a client that writes first would have stumbled over.
+    pub(crate) write_failed: bool,
+    reset: bool,
+    end: Option<TcpEnd>,
+    /// What TLS found wrong, if it did.
+    error: Option<io::Error>,
+}
+
+/// How a connection ended, as its client saw it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended {
+    /// The server's Close: its code, if it had one.
+    pub(crate) close: Option<Option<u16>>,
+    /// `None` if it had not ended when the client stopped waiting.
+    pub(crate) end: Option<TcpEnd>,
+    /// An RST, before or after a FIN, or a failed write.
+    pub(crate) reset: bool,
+    /// From the Close (or from when waiting began) to the end.
+    pub(crate) waited: Duration,
+}
+
+impl Ended {
+    /// A Close that could be read, then a FIN, and no RST at any time.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.close.is_some() && self.end == Some(TcpEnd::Fin) && !self.reset
+    }
+
+    /// The same, with this code.
+    pub(crate) fn is_clean_with(&self, code: u16) -> bool {
+        self.is_clean() && self.close == Some(Some(code))
+    }
+}
+
+impl Peer {
+    /// Connects over TCP and says nothing.
+    pub(crate) async fn connect(target: &Target, buffer: Option<u32>) -> io::Result<Self> {
+        let stream = target.connect(buffer).await?;
+        Ok(Peer {
+            stream,
+            input: Vec::new(),
+            taken: 0,
+            output: VecDeque::new(),
+            write_failed: false,
+            reset: false,
+            end: None,
+            error: None,
+        })
+    }
+
+    /// Connects and opens a WebSocket of RFC 6455.
+    pub(crate) async fn open(target: &Target) -> Result<Self, OpenError> {
+        Self::open_with(target, None).await
+    }
+
+    /// The same with a receive buffer of this size.
+    pub(crate) async fn open_with(target: &Target, buffer: Option<u32>) -> Result<Self, OpenError> {
+        let mut peer = Self::connect(target, buffer).await.map_err(OpenError::Io)?;
+        peer.say_bytes(&target.address(Request::rfc6455()).bytes());
+        let head = timeout(PATIENCE, peer.head()).await.map_err(|_| OpenError::Silent)??;
+        match head.try_status() {
+            Some(101) if head.first_field("sec-websocket-accept") == Some(ACCEPT) => Ok(peer),
+            Some(101) => Err(OpenError::BadAccept),
+            _ => Err(OpenError::Refused(head)),
+        }
+    }
+
+    // What it says.
+
+    /// Queues bytes; the next steps write them.
+    pub(crate) fn say_bytes(&mut self, bytes: &[u8]) {
+        self.output.extend(bytes);
+    }
+
+    /// Queues a frame, masked.
+    pub(crate) fn say(&mut self, frame: &Frame) {
+        self.say_bytes(&frame.bytes(Some(MASK)));
+    }
+
+    /// Bytes that have not left.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Writes everything and reads nothing; gives up if the connection fails.
+    pub(crate) async fn flush(&mut self) {
+        while (!self.output.is_empty() || self.stream.holds_output()) && !self.write_failed {
+            if !self.write_some() {
+                self.stream.writable().await;
+            }
+        }
+    }
+
+    fn write_some(&mut self) -> bool {
+        if self.write_failed {
+            return false;
+        }
+        let (front, _) = self.output.as_slices();
+        let written = if front.is_empty() {
+            self.stream.try_flush().map(|()| 0)
+        } else {
+            self.stream.try_write(front)
+        };
+        match written {
+            Ok(n) => {
+                self.output.drain(..n);
+                n > 0
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(_) => {
+                // Only an RST makes a write fail before we have ended our direction. What had
+                // arrived before it can still be read.
+                self.write_failed = true;
+                self.reset = true;
+                self.output.clear();
+                true
+            }
+        }
+    }
+
+    // What it reads.
+
+    /// Reads at most `limit` bytes if something is there.
+    fn read_some(&mut self, limit: usize) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        let before = self.input.len();
+        self.input.resize(before + limit, 0);
+        let read = self.stream.try_read(&mut self.input[before..]);
+        self.input.truncate(before + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => {
+                self.end = Some(if self.reset { TcpEnd::Reset } else { TcpEnd::Fin });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) => {
+                self.reset = true;
+                self.end = Some(TcpEnd::Reset);
+                self.error = Some(error);
+            }
+        }
+        true
+    }
+
+    /// Reads and writes once; returns when either did something, or at the end.
+    pub(crate) async fn step(&mut self) {
+        while self.end.is_none() {
+            let wrote = self.write_some();
+            let read = self.read_some(CHUNK);
+            if wrote || read {
+                return;
+            }
+            let wants = !self.output.is_empty() || self.stream.holds_output();
+            self.stream.ready(wants && !self.write_failed).await;
+        }
+    }
+
+    /// Waits until something can be read, and leaves it there.
+    pub(crate) async fn readable(&self) {
+        self.stream.ready(false).await;
+    }
+
+    /// Reads up to `limit` bytes, and writes nothing: a reader that takes its time.
+    pub(crate) async fn sip(&mut self, limit: usize) {
+        while self.end.is_none() && !self.read_some(limit) {
+            self.stream.ready(false).await;
+        }
+    }
+
+    /// Whether the server's direction has ended.
+    pub(crate) fn end(&self) -> Option<TcpEnd> {
+        self.end
+    }
+
+    /// The next frame that has come whole.
+    pub(crate) fn frame_here(&mut self) -> Option<Frame> {
+        let (frame, len) = Frame::parse(&self.input[self.taken..])?;
+        self.taken += len;
+        if self.taken == self.input.len() {
+            self.input.clear();
+            self.taken = 0;
+        } else if self.taken >= CHUNK {
+            self.input.drain(..self.taken);
+            self.taken = 0;
+        }
+        Some(frame)
+    }
+
+    /// The next frame; `None` at the end.
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.frame_here() {
+                return Some(frame);
+            }
+            if self.end.is_some() {
+                return None;
+            }
+            self.step().await;
+        }
+    }
+
+    /// The next Close; `None` at the end. Other frames are dropped.
+    pub(crate) async fn close_frame(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.frame().await?;
+            if frame.opcode == 0x8 {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// The next head.
+    pub(crate) async fn head(&mut self) -> Result<Head, OpenError> {
+        loop {
+            if let Some((head, len)) = Head::parse(&self.input[self.taken..]) {
+                self.taken += len;
+                return Ok(head);
+            }
+            match self.end {
+                _ if self.error.is_some() => {
+                    let error = self.error.take().unwrap_or_else(|| ErrorKind::Other.into());
+                    return Err(OpenError::Io(error));
+                }
+                Some(end) if self.input.is_empty() => return Err(OpenError::Ended(end)),
+                Some(_) => return Err(OpenError::NotHttp(std::mem::take(&mut self.input))),
+                None => self.step().await,
+            }
+        }
+    }
+
+    /// So many bytes, or fewer at the end.
+    pub(crate) async fn exactly(&mut self, n: usize) -> Vec<u8> {
+        while self.input.len() < self.taken + n && self.end.is_none() {
+            self.step().await;
+        }
+        let to = self.input.len().min(self.taken + n);
+        let bytes = self.input[self.taken..to].to_vec();
+        self.taken = to;
+        bytes
+    }
+
+    // How it goes.
+
+    /// Ends our direction.
+    pub(crate) async fn fin(&mut self) {
+        self.stream.fin().await;
+    }
+
+    /// Reads until the server's Close, answers it, and hears the end out as a browser does.
+    pub(crate) async fn hear_out(mut self, deadline: Instant) -> Ended {
+        let started = Instant::now();
+        let close = timeout_at(deadline, self.close_frame()).await.unwrap_or(None);
+        let started = if close.is_some() { Instant::now() } else { started };
+        self.farewell(close.as_ref(), started, deadline).await
+    }
+
+    /// Answers a Close that was read (a browser repeats its code), reads to the server's end, then
+    /// ends as well.
+    pub(crate) async fn farewell(
+        mut self,
+        close: Option<&Frame>,
+        started: Instant,
+        deadline: Instant,
+    ) -> Ended {
+        if let Some(close) = close {
+            self.say(&Frame::new(0x8, &close.payload[..close.payload.len().min(2)]));
+        }
+        self.last(close.map(Frame::close_code), started, deadline).await
+    }
+
+    /// Reads to the server's end and says nothing more; then ends as well.
+    pub(crate) async fn last(
+        mut self,
+        close: Option<Option<u16>>,
+        started: Instant,
+        deadline: Instant,
+    ) -> Ended {
+        let over = async {
+            while self.end.is_none() {
+                self.step().await;
+                self.input.clear();
+                self.taken = 0;
+            }
+        };
+        let _ = timeout_at(deadline, over).await;
+        let waited = started.elapsed();
+        if self.end == Some(TcpEnd::Fin) {
+            self.fin().await;
+            self.reset |= self.reset_follows().await;
+        }
+        Ended { close, end: self.end, reset: self.reset, waited }
+    }
+
+    /// Whether an RST comes behind the FINs.
+    async fn reset_follows(&self) -> bool {
+        let tcp = self.stream.tcp();
+        let _ = timeout(AFTERMATH, tcp.ready(Interest::ERROR)).await;
+        matches!(tcp.take_error(), Ok(Some(_)) | Err(_))
+    }
+}
