@@ -2,10 +2,13 @@
 
 mod accounts;
 mod browser;
+mod check;
+mod connect;
 mod json;
 mod live;
 mod page;
 mod serve;
+mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +31,10 @@ struct Cli {
 enum Command {
     /// Serve the live page: see how connections end, in your own browser
     Serve(Serve),
+    /// Find out how a WebSocket server says goodbye: a doctor for any server
+    Check(check::Check),
+    /// Talk to a WebSocket server: lines in, messages out, and how it ended
+    Connect(connect::Connect),
 }
 
 /// Where and how to serve.
@@ -46,10 +53,6 @@ pub(crate) struct Serve {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let options = match cli.command {
-        Some(Command::Serve(options)) => options,
-        None => cli.serve,
-    };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -57,7 +60,18 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    match runtime.block_on(serve::run(&options)) {
+    runtime.block_on(async {
+        match cli.command {
+            Some(Command::Check(options)) => check::run(&options).await,
+            Some(Command::Connect(options)) => connect::run(&options).await,
+            Some(Command::Serve(options)) => served(&options).await,
+            None => served(&cli.serve).await,
+        }
+    })
+}
+
+async fn served(options: &Serve) -> ExitCode {
+    match serve::run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -164,7 +164,7 @@ async fn stop_on_signal(drain: Drain) {
 }
 
 /// Ctrl-C, or SIGTERM where there is one.
-async fn signal() {
+pub(crate) async fn signal() {
     let ctrl_c = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

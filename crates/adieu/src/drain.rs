@@ -1,18 +1,33 @@
-//! Ending all connections when a server stops.
+//! Ending all connections when a server stops: what had arrived is answered, what was sent leaves,
+//! all are told, and nobody is waited for who makes no progress.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use adieu_proto::Ending;
+use adieu_proto::{Close, CloseCode, End, Ending};
 use tokio::sync::watch;
 
 use crate::now;
 use crate::shared::Shared;
 
-/// Ends every connection of an endpoint with Close 1001 when the server stops, and waits until
-/// they are over. A clone is the same handle.
+/// Handlers that go on when all connections are over are waited for so long: clean-up takes its
+/// time, and orchestrators kill after 30 s.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Closes of a paced drain go out in steps of this length.
+const PACE_STEP: Duration = Duration::from_millis(100);
+
+/// Ends every connection of an endpoint when the server stops, and waits until they are over. A
+/// clone is the same handle; `Server`, hyper and axum take it alike.
+///
+/// What each peer's bytes in our kernel are when it starts (one look per connection) still
+/// reaches the handlers, who have a second to answer; everything sent leaves; then comes the
+/// Close, 1001 by default. Peers are given up when they make no progress, never by a flat timer.
+/// Handlers are not cancelled.
 ///
 /// ```
 /// # async fn stop(endpoint: adieu::Endpoint) {
@@ -23,6 +38,9 @@ use crate::shared::Shared;
 /// println!("{}", drain.finished().await);
 /// # }
 /// ```
+///
+/// With axum: `axum::serve(listener, app).with_graceful_shutdown(drain.started())`, then
+/// `drain.finished().await`.
 #[derive(Clone)]
 pub struct Drain {
     inner: Arc<Inner>,
@@ -30,8 +48,10 @@ pub struct Drain {
 
 struct Inner {
     live: Mutex<Live>,
-    started: watch::Sender<bool>,
-    count: watch::Sender<usize>,
+    close: Close,
+    /// Closes a second; `None` = all at once.
+    pace: Option<NonZeroU32>,
+    progress: watch::Sender<Progress>,
 }
 
 #[derive(Default)]
@@ -39,27 +59,81 @@ struct Live {
     connections: HashMap<usize, Arc<Shared>>,
     /// Requests that were accepted and whose connections an HTTP library has not given yet.
     expected: usize,
+    /// Handlers that run.
+    handlers: usize,
     started: Option<Instant>,
     drained: Drained,
+}
+
+/// Where a drain stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// It has not been started.
+    #[default]
+    Serving,
+    /// Connections are told and end.
+    Ending,
+    /// All connections are over; handlers still run.
+    Handlers,
+    /// It is over.
+    Over,
+}
+
+/// How far a drain is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Connections that are not over.
+    pub connections: usize,
+    /// Handlers that run.
+    pub handlers: usize,
+    /// What came of those that are over since it was started.
+    pub drained: Drained,
 }
 
 /// What came of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Connections that were told and ended cleanly: a Close each way, then the peer's FIN.
+    /// Connections that ended cleanly: a Close each way, then the peer's FIN, nothing unsent.
     pub clean: usize,
-    /// Connections that ended in any other way.
+    /// Connections that the peer broke off or left in its own way.
+    pub broken_off: usize,
+    /// Connections that we gave up, because the peer made no progress.
     pub given_up: usize,
-    /// From the start to the end of the last connection.
+    /// Bytes that were sent by the application and never left, or were never acknowledged.
+    pub unsent: u64,
+    /// Handlers that were not waited for any longer.
+    pub handlers_dropped: usize,
+    /// From the start to the end.
     pub lasted: Duration,
+}
+
+impl Drained {
+    /// Whether every connection ended cleanly and every handler by itself.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.broken_off + self.given_up + self.handlers_dropped == 0
+    }
 }
 
 impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.clean + self.given_up;
+        let all = self.clean + self.broken_off + self.given_up;
+        let connections = if all == 1 { "connection" } else { "connections" };
         let seconds = self.lasted.as_secs_f64();
-        write!(f, "{all} connections ended in {seconds:.1} s, {} of them cleanly", self.clean)
+        write!(f, "{all} {connections} ended in {seconds:.1} s: {} cleanly", self.clean)?;
+        write!(f, ", {} broken off, {} given up", self.broken_off, self.given_up)?;
+        if self.unsent > 0 {
+            write!(f, " with {} bytes unsent", self.unsent)?;
+        }
+        if self.handlers_dropped > 0 {
+            write!(f, "; {} handlers dropped", self.handlers_dropped)?;
+        }
+        Ok(())
     }
 }
 
@@ -71,78 +145,132 @@ impl Default for Drain {
 
 impl fmt::Debug for Drain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain").field("started", &self.has_started()).finish_non_exhaustive()
+        f.debug_struct("Drain").field("progress", &self.progress()).finish_non_exhaustive()
     }
 }
 
 impl Drain {
-    /// A handle with no connections yet.
+    /// A handle with no connections yet, that closes all at once with 1001.
     #[must_use]
     pub fn new() -> Self {
-        let inner = Inner {
-            live: Mutex::default(),
-            started: watch::Sender::new(false),
-            count: watch::Sender::new(0),
-        };
-        Drain { inner: Arc::new(inner) }
+        Self::with(CloseCode::GOING_AWAY, None)
     }
 
-    /// Ends all connections: Close 1001 behind everything that was sent. Those that come now are
-    /// answered 503. Does nothing the second time.
+    /// A handle that says this in its Close, to so many connections a second at most (`None` =
+    /// to all at once). With a pace it has to be started inside the runtime.
+    #[must_use]
+    pub fn with(close: impl Into<Close>, pace: Option<NonZeroU32>) -> Self {
+        let close = close.into();
+        let (live, progress) = (Mutex::default(), watch::Sender::default());
+        Drain { inner: Arc::new(Inner { live, close, pace, progress }) }
+    }
+
+    /// Starts to end all connections. Those that come now are answered 503. Does nothing the
+    /// second time.
     pub fn start(&self) {
         let connections: Vec<_> = {
             let mut live = self.live();
             if live.started.replace(now()).is_some() {
                 return;
             }
+            self.publish(&live);
             live.connections.values().cloned().collect()
         };
-        self.inner.started.send_replace(true);
+        let close = self.inner.close.clone();
+        match self.inner.pace {
+            None => connections.iter().for_each(|shared| shared.lock().drain(&close)),
+            Some(pace) => drop(tokio::spawn(paced(connections, close, pace))),
+        }
+    }
+
+    /// Lets go of everything at once: what can leave without waiting does. For a second signal.
+    pub fn hurry(&self) {
+        self.start();
+        let connections: Vec<_> = self.live().connections.values().cloned().collect();
         for shared in connections {
-            shared.lock().drain();
+            shared.lock().hurry(self.inner.close.clone());
         }
     }
 
     /// Whether it has been started.
     #[must_use]
     pub fn has_started(&self) -> bool {
-        *self.inner.started.borrow()
+        self.inner.progress.borrow().phase != Phase::Serving
     }
 
     /// Waits until it is started.
-    pub async fn started(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.inner.started.subscribe().wait_for(|started| *started).await;
+    pub fn started(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut progress = self.inner.progress.subscribe();
+        async move {
+            if progress.wait_for(|p| p.phase != Phase::Serving).await.is_err() {
+                // The handle is gone: nobody can start it any more.
+                std::future::pending().await
+            }
+        }
     }
 
-    /// Waits until it is started and all connections are over.
+    /// Waits until it is started and all connections and handlers are over, those not waited
+    /// for any longer that go on 10 s after the last connection.
     pub async fn finished(&self) -> Drained {
-        self.started().await;
-        let _ = self.inner.count.subscribe().wait_for(|count| *count == 0).await;
+        let mut progress = self.inner.progress.subscribe();
+        let over = |p: &Progress| matches!(p.phase, Phase::Handlers | Phase::Over);
+        // The sender lives as long as `self`.
+        let _ = progress.wait_for(over).await;
+        let handlers = progress.wait_for(|p| p.phase == Phase::Over);
+        let _ = tokio::time::timeout(HANDLER_TIMEOUT, handlers).await;
         let live = self.live();
         let lasted = live.started.map_or(Duration::ZERO, |started| now() - started);
-        Drained { lasted, ..live.drained }
+        Drained { lasted, handlers_dropped: live.handlers, ..live.drained }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        *self.inner.progress.borrow()
+    }
+
+    /// Follows how far it is.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        self.inner.progress.subscribe()
     }
 
     /// How many connections are live.
     #[must_use]
     pub fn connections(&self) -> usize {
-        *self.inner.count.borrow()
+        self.progress().connections
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
         self.inner.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn register(&self, shared: &Arc<Shared>) {
+    /// Tells how far it is.
+    fn publish(&self, live: &Live) {
+        let connections = live.connections.len() + live.expected;
+        let phase = match (live.started, connections, live.handlers) {
+            (None, ..) => Phase::Serving,
+            (Some(_), 0, 0) => Phase::Over,
+            (Some(_), 0, _) => Phase::Handlers,
+            _ => Phase::Ending,
+        };
+        let (handlers, drained) = (live.handlers, live.drained);
+        self.inner.progress.send_replace(Progress { phase, connections, handlers, drained });
+    }
+
+    /// A connection has come. One that comes while the server stops is refused and not waited
+    /// for, unless its request was accepted before (`expected`).
+    pub(crate) fn register(&self, shared: &Arc<Shared>, expected: bool) {
         let mut live = self.live();
-        live.connections.insert(key(shared), shared.clone());
-        self.count(&live);
         let late = live.started.is_some();
+        if late && !expected {
+            return;
+        }
+        live.connections.insert(key(shared), shared.clone());
+        self.publish(&live);
         drop(live);
         if late {
-            // Its request was accepted before the start, and it was given after that.
-            shared.lock().drain_if_open();
+            shared.lock().drain(&self.inner.close);
         }
     }
 
@@ -151,25 +279,60 @@ impl Drain {
     pub(crate) fn expect(&self) -> Expected {
         let mut live = self.live();
         live.expected += 1;
-        self.count(&live);
+        self.publish(&live);
         Expected(self.clone())
-    }
-
-    fn count(&self, live: &Live) {
-        self.inner.count.send_replace(live.connections.len() + live.expected);
     }
 
     pub(crate) fn forget(&self, shared: &Arc<Shared>, ending: &Ending) {
         let mut live = self.live();
-        live.connections.remove(&key(shared));
-        if live.started.is_some() {
-            if ending.is_clean() {
-                live.drained.clean += 1;
-            } else {
-                live.drained.given_up += 1;
-            }
+        if live.connections.remove(&key(shared)).is_none() {
+            return;
         }
-        self.count(&live);
+        if live.started.is_some() {
+            let gave_up = matches!(ending.transport.end, End::Abandoned(_) | End::TimedOut);
+            let drained = &mut live.drained;
+            match (ending.is_clean(), gave_up) {
+                (true, _) => drained.clean += 1,
+                (false, true) => drained.given_up += 1,
+                (false, false) => drained.broken_off += 1,
+            }
+            drained.unsent += ending.unsent.bytes + ending.unsent.unacknowledged.unwrap_or(0);
+        }
+        self.publish(&live);
+    }
+
+    /// A handler runs, until this is dropped.
+    pub(crate) fn handler(&self) -> Running {
+        let mut live = self.live();
+        live.handlers += 1;
+        self.publish(&live);
+        Running(self.clone())
+    }
+}
+
+/// Tells so many a second.
+async fn paced(connections: Vec<Arc<Shared>>, close: Close, pace: NonZeroU32) {
+    let steps = u64::from(pace.get()).saturating_mul(PACE_STEP.as_millis() as u64);
+    let mut clock = tokio::time::interval(PACE_STEP);
+    let mut due = 0;
+    for shared in connections {
+        while due < 1000 {
+            clock.tick().await;
+            due += steps;
+        }
+        due -= 1000;
+        shared.lock().drain(&close);
+    }
+}
+
+/// A handler that runs.
+pub(crate) struct Running(Drain);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut live = self.0.live();
+        live.handlers -= 1;
+        self.0.publish(&live);
     }
 }
 
@@ -182,7 +345,7 @@ impl Drop for Expected {
     fn drop(&mut self) {
         let mut live = self.0.live();
         live.expected -= 1;
-        self.0.count(&live);
+        self.0.publish(&live);
     }
 }
 

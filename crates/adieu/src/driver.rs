@@ -36,7 +36,20 @@ type Handler<'h> = &'h mut dyn FnMut(&mut Context<'_>) -> Poll<(Close, Cause)>;
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, endpoint: Arc<Endpoint>) -> Self {
-        endpoint.drain.register(&shared);
+        endpoint.drain.register(&shared, false);
+        Self::registered(shared, endpoint)
+    }
+
+    /// For a request that was accepted before: a drain that has started since waits for it.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn expected(shared: Arc<Shared>, endpoint: Arc<Endpoint>, asked: Opened) -> Self {
+        endpoint.drain.register(&shared, true);
+        let mut driver = Self::registered(shared, endpoint);
+        driver.asked = Some(asked);
+        driver
+    }
+
+    fn registered(shared: Arc<Shared>, endpoint: Arc<Endpoint>) -> Self {
         Driver {
             shared,
             endpoint,
@@ -46,12 +59,6 @@ impl Driver {
             shutting_down: false,
             told: false,
         }
-    }
-
-    /// The request that an HTTP library has read and accepted.
-    #[cfg(feature = "hyper")]
-    pub(crate) fn asked(&mut self, asked: Opened) {
-        self.asked = Some(asked);
     }
 
     /// Drives the opening handshake; false if it came to nothing.
@@ -67,17 +74,17 @@ impl Driver {
     /// Drives the connection to its end, its handler beside it.
     pub(crate) async fn run(mut self, handler: impl Future<Output = Close>) {
         let mut handler = pin!(handler);
-        let mut running = true;
+        let mut running = Some(self.endpoint.drain.handler());
         poll_fn(|cx| {
             let over = self.turn(cx, &mut |cx| {
-                if !running {
+                if running.is_none() {
                     return Poll::Pending;
                 }
                 let goodbye = std::task::ready!(poll_caught(handler.as_mut(), cx));
-                running = false;
+                running = None;
                 Poll::Ready(goodbye)
             });
-            if over && !running { Poll::Ready(()) } else { Poll::Pending }
+            if over && running.is_none() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -101,7 +108,7 @@ impl Driver {
             if self.paused {
                 state.connection.reading_paused(now());
             }
-            state.connection.handle_timeout(now());
+            state.pass_time();
             self.events(cx, &mut state);
             drop(state);
             let goodbye = handler(cx);
@@ -112,7 +119,7 @@ impl Driver {
                 Poll::Pending if state.socket_dropped => {
                     state.close(CloseCode::GOING_AWAY.into(), Cause::Dropped);
                 }
-                Poll::Pending => {}
+                Poll::Pending => state.go_on_stopping(),
             }
             self.events(cx, &mut state);
             self.write(cx, &mut state);
@@ -164,6 +171,7 @@ impl Driver {
     fn shut_down(&mut self, cx: &mut Context<'_>, state: &mut State) {
         if self.shutting_down {
             self.shutting_down = state.io.poll_shutdown(cx).is_pending();
+            state.fin_sent |= !self.shutting_down;
         }
     }
 
@@ -172,6 +180,9 @@ impl Driver {
             Event::Request(request, version) => self.decide(state, request, version),
             Event::Opened(subprotocol) => {
                 let version = state.connection.version();
+                if version.is_hixie() {
+                    state.io.keep_alive();
+                }
                 let asked = self.asked.take();
                 self.shared.opened.get_or_init(|| {
                     asked.unwrap_or(Opened { request: None, version, subprotocol })
@@ -228,7 +239,7 @@ impl Driver {
     /// Asks to be woken at the next deadline. An earlier wake is harmless, so a clock that is
     /// set too early is left alone: deadlines that move with every byte cost nothing.
     fn set_clock(&mut self, cx: &mut Context<'_>, state: &State) {
-        let Some(at) = state.connection.timeout() else { return };
+        let Some(at) = state.timeout() else { return };
         let at = tokio::time::Instant::from_std(at);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         if sleep.is_elapsed() || sleep.deadline() > at {

@@ -168,9 +168,8 @@ impl Upgrade {
                 connection.receive(now(), &mut Vec::from(bytes));
             }
             let shared = Shared::new(connection, io, peer);
-            let mut driver = Driver::new(shared.clone(), endpoint);
+            let mut driver = Driver::expected(shared.clone(), endpoint, opened);
             drop(expected);
-            driver.asked(opened);
             if driver.open().await {
                 driver.run(async { handler.call(Socket::new(shared)).await }).await;
             }

@@ -4,8 +4,11 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use adieu_proto::Delivery;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::os;
 
 /// Any stream that is neither TCP nor our TLS: how it ended is told as well as it says so itself.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,6 +39,30 @@ impl Io {
             Io::Tls(tls) => Some(tls.tcp()),
             Io::Other(_) | Io::Closed => None,
         }
+    }
+
+    /// Sets what the kernel watches by itself. Its refusal costs a backstop, no more.
+    pub(crate) fn watch(&self) {
+        if let Some(Err(error)) = self.tcp().map(os::set_user_timeout) {
+            tracing::debug!("TCP_USER_TIMEOUT: {error}");
+        }
+    }
+
+    /// Has the kernel ask whether the peer is there, for versions that cannot ask.
+    pub(crate) fn keep_alive(&self) {
+        if let Some(Err(error)) = self.tcp().map(os::keep_alive) {
+            tracing::debug!("SO_KEEPALIVE: {error}");
+        }
+    }
+
+    /// What the operating system knows of bytes that left.
+    pub(crate) fn delivery(&self) -> Option<Delivery> {
+        os::delivery(self.tcp()?)
+    }
+
+    /// Bytes of the peer that the kernel has and nobody has read.
+    pub(crate) fn readable(&self) -> Option<usize> {
+        os::readable(self.tcp()?)
     }
 
     /// Whether bytes are secured by TLS that we see.

@@ -37,10 +37,12 @@ mod endpoint;
 pub mod hyper;
 mod into_close;
 mod io;
+mod os;
 mod peer;
 mod server;
 mod shared;
 mod socket;
+mod stopping;
 #[cfg(feature = "tls")]
 pub mod tls;
 

@@ -5,23 +5,53 @@
 //! gone. Elsewhere nothing is known, and nothing is guessed.
 #![allow(unsafe_code, reason = "getsockopt and ioctl, nowhere else")]
 
+use std::io;
 use std::time::Duration;
 
+use adieu_proto::Delivery;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// What the kernel knows of the peer's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TcpInfo {
-    /// Bytes of ours that the peer's kernel has acknowledged, in all.
-    pub(crate) acked: u64,
-    /// Bytes of ours that the kernel holds: not sent, or sent and not acknowledged.
-    pub(crate) outstanding: u64,
-    /// Since the peer's kernel last acknowledged anything, a repeated window probe included.
-    pub(crate) last_heard: Duration,
-    /// The kernel's retransmission time-out.
-    pub(crate) rto: Duration,
-    /// Smoothed round-trip time.
-    pub(crate) rtt: Duration,
+/// A backstop behind our own clocks, which know more: data that the peer's kernel does not
+/// acknowledge for so long ends the connection (TCP_USER_TIMEOUT, RFC 5482).
+const USER_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The hixie versions have no Ping: the kernel asks instead. Linux ignores the count of probes
+/// where a user time-out is set, so the idle time has to be well below that.
+const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Whether this system tells what has become of bytes that left.
+pub(crate) const TELLS: bool = cfg!(target_os = "linux");
+
+/// Sets the backstop.
+pub(crate) fn set_user_timeout(tcp: &TcpStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return SockRef::from(tcp).set_tcp_user_timeout(Some(USER_TIMEOUT));
+    #[cfg(not(target_os = "linux"))]
+    return Ok(());
+}
+
+/// Has the kernel ask whether the peer is there.
+pub(crate) fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
+    let probes = TcpKeepalive::new().with_time(KEEP_ALIVE_IDLE).with_interval(KEEP_ALIVE_INTERVAL);
+    SockRef::from(tcp).set_tcp_keepalive(&probes)
+}
+
+/// What the kernel knows; `None` where it does not say.
+pub(crate) fn delivery(tcp: &TcpStream) -> Option<Delivery> {
+    #[cfg(target_os = "linux")]
+    return linux::delivery(tcp);
+    #[cfg(not(target_os = "linux"))]
+    return None;
+}
+
+/// Bytes that wait in the kernel to be read (FIONREAD).
+pub(crate) fn readable(tcp: &TcpStream) -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    return linux::readable(tcp);
+    #[cfg(not(target_os = "linux"))]
+    return None;
 }
 
 #[cfg(target_os = "linux")]
@@ -32,7 +62,10 @@ mod linux {
 
     use tokio::net::TcpStream;
 
-    use super::TcpInfo;
+    use adieu_proto::Delivery;
+
+    /// Linux waits at least this long before it sends again.
+    const RTO_MIN: Duration = Duration::from_millis(200);
 
     /// `struct tcp_info` of linux/tcp.h up to the fields used here. The kernel fills what it
     /// knows and says how much that is; fields are only ever appended to it.
@@ -68,7 +101,7 @@ mod linux {
         bytes_acked: u64,
     }
 
-    pub(super) fn tcp_info(tcp: &TcpStream) -> Option<TcpInfo> {
+    pub(super) fn delivery(tcp: &TcpStream) -> Option<Delivery> {
         let fd = tcp.as_raw_fd();
         let mut raw = MaybeUninit::<RawTcpInfo>::zeroed();
         let mut len = size_of::<RawTcpInfo>() as libc::socklen_t;
@@ -94,20 +127,21 @@ mod linux {
         if result != 0 {
             return None;
         }
-        Some(TcpInfo {
+        let micros = |n: u32| Duration::from_micros(u64::from(n));
+        Some(Delivery {
             acked: raw.bytes_acked,
             outstanding: u64::try_from(outstanding).unwrap_or(0),
             last_heard: Duration::from_millis(u64::from(raw.last_ack_recv)),
-            rto: Duration::from_micros(u64::from(raw.rto)),
-            rtt: Duration::from_micros(u64::from(raw.rtt)),
+            // The kernel's own figure doubles with each retransmission (RFC 6298 §2.3, §5.5).
+            rto: RTO_MIN.max(micros(raw.rtt) + 4 * micros(raw.rttvar)),
+            round_trip: micros(raw.rtt),
         })
     }
-}
 
-/// What the kernel knows; `None` where it does not say.
-pub(crate) fn tcp_info(tcp: &TcpStream) -> Option<TcpInfo> {
-    #[cfg(target_os = "linux")]
-    return linux::tcp_info(tcp);
-    #[cfg(not(target_os = "linux"))]
-    return None;
+    pub(super) fn readable(tcp: &TcpStream) -> Option<usize> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: FIONREAD writes one int.
+        let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+        usize::try_from(bytes).ok().filter(|_| result == 0)
+    }
 }

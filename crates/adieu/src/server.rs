@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use adieu_proto::{Close, Config, Connection, Request};
@@ -25,6 +26,9 @@ const BACKLOG: u32 = 4096;
 
 /// After an accept failed for want of descriptors or memory: one may have become free by then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// At the very end: what the last ones in the queue have to send their request and read the 503.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What runs for each connection: a function from its [`Socket`] to its goodbye.
 ///
@@ -180,37 +184,58 @@ impl<H: Handler> Server<H> {
         self.serve_on(listen(addr).await?).await
     }
 
-    /// Serves a listener of the caller's until drained.
+    /// Serves a listener of the caller's until drained. While it drains, those that come are
+    /// answered 503 with `Retry-After`; the listener is closed last, its queue empty.
     ///
     /// # Errors
     /// None at present: failures to accept are logged and survived.
-    pub async fn serve_on(mut self, listener: TcpListener) -> io::Result<Drained> {
-        let drain = self.endpoint.drain.clone();
-        let stop = self.stop.take();
-        let server = Arc::new(Accepted {
-            handler: self.handler.clone(),
-            endpoint: Arc::new(self.endpoint.clone()),
-            #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
-        });
-        let mut stop = pin!(async {
-            match stop {
-                Some(stop) => stop.await,
-                None => std::future::pending().await,
-            }
-        });
-        loop {
-            tokio::select! {
-                tcp = accept(&listener, &drain) => {
-                    tokio::spawn(server.clone().connection(tcp));
-                }
-                () = &mut stop => break,
-                () = drain.started() => break,
-            }
-        }
+    pub async fn serve_on(self, listener: TcpListener) -> io::Result<Drained> {
+        let (server, stop) = self.start();
+        let drain = server.endpoint.drain.clone();
+        server.accept_until(&listener, stop).await;
         drain.start();
+        let drained = server.accept_until(&listener, drain.finished()).await;
+        // Who is in the queue by now has its answer; who comes later meets a closed door.
+        let mut refusals = tokio::task::JoinSet::new();
+        while let Some(tcp) = waiting(&listener) {
+            refusals.spawn(server.clone().connection(tcp));
+        }
         drop(listener);
+        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusals.join_all()).await;
+        Ok(drained)
+    }
+
+    /// Serves a listener that another process goes on with (socket activation, a restart): at
+    /// the drain's start it stops to accept, and the queue is left to the next.
+    ///
+    /// # Errors
+    /// None at present: failures to accept are logged and survived.
+    pub async fn serve_inherited(self, listener: TcpListener) -> io::Result<Drained> {
+        let (server, stop) = self.start();
+        let drain = server.endpoint.drain.clone();
+        server.accept_until(&listener, stop).await;
+        drop(listener);
+        drain.start();
         Ok(drain.finished().await)
+    }
+
+    /// What connections need, and what ends the serving.
+    fn start(mut self) -> (Arc<Accepted<H>>, impl Future<Output = ()>) {
+        let stop = self.stop.take();
+        let started = self.endpoint.drain.started();
+        let server = Accepted {
+            handler: self.handler,
+            endpoint: Arc::new(self.endpoint),
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+        };
+        let stop = async move {
+            match stop {
+                Some(stop) => tokio::select! { () = stop => {}, () = started => {} },
+                None => started.await,
+            }
+        };
+        (Arc::new(server), stop)
     }
 }
 
@@ -223,6 +248,23 @@ struct Accepted<H> {
 }
 
 impl<H: Handler> Accepted<H> {
+    /// Accepts until a future is ready.
+    async fn accept_until<T>(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        until: impl Future<Output = T>,
+    ) -> T {
+        let mut until = pin!(until);
+        loop {
+            tokio::select! {
+                tcp = accept(listener, &self.endpoint.drain) => {
+                    tokio::spawn(self.clone().connection(tcp));
+                }
+                result = &mut until => return result,
+            }
+        }
+    }
+
     async fn connection(self: Arc<Self>, tcp: TcpStream) {
         let peer = Peer::new(tcp.peer_addr().ok());
         let io = match self.transport(tcp) {
@@ -294,6 +336,14 @@ pub async fn accept(listener: &TcpListener, drain: &Drain) -> TcpStream {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A connection that waits in the queue, if there is one.
+fn waiting(listener: &TcpListener) -> Option<TcpStream> {
+    match listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok((tcp, _))) => Some(tcp),
+        _ => None,
     }
 }
 

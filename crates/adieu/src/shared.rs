@@ -6,16 +6,18 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use adieu_proto::{
-    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Message, PeerEnd, Request,
-    UsageError, Version, defaults,
+    Cause, Close, Connection, Ending, Message, PeerEnd, Request, UsageError, Version, defaults,
 };
 use tokio::io::ReadBuf;
 
 use crate::io::Io;
 use crate::now;
+use crate::os;
 use crate::peer::Peer;
+use crate::stopping::{self, Stopping};
 
 /// One receive buffer per thread: an idle connection owns none. Large enough that one read takes
 /// what a socket buffer usually holds.
@@ -63,6 +65,11 @@ pub(crate) struct State {
     write_error: Option<ErrorKind>,
     /// The peer's FIN was read.
     pub(crate) fin_seen: bool,
+    /// Our FIN was sent: it counts as one byte that is not acknowledged.
+    pub(crate) fin_sent: bool,
+    /// When bytes left last.
+    last_write: Instant,
+    pub(crate) stopping: Stopping,
     pub(crate) wakers: Wakers,
 }
 
@@ -89,6 +96,11 @@ impl Inbox {
             self.messages = VecDeque::new();
         }
         Some(message)
+    }
+
+    /// Whether the application has taken all messages and waits for more.
+    pub(crate) fn is_waited_for(&self, wakers: &Wakers) -> bool {
+        self.messages.is_empty() && wakers.recv.is_some()
     }
 
     fn clear(&mut self) {
@@ -140,6 +152,11 @@ fn register(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
 
 impl Shared {
     pub(crate) fn new(connection: Connection, io: Io, peer: Peer) -> Arc<Self> {
+        let mut connection = connection;
+        io.watch();
+        if os::TELLS && io.delivery().is_some() {
+            connection.delivery_is_told();
+        }
         let state = State {
             connection,
             io,
@@ -150,6 +167,9 @@ impl Shared {
             peer_over: false,
             write_error: None,
             fin_seen: false,
+            fin_sent: false,
+            last_write: now(),
+            stopping: Stopping::No,
             wakers: Wakers::default(),
         };
         Arc::new(Shared { peer, opened: OnceLock::new(), state: Mutex::new(state) })
@@ -178,6 +198,9 @@ impl Shared {
             return Poll::Ready(None);
         }
         state.wakers.recv = Some(cx.waker().clone());
+        if stopping::is_watched(&state.stopping, state.wakers.driver.as_ref(), cx.waker()) {
+            state.wake_driver();
+        }
         Poll::Pending
     }
 
@@ -270,15 +293,22 @@ impl State {
 
     /// Reads once. Pending when nothing is there, and for good once the peer's end was read.
     pub(crate) fn read_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.peer_over || matches!(self.io, Io::Closed) {
+        let stopped = self.stopping.may_read() == 0;
+        if stopped || self.peer_over || matches!(self.io, Io::Closed) {
             return Poll::Pending;
         }
         BUFFER.with_borrow_mut(|buffer| {
             if buffer.is_empty() {
                 buffer.resize(RECEIVE_BUFFER, 0);
             }
-            let mut buf = ReadBuf::new(buffer);
-            match ready!(self.io.poll_read(cx, &mut buf)) {
+            let may_read = self.stopping.may_read().min(RECEIVE_BUFFER);
+            let mut buf = ReadBuf::new(&mut buffer[..may_read]);
+            let Poll::Ready(result) = self.io.poll_read(cx, &mut buf) else {
+                self.stopping.was_read(0);
+                return Poll::Pending;
+            };
+            self.stopping.was_read(buf.filled().len());
+            match result {
                 Ok(()) if buf.filled().is_empty() => self.peer_ended(None),
                 Ok(()) => self.connection.receive(now(), buf.filled_mut()),
                 Err(error) => self.peer_ended(Some(&error)),
@@ -321,6 +351,7 @@ impl State {
             self.connection.peer_ended(now(), PeerEnd::Reset);
         }
         let close_notify = self.io.close_notify();
+        let unacknowledged = self.unacknowledged();
         // A close with unread input would send an RST and lose what is under way to the peer.
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..LAST_READS {
@@ -329,7 +360,28 @@ impl State {
             }
         }
         self.io = Io::Closed;
-        self.connection.disconnected(now(), None, close_notify);
+        self.connection.disconnected(now(), unacknowledged, close_notify);
+    }
+
+    /// Bytes that left and were not acknowledged, where that is known. What left just now may
+    /// still be acknowledged: unknown.
+    fn unacknowledged(&mut self) -> Option<u64> {
+        let delivery = self.io.delivery()?;
+        self.connection.delivery(now(), delivery);
+        let bytes = delivery.outstanding.saturating_sub(u64::from(self.fin_sent));
+        let known = bytes == 0 || now() - self.last_write > delivery.rto;
+        known.then_some(bytes)
+    }
+
+    /// Lets clocks run out that are due, with what the operating system knows.
+    pub(crate) fn pass_time(&mut self) {
+        let now = now();
+        if self.connection.timeout().is_some_and(|at| at <= now) {
+            if let Some(delivery) = self.io.delivery() {
+                self.connection.delivery(now, delivery);
+            }
+            self.connection.handle_timeout(now);
+        }
     }
 
     fn discard_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -342,24 +394,8 @@ impl State {
         })
     }
 
-    /// Our server is stopping.
-    pub(crate) fn drain(&mut self) {
-        // Of the two only the one that fits the state does anything.
-        self.connection.refuse(now(), HandshakeError::Refused(503));
-        self.close(CloseCode::GOING_AWAY.into(), Cause::Drain);
-        self.wake_driver();
-    }
-
-    /// The same for a connection that came while it stops. One whose request is still to be
-    /// read is refused when it was read.
-    pub(crate) fn drain_if_open(&mut self) {
-        if self.connection.may_send() {
-            self.drain();
-        }
-    }
-
     /// Writes from outside the driver's task: no hop, no wake, unless the transport is full.
-    fn write_now(&mut self) {
+    pub(crate) fn write_now(&mut self) {
         while self.connection.wants_transmit() {
             if self.write(None) != Poll::Ready(true) {
                 return self.wake_driver();
@@ -372,9 +408,13 @@ impl State {
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
         let filled = self.connection.slices(&mut slices);
         match self.io.poll_write(cx, &slices[..filled]) {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.connection.blocked(now());
+                Poll::Pending
+            }
             Poll::Ready(Ok(n)) => {
-                self.connection.transmitted(now(), n);
+                self.last_write = now();
+                self.connection.transmitted(self.last_write, n);
                 if self.connection.queued() < self.connection.config().send_queue as u64 {
                     self.wakers.wake_senders();
                 }

@@ -248,7 +248,7 @@ fn plain_http_on_the_tls_port_does_not_hang() {
 
 #[test]
 fn silence_and_a_cut_before_tls_is_open() {
-    let handshake_timeout = Duration::from_millis(200);
+    let handshake_timeout = Duration::from_millis(500);
     let config = Config { handshake_timeout, ..Config::default() };
     let served = serve(&authority(), with(config), echo);
     let mut silent = Peer::connect(served.addr);

@@ -90,15 +90,14 @@ async fn goodbye(target: &Target, frames: &[Frame]) -> Result<Answered, String> 
 }
 
 /// Close 1000, a Close with a code of the application, an empty Close.
-pub(crate) async fn close(target: &Target) -> Result<Finding, String> {
-    let asked = [
-        Frame::close(1000, ""),
-        Frame::close(4001, "bye"),
-        Frame::close_empty(),
-    ];
+pub(crate) async fn close(target: &Target) -> Finding {
+    let asked = [Frame::close(1000, ""), Frame::close(4001, "bye"), Frame::close_empty()];
     let mut answers = Vec::new();
     for close in &asked {
-        answers.push((close, goodbye(target, std::slice::from_ref(close)).await?));
+        match goodbye(target, std::slice::from_ref(close)).await {
+            Ok(answered) => answers.push((close, answered)),
+            Err(why) => return CLOSE.found(Verdict::Bad, why, Figures::default()),
+        }
     }
     let answered = answers.iter().filter(|(_, it)| it.close.is_some()).count();
     // A Close without a code is answered by one without; 1000 means the same (§7.1.5 apart).
@@ -130,18 +129,21 @@ pub(crate) async fn close(target: &Target) -> Result<Finding, String> {
         .with("fin", fins)
         .with("reset", resets)
         .with_ms("slowest_end_ms", (fins == asked.len()).then_some(slowest));
-    Ok(CLOSE.found(verdict, format!("code repeated {echoed} of 3, {end}"), figures))
+    CLOSE.found(verdict, format!("code repeated {echoed} of 3, {end}"), figures)
 }
 
 /// Messages and a Close in one segment: all are answered before the Close is.
-pub(crate) async fn last_words(target: &Target, able: Abilities) -> Result<Finding, String> {
+pub(crate) async fn last_words(target: &Target, able: Abilities) -> Finding {
     if !able.echo {
-        return Ok(LAST.skipped("the server does not echo"));
+        return LAST.skipped("the server does not echo");
     }
     let mut frames: Vec<Frame> =
         (0..LAST_WORDS).map(|n| Frame::text(format!("last words {n}"))).collect();
     frames.push(Frame::close(1000, ""));
-    let it = goodbye(target, &frames).await?;
+    let it = match goodbye(target, &frames).await {
+        Ok(answered) => answered,
+        Err(why) => return LAST.found(Verdict::Bad, why, Figures::default()),
+    };
     let clean = it.ended.is_clean();
     let verdict = Verdict::Bad.unless(it.echoes == LAST_WORDS && clean);
     let end = if clean { "then Close and FIN" } else { "and no clean end" };
@@ -150,7 +152,7 @@ pub(crate) async fn last_words(target: &Target, able: Abilities) -> Result<Findi
         .with("messages", LAST_WORDS)
         .with("answered", it.echoes)
         .with("clean", clean);
-    Ok(LAST.found(verdict, summary, figures))
+    LAST.found(verdict, summary, figures)
 }
 
 /// The server closes, and its peer reads on and says nothing.
@@ -188,11 +190,16 @@ pub(crate) async fn mute(target: Target, able: Abilities, watch: Duration) -> Fi
 }
 
 /// The application fails in the middle.
-pub(crate) async fn panic(target: &Target, able: Abilities) -> Result<Finding, String> {
+pub(crate) async fn panic(target: &Target, able: Abilities) -> Finding {
     if !able.convention {
-        return Ok(PANIC.skipped("the server does not know the convention"));
+        return PANIC.skipped("the server does not know the convention");
     }
-    let mut peer = Peer::open(target).await.map_err(|error| probe::explain(target, error))?;
+    let mut peer = match Peer::open(target).await {
+        Ok(peer) => peer,
+        Err(error) => {
+            return PANIC.found(Verdict::Bad, probe::explain(target, error), Figures::default());
+        }
+    };
     peer.say(&probe::panic());
     let ended = peer.hear_out(Instant::now() + DEADLINE).await;
     let alive = Peer::open(target).await.is_ok();
@@ -214,5 +221,5 @@ pub(crate) async fn panic(target: &Target, able: Abilities) -> Result<Finding, S
         .with("close", ended.close.flatten())
         .with("clean", ended.is_clean())
         .with("server_alive", alive);
-    Ok(PANIC.found(verdict, format!("{said}{fate}"), figures))
+    PANIC.found(verdict, format!("{said}{fate}"), figures)
 }

@@ -112,10 +112,10 @@ pub(crate) async fn backlog(target: &Target, able: Abilities, plan: &Plan) -> Fi
         .with("queued_bytes", plan.backlog.queued_bytes);
     let mut words = Vec::new();
     let mut well = true;
-    let kinds = [("quiet", 0, ["quiet_delivered", "quiet_clean"]), ("chatty", CHATTER, [
-        "chatty_delivered",
-        "chatty_clean",
-    ])];
+    let kinds = [
+        ("quiet", 0, ["quiet_delivered", "quiet_clean"]),
+        ("chatty", CHATTER, ["chatty_delivered", "chatty_clean"]),
+    ];
     for (kind, chatter, names) in kinds {
         let (delivered, clean, all) = match round(target, plan, chatter).await {
             Ok(counts) => counts,

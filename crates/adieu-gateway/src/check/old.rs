@@ -90,7 +90,11 @@ async fn ask(target: &Target, request: &Request, hixie76: bool) -> Met {
     };
     match head.try_status() {
         Some(101) if hixie76 => {
-            if peer.exactly(NONCE.1.len()).await == NONCE.1 { Met::Served } else { Met::Wrong }
+            if peer.exactly(NONCE.1.len()).await == NONCE.1 {
+                Met::Served
+            } else {
+                Met::Wrong
+            }
         }
         Some(101) if request.has("Sec-WebSocket-Key") => {
             let right = head.first_field("sec-websocket-accept") == Some(ACCEPT);

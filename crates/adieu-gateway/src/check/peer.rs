@@ -243,11 +243,13 @@ impl Peer {
         Some(frame)
     }
 
-    /// The next frame; `None` at the end.
+    /// The next frame, Pings answered; `None` at the end.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
         loop {
-            if let Some(frame) = self.frame_here() {
-                return Some(frame);
+            match self.frame_here() {
+                Some(frame) if frame.opcode == 0x9 => self.say(&Frame::pong(frame.payload)),
+                Some(frame) => return Some(frame),
+                None => {}
             }
             if self.end.is_some() {
                 return None;
@@ -263,6 +265,15 @@ impl Peer {
             if frame.opcode == 0x8 {
                 return Some(frame);
             }
+        }
+    }
+
+    /// Reads to the end and drops what comes.
+    pub(crate) async fn to_end(&mut self) {
+        while self.end.is_none() {
+            self.step().await;
+            self.input.clear();
+            self.taken = 0;
         }
     }
 
@@ -332,14 +343,7 @@ impl Peer {
         started: Instant,
         deadline: Instant,
     ) -> Ended {
-        let over = async {
-            while self.end.is_none() {
-                self.step().await;
-                self.input.clear();
-                self.taken = 0;
-            }
-        };
-        let _ = timeout_at(deadline, over).await;
+        let _ = timeout_at(deadline, self.to_end()).await;
         let waited = started.elapsed();
         if self.end == Some(TcpEnd::Fin) {
             self.fin().await;

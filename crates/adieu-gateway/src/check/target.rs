@@ -23,7 +23,6 @@ pub(crate) struct Target {
     /// Host and port as the `Host` field wants them.
     authority: String,
     pub(crate) host: String,
-    port: u16,
     path: String,
     pub(crate) addr: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
@@ -48,22 +47,15 @@ impl Target {
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let mut addrs = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|error| format!("`{host}` is not known: {error}"))?;
-        let addr = addrs.next().ok_or_else(|| format!("`{host}` has no address"))?;
+        let addr = look_up(&host, port).await?;
         let tls = if secure { Some(trust::client_config(ca, insecure)?) } else { None };
         let authority = authority.as_str().to_owned();
-        Ok(Target { url: url.to_owned(), authority, host, port, path, addr, tls })
+        Ok(Target { url: url.to_owned(), authority, host, path, addr, tls })
     }
 
     /// Whether the server is on this machine.
     pub(crate) fn is_local(&self) -> bool {
         self.addr.ip().is_loopback()
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 
     /// A request for this server: host, path and, where the request has one, origin.
@@ -81,8 +73,7 @@ impl Target {
 
     /// Connects over TCP; `receive_buffer` makes a client that takes little at once.
     pub(crate) async fn connect(&self, receive_buffer: Option<u32>) -> std::io::Result<Stream> {
-        let socket =
-            if self.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if self.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
@@ -96,6 +87,12 @@ impl Target {
     }
 }
 
+async fn look_up(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let addrs = tokio::net::lookup_host((host, port)).await;
+    let mut addrs = addrs.map_err(|error| format!("`{host}` is not known: {error}"))?;
+    addrs.next().ok_or_else(|| format!("`{host}` has no address"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,9 +104,9 @@ mod tests {
     #[tokio::test]
     async fn urls_are_taken_apart() {
         let it = target("ws://127.0.0.1:9001/chat?room=1").await.unwrap();
-        assert_eq!((it.port, it.path.as_str(), it.is_local()), (9001, "/chat?room=1", true));
+        assert_eq!((it.addr.port(), it.path.as_str(), it.is_local()), (9001, "/chat?room=1", true));
         let it = target("ws://[::1]").await.unwrap();
-        assert_eq!((it.host.as_str(), it.port, it.path.as_str()), ("::1", 80, "/"));
+        assert_eq!((it.host.as_str(), it.addr.port(), it.path.as_str()), ("::1", 80, "/"));
         assert_eq!(it.authority, "[::1]");
     }
 

@@ -208,6 +208,7 @@ impl Answer {
                 fields.push(("Sec-WebSocket-Version", served.numbers()));
             }
             405 => fields.push(("Allow", "GET".to_owned())),
+            503 => fields.push(("Retry-After", RETRY_AFTER.to_owned())),
             _ => {}
         }
         fields.push(("Content-Type", "text/plain; charset=utf-8".to_owned()));
@@ -215,6 +216,9 @@ impl Answer {
         Some(Answer { status, phrase: phrase(status), fields, body })
     }
 }
+
+/// Seconds until a server that stops is likely to have a successor (RFC 9110 §10.2.3).
+const RETRY_AFTER: &str = "5";
 
 fn phrase(status: u16) -> &'static str {
     match status {

@@ -17,8 +17,8 @@ use testkit::{Frame, Peer, TcpEnd};
 const MIB: usize = 1024 * 1024;
 
 /// An echo server of all versions that agrees on the subprotocol `chat`.
-fn host(config: Config) -> Host {
-    let config = Config { versions: VersionSet::all(), ..config };
+fn host(mut config: Config) -> Host {
+    config.versions = VersionSet::all();
     Host::run(Server::new(support::echo).subprotocols(["chat"]).config(config))
 }
 

@@ -17,7 +17,9 @@ use testkit::{Peer, Request};
 
 /// Holds a handler until the test has done its part.
 #[derive(Clone)]
-struct Gate(Arc<[(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>); 2]>);
+struct Gate(Arc<[Signal; 2]>);
+
+type Signal = (mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>);
 
 impl Gate {
     fn new() -> Self {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use adieu::{Cause, Close, CloseCode, Closed, Config, End, Goodbye, Message, Server, Socket};
+use adieu::{Cause, Close, CloseCode, Closed, Config, End, Message, Server, Socket};
 use support::Host;
 use testkit::{DEADLINE, Frame, Peer, Request, TcpEnd};
 use tokio::sync::oneshot;

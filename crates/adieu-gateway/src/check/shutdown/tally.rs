@@ -1,0 +1,186 @@
+//! Counts what the clients of one shutdown saw, and judges it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::crowd::{Kind, Seen};
+use crate::check::process::Exit;
+use crate::check::report::{About, Figures, Finding, Verdict};
+
+/// The codes that a server may say when it stops (RFC 6455 §7.4.1, IANA registry).
+const STOPPING: [u16; 2] = [1001, 1012];
+
+/// What became of the live clients; the frozen ones only lengthen the exit.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    live: usize,
+    frozen: usize,
+    /// The right code, then FIN and no RST.
+    clean: usize,
+    /// Another code, otherwise clean.
+    other_code: usize,
+    close_then_reset: usize,
+    fin_only: usize,
+    reset_only: usize,
+    connected: usize,
+    codes: BTreeMap<String, usize>,
+    batches: usize,
+    unanswered_batch: usize,
+    unanswered_pings: usize,
+    readers: usize,
+    delivered: usize,
+}
+
+impl Tally {
+    pub(super) fn new(seen: &[Seen], frozen: usize, queued: usize, code: u16) -> Self {
+        let mut tally = Tally { live: seen.len(), frozen, ..Tally::default() };
+        for it in seen {
+            tally.ending(it, code);
+            match it.kind {
+                Kind::Batch => {
+                    tally.batches += 1;
+                    tally.unanswered_batch += it.unanswered;
+                }
+                Kind::PingPong => tally.unanswered_pings += it.unanswered,
+                Kind::Slow => {
+                    tally.readers += 1;
+                    tally.delivered += usize::from(it.bytes == queued);
+                }
+                Kind::Idle | Kind::Frozen => {}
+            }
+        }
+        tally
+    }
+
+    fn ending(&mut self, it: &Seen, code: u16) {
+        let stopping =
+            |said: Option<u16>| said.is_some_and(|said| said == code || STOPPING.contains(&said));
+        match (it.ended.close, it.ended.end, it.ended.reset) {
+            (Some(_), None, _) | (None, None, _) => self.connected += 1,
+            (Some(said), Some(_), false) if stopping(said) => self.clean += 1,
+            (Some(_), Some(_), false) => self.other_code += 1,
+            (Some(_), Some(_), true) => self.close_then_reset += 1,
+            (None, Some(_), false) => self.fin_only += 1,
+            (None, Some(_), true) => self.reset_only += 1,
+        }
+        if let Some(said) = it.ended.close {
+            let said = said.map_or_else(|| "none".to_owned(), |code| code.to_string());
+            *self.codes.entry(said).or_default() += 1;
+        }
+    }
+
+    fn verdict(&self, exit: Option<Duration>, enough: Option<Duration>) -> Verdict {
+        let told = self.clean + self.other_code == self.live;
+        let kept = self.unanswered_batch + self.unanswered_pings == 0;
+        if !told || !kept || self.delivered < self.readers || exit.is_none() {
+            return Verdict::Bad;
+        }
+        let prompt = enough.is_none_or(|enough| exit.is_some_and(|exit| exit < enough));
+        Verdict::Weak.unless(self.other_code == 0 && prompt)
+    }
+
+    fn summary(&self, exit: Option<Duration>) -> String {
+        let mut words = vec![format!("{} of {} clean", self.clean, self.live)];
+        let others = [
+            (self.other_code, "another code"),
+            (self.close_then_reset, "Close then RST"),
+            (self.fin_only, "FIN only"),
+            (self.reset_only, "RST only"),
+            (self.connected, "still connected"),
+        ];
+        words.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        let unanswered = self.unanswered_batch + self.unanswered_pings;
+        if self.batches > 0 {
+            words.push(format!("{unanswered} messages unanswered"));
+        }
+        if self.readers > 0 {
+            words.push(format!("{} of {} queues delivered", self.delivered, self.readers));
+        }
+        words.push(match exit {
+            Some(exit) => format!("exit after {:.1} s", exit.as_secs_f64()),
+            None => "no exit".to_owned(),
+        });
+        words.join(", ")
+    }
+
+    pub(super) fn finding(
+        &self,
+        about: About,
+        exit: Option<Exit>,
+        enough: Option<Duration>,
+    ) -> Finding {
+        let after = exit.map(|exit| exit.after);
+        let seconds = |it: Duration| (it.as_secs_f64() * 100.0).round() / 100.0;
+        let figures = Figures::default()
+            .with("clients", self.live)
+            .with("frozen", self.frozen)
+            .with("clean", self.clean)
+            .with("other_code", self.other_code)
+            .with("close_then_reset", self.close_then_reset)
+            .with("fin_only", self.fin_only)
+            .with("reset_only", self.reset_only)
+            .with("still_connected", self.connected)
+            .with("codes", json!(self.codes))
+            .with("unanswered_batch", self.unanswered_batch)
+            .with("unanswered_pings", self.unanswered_pings)
+            .with("queues", self.readers)
+            .with("queues_delivered", self.delivered)
+            .with("exit_seconds", after.map(seconds))
+            .with("exit_code", exit.and_then(|exit| exit.status?.code()));
+        about.found(self.verdict(after, enough), self.summary(after), figures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::peer::{Ended, TcpEnd};
+
+    fn seen(kind: Kind, close: Option<Option<u16>>, end: Option<TcpEnd>, reset: bool) -> Seen {
+        let ended = Ended { close, end, reset, waited: Duration::ZERO };
+        Seen { kind, ended, unanswered: 0, bytes: 10 }
+    }
+
+    #[test]
+    fn every_ending_is_counted_once() {
+        let fin = Some(TcpEnd::Fin);
+        let all = [
+            seen(Kind::Idle, Some(Some(1001)), fin, false),
+            seen(Kind::Idle, Some(Some(1012)), fin, false),
+            seen(Kind::Idle, Some(Some(1000)), fin, false),
+            seen(Kind::Idle, Some(None), fin, true),
+            seen(Kind::Idle, None, fin, false),
+            seen(Kind::Idle, None, Some(TcpEnd::Reset), true),
+            seen(Kind::Idle, None, None, false),
+            seen(Kind::Idle, Some(Some(1001)), None, false),
+        ];
+        let tally = Tally::new(&all, 0, 10, 1001);
+        let counts = [
+            tally.clean,
+            tally.other_code,
+            tally.close_then_reset,
+            tally.fin_only,
+            tally.reset_only,
+            tally.connected,
+        ];
+        assert_eq!(counts, [2, 1, 1, 1, 1, 2]);
+        assert_eq!(counts.iter().sum::<usize>(), tally.live);
+    }
+
+    #[test]
+    fn a_lost_message_a_lost_queue_and_a_hanging_exit_are_bad_and_a_slow_one_is_weak() {
+        let clean = |kind| seen(kind, Some(Some(1001)), Some(TcpEnd::Fin), false);
+        let judge = |one: Seen, queued, exit: Option<u64>| {
+            let exit = exit.map(Duration::from_secs);
+            Tally::new(&[one], 0, queued, 1001).verdict(exit, Some(Duration::from_secs(4)))
+        };
+        assert_eq!(judge(clean(Kind::Slow), 10, Some(1)), Verdict::Ok);
+        assert_eq!(judge(clean(Kind::Slow), 11, Some(1)), Verdict::Bad);
+        assert_eq!(judge(clean(Kind::Slow), 10, Some(4)), Verdict::Weak);
+        assert_eq!(judge(clean(Kind::Slow), 10, None), Verdict::Bad);
+        let lost = Seen { unanswered: 1, ..clean(Kind::Batch) };
+        assert_eq!(judge(lost, 10, Some(1)), Verdict::Bad);
+    }
+}
