@@ -71,10 +71,7 @@ fn main() -> ExitCode {
 }
 
 async fn served(options: &Serve) -> ExitCode {
-    match serve::run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    serve::run(options).await.unwrap_or_else(|error| fail(&error))
 }
 
 fn fail(error: &str) -> ExitCode {

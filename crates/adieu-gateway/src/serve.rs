@@ -1,11 +1,13 @@
 //! `adieu serve`: one port for the page, its WebSocket and the list of endings.
 
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::axum::WebSocketUpgrade;
 use adieu::tls::TlsStream;
-use adieu::{Drain, Endpoint, Request};
+use adieu::{Drain, Drained, Endpoint, Request};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -25,10 +27,16 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head at most; hyper answers a longer one with 431.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// Exit code when not every connection ended cleanly.
+const NOT_CLEAN: u8 = 3;
+
+/// How often the progress of a goodbye is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+
 type TlsConfig = Option<Arc<adieu::tls::rustls::ServerConfig>>;
 
 /// Serves until it is told to stop.
-pub(crate) async fn run(options: &Serve) -> Result<(), String> {
+pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(cert), Some(key)) => {
             Some(adieu::tls::server_config(cert, key).map_err(|e| format!("TLS: {e}"))?)
@@ -47,13 +55,9 @@ pub(crate) async fn run(options: &Serve) -> Result<(), String> {
     let drain = Drain::new();
     tokio::spawn(stop_on_signal(drain.clone()));
     let app = router(drain.clone(), tls.is_some());
-    accept_all(listener, app, tls, &drain).await;
-    let live = drain.connections();
-    if live > 0 {
-        println!("Saying goodbye to {live} connections; Ctrl-C again to stop at once.");
-    }
-    println!("{}.", drain.finished().await);
-    Ok(())
+    let drained = accept_all(listener, app, tls, &drain).await;
+    println!("{drained}.");
+    Ok(if drained.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(NOT_CLEAN) })
 }
 
 /// The page and what belongs to it.
@@ -109,14 +113,16 @@ async fn endings(
     Json(accounts.list(filter.tab.as_deref()))
 }
 
-/// Accepts until the drain starts.
-async fn accept_all(listener: TcpListener, app: Router, tls: TlsConfig, drain: &Drain) {
+/// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.
+async fn accept_all(listener: TcpListener, app: Router, tls: TlsConfig, drain: &Drain) -> Drained {
+    let mut finished = std::pin::pin!(drain.finished());
     loop {
-        let tcp = tokio::select! {
-            tcp = adieu::accept(&listener, drain) => tcp,
-            () = drain.started() => return,
-        };
-        tokio::spawn(connection(tcp, app.clone(), tls.clone(), drain.clone()));
+        tokio::select! {
+            tcp = adieu::accept(&listener, drain) => {
+                tokio::spawn(connection(tcp, app.clone(), tls.clone(), drain.clone()));
+            }
+            drained = &mut finished => return drained,
+        }
     }
 }
 
@@ -142,9 +148,16 @@ where
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
+    // One that comes while we stop is served once; then hyper ends it.
+    let stop = async {
+        if drain.has_started() {
+            std::future::pending().await
+        }
+        drain.started().await;
+    };
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = drain.started() => {
+        () = stop => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -158,9 +171,31 @@ where
 async fn stop_on_signal(drain: Drain) {
     signal().await;
     drain.start();
+    let told = tokio::spawn(tell_progress(drain.clone()));
     signal().await;
-    eprintln!("adieu: stopped at once");
+    told.abort();
+    eprintln!("adieu: letting go of everything at once");
+    drain.hurry();
+    signal().await;
     std::process::exit(130);
+}
+
+/// Shows on a terminal how far the goodbye is.
+async fn tell_progress(drain: Drain) {
+    let live = drain.connections();
+    if live == 0 {
+        return;
+    }
+    let plural = if live == 1 { "connection" } else { "connections" };
+    println!("Saying goodbye to {live} {plural}; Ctrl-C again to let go at once.");
+    let mut progress = drain.watch();
+    while std::io::stdout().is_terminal() && progress.changed().await.is_ok() {
+        let left = progress.borrow_and_update().connections;
+        print!("\r{left} of {live} left   {}", if left == 0 { "\n" } else { "" });
+        // A terminal that is gone has nobody to show it to.
+        let _ = std::io::stdout().flush();
+        tokio::time::sleep(SHOW_EVERY).await;
+    }
 }
 
 /// Ctrl-C, or SIGTERM where there is one.
