@@ -29,7 +29,7 @@ mod timer;
 
 pub use code::{Close, CloseCode};
 pub use config::{Config, defaults};
-pub use connection::{Connection, Event, Output, PeerEnd};
+pub use connection::{Connection, Event, Output, PeerEnd, Prepared};
 pub use ending::{Cause, Cut, End, Ending, Goodbye, Side, Timeline, Transport, Unsent};
 pub use error::{HandshakeError, ProtocolError, UsageError};
 pub use frame::Opcode;

@@ -33,6 +33,7 @@ mod client;
 mod drain;
 mod driver;
 mod endpoint;
+mod group;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod into_close;
@@ -54,6 +55,7 @@ pub use adieu_proto::{
 pub use client::{Client, ConnectError, connect};
 pub use drain::{Drain, Drained};
 pub use endpoint::{Ended, Endpoint};
+pub use group::{Broadcast, Group, Member, Slow};
 pub use into_close::IntoClose;
 pub use peer::Peer;
 pub use server::{Handler, Server, accept, listen, serve};

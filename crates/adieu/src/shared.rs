@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use adieu_proto::{
-    Cause, Close, Connection, Ending, Message, PeerEnd, Request, UsageError, Version, defaults,
+    Cause, Close, Connection, Ending, Message, PeerEnd, Prepared, Request, UsageError, Version,
+    defaults,
 };
 use tokio::io::ReadBuf;
 
@@ -150,6 +151,18 @@ fn register(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
     }
 }
 
+/// What became of a message for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Queued,
+    /// So much waits to leave that there is no room.
+    Full,
+    /// The connection is closing or over.
+    Closed,
+    /// Its version cannot carry it.
+    Refused,
+}
+
 impl Shared {
     pub(crate) fn new(connection: Connection, io: Io, peer: Peer) -> Arc<Self> {
         let mut connection = connection;
@@ -222,6 +235,22 @@ impl Shared {
             state.write_now();
         }
         Poll::Ready(sent)
+    }
+
+    /// Queues an encoded message and writes it at once, if there is room.
+    pub(crate) fn send_prepared(&self, prepared: &Prepared) -> Taken {
+        let mut state = self.lock();
+        if !state.connection.may_send() {
+            return Taken::Closed;
+        }
+        if state.connection.queued() >= state.connection.config().send_queue as u64 {
+            return Taken::Full;
+        }
+        let sent = state.connection.send_prepared(prepared);
+        if !state.driving {
+            state.write_now();
+        }
+        if sent.is_ok() { Taken::Queued } else { Taken::Refused }
     }
 
     /// The account, when it is there. Meanwhile messages are read and dropped, so that nothing

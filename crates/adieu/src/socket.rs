@@ -69,6 +69,10 @@ impl Socket {
         send(&self.shared, message.into()).await
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// A handle that sends from elsewhere; make as many as you like.
     #[must_use]
     pub fn sender(&self) -> Sender {

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::{Connection, Event, Output};
 use crate::close::{Input, State};
 use crate::code::Close;
@@ -11,6 +13,43 @@ use crate::frame::{Opcode, Received, hixie, hybi};
 use crate::handshake::Version;
 use crate::message::Message;
 use crate::seed::Seed;
+
+/// A message encoded once, to be sent by many connections that share its bytes.
+///
+/// ```
+/// let prepared = adieu_proto::Prepared::new("to all of you");
+/// assert_eq!(prepared.message().as_text(), Some("to all of you"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    message: Message,
+    /// As a server of RFC 6455 sends it.
+    frame: Bytes,
+}
+
+impl Prepared {
+    /// Encodes a message.
+    #[must_use]
+    pub fn new(message: impl Into<Message>) -> Self {
+        let message = message.into();
+        let mut frame = Vec::new();
+        hybi::write_frame(&mut frame, opcode(&message), message.as_bytes(), None);
+        Prepared { message, frame: frame.into() }
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+}
+
+fn opcode(message: &Message) -> Opcode {
+    match message {
+        Message::Text(_) => Opcode::Text,
+        Message::Binary(_) => Opcode::Binary,
+    }
+}
 
 impl Connection {
     /// Queues a message.
@@ -36,11 +75,22 @@ impl Connection {
         Ok(())
     }
 
+    /// Queues a message that was encoded before, for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), UsageError> {
+        // A client masks each frame anew (§5.3), and hixie has frames of its own.
+        if self.seed.is_some() || self.version.is_hixie() || !self.machine.may_send() {
+            return self.send(prepared.message.clone());
+        }
+        self.outgoing.payload(prepared.frame.clone());
+        self.outgoing.message_ends();
+        Ok(())
+    }
+
     fn send_hybi(&mut self, message: Message) {
-        let opcode = match &message {
-            Message::Text(_) => Opcode::Text,
-            Message::Binary(_) => Opcode::Binary,
-        };
+        let opcode = opcode(&message);
         match &mut self.seed {
             None => {
                 let len = message.len();

@@ -3,6 +3,8 @@
 mod frames;
 mod opening;
 
+pub use frames::Prepared;
+
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::io::IoSlice;
