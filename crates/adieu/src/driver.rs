@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use adieu_proto::{Cause, Close, CloseCode, Event, HandshakeError, Output, Request, Version};
 use tokio::time::Sleep;
 
-use crate::endpoint::{Ended, Endpoint};
+use crate::endpoint::{Closing, Ended, Endpoint};
 use crate::now;
 use crate::shared::{Opened, Shared, State};
 
@@ -28,6 +28,8 @@ pub(crate) struct Driver {
     paused: bool,
     /// Our FIN waits for the last records of TLS.
     shutting_down: bool,
+    /// The peer's Close, read and not told yet.
+    closing: Option<Close>,
     told: bool,
 }
 
@@ -57,6 +59,7 @@ impl Driver {
             sleep: None,
             paused: false,
             shutting_down: false,
+            closing: None,
             told: false,
         }
     }
@@ -111,6 +114,7 @@ impl Driver {
             state.pass_time();
             self.events(cx, &mut state);
             drop(state);
+            self.tell_closing();
             let goodbye = handler(cx);
             let mut state = shared.lock();
             match goodbye {
@@ -126,6 +130,7 @@ impl Driver {
             if state.ending.is_some() {
                 state.driving = false;
                 drop(state);
+                self.tell_closing();
                 self.tell();
                 return true;
             }
@@ -197,6 +202,7 @@ impl Driver {
                 state.wakers.wake_receiver();
                 state.wakers.wake_senders();
             }
+            Event::Closing(close) => self.closing = Some(close),
             Event::Ended(ending) => {
                 state.ending = Some(Arc::from(ending));
                 state.wakers.wake_all();
@@ -247,6 +253,15 @@ impl Driver {
         }
         if sleep.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Tells early that the peer has said goodbye, outside of the lock.
+    fn tell_closing(&mut self) {
+        if let Some(close) = self.closing.take() {
+            let request = self.shared.opened.get().and_then(|opened| opened.request.as_ref());
+            let (peer, close) = (self.shared.peer, &close);
+            self.endpoint.closing(Closing { peer, request, close });
         }
     }
 

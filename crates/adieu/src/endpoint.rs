@@ -5,13 +5,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use adieu_proto::{Config, Ending, HandshakeError, Request, Version};
+use adieu_proto::{Close, Config, Ending, HandshakeError, Request, Version};
 
 use crate::drain::Drain;
 use crate::peer::Peer;
 
 type OriginPolicy = dyn Fn(Option<&str>) -> bool + Send + Sync;
 type RequestPolicy = dyn Fn(&Request) -> Result<(), u16> + Send + Sync;
+type OnClosing = dyn Fn(Closing<'_>) + Send + Sync;
 type OnEnd = dyn Fn(Ended<'_>) + Send + Sync;
 
 /// How connections are accepted, and who hears how they ended.
@@ -29,6 +30,7 @@ pub struct Endpoint {
     subprotocols: Vec<String>,
     origin: Option<Arc<OriginPolicy>>,
     request: Option<Arc<RequestPolicy>>,
+    on_closing: Option<Arc<OnClosing>>,
     on_end: Option<Arc<OnEnd>>,
     pub(crate) drain: Drain,
 }
@@ -80,6 +82,15 @@ impl Endpoint {
         self
     }
 
+    /// Hears early, the moment it is read, that a peer has said goodbye: for presence. The
+    /// account follows, to [`on_end`](Self::on_end), when the transport is over. Peers that go
+    /// without a goodbye are not told here.
+    #[must_use]
+    pub fn on_closing(mut self, hear: impl Fn(Closing<'_>) + Send + Sync + 'static) -> Self {
+        self.on_closing = Some(Arc::new(hear));
+        self
+    }
+
     /// Hears the account of every connection, exactly once each, those that never opened too.
     #[must_use]
     pub fn on_end(mut self, hear: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
@@ -110,6 +121,15 @@ impl Endpoint {
         Ok(self.subprotocols.iter().find(offered).cloned())
     }
 
+    /// Tells that a peer has said goodbye.
+    pub(crate) fn closing(&self, closing: Closing<'_>) {
+        if let Some(hear) = &self.on_closing
+            && catch_unwind(AssertUnwindSafe(|| hear(closing))).is_err()
+        {
+            tracing::error!("on_closing panicked; the connection goes on to end");
+        }
+    }
+
     /// Tells an account. A panic in the application's function does not reach the server.
     pub(crate) fn ended(&self, ended: Ended<'_>) {
         if !ended.ending.opened() {
@@ -121,6 +141,18 @@ impl Endpoint {
             tracing::error!("on_end panicked; the connection was accounted for once");
         }
     }
+}
+
+/// A connection whose peer has said goodbye.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Closing<'a> {
+    /// Who said it.
+    pub peer: Peer,
+    /// The request that opened the connection; `None` as a client.
+    pub request: Option<&'a Request>,
+    /// What was said.
+    pub close: &'a Close,
 }
 
 /// A connection that is over.

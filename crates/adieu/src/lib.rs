@@ -54,7 +54,7 @@ pub use adieu_proto::{
 };
 pub use client::{Client, ConnectError, connect};
 pub use drain::{Drain, Drained};
-pub use endpoint::{Ended, Endpoint};
+pub use endpoint::{Closing, Ended, Endpoint};
 pub use group::{Broadcast, Group, Member, Slow};
 pub use into_close::IntoClose;
 pub use peer::Peer;

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
 use crate::drain::{Drain, Drained};
 use crate::driver::Driver;
-use crate::endpoint::{Ended, Endpoint};
+use crate::endpoint::{Closing, Ended, Endpoint};
 use crate::into_close::IntoClose;
 use crate::io::Io;
 use crate::now;
@@ -150,6 +150,12 @@ impl<H: Handler> Server<H> {
         check: impl Fn(&Request) -> Result<(), u16> + Send + Sync + 'static,
     ) -> Self {
         self.set(|endpoint| endpoint.on_request(check))
+    }
+
+    /// See [`Endpoint::on_closing`].
+    #[must_use]
+    pub fn on_closing(self, hear: impl Fn(Closing<'_>) + Send + Sync + 'static) -> Self {
+        self.set(|endpoint| endpoint.on_closing(hear))
     }
 
     /// See [`Endpoint::on_end`].

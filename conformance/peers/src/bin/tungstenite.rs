@@ -35,6 +35,10 @@ async fn answer(socket: &mut Socket, message: Message) -> Result<(), Error> {
     }
 }
 
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// The documentation of `close` says to read on until the connection is closed.
 async fn connection(tcp: TcpStream, mut stop: watch::Receiver<bool>) {
     let _ = tcp.set_nodelay(true);
@@ -43,7 +47,7 @@ async fn connection(tcp: TcpStream, mut stop: watch::Receiver<bool>) {
     loop {
         let message = tokio::select! {
             message = socket.next() => message,
-            _ = stop.wait_for(|stop| *stop), if !closing => {
+            () = stopped(&mut stop), if !closing => {
                 closing = true;
                 let frame = CloseFrame { code: CloseCode::Away, reason: "".into() };
                 let _ = socket.close(Some(frame)).await;
@@ -67,9 +71,7 @@ async fn main() {
     let listener = TcpListener::bind(peers::addr()).await.expect("a free port");
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
-    let signal = async {
-        if hand { peers::sigterm().await } else { std::future::pending().await }
-    };
+    let signal = async { if hand { peers::sigterm().await } else { std::future::pending().await } };
     let mut signal = std::pin::pin!(signal);
     loop {
         tokio::select! {
@@ -84,8 +86,6 @@ async fn main() {
     }
     drop(listener);
     stop.send_replace(true);
-    let _ = tokio::time::timeout(CAP, async {
-        while connections.join_next().await.is_some() {}
-    })
-    .await;
+    let _ =
+        tokio::time::timeout(CAP, async { while connections.join_next().await.is_some() {} }).await;
 }

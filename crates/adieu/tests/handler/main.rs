@@ -269,7 +269,9 @@ fn last_words_may_be_said_until_the_end_is_read() {
         socket.send("last words").await.unwrap();
         assert_eq!(socket.recv().await, None);
     });
-    let host = Host::start(handler);
+    // However slow the machine: the grace is not what this is about.
+    let config = Config { grace: DEADLINE, ..Config::default() };
+    let host = Host::run(Server::new(handler).config(config));
     let mut peer = Peer::open(host.addr);
     peer.send_all_with_fin(&[Frame::text("first"), Frame::close(1000, "")]);
     testkit::wait_until("the server has read", || peer.unread_by_other_end() == 0);
@@ -307,5 +309,34 @@ fn a_sender_closes_while_the_handler_awaits() {
     assert_eq!(ending.cause, Cause::Application);
     assert!(ending.is_clean());
     testkit::wait_until("the handler sees the end", || handlers.load(Ordering::SeqCst) == 1);
+    host.finish();
+}
+
+#[test]
+fn a_goodbye_is_told_the_moment_it_is_read_and_the_account_when_all_is_over() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (release, wait) = tokio::sync::watch::channel(false);
+    let handler = support::with(wait, async |mut socket: Socket, mut wait| {
+        while socket.recv().await.is_some() {}
+        // Last words take their time; the early signal does not wait for them.
+        let _ = wait.wait_for(|go| *go).await;
+        let _ = socket.send("last words").await;
+    });
+    let config = Config { grace: DEADLINE, ..Config::default() };
+    let server = Server::new(handler).config(config).on_closing(move |closing| {
+        let path = closing.request.map(|request| request.path().to_owned());
+        let _ = tell.send((path, closing.close.to_string()));
+    });
+    let host = Host::run(server);
+    let mut peer = Peer::open(host.addr);
+    peer.send(&Frame::close(4001, "bye"));
+    let early = told.recv_timeout(DEADLINE).expect("the early signal");
+    assert_eq!(early, (Some("/".to_owned()), "4001 \"bye\"".to_owned()));
+    release.send_replace(true);
+    assert_eq!(peer.read_frame().close_code(), Some(4001), "recv gave None: the answer is out");
+    assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
+    drop(peer);
+    assert!(host.account().ending.is_clean());
+    assert!(told.try_recv().is_err(), "told once");
     host.finish();
 }
