@@ -61,14 +61,9 @@ impl Bench {
     }
 
     /// Runs a script in the page until it gives something other than null.
-    pub(crate) fn asked<const N: usize>(
-        &mut self,
-        what: &str,
-        script: &str,
-        arguments: [Value; N],
-    ) -> Result<Value> {
+    pub(crate) fn asked(&mut self, what: &str, script: &str) -> Result<Value> {
         wait_for(what, PAGE_LIMIT, || {
-            Ok(Some(self.browser.execute(script, &arguments)?).filter(|answer| !answer.is_null()))
+            Ok(Some(self.browser.execute(script, &[])?).filter(|answer| !answer.is_null()))
         })
     }
 

@@ -66,7 +66,7 @@ fn reopen(bench: &mut Bench, waits: bool) -> Result<Vec<f64>> {
         again();
     "#;
     bench.browser.execute(script, &[json!(TIMES), json!(waits)])?;
-    let reopened = bench.asked("all to be over", "return reopened.done ? reopened : null", [])?;
+    let reopened = bench.asked("all to be over", "return reopened.done ? reopened : null")?;
     assert_eq!(reopened["refused"], json!(0));
     let ms: Vec<f64> =
         reopened["ms"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
@@ -131,7 +131,7 @@ fn leave_a_server(bench: &mut Bench, path: &str) -> Result<()> {
         socket.onopen = () => { window.opened = true; };
     "#;
     bench.browser.execute(script, &[json!(path)])?;
-    bench.asked("the socket to open", "return window.opened || null", [])?;
+    bench.asked("the socket to open", "return window.opened || null")?;
     bench.browser.refresh()
 }
 
@@ -179,5 +179,5 @@ fn tell(bench: &mut Bench, path: &str) -> Result<Value> {
         };
     "#;
     bench.browser.execute(script, &[json!(path)])?;
-    bench.asked("onclose", "return window.over ? told : null", [])
+    bench.asked("onclose", "return window.over ? told : null")
 }

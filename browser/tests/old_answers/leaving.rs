@@ -112,7 +112,7 @@ pub(crate) fn pagehide_closes_where_it_can(bench: &mut Bench) -> Result<()> {
         let new = page::connected_after(&mut bench.browser, Some(&old))?;
         let events = page::events(&mut bench.browser, &old)?;
         let kept = events.contains(&PageEvent::Restored);
-        assert_eq!(kept, !firefox, "the page is kept for Back all the same: {events:?}");
+        assert!(kept || firefox, "the page is kept for Back all the same: {events:?}");
         let told = verdicts(&events);
         assert!(told_of_pagehide(bench.kind()).contains(&told), "{told:?}");
         bench.keep("close(4001) in pagehide, left", Some(&account), &events);
@@ -127,7 +127,8 @@ pub(crate) fn pagehide_closes_where_it_can(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// What a page may be told that closes in `pagehide`, is left and returned to.
+/// What a page may be told that closes in `pagehide`, is left and returned to. In Firefox the
+/// handler comes too late, and the page may hear nothing, also where it was kept.
 fn told_of_pagehide(kind: Kind) -> Vec<Vec<PageEvent>> {
     let clean = vec![close(4001, "", true)];
     match kind {

@@ -45,8 +45,9 @@ pub(crate) fn onclose_fires_when_they_come_back(bench: &mut Bench) -> Result<()>
         let told = verdicts(&events);
         match bench.kind() {
             Kind::Firefox => {
-                assert_eq!(restored, None, "a page with a WebSocket is not kept");
-                assert!(told.is_empty() || told == [close(1001, "", true)], "{told:?}");
+                // Once in a while it keeps the page, and then never tells it.
+                let heard = restored.is_none() && told == [close(1001, "", true)];
+                assert!(told.is_empty() || heard, "{events:?}");
             }
             Kind::Chromium | Kind::WebKit => {
                 assert_eq!(told, lost());
@@ -82,20 +83,21 @@ pub(crate) fn never_handle_it_on_the_client(bench: &mut Bench) -> Result<()> {
     "#;
     bench.browser.execute(script, &[])?;
     let opened = "return told.includes('open') || null";
-    bench.asked("the socket to open", opened, [])?;
+    bench.asked("the socket to open", opened)?;
     bench.browser.navigate(&bench.site.url("/other"))?;
     bench.browser.back()?;
 
     let told = "return !window.told ? [] : watched.readyState === 3 ? told : null";
-    let told = bench.asked("the socket to be closed, or a fresh page", told, [])?;
+    let told = bench.asked("the socket to be closed, or a fresh page", told)?;
     let expected = match bench.kind() {
-        // A fresh page knows of no socket: whatever script it has runs again, and connects.
-        Kind::Firefox => json!([]),
+        // A fresh page knows of no socket: whatever script it has runs again, and connects. The
+        // page that is kept once in a while is not told of its end.
+        Kind::Firefox => vec![json!([]), json!(["open", "pageshow, readyState 3"])],
         Kind::Chromium | Kind::WebKit => {
-            json!(["open", "pageshow, readyState 1", "error", "close(1006)"])
+            vec![json!(["open", "pageshow, readyState 1", "error", "close(1006)"])]
         }
     };
-    assert_eq!(told, expected);
+    assert!(expected.contains(&told), "{told}");
     bench.note(WHAT, told.to_string());
 
     let script = r#"
@@ -104,42 +106,42 @@ pub(crate) fn never_handle_it_on_the_client(bench: &mut Bench) -> Result<()> {
         again.onopen = () => { window.reconnected = true; };
     "#;
     bench.browser.execute(script, &[])?;
-    bench.asked("a new connection of the same page", "return window.reconnected || null", [])?;
+    bench.asked("a new connection of the same page", "return window.reconnected || null")?;
     bench.browser.close_tab()
 }
 
 /// What to do instead: the script in `docs/endings.md`. It says goodbye where the browser lets it,
 /// and has one connection again whatever became of the last.
 pub(crate) fn the_advised_script(bench: &mut Bench) -> Result<()> {
-    const SERVER: &str = "/ws/answers";
+    // Nothing else connects there.
+    const SERVER: &str = "/ws/careful";
     let firefox = bench.kind() == Kind::Firefox;
     let said = if firefox { 1001 } else { 4001 };
-    let (opened, closed) = (bench.site.asked_for(SERVER), bench.site.heard(SERVER, 0)?.len());
     let last = |bench: &Bench, closes: usize| -> Result<Option<u16>> {
-        let heard = bench.site.heard(SERVER, closed + closes)?;
-        assert_eq!(heard.len(), closed + closes, "a connection more than there should be");
+        let heard = bench.site.heard(SERVER, closes)?;
+        assert_eq!(heard.len(), closes, "a connection more than there should be");
         Ok(heard.last().and_then(|heard| heard.code))
     };
     bench.browser.new_tab()?;
     bench.browser.navigate(&bench.site.url("/careful"))?;
-    bench.site.wait_until_asked(SERVER, opened + 1)?;
+    bench.site.wait_until_asked(SERVER, 1)?;
     bench.browser.refresh()?;
     assert_eq!(last(bench, 1)?, Some(said), "a refresh");
-    bench.site.wait_until_asked(SERVER, opened + 2)?;
+    bench.site.wait_until_asked(SERVER, 2)?;
     bench.browser.navigate(&bench.site.url("/other"))?;
     assert_eq!(last(bench, 2)?, Some(said), "the page is left");
     bench.browser.back()?;
-    bench.site.wait_until_asked(SERVER, opened + 3)?;
+    bench.site.wait_until_asked(SERVER, 3)?;
     bench.follow("/nothing")?;
     let mut closes = 2;
     if firefox {
         closes += 1;
         assert_eq!(last(bench, closes)?, Some(1001), "a link that leads nowhere");
-        bench.site.wait_until_asked(SERVER, opened + 4)?;
+        bench.site.wait_until_asked(SERVER, 4)?;
     }
     bench.browser.close_tab()?;
     let code = last(bench, closes + 1)?;
     assert!(code == Some(4001) || firefox && code == Some(1001), "a closed tab: {code:?}");
-    assert_eq!(bench.site.asked_for(SERVER), opened + closes + 1, "one connection at a time");
+    assert_eq!(bench.site.asked_for(SERVER), closes + 1, "one connection at a time");
     Ok(())
 }

@@ -121,7 +121,7 @@ fn careful_page() -> String {
     let document = include_str!("../../../docs/endings.md");
     let (_, script) = document.split_once("```js\n").expect("a script in docs/endings.md");
     let (script, _) = script.split_once("```").expect("the end of the script");
-    let ours = script.replace("\"wss://example.com/\"", "`ws://${location.host}/ws/answers`");
+    let ours = script.replace("\"wss://example.com/\"", "`ws://${location.host}/ws/careful`");
     assert_ne!(ours, script, "the script names its server");
     format!("<!doctype html><title>careful</title><body><script>{ours}</script>")
 }
@@ -155,7 +155,7 @@ fn web_socket(
             stream.write_all(&Frame::close(1001, "").unmasked())?;
             read_close(&mut stream, &mut input).map(drop)
         }
-        "/ws/answers" => {
+        "/ws/answers" | "/ws/careful" => {
             let close = read_close(&mut stream, &mut input)?;
             lock(seen).heard.push(Heard { path, code: close.close_code(), waited: None });
             stream.write_all(&close.unmasked())?;
