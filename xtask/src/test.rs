@@ -33,10 +33,12 @@ const TESTS: &[&str] = &[
     "--lib",
     "--bins",
     "--tests",
-    "--examples",
     // One broken crate must not hide what else is broken.
     "--no-fail-fast",
 ];
+
+const EXAMPLES: &[&str] =
+    &["build", "--workspace", "--exclude", "browser", "--all-features", "--examples", "--bins"];
 
 /// Runs the steps and prints the table; the exit code says whether all is well.
 pub(crate) fn run(extent: Extent) -> ExitCode {
@@ -48,6 +50,8 @@ pub(crate) fn run(extent: Extent) -> ExitCode {
     if extent == Extent::Whole {
         tally.step("clippy, each crate and feature alone", Need::Always, || clippy_alone().into());
     }
+    // Some tests run examples as programs; with targets named, `cargo test` does not build them.
+    cargo(&mut tally, "examples", EXAMPLES);
     cargo(&mut tally, "unit and integration tests", TESTS);
     if extent == Extent::Whole {
         the_rest(&mut tally, ready);

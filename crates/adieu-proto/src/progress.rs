@@ -115,8 +115,9 @@ impl Progress {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "a test needs a time to begin with")]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a test needs a time to begin with")]
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -204,7 +204,7 @@ impl Drain {
         async move {
             if progress.wait_for(|p| p.phase != Phase::Serving).await.is_err() {
                 // The handle is gone: nobody can start it any more.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }
