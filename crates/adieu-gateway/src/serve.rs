@@ -151,7 +151,7 @@ where
     // One that comes while we stop is served once; then hyper ends it.
     let stop = async {
         if drain.has_started() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         drain.started().await;
     };

@@ -186,6 +186,13 @@ pub enum HandshakeError {
     Origin(String),
     /// Our application refused, with this status.
     Refused(u16),
+    /// The server has as many connections as it may.
+    Full,
+    /// The peer's address has as many connections as one may have.
+    TooManyFromAddress,
+    /// What stands in front of the request is no PROXY header (version 2), though the peer is a
+    /// proxy that has to send one; says which part of it is wrong.
+    ProxyHeader(&'static str),
     /// The server answered our request with this status (client only).
     Status(u16),
     /// The server's answer does not fit our request: which field (client only).
@@ -201,6 +208,9 @@ impl HandshakeError {
             H::Incomplete | H::Reset | H::Abandoned | H::Tls | H::Status(_) | H::BadAnswer(_) => {
                 None
             }
+            H::ProxyHeader(_) => None,
+            H::Full => Some(503),
+            H::TooManyFromAddress => Some(429),
             H::TimedOut => Some(408),
             H::HeadTooLong(_) | H::TooManyFields(_) => Some(431),
             H::Method => Some(405),
@@ -244,6 +254,13 @@ impl fmt::Display for HandshakeError {
             H::Challenge(rule) => write!(f, "the hixie-76 challenge is wrong: {rule}"),
             H::UnexpectedBytes => f.write_str("bytes follow where the handshake has none"),
             H::Origin(origin) => write!(f, "the origin {origin:?} is not allowed"),
+            H::Full => f.write_str("the server has as many connections as it may have"),
+            H::TooManyFromAddress => {
+                f.write_str("the peer's address has as many connections as one may have")
+            }
+            H::ProxyHeader(part) => {
+                write!(f, "the proxy sent no PROXY header of version 2: bad {part}")
+            }
             H::Refused(status) => write!(f, "the application refused with status {status}"),
             H::Status(status) => write!(f, "the server answered with status {status}"),
             H::BadAnswer(field) => {

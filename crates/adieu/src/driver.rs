@@ -11,6 +11,7 @@ use adieu_proto::{Cause, Close, CloseCode, Event, HandshakeError, Output, Reques
 use tokio::time::Sleep;
 
 use crate::endpoint::{Closing, Ended, Endpoint};
+use crate::limit::Place;
 use crate::now;
 use crate::shared::{Opened, Shared, State};
 
@@ -31,6 +32,8 @@ pub(crate) struct Driver {
     /// The peer's Close, read and not told yet.
     closing: Option<Close>,
     told: bool,
+    /// What it takes up of the endpoint's limits, until it is over.
+    place: Place,
 }
 
 /// What the handler's side of a wake came to: nothing yet, or its goodbye.
@@ -61,7 +64,19 @@ impl Driver {
             shutting_down: false,
             closing: None,
             told: false,
+            place: Place::default(),
         }
+    }
+
+    /// Counted in the endpoint's limits.
+    pub(crate) fn counted(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Refuses it without waiting for its request, and lets go of it at once.
+    pub(crate) fn turn_away(self, error: HandshakeError) {
+        self.shared.lock().connection.refuse(now(), error);
     }
 
     /// Drives the opening handshake; false if it came to nothing.
@@ -190,7 +205,8 @@ impl Driver {
                 }
                 let asked = self.asked.take();
                 self.shared.opened.get_or_init(|| {
-                    asked.unwrap_or(Opened { request: None, version, subprotocol })
+                    let peer = self.shared.transport;
+                    asked.unwrap_or(Opened { request: None, version, subprotocol, peer })
                 });
             }
             Event::Message(message) => {
@@ -212,7 +228,10 @@ impl Driver {
     }
 
     fn decide(&mut self, state: &mut State, request: Request, version: Version) {
-        let decided = catch_unwind(AssertUnwindSafe(|| self.endpoint.decide(&request)));
+        let sender = state.sender(self.shared.transport);
+        let peer = self.endpoint.proxies.client(sender, &request);
+        let (endpoint, place) = (&self.endpoint, &mut self.place);
+        let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(&request, peer, place)));
         match decided.unwrap_or(Err(HandshakeError::Refused(500))) {
             Ok(subprotocol) => {
                 let tls = state.io.is_tls();
@@ -220,13 +239,15 @@ impl Driver {
                     request: Some(request),
                     version,
                     subprotocol: subprotocol.clone(),
+                    peer,
                 });
                 if state.connection.accept(now(), subprotocol.as_deref(), tls).is_err() {
                     state.connection.refuse(now(), HandshakeError::Refused(500));
                 }
             }
             Err(error) => {
-                self.asked = Some(Opened { request: Some(request), version, subprotocol: None });
+                let request = Some(request);
+                self.asked = Some(Opened { request, version, subprotocol: None, peer });
                 state.connection.refuse(now(), error);
             }
         }
@@ -260,7 +281,7 @@ impl Driver {
     fn tell_closing(&mut self) {
         if let Some(close) = self.closing.take() {
             let request = self.shared.opened.get().and_then(|opened| opened.request.as_ref());
-            let (peer, close) = (self.shared.peer, &close);
+            let (peer, close) = (self.shared.peer(), &close);
             self.endpoint.closing(Closing { peer, request, close });
         }
     }
@@ -270,10 +291,15 @@ impl Driver {
         if std::mem::replace(&mut self.told, true) {
             return;
         }
-        let Some(ending) = self.shared.lock().ending.clone() else { return };
+        // Whoever hears of the end may connect again.
+        self.place = Place::default();
+        let state = self.shared.lock();
+        let Some(ending) = state.ending.clone() else { return };
+        let sender = state.sender(self.shared.transport);
+        drop(state);
         let opened = self.shared.opened.get().or(self.asked.as_ref());
         let ended = Ended {
-            peer: self.shared.peer,
+            peer: opened.map_or(sender, |opened| opened.peer),
             request: opened.and_then(|opened| opened.request.as_ref()),
             version: opened.map(|opened| opened.version),
             ending: &ending,

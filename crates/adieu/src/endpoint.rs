@@ -8,7 +8,9 @@ use std::sync::Arc;
 use adieu_proto::{Close, Config, Ending, HandshakeError, Request, Version};
 
 use crate::drain::Drain;
+use crate::limit::{Limits, Place};
 use crate::peer::Peer;
+use crate::proxy::{Cidr, Proxies};
 
 type OriginPolicy = dyn Fn(Option<&str>) -> bool + Send + Sync;
 type RequestPolicy = dyn Fn(&Request) -> Result<(), u16> + Send + Sync;
@@ -33,6 +35,8 @@ pub struct Endpoint {
     on_closing: Option<Arc<OnClosing>>,
     on_end: Option<Arc<OnEnd>>,
     pub(crate) drain: Drain,
+    pub(crate) limits: Limits,
+    pub(crate) proxies: Proxies,
 }
 
 impl fmt::Debug for Endpoint {
@@ -105,11 +109,88 @@ impl Endpoint {
         self
     }
 
+    /// How many connections there may be at a time. One above it is answered 503 with
+    /// `Retry-After`. A clone of the endpoint counts together with its original.
+    ///
+    /// [`Server`](crate::Server) counts from accept to the end, so that one that never sends its
+    /// request counts too. It keeps up to 1,024 more while they send their request and read the
+    /// refusal, as long as the handshake's deadline allows; when there are as many, the next wait
+    /// in the kernel's queue. In a hyper or axum application the HTTP server has its own
+    /// limits for connections; here WebSockets are counted, from their request to their end.
+    ///
+    /// By default there is none: how many fit depends on the memory that the application needs
+    /// for each. The limit of open files bounds them, and what is above it waits to be accepted.
+    #[must_use]
+    pub fn max_connections(mut self, max: usize) -> Self {
+        self.limits = self.limits.all(max);
+        self
+    }
+
+    /// How many connections one address may have at a time; of IPv6 a /64, for that is the least
+    /// that a subscriber gets, and its devices change their addresses in it as they like. One
+    /// above it is answered 429. As many again are kept while they send their request and read
+    /// the refusal; what comes above that hears it at once, unasked, and is let go of.
+    ///
+    /// The address is [`Peer::addr`]. Behind a proxy that is not trusted
+    /// ([`trust_proxies`](Self::trust_proxies)) everybody shares one, and so do whole companies
+    /// behind theirs: by default there is no limit. Who has no known address is not counted.
+    ///
+    /// hyper does not tell the address before the answer: see
+    /// [`PeerAddr`](crate::hyper::PeerAddr).
+    #[must_use]
+    pub fn max_connections_per_address(mut self, max: usize) -> Self {
+        self.limits = self.limits.each(max);
+        self
+    }
+
+    /// Proxies whose word is believed when they tell for whom they speak: in `Forwarded`
+    /// (RFC 7239) or `X-Forwarded-For`, or in a PROXY header
+    /// ([`proxy_protocol`](Self::proxy_protocol)). By default none is.
+    ///
+    /// The client is the last one in the field that is not itself trusted; what stands further
+    /// left it may have made up. A client that is `unknown` or hidden has no address. Where the
+    /// field is malformed, the proxy's own address stays. So it does where both fields came and
+    /// tell different clients: proxies write one and pass on the other as their client wrote it.
+    /// Have yours write at least one, always.
+    ///
+    /// ```
+    /// # fn run() -> Result<(), adieu::CidrError> {
+    /// use adieu::Endpoint;
+    /// let endpoint = Endpoint::new().trust_proxies(["127.0.0.1".parse()?, "10.0.0.0/8".parse()?]);
+    /// # Ok(())
+    /// # }
+    /// # run().unwrap();
+    /// ```
+    #[must_use]
+    pub fn trust_proxies(mut self, proxies: impl IntoIterator<Item = Cidr>) -> Self {
+        self.proxies = self.proxies.trusting(proxies);
+        self
+    }
+
+    /// Whether the trusted proxies speak the PROXY protocol, version 2: then each connection of
+    /// theirs has to begin with its header, before TLS, within the handshake's deadline. One that
+    /// does not is ended without an answer, for nothing has said which language is spoken
+    /// ([`HandshakeError::ProxyHeader`]). From anybody else the header is not understood.
+    ///
+    /// The header's further records are skipped, its checksum included. Only
+    /// [`Server`](crate::Server) reads it: elsewhere the HTTP library has read before us.
+    #[must_use]
+    pub fn proxy_protocol(mut self, on: bool) -> Self {
+        self.proxies.protocol = on;
+        self
+    }
+
     /// Judges a valid request: the subprotocol to agree on, or why it is refused.
-    pub(crate) fn decide(&self, request: &Request) -> Result<Option<String>, HandshakeError> {
+    pub(crate) fn decide(
+        &self,
+        request: &Request,
+        peer: Peer,
+        place: &mut Place,
+    ) -> Result<Option<String>, HandshakeError> {
         if self.drain.has_started() {
             return Err(HandshakeError::Refused(503));
         }
+        place.admit(peer)?;
         let origin = request.origin();
         if self.origin.as_ref().is_some_and(|allows| !allows(origin)) {
             return Err(HandshakeError::Origin(origin.unwrap_or("none").to_owned()));

@@ -13,11 +13,12 @@
 //! [`Ending`]: crate::Ending
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adieu_proto::{
-    Answer, Cause, Connection, Cut, End, Ending, Goodbye, HandshakeError, Request, Side, Timeline,
-    Transport, Unsent, Version, VersionSet, answer, detect,
+    Answer, Cause, Close, CloseCode, Connection, Cut, End, Ending, Goodbye, HandshakeError,
+    Request, Side, Timeline, Transport, Unsent, Version, VersionSet, answer, detect,
 };
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName};
@@ -32,6 +33,7 @@ use crate::drain::Expected;
 use crate::driver::Driver;
 use crate::endpoint::{Ended, Endpoint};
 use crate::io::Io;
+use crate::limit::{Place, Room};
 use crate::now;
 use crate::peer::Peer;
 use crate::server::Handler;
@@ -40,6 +42,23 @@ use crate::socket::Socket;
 
 /// The bytes of a hixie-76 nonce.
 const NONCE: usize = 8;
+
+/// In a request's extensions: the address of its TCP connection, which hyper does not tell.
+///
+/// Without it a limit for each address
+/// ([`max_connections_per_address`](Endpoint::max_connections_per_address)) can be applied only
+/// behind the 101, when the connection is given back: one above it is closed with 1008 then,
+/// and its handler does not run. axum's `ConnectInfo<SocketAddr>` serves as well.
+///
+/// ```
+/// use adieu::hyper::PeerAddr;
+/// # fn of<B>(mut request: hyper::Request<B>, addr: std::net::SocketAddr) -> hyper::Request<B> {
+/// request.extensions_mut().insert(PeerAddr(addr));
+/// # request
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
 
 /// A valid request for a WebSocket, accepted by its endpoint.
 ///
@@ -76,6 +95,7 @@ pub struct Upgrade {
     started: std::time::Instant,
     /// A drain waits for what becomes of this.
     expected: Expected,
+    place: Place,
 }
 
 impl std::fmt::Debug for Upgrade {
@@ -111,7 +131,9 @@ impl Upgrade {
         let asked = head(&parts)?;
         let expected = endpoint.drain.expect();
         let version = served(&asked, &endpoint)?;
-        let subprotocol = endpoint.decide(&asked)?;
+        let peer = endpoint.proxies.client(Peer::new(addr(&parts)), &asked);
+        let mut place = endpoint.limits.place(Room::default());
+        let subprotocol = endpoint.decide(&asked, peer, &mut place)?;
         let on_upgrade =
             parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
         let nonce = if version == Version::Hixie76 && parts.headers.contains_key(CONTENT_LENGTH) {
@@ -126,8 +148,8 @@ impl Upgrade {
             Bytes::new()
         };
         let answer = answer(&asked, version, subprotocol.as_deref(), false);
-        let opened = Opened { request: Some(asked), version, subprotocol };
-        Ok(Upgrade { endpoint, opened, answer, on_upgrade, nonce, started, expected })
+        let opened = Opened { request: Some(asked), version, subprotocol, peer };
+        Ok(Upgrade { endpoint, opened, answer, on_upgrade, nonce, started, expected, place })
     }
 
     /// Says that the connection is TLS: hixie-76 repeats the URL with its scheme.
@@ -154,27 +176,53 @@ impl Upgrade {
     }
 
     fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
-        let Upgrade { endpoint, opened, on_upgrade, nonce, started, expected, .. } = self;
+        let Upgrade { endpoint, mut opened, on_upgrade, nonce, started, expected, .. } = self;
+        let mut place = self.place;
         async move {
             let (io, buffered) = match on_upgrade.await {
                 Ok(upgraded) => take_back(upgraded),
                 Err(_) => return never_upgraded(&endpoint, &opened, now() - started),
             };
-            let peer = Peer::new(io.peer());
+            let transport = Peer::new(io.peer().or(opened.peer.via()).or(opened.peer.addr()));
             let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
+            // Where hyper had not told the address, it is known only now.
+            opened.peer = endpoint.proxies.client(transport, &asked);
+            let fits = place.admit(opened.peer).is_ok();
             let mut connection =
                 Connection::upgraded(now(), endpoint.config.clone(), asked, opened.version);
             for bytes in [nonce, buffered].into_iter().filter(|bytes| !bytes.is_empty()) {
                 connection.receive(now(), &mut Vec::from(bytes));
             }
-            let shared = Shared::new(connection, io, peer);
-            let mut driver = Driver::expected(shared.clone(), endpoint, opened);
+            let shared = Shared::new(connection, io, transport);
+            let driver = Driver::expected(shared.clone(), endpoint, opened);
+            let mut driver = driver.counted(place);
             drop(expected);
             if driver.open().await {
-                driver.run(async { handler.call(Socket::new(shared)).await }).await;
+                let socket = Socket::new(shared);
+                let handler =
+                    async { if fits { handler.call(socket).await } else { too_many(socket) } };
+                driver.run(handler).await;
             }
         }
     }
+}
+
+/// What a connection hears whose address has too many, where that came out behind the 101.
+fn too_many(_: Socket) -> Close {
+    let code = CloseCode::POLICY_VIOLATION;
+    let reason = HandshakeError::TooManyFromAddress.to_string();
+    Close::new(code, reason).unwrap_or_else(|_| code.into())
+}
+
+/// The address of the request's connection, if the application or axum has left it there.
+fn addr(parts: &http::request::Parts) -> Option<SocketAddr> {
+    let addr = parts.extensions.get::<PeerAddr>().map(|PeerAddr(addr)| *addr);
+    #[cfg(feature = "axum")]
+    let addr = addr.or_else(|| {
+        let info = parts.extensions.get::<axum::extract::ConnectInfo<SocketAddr>>();
+        info.map(|axum::extract::ConnectInfo(addr)| *addr)
+    });
+    addr
 }
 
 /// The version, of those that can be spoken through an HTTP library.
@@ -194,8 +242,12 @@ fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
         return Err(HandshakeError::BadHttp("version (1.1 is needed)"));
     }
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value));
-    let fields = fields.filter_map(|(name, value)| Some((name, value.to_str().ok()?)));
+    let fields = parts.headers.iter();
+    // A value that is left out changes the meaning of those beside it.
+    let fields =
+        fields.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
+    let fields: Vec<_> = fields.collect();
+    let fields = fields.iter().map(|(name, value)| (*name, value.as_ref()));
     Request::from_parts(parts.method.as_str(), target, fields)
 }
 
@@ -244,7 +296,7 @@ fn never_upgraded(endpoint: &Endpoint, opened: &Opened, lasted: std::time::Durat
         lasted,
     );
     let request = opened.request.as_ref();
-    let (peer, version) = (Peer::new(None), Some(opened.version));
+    let (peer, version) = (opened.peer, Some(opened.version));
     endpoint.ended(Ended { peer, request, version, ending: &ending });
 }
 

@@ -19,7 +19,6 @@ pub(crate) enum Io {
     Tcp(TcpStream),
     #[cfg(feature = "tls")]
     Tls(Box<crate::tls::TlsStream>),
-    #[cfg_attr(not(feature = "hyper"), allow(dead_code, reason = "only upgrades bring others"))]
     Other(Box<dyn Duplex>),
     /// Let go of.
     Closed,
@@ -32,7 +31,7 @@ impl Io {
         self.tcp()?.peer_addr().ok()
     }
 
-    fn tcp(&self) -> Option<&TcpStream> {
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Io::Tcp(tcp) => Some(tcp),
             #[cfg(feature = "tls")]

@@ -38,8 +38,10 @@ mod group;
 pub mod hyper;
 mod into_close;
 mod io;
+mod limit;
 mod os;
 mod peer;
+mod proxy;
 mod server;
 mod shared;
 mod socket;
@@ -53,11 +55,12 @@ pub use adieu_proto::{
     Version, VersionSet, defaults,
 };
 pub use client::{Client, ConnectError, connect};
-pub use drain::{Drain, Drained};
+pub use drain::{Drain, Drained, Phase, Progress};
 pub use endpoint::{Closing, Ended, Endpoint};
 pub use group::{Broadcast, Group, Member, Slow};
 pub use into_close::IntoClose;
 pub use peer::Peer;
+pub use proxy::{Cidr, CidrError};
 pub use server::{Handler, Server, accept, listen, serve};
 pub use socket::{Closed, Sender, Socket};
 

@@ -13,11 +13,15 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
 /// A backstop behind our own clocks, which know more: data that the peer's kernel does not
-/// acknowledge for so long ends the connection (TCP_USER_TIMEOUT, RFC 5482).
-const USER_TIMEOUT: Duration = Duration::from_secs(25);
+/// acknowledge, or has no room for, for so long ends the connection (TCP_USER_TIMEOUT, RFC 5482).
+/// Longer than the write deadline and what follows it, or it would be the kernel that gives up
+/// on a peer that is there and does not read.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The hixie versions have no Ping: the kernel asks instead. Linux ignores the count of probes
-/// where a user time-out is set, so the idle time has to be well below that.
+/// The hixie versions have no Ping: the kernel asks instead, and gives up after this. Linux
+/// ignores the count of probes where a user time-out is set, so the idle time has to be well
+/// below it.
+const HIXIE_USER_TIMEOUT: Duration = Duration::from_secs(25);
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -35,6 +39,8 @@ pub(crate) fn set_user_timeout(tcp: &TcpStream) -> io::Result<()> {
 /// Has the kernel ask whether the peer is there.
 pub(crate) fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
     let probes = TcpKeepalive::new().with_time(KEEP_ALIVE_IDLE).with_interval(KEEP_ALIVE_INTERVAL);
+    #[cfg(target_os = "linux")]
+    SockRef::from(tcp).set_tcp_user_timeout(Some(HIXIE_USER_TIMEOUT))?;
     SockRef::from(tcp).set_tcp_keepalive(&probes)
 }
 

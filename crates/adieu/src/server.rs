@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use adieu_proto::{Close, Config, Connection, Request};
+use adieu_proto::{Close, Config, Connection, HandshakeError, Request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
 use crate::drain::{Drain, Drained};
 use crate::driver::Driver;
 use crate::endpoint::{Closing, Ended, Endpoint};
 use crate::into_close::IntoClose;
-use crate::io::Io;
+use crate::io::{Duplex, Io};
+use crate::limit::Room;
 use crate::now;
 use crate::peer::Peer;
+use crate::proxy::{Cidr, ProxyHeader};
 use crate::shared::Shared;
 use crate::socket::Socket;
 
@@ -158,6 +161,30 @@ impl<H: Handler> Server<H> {
         self.set(|endpoint| endpoint.on_closing(hear))
     }
 
+    /// See [`Endpoint::max_connections`].
+    #[must_use]
+    pub fn max_connections(self, max: usize) -> Self {
+        self.set(|endpoint| endpoint.max_connections(max))
+    }
+
+    /// See [`Endpoint::max_connections_per_address`].
+    #[must_use]
+    pub fn max_connections_per_address(self, max: usize) -> Self {
+        self.set(|endpoint| endpoint.max_connections_per_address(max))
+    }
+
+    /// See [`Endpoint::trust_proxies`].
+    #[must_use]
+    pub fn trust_proxies(self, proxies: impl IntoIterator<Item = Cidr>) -> Self {
+        self.set(|endpoint| endpoint.trust_proxies(proxies))
+    }
+
+    /// See [`Endpoint::proxy_protocol`].
+    #[must_use]
+    pub fn proxy_protocol(self, on: bool) -> Self {
+        self.set(|endpoint| endpoint.proxy_protocol(on))
+    }
+
     /// See [`Endpoint::on_end`].
     #[must_use]
     pub fn on_end(self, hear: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
@@ -204,7 +231,7 @@ impl<H: Handler> Server<H> {
         // Who is in the queue by now has its answer; who comes later meets a closed door.
         let mut refusals = tokio::task::JoinSet::new();
         while let Some(tcp) = waiting(&listener) {
-            refusals.spawn(server.clone().connection(tcp));
+            refusals.spawn(server.clone().connection(tcp, Room::default()));
         }
         drop(listener);
         let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusals.join_all()).await;
@@ -223,6 +250,36 @@ impl<H: Handler> Server<H> {
         drop(listener);
         drain.start();
         Ok(drain.finished().await)
+    }
+
+    /// Serves one connection over any stream, such as a Unix socket or a pipe in memory; over
+    /// TCP [`serve_on`](Self::serve_on) knows more. The future is ready when the connection is
+    /// over and its handler has returned; dropped before that it ends the connection.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let server = adieu::Server::new(async |mut socket: adieu::Socket| {
+    ///     while let Some(message) = socket.recv().await {
+    ///         let _ = socket.send(message).await;
+    ///     }
+    /// });
+    /// let (client, stream) = tokio::io::duplex(1024);
+    /// let serving = tokio::spawn(server.connection(stream));
+    /// drop(client);
+    /// serving.await.unwrap();
+    /// # }
+    /// ```
+    pub fn connection<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<H, S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (handler, endpoint) = (self.handler.clone(), Arc::new(self.endpoint.clone()));
+        let stream: Box<dyn Duplex> = Box::new(stream);
+        async move {
+            let (peer, room) = (Peer::new(None), Room::default());
+            serve_io(Io::Other(stream), peer, room, endpoint, &*handler).await;
+        }
     }
 
     /// What connections need, and what ends the serving.
@@ -263,26 +320,27 @@ impl<H: Handler> Accepted<H> {
         let mut until = pin!(until);
         loop {
             tokio::select! {
-                tcp = accept(listener, &self.endpoint.drain) => {
-                    tokio::spawn(self.clone().connection(tcp));
+                (tcp, room) = self.accept(listener) => {
+                    tokio::spawn(self.clone().connection(tcp, room));
                 }
                 result = &mut until => return result,
             }
         }
     }
 
-    async fn connection(self: Arc<Self>, tcp: TcpStream) {
+    /// Accepts the next connection when there is room for it, if only to refuse it.
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, Room) {
+        let room = self.endpoint.limits.room().await;
+        (accept(listener, &self.endpoint.drain).await, room)
+    }
+
+    async fn connection(self: Arc<Self>, tcp: TcpStream, room: Room) {
         let peer = Peer::new(tcp.peer_addr().ok());
         let io = match self.transport(tcp) {
             Ok(io) => io,
             Err(error) => return tracing::error!(%peer, "no TLS: {error}"),
         };
-        let connection = Connection::server(now(), self.endpoint.config.clone());
-        let shared = Shared::new(connection, io, peer);
-        let mut driver = Driver::new(shared.clone(), self.endpoint.clone());
-        if driver.open().await {
-            driver.run(async { self.handler.call(Socket::new(shared)).await }).await;
-        }
+        serve_io(io, peer, room, self.endpoint.clone(), &*self.handler).await;
     }
 
     fn transport(&self, tcp: TcpStream) -> io::Result<Io> {
@@ -292,6 +350,26 @@ impl<H: Handler> Accepted<H> {
             return Ok(Io::Tls(Box::new(tls)));
         }
         Ok(Io::Tcp(tcp))
+    }
+}
+
+/// One connection from its first byte to its account.
+async fn serve_io(io: Io, peer: Peer, room: Room, endpoint: Arc<Endpoint>, handler: &impl Handler) {
+    let connection = Connection::server(now(), endpoint.config.clone());
+    let shared = Shared::new(connection, io, peer);
+    let proxied = endpoint.proxies.are_at(peer);
+    if proxied && endpoint.proxies.protocol {
+        shared.lock().proxy_header = Some(Box::new(ProxyHeader::expected()));
+    }
+    let mut place = endpoint.limits.place(room);
+    // Whose connection it is that a proxy passes on is not known yet.
+    let stays = place.arrive(if proxied { Peer::new(None) } else { peer });
+    let mut driver = Driver::new(shared.clone(), endpoint).counted(place);
+    if !stays {
+        return driver.turn_away(HandshakeError::TooManyFromAddress);
+    }
+    if driver.open().await {
+        driver.run(async { handler.call(Socket::new(shared)).await }).await;
     }
 }
 

@@ -18,6 +18,7 @@ use crate::io::Io;
 use crate::now;
 use crate::os;
 use crate::peer::Peer;
+use crate::proxy::ProxyHeader;
 use crate::stopping::{self, Stopping};
 
 /// One receive buffer per thread: an idle connection owns none. Large enough that one read takes
@@ -35,7 +36,8 @@ const WRITE_SLICES: usize = 32;
 const LAST_READS: usize = 16;
 
 pub(crate) struct Shared {
-    pub(crate) peer: Peer,
+    /// Whom the transport is with.
+    pub(crate) transport: Peer,
     /// The request and what was agreed on; set before the handler is called.
     pub(crate) opened: OnceLock<Opened>,
     state: Mutex<State>,
@@ -47,6 +49,8 @@ pub(crate) struct Opened {
     pub(crate) request: Option<Request>,
     pub(crate) version: Version,
     pub(crate) subprotocol: Option<String>,
+    /// Whose request it is, as trusted proxies tell.
+    pub(crate) peer: Peer,
 }
 
 pub(crate) struct State {
@@ -71,6 +75,8 @@ pub(crate) struct State {
     /// When bytes left last.
     last_write: Instant,
     pub(crate) stopping: Stopping,
+    /// What a trusted proxy says in front of the handshake, where one has to.
+    pub(crate) proxy_header: Option<Box<ProxyHeader>>,
     pub(crate) wakers: Wakers,
 }
 
@@ -164,7 +170,7 @@ pub(crate) enum Taken {
 }
 
 impl Shared {
-    pub(crate) fn new(connection: Connection, io: Io, peer: Peer) -> Arc<Self> {
+    pub(crate) fn new(connection: Connection, io: Io, transport: Peer) -> Arc<Self> {
         let mut connection = connection;
         io.watch();
         if os::TELLS && io.delivery().is_some() {
@@ -183,9 +189,15 @@ impl Shared {
             fin_sent: false,
             last_write: now(),
             stopping: Stopping::No,
+            proxy_header: None,
             wakers: Wakers::default(),
         };
-        Arc::new(Shared { peer, opened: OnceLock::new(), state: Mutex::new(state) })
+        Arc::new(Shared { transport, opened: OnceLock::new(), state: Mutex::new(state) })
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> Peer {
+        self.opened.get().map_or(self.transport, |opened| opened.peer)
     }
 
     /// A panic inside the lock leaves the state as it was between two calls: go on.
@@ -326,6 +338,9 @@ impl State {
         if stopped || self.peer_over || matches!(self.io, Io::Closed) {
             return Poll::Pending;
         }
+        if let Some(poll) = self.poll_proxy_header(cx) {
+            return poll;
+        }
         BUFFER.with_borrow_mut(|buffer| {
             if buffer.is_empty() {
                 buffer.resize(RECEIVE_BUFFER, 0);
@@ -348,7 +363,7 @@ impl State {
 
     /// The peer's direction is over: how. Linux gives the socket's error once, to a read or a
     /// write, and reads that follow look like a FIN: the first is remembered.
-    fn peer_ended(&mut self, error: Option<&io::Error>) {
+    pub(crate) fn peer_ended(&mut self, error: Option<&io::Error>) {
         let read = error.map(io::Error::kind);
         let how = match read.or(self.write_error) {
             None => PeerEnd::Fin,

@@ -106,7 +106,7 @@ impl Socket {
     /// Who is at the other end.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        self.shared.peer
+        self.shared.peer()
     }
 
     /// The version that is spoken.
@@ -154,7 +154,7 @@ pub struct Sender {
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sender({})", self.shared.peer)
+        write!(f, "Sender({})", self.shared.peer())
     }
 }
 
@@ -185,7 +185,7 @@ async fn send(shared: &Shared, message: Message) -> Result<(), Closed> {
     let sent = poll_fn(|cx| shared.poll_send(cx, &mut message)).await;
     if let Err(error @ UsageError::NoBinary(_)) = &sent {
         // To drop the message would be silent loss, to send it as text a forgery.
-        tracing::error!(peer = %shared.peer, "{error}: the connection is closed");
+        tracing::error!(peer = %shared.peer(), "{error}: the connection is closed");
         shared.close(CloseCode::UNSUPPORTED_DATA.into(), Cause::Application);
     }
     sent.map_err(|_| Closed)

@@ -8,8 +8,8 @@ use adieu_proto::{Cause, Close, HandshakeError};
 use crate::now;
 use crate::shared::State;
 
-/// What a handler has to answer what had arrived, from when all of it was read. One that waits
-/// for messages is done at once.
+/// What a handler has to answer what had arrived, from when all of it was read; and to make room
+/// where reading is paused for it. One that waits for messages is done at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How far it is.
@@ -23,6 +23,8 @@ pub(crate) enum Stopping {
         /// Bytes of it that are still to be read; `None` = until nothing is there, where the
         /// system does not tell.
         left: Option<usize>,
+        /// Without progress until then, the handler does not ask for it.
+        until: Instant,
         close: Close,
     },
     /// It was read; the handler answers.
@@ -44,11 +46,12 @@ impl Stopping {
 
     /// So much was read; nothing = all that was there.
     pub(crate) fn was_read(&mut self, n: usize) {
-        if let Stopping::Reading { left, close } = self {
+        if let Stopping::Reading { left, until, close } = self {
+            *until = now() + ANSWER_TIMEOUT;
             let left_now = left.map(|left| left.saturating_sub(n));
             if n == 0 || left_now == Some(0) {
                 let close = std::mem::take(close);
-                *self = Stopping::Answering { until: now() + ANSWER_TIMEOUT, close };
+                *self = Stopping::Answering { until: *until, close };
             } else {
                 *left = left_now;
             }
@@ -67,7 +70,8 @@ impl State {
         // One look: a peer that goes on sending cannot hold the drain open. Over TLS the bytes
         // in the kernel are not those that the application gets.
         let left = if self.io.is_tls() { None } else { self.io.readable() };
-        self.stopping = Stopping::Reading { left, close: close.clone() };
+        let until = now() + ANSWER_TIMEOUT;
+        self.stopping = Stopping::Reading { left, until, close: close.clone() };
         if left == Some(0) {
             self.stopping.was_read(0);
         }
@@ -77,9 +81,14 @@ impl State {
 
     /// Whether the handler has answered, or had its time: then the Close goes out.
     pub(crate) fn go_on_stopping(&mut self) {
-        if let Stopping::Answering { until, close } = &mut self.stopping
-            && (self.inbox.is_waited_for(&self.wakers) || *until <= now())
-        {
+        let (until, close, answered) = match &mut self.stopping {
+            Stopping::Reading { until, close, .. } => (*until, close, false),
+            Stopping::Answering { until, close } => {
+                (*until, close, self.inbox.is_waited_for(&self.wakers))
+            }
+            Stopping::No | Stopping::Closing => return,
+        };
+        if answered || until <= now() {
             let close = std::mem::take(close);
             self.stopping = Stopping::Closing;
             self.close(close, Cause::Drain);
@@ -98,8 +107,8 @@ impl State {
     /// When the driver has to look next.
     pub(crate) fn timeout(&self) -> Option<Instant> {
         let answered = match &self.stopping {
-            Stopping::Answering { until, .. } => Some(*until),
-            _ => None,
+            Stopping::Reading { until, .. } | Stopping::Answering { until, .. } => Some(*until),
+            Stopping::No | Stopping::Closing => None,
         };
         answered.into_iter().chain(self.connection.timeout()).min()
     }

@@ -212,8 +212,8 @@ fn a_peer_that_dies_while_reading_is_paused_is_heard() {
 fn a_flood_of_empty_messages_is_bounded_too() {
     let _alone = heap::alone();
     let handler = async |socket: Socket| {
-        let _socket = socket;
-        std::future::pending::<()>().await;
+        // It never asks for a message.
+        socket.sender().ended().await;
     };
     let config = Config { grace: Duration::from_millis(1), ..config() };
     let host = Host::run(Server::new(handler).config(config));
@@ -229,6 +229,26 @@ fn a_flood_of_empty_messages_is_bounded_too() {
     peer.reset();
     host.drain.start();
     assert_eq!(host.account().ending.transport.end, End::Reset);
+    host.finish();
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_handler_that_does_not_read() {
+    let _alone = heap::alone();
+    let handler = async |socket: Socket| {
+        socket.sender().ended().await;
+    };
+    let host = Host::run(Server::new(handler).config(config()));
+    let mut peer = Peer::open(host.addr);
+    let bytes = Frame::binary(vec![0; MESSAGE]).masked().repeat(512);
+    let written = peer.write_until_full(&bytes);
+    assert!(written < bytes.len(), "reading is not paused");
+    host.drain.start();
+    // The peer is alive and would wait for ever: nothing but the drain ends this.
+    peer.set_deadline(Duration::from_secs(10));
+    assert_eq!(peer.read_frame().close_code(), Some(1001));
+    peer.close();
+    assert_eq!(host.account().ending.cause, Cause::Drain);
     host.finish();
 }
 

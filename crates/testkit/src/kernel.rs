@@ -54,10 +54,11 @@ pub(crate) fn queues(local: SocketAddr, remote: SocketAddr) -> (usize, usize) {
     (number(sent), number(received))
 }
 
-/// The table's words on the end at `local`: its state and what follows.
+/// The table's words on the end at `local`: its state and what follows. Each network namespace
+/// has a table of its own; the calling thread's is meant.
 fn row(local: SocketAddr, remote: SocketAddr) -> Option<Vec<String>> {
     let ends = [in_table(local), in_table(remote)];
-    let table = fs::read_to_string("/proc/net/tcp").expect("Linux's table of connections");
+    let table = fs::read_to_string("/proc/thread-self/net/tcp").expect("Linux's table of connections");
     table.lines().find_map(|line| {
         let words: Vec<_> = line.split_whitespace().skip(1).map(str::to_owned).collect();
         (words.len() > 3 && words[..2] == ends).then(|| words[2..].to_vec())

@@ -329,6 +329,22 @@ impl Peer {
             .unwrap_or_else(|end| panic!("{end:?} before {n} bytes, after {:x?}", self.shown()))
     }
 
+    /// What is there, at most so many bytes; waits for the first. Nothing = the other end ended.
+    ///
+    /// # Panics
+    /// If nothing comes within the deadline.
+    pub fn read_some(&mut self, most: usize) -> Vec<u8> {
+        if !self.buffer.is_empty() {
+            let n = most.min(self.buffer.len());
+            return self.buffer.drain(..n).collect();
+        }
+        self.stream.set_read_timeout(Some(self.deadline)).expect("a read time-out");
+        let mut chunk = vec![0; most];
+        let n = self.stream.read(&mut chunk).expect("bytes or a FIN");
+        chunk.truncate(n);
+        chunk
+    }
+
     /// Everything up to the end, and which end it was.
     ///
     /// # Panics
@@ -396,8 +412,15 @@ impl Peer {
     /// If the other end's kernel does not hear it.
     pub fn reset(self) {
         let (ours, theirs) = (self.local, self.remote);
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
-        drop(self);
+        self.abort();
         wait_until("the RST arrives", || Tcp::of(theirs, ours) == Tcp::Gone);
+    }
+
+    /// An RST, and no wait for its arrival: for many in a row.
+    ///
+    /// # Panics
+    /// If the kernel does not take the wish.
+    pub fn abort(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     }
 }

@@ -175,6 +175,8 @@ pub(crate) async fn mute(target: Target, able: Abilities, watch: Duration) -> Fi
     let ended = peer.last(Some(close.close_code()), started, started + watch).await;
     let held = ended.end.map(|_| ended.waited);
     let verdict = match held {
+        // Watched for too short a time to know.
+        None if watch <= MUTE_ENOUGH => Verdict::Weak,
         None => Verdict::Bad,
         Some(held) => Verdict::Weak.unless(held <= MUTE_ENOUGH),
     };

@@ -111,29 +111,38 @@ pub(crate) async fn backlog(target: &Target, able: Abilities, plan: &Plan) -> Fi
         .with("clients", plan.backlog.clients)
         .with("queued_bytes", plan.backlog.queued_bytes);
     let mut words = Vec::new();
-    let mut well = true;
+    let mut worst = Verdict::Ok;
     let kinds = [
-        ("quiet", 0, ["quiet_delivered", "quiet_clean"]),
-        ("chatty", CHATTER, ["chatty_delivered", "chatty_clean"]),
+        ("quiet", 0, ["quiet_delivered", "quiet_read_close", "quiet_clean"]),
+        ("chatty", CHATTER, ["chatty_delivered", "chatty_read_close", "chatty_clean"]),
     ];
     for (kind, chatter, names) in kinds {
-        let (delivered, clean, all) = match round(target, plan, chatter).await {
+        let counts = match round(target, plan, chatter).await {
             Ok(counts) => counts,
             Err(why) => return BACKLOG.found(Verdict::Bad, why, figures),
         };
-        figures = figures.with(names[0], delivered).with(names[1], clean);
-        words.push(format!("{kind}: {delivered} of {all} got every byte, {clean} a clean end"));
-        well &= delivered == all && clean == all;
+        let Counts { all, delivered, read, clean } = counts;
+        figures = figures.with(names[0], delivered).with(names[1], read).with(names[2], clean);
+        words.push(format!(
+            "{kind}: {delivered} of {all} got every byte, {read} the Close, {clean} a clean end"
+        ));
+        let short = if delivered.min(read) < all { Verdict::Bad } else { Verdict::Weak };
+        worst = worst.max(short.unless(delivered.min(clean) == all));
     }
-    BACKLOG.found(Verdict::Bad.unless(well), words.join("; "), figures)
+    BACKLOG.found(worst, words.join("; "), figures)
 }
 
-/// How many got every byte, how many of these also a clean end, how many there were.
-async fn round(
-    target: &Target,
-    plan: &Plan,
-    chatter: usize,
-) -> Result<(usize, usize, usize), String> {
+/// Slow readers of one round.
+struct Counts {
+    all: usize,
+    /// Got every byte.
+    delivered: usize,
+    /// Read the Close with its code.
+    read: usize,
+    clean: usize,
+}
+
+async fn round(target: &Target, plan: &Plan, chatter: usize) -> Result<Counts, String> {
     let it = plan.backlog;
     let peers = clients::open(target, it.clients, Some(SMALL_BUFFER)).await?;
     let rate = clients::Rate { bytes_per_second: it.read_bytes_per_second, read: MESSAGE };
@@ -150,10 +159,13 @@ async fn round(
         })
     });
     let all = clients::join(tasks).await;
-    let delivered = |bytes: usize| bytes == it.queued_bytes;
-    Ok((
-        all.iter().filter(|(bytes, _)| delivered(*bytes)).count(),
-        all.iter().filter(|(bytes, end)| delivered(*bytes) && end.is_clean_with(CODE)).count(),
-        all.len(),
-    ))
+    let count = |well: &dyn Fn(usize, &Ended) -> bool| {
+        all.iter().filter(|(bytes, ended)| well(*bytes, ended)).count()
+    };
+    Ok(Counts {
+        all: all.len(),
+        delivered: count(&|bytes, _| bytes == it.queued_bytes),
+        read: count(&|_, ended| ended.close == Some(Some(CODE))),
+        clean: count(&|_, ended| ended.is_clean_with(CODE)),
+    })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 
 use super::target::Target;
@@ -18,6 +18,12 @@ const START: Duration = Duration::from_secs(20);
 
 /// Between two looks at something that is waited for; short against every figure here.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// A process stops at SIGSTOP at once; the scheduler may need a moment.
+const HELD: Duration = Duration::from_secs(2);
+
+/// Sends the signals that it reads, one a line, to the process `$0`.
+const SIGNALS: &str = "while read -r name; do kill -\"$name\" \"$0\" || exit 1; done";
 
 /// Lines of the server's that are kept, to show them if it fails.
 const KEPT: usize = 8;
@@ -102,10 +108,10 @@ impl Process {
 
     /// Whether it runs; one that ended and whose parent has not asked does not.
     fn runs(&self) -> bool {
-        match std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
-            Ok(stat) => !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
-            Err(_) if PathBuf::from("/proc/self/stat").exists() => false,
-            Err(_) => {
+        match state(self.pid) {
+            Some(state) => state != 'Z',
+            None if PathBuf::from("/proc/self/stat").exists() => false,
+            None => {
                 let mut kill = std::process::Command::new("kill");
                 let kill = kill.args(["-0", &self.pid.to_string()]).stderr(Stdio::null());
                 kill.status().is_ok_and(|status| status.success())
@@ -120,13 +126,14 @@ impl Process {
         Some(links.filter(|link| link.to_string_lossy().starts_with("socket:")).count())
     }
 
-    /// Readies SIGTERM, so that nothing is started between the last message and the signal.
-    pub(crate) fn arm(&self) -> Result<Signal, String> {
+    /// Readies the signals, so that nothing is started between the last message and SIGTERM.
+    pub(crate) fn arm(&self) -> Result<Signals, String> {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "read -r go && kill -TERM \"$0\"", &self.pid.to_string()]);
+        shell.args(["-c", SIGNALS, &self.pid.to_string()]);
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let child = shell.spawn().map_err(|error| format!("cannot start a shell: {error}"))?;
-        Ok(Signal(child))
+        let mut child = shell.spawn().map_err(|error| format!("cannot start a shell: {error}"))?;
+        let stdin = child.stdin.take().ok_or("cannot talk to a shell")?;
+        Ok(Signals { pid: self.pid, child, stdin })
     }
 
     /// Waits for its exit, at most until `deadline`.
@@ -152,19 +159,50 @@ impl Process {
     }
 }
 
-/// A SIGTERM that is ready to go.
-pub(crate) struct Signal(Child);
+/// Signals that are ready to go.
+pub(crate) struct Signals {
+    pid: u32,
+    child: Child,
+    stdin: ChildStdin,
+}
 
-impl Signal {
-    /// Sends it.
+impl Signals {
+    /// Stops the process, as a busy machine does: what is sent now waits in its kernel, and is
+    /// there when SIGTERM comes. Without this it would be a race that a fast server wins.
+    pub(crate) async fn hold(&mut self) -> Result<(), String> {
+        self.say("STOP").await?;
+        let deadline = Instant::now() + HELD;
+        while !state(self.pid).is_none_or(|state| state == 'T') {
+            if Instant::now() >= deadline {
+                return Err("the process took no SIGSTOP".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends SIGTERM, and lets the process go on if it was held.
     pub(crate) async fn send(mut self) -> Result<(), String> {
-        let no = |error: std::io::Error| format!("the signal could not be sent: {error}");
-        let mut stdin = self.0.stdin.take().ok_or("the signal could not be sent")?;
-        stdin.write_all(b"\n").await.map_err(no)?;
-        drop(stdin);
-        let status = self.0.wait().await.map_err(no)?;
+        self.say("TERM").await?;
+        self.say("CONT").await?;
+        drop(self.stdin);
+        let status = self.child.wait().await;
+        let status = status.map_err(|error| format!("the signal could not be sent: {error}"))?;
         if status.success() { Ok(()) } else { Err("the process took no SIGTERM".to_owned()) }
     }
+
+    async fn say(&mut self, signal: &str) -> Result<(), String> {
+        let line = format!("{signal}\n");
+        let said = self.stdin.write_all(line.as_bytes()).await;
+        said.map_err(|error| format!("the signal could not be sent: {error}"))
+    }
+}
+
+/// The letter for what a process does, where the system tells (Linux).
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold anything.
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Reads what the server says, so that its pipe is never full, and keeps the end of it.
@@ -172,7 +210,6 @@ async fn keep(from: impl AsyncRead + Unpin, said: Arc<Mutex<VecDeque<String>>>) 
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.truncate(KEPT);
         if said.len() == KEPT {
             said.pop_front();
         }

@@ -108,6 +108,7 @@ impl About {
             result: verdict,
             summary: summary.into(),
             figures,
+            detail: None,
             meaning: fell_short.then_some(self.meaning),
             remedy: fell_short.then_some(self.remedy),
             seconds: 0.0,
@@ -128,12 +129,24 @@ pub(crate) struct Finding {
     pub(crate) result: Verdict,
     pub(crate) summary: String,
     pub(crate) figures: Figures,
+    /// More for people; machines have it in the figures.
+    #[serde(skip)]
+    detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     meaning: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<&'static str>,
     /// How long the check took.
     pub(crate) seconds: f64,
+}
+
+impl Finding {
+    /// With more to read below the summary.
+    #[must_use]
+    pub(crate) fn detail(mut self, detail: Option<String>) -> Self {
+        self.detail = detail;
+        self
+    }
 }
 
 /// All results.
@@ -162,12 +175,15 @@ impl Report {
         let color = std::io::stdout().is_terminal();
         let width = self.checks.iter().map(|check| check.title.chars().count()).max().unwrap_or(0);
         let mut table = String::new();
-        for check in &self.checks {
+        for (n, check) in self.checks.iter().enumerate() {
             let word = painted(check.result, color);
             let _ = writeln!(table, "{word} {:width$}  {}", check.title, check.summary);
-            let said = [("", check.meaning), ("Remedy: ", check.remedy)];
-            for (lead, text) in said.iter().filter_map(|(lead, text)| Some((lead, (*text)?))) {
-                for line in wrapped(&format!("{lead}{text}"), WIDTH) {
+            // What several checks have in common is said behind the last of them.
+            let again = self.checks.get(n + 1).is_some_and(|next| next.meaning == check.meaning);
+            let meaning = check.meaning.filter(|_| !again).map(str::to_owned);
+            let remedy = check.remedy.filter(|_| !again).map(|remedy| format!("Remedy: {remedy}"));
+            for text in [check.detail.clone(), meaning, remedy].into_iter().flatten() {
+                for line in wrapped(&text, WIDTH) {
                     let _ = writeln!(table, "        {line}");
                 }
             }
@@ -207,7 +223,8 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 /// A duration for people: `0.4 ms`, `12 ms`, `3.1 s`.
 pub(crate) fn time(duration: Duration) -> String {
-    let ms = duration.as_secs_f64() * 1000.0;
+    // Less is not measured.
+    let ms = (duration.as_secs_f64() * 1000.0).max(0.1);
     match ms {
         ..10.0 => format!("{ms:.1} ms"),
         ..1000.0 => format!("{ms:.0} ms"),

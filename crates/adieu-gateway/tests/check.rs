@@ -1,0 +1,210 @@
+//! `adieu check` against a server of Adieu's with nothing but defaults, which is found well, and
+//! against servers that are bad on purpose, which are found bad.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+use serde_json::Value;
+use testkit::Frame;
+
+/// Runs `adieu check`.
+fn check(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_adieu")).arg("check").args(args).output().expect("adieu runs")
+}
+
+/// The report and the exit code.
+fn report(args: &[&str]) -> (Value, Option<i32>) {
+    let output = check(&[&["--json", "--quick"], args].concat());
+    let said = String::from_utf8_lossy(&output.stdout);
+    let json = serde_json::from_str(&said).unwrap_or_else(|error| {
+        panic!("{error} in {said}\n{}", String::from_utf8_lossy(&output.stderr))
+    });
+    (json, output.status.code())
+}
+
+/// The result of one check.
+fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let checks = report["checks"].as_array().expect("a list of checks");
+    checks.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id}: {report:#}"))
+}
+
+fn result(report: &Value, id: &str) -> String {
+    finding(report, id)["result"].as_str().expect("a result").to_owned()
+}
+
+/// The example `checked`, built as this test was. Cargo builds the examples of another package
+/// for nobody.
+fn checked() -> PathBuf {
+    let adieu = Path::new(env!("CARGO_BIN_EXE_adieu"));
+    let dir = adieu.parent().expect("a target directory");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "adieu", "--example", "checked"]);
+    if dir.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.arg("--target-dir").arg(dir.parent().expect("a target directory")).status();
+    assert!(built.expect("cargo runs").success(), "the example `checked` is not built");
+    dir.join("examples").join(format!("checked{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+#[test]
+fn a_server_of_adieu_with_its_defaults_says_goodbye_well() {
+    let addr = format!("127.0.0.1:{}", free_port());
+    let line = format!("{} {addr}", checked().display());
+    let (report, code) = report(&[&format!("ws://{addr}/"), "--cmd", &line]);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!((&report["echo"], &report["convention"]), (&true.into(), &true.into()));
+    // What these say of time depends on the machine; what they count is asserted below.
+    let timed = ["close", "mute", "shutdown_idle", "shutdown_busy", "shutdown_mixed"];
+    for check in report["checks"].as_array().expect("a list of checks") {
+        let id = check["id"].as_str().expect("a name");
+        // A reader at 64 KiB/s may need longer for what is in its kernel's buffer than the server
+        // waits for the answer to its Close.
+        let may_be_weak = timed.contains(&id) || id == "shutdown_very_slow";
+        let well = check["result"] == "ok" || (may_be_weak && check["result"] == "weak");
+        assert!(well, "{check:#}");
+    }
+    for id in ["shutdown_idle", "shutdown_busy", "shutdown_mixed"] {
+        let figures = &finding(&report, id)["figures"];
+        assert_eq!(figures["clean"], figures["clients"], "{id}: {figures:#}");
+        assert_eq!(figures["unanswered_batch"], 0, "{id}: {figures:#}");
+        assert_eq!(figures["queues_delivered"], figures["queues"], "{id}: {figures:#}");
+    }
+    let mixed = &finding(&report, "shutdown_mixed")["figures"];
+    assert!(mixed["frozen"].as_u64() > Some(0) && mixed["queues"].as_u64() > Some(0), "{mixed:#}");
+}
+
+/// How a bad server ends a connection.
+#[derive(Clone, Copy)]
+enum Rude {
+    /// A FIN and no Close.
+    Fin,
+    /// An RST and no Close.
+    Reset,
+}
+
+/// A server that echoes, knows the convention, and ends every connection rudely.
+fn rude_server(rude: Rude) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let addr = listener.local_addr().expect("its address");
+    // It ends with the test.
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || rude_connection(stream, rude));
+        }
+    });
+    addr
+}
+
+fn rude_connection(mut stream: TcpStream, rude: Rude) {
+    let mut bytes = Vec::new();
+    let Some(head) = next(&mut stream, &mut bytes, testkit::Head::parse) else { return };
+    let Some(key) = head.field("sec-websocket-key") else { return };
+    if head.field("sec-websocket-version") != Some("13") {
+        return;
+    }
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        testkit::accept_key(key)
+    );
+    if stream.write_all(answer.as_bytes()).is_err() {
+        return;
+    }
+    while let Some(frame) = next(&mut stream, &mut bytes, Frame::parse) {
+        let text = String::from_utf8_lossy(&frame.payload).into_owned();
+        let sent = match text.strip_prefix("adieu-check:send ") {
+            Some(n) => Frame::binary(vec![0; n.parse().unwrap_or(0)]).unmasked(),
+            None if frame.opcode == 0x8 || text.starts_with("adieu-check:") => break,
+            None => Frame::new(frame.opcode, &frame.payload).unmasked(),
+        };
+        if stream.write_all(&sent).is_err() {
+            return;
+        }
+    }
+    if matches!(rude, Rude::Reset) {
+        let linger = Some(std::time::Duration::ZERO);
+        let _ = socket2::SockRef::from(&stream).set_linger(linger);
+    }
+}
+
+/// Reads until `parse` finds something at the front.
+fn next<T>(
+    stream: &mut TcpStream,
+    bytes: &mut Vec<u8>,
+    parse: impl Fn(&[u8]) -> Option<(T, usize)>,
+) -> Option<T> {
+    let mut chunk = [0; 4096];
+    loop {
+        if let Some((found, len)) = parse(bytes) {
+            bytes.drain(..len);
+            return Some(found);
+        }
+        match stream.read(&mut chunk) {
+            Ok(n) if n > 0 => bytes.extend_from_slice(&chunk[..n]),
+            _ => return None,
+        }
+    }
+}
+
+#[test]
+fn a_bare_fin_is_found_bad() {
+    let (report, code) = report(&[&format!("ws://{}/", rude_server(Rude::Fin))]);
+    assert_eq!((code, &report["result"]), (Some(1), &"bad".into()), "{report:#}");
+    let close = finding(&report, "close");
+    assert_eq!(close["figures"]["answered"], 0, "{close:#}");
+    assert_eq!(close["figures"]["fin"], 3, "{close:#}");
+    assert!(close["remedy"].as_str().is_some_and(|remedy| remedy.contains("Close")), "{close:#}");
+    for id in ["close", "last_words", "upload", "backlog", "violations", "panic", "reconnect"] {
+        assert_eq!(result(&report, id), "bad", "{id}: {report:#}");
+    }
+    assert_eq!(result(&report, "old"), "weak", "a bare FIN for old protocols");
+    assert_eq!(result(&report, "mute"), "skipped", "it never sends a Close");
+    assert_eq!(result(&report, "shutdown_busy"), "skipped", "there is nothing to signal");
+    let last = &finding(&report, "last_words")["figures"];
+    assert_eq!((&last["answered"], &last["clean"]), (&50.into(), &false.into()));
+}
+
+#[test]
+fn an_rst_is_found_bad_and_told_from_a_fin() {
+    let (report, code) = report(&[&format!("ws://{}/", rude_server(Rude::Reset))]);
+    assert_eq!(code, Some(1), "{report:#}");
+    let close = &finding(&report, "close")["figures"];
+    assert_eq!((&close["reset"], &close["fin"]), (&3.into(), &0.into()), "{close:#}");
+    let upload = &finding(&report, "upload")["figures"];
+    assert_eq!((&upload["read_close"], &upload["reset"]), (&0.into(), &upload["clients"]));
+}
+
+#[test]
+fn what_cannot_be_checked_is_said_in_a_sentence() {
+    let cannot = |args: &[&str], sentence: &str| {
+        let output = check(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(sentence), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    };
+    let nobody = format!("ws://127.0.0.1:{}/", free_port());
+    cannot(&[&nobody], "nothing listens at 127.0.0.1:");
+    cannot(&["http://127.0.0.1/"], "ws://");
+    cannot(&[&nobody, "--cmd", "echo no such luck"], "no such luck");
+    cannot(&[&nobody, "--pid", "999999999"], "there is no process 999999999");
+    let listener = testkit::Listener::bind();
+    let url = listener.url();
+    let web = thread::spawn(move || {
+        let mut peer = listener.accept();
+        let _ = peer.read_head();
+        peer.write("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    });
+    cannot(&[&url], "`HTTP/1.1 404 Not Found` instead of 101");
+    web.join().expect("a web server");
+}

@@ -1,0 +1,163 @@
+//! The door while a server drains: a 503 behind it, or the next process.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use adieu::{Cause, Drain, Drained, HandshakeError, Server, Socket};
+use testkit::{Frame, Peer, Request, TcpEnd};
+
+use crate::support::{self, Host};
+use crate::{hear_out, numbers, open};
+
+#[test]
+fn who_comes_while_it_drains_is_told_when_to_come_again() {
+    let host = Host::start(support::echo);
+    let mut peers = open(&host, 1);
+    host.drain.start();
+    // The server waits for the answer to its Close; meanwhile its door is open.
+    assert_eq!(peers[0].read_frame().close_code(), Some(1001));
+    for _ in 0..10 {
+        let mut late = Peer::connect(host.addr);
+        late.write(Request::rfc6455().bytes());
+        let head = late.read_head();
+        assert_eq!(head.status(), 503);
+        let seconds = head.field("Retry-After").expect("when to come again");
+        assert!(seconds.parse::<u32>().is_ok(), "{seconds}");
+        assert_eq!(late.read_to_end().end, TcpEnd::Fin);
+        drop(late);
+        let ending = host.account().ending;
+        assert_eq!(ending.cause, Cause::Handshake(HandshakeError::Refused(503)), "{ending}");
+    }
+    // One that asks for nothing does not hold the drain.
+    let silent = Peer::connect(host.addr);
+    peers[0].send(&Frame::close(1001, ""));
+    assert_eq!(peers[0].read_to_end().end, TcpEnd::Fin);
+    assert!(host.account().ending.is_clean());
+    let addr = host.addr;
+    // Once it is over the door is shut. The silent one is accounted for as it is.
+    host.drain.start();
+    let drained = host.finish_with(|account| assert!(!account.ending.opened()));
+    assert_eq!(numbers(&drained), (1, 0, 0, 0, 0));
+    assert!(drained.lasted < Duration::from_secs(3), "{drained}");
+    assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens any more");
+    drop(silent);
+}
+
+#[test]
+fn a_handshake_that_had_begun_is_told_so_too() {
+    let host = Host::start(support::echo);
+    let mut peers = open(&host, 1);
+    let mut begun = Peer::connect(host.addr);
+    let request = Request::rfc6455().bytes();
+    begun.write(&request[..30]);
+    testkit::wait_until("the server has read it", || {
+        begun.unread_by_other_end() == 0 && host.drain.connections() == 2
+    });
+    host.drain.start();
+    assert_eq!(begun.read_head().status(), 503);
+    assert_eq!(begun.read_to_end().end, TcpEnd::Fin);
+    drop(begun);
+    assert_eq!(hear_out(&mut peers[0]), (vec![], Some(1001)));
+    let mut causes = [host.account(), host.account()].map(|account| account.ending.cause);
+    causes.sort_by_key(|cause| *cause == Cause::Drain);
+    let refused = Cause::Handshake(HandshakeError::Refused(503));
+    assert_eq!(causes, [refused, Cause::Drain]);
+    host.finish();
+}
+
+/// A server that hands its listener on.
+struct Process {
+    drain: Drain,
+    serving: thread::JoinHandle<Drained>,
+}
+
+impl Process {
+    /// Says its name to each that comes, and echoes.
+    fn start(name: &'static str, listener: std::net::TcpListener) -> Self {
+        let drain = Drain::new();
+        let stop = drain.clone();
+        let serving = thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(async {
+                listener.set_nonblocking(true).expect("a listener that does not block");
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+                let handler = async move |socket: Socket| {
+                    let _ = socket.send(name).await;
+                    support::echo(socket).await;
+                };
+                let server = Server::new(handler);
+                let server = server.drain_when(async move { stop.started().await });
+                server.serve_inherited(listener).await.expect("a server")
+            })
+        });
+        Process { drain, serving }
+    }
+}
+
+fn greeted(addr: SocketAddr, name: &str) -> Peer {
+    let mut peer = Peer::open(addr);
+    assert_eq!(peer.read_frame(), Frame::text(name));
+    peer
+}
+
+#[test]
+fn an_inherited_listener_is_left_to_the_next_process() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("its address");
+    let old = Process::start("old", listener.try_clone().expect("a second descriptor"));
+    let mut first = greeted(addr, "old");
+    old.drain.start();
+    assert_eq!(first.read_frame().close_code(), Some(1001));
+    // Nobody accepts now; who comes waits in the queue, and meets no closed door.
+    let mut waiting: Vec<_> = (0..5).map(|_| Peer::connect(addr)).collect();
+    for peer in &mut waiting {
+        peer.write(Request::rfc6455().bytes());
+    }
+    first.send(&Frame::close(1001, ""));
+    assert_eq!(first.read_to_end().end, TcpEnd::Fin);
+    assert_eq!(numbers(&old.serving.join().expect("it ends")), (1, 0, 0, 0, 0));
+    let new = Process::start("new", listener);
+    for peer in &mut waiting {
+        assert_eq!(peer.read_head().status(), 101);
+        assert_eq!(peer.read_frame(), Frame::text("new"));
+    }
+    drop(greeted(addr, "new"));
+    new.drain.start();
+    for peer in &mut waiting {
+        assert_eq!(hear_out(peer), (vec![], Some(1001)));
+    }
+    let drained = new.serving.join().expect("it ends");
+    assert!(drained.clean == 5 && drained.given_up == 0, "{drained}");
+}
+
+#[test]
+fn both_processes_may_accept_while_one_takes_over_and_nobody_is_refused() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("its address");
+    let clone = || listener.try_clone().expect("another descriptor");
+    let mut current = Process::start("one of many", clone());
+    let come = move || {
+        for _ in 0..100 {
+            let mut peer = greeted(addr, "one of many");
+            peer.send(&Frame::close(1000, ""));
+            // The server's own Close may have been on its way.
+            let close = peer.read_frame();
+            assert!(matches!(close.close_code(), Some(1000 | 1001)), "{close:?}");
+            assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
+        }
+    };
+    let clients: Vec<_> = (0..4).map(|_| thread::spawn(come)).collect();
+    for _ in 0..5 {
+        let next = Process::start("one of many", clone());
+        drop(greeted(addr, "one of many"));
+        current.drain.start();
+        current.serving.join().expect("it ends");
+        current = next;
+    }
+    for client in clients {
+        client.join().expect("each was served, every time");
+    }
+    current.drain.start();
+    current.serving.join().expect("it ends");
+}

@@ -1,0 +1,120 @@
+//! Handlers are not cancelled by a drain: they are waited for, up to a limit. Its ten seconds pass
+//! in simulated time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use adieu::{Drain, Endpoint, Server, Socket};
+use testkit::{Frame, Head, Peer, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use crate::support::{self, Host};
+use crate::{hear_out, numbers};
+
+#[test]
+fn a_handler_may_tidy_up_behind_its_connection() {
+    let tidied = Arc::new(AtomicUsize::new(0));
+    let handler = support::with(tidied.clone(), async |mut socket: Socket, tidied| {
+        let tidied: Arc<AtomicUsize> = tidied;
+        while socket.recv().await.is_some() {}
+        socket.ended().await;
+        drop(socket);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tidied.fetch_add(1, SeqCst);
+    });
+    let host = Host::start(handler);
+    let mut peers: Vec<_> = (0..5).map(|_| Peer::open(host.addr)).collect();
+    host.drain.start();
+    for peer in &mut peers {
+        assert_eq!(hear_out(peer), (vec![], Some(1001)));
+        host.account();
+    }
+    let drained = host.finish();
+    assert_eq!(tidied.load(SeqCst), 5, "each was waited for");
+    assert_eq!(numbers(&drained), (5, 0, 0, 0, 0));
+    assert!(drained.lasted >= Duration::from_millis(300), "{drained}");
+}
+
+/// Opens a WebSocket over a pipe in memory.
+async fn open(pipe: &mut DuplexStream) {
+    pipe.write_all(&Request::rfc6455().bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while Head::parse(&head).is_none() {
+        head.push(pipe.read_u8().await.unwrap());
+    }
+}
+
+/// Answers the server's Close and ends.
+async fn answer(pipe: &mut DuplexStream) {
+    let mut bytes = [0; 4];
+    pipe.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(bytes, *Frame::close(1001, "").unmasked());
+    pipe.write_all(&Frame::close(1001, "").masked()).await.unwrap();
+    pipe.shutdown().await.unwrap();
+    assert_eq!(pipe.read(&mut bytes).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_that_outlive_the_limit_are_counted_and_left_to_themselves() {
+    let drain = Drain::new();
+    let returned = Arc::new(AtomicUsize::new(0));
+    let ours = returned.clone();
+    let handler = support::with(ours, async |mut socket: Socket, returned: Arc<AtomicUsize>| {
+        while socket.recv().await.is_some() {}
+        let long = if socket.request().map(adieu::Request::path) == Some("/long") { 60 } else { 9 };
+        tokio::time::sleep(Duration::from_secs(long)).await;
+        returned.fetch_add(1, SeqCst);
+    });
+    let server = Server::with(Endpoint::new().drain(drain.clone()), handler);
+    let mut pipes = Vec::new();
+    for path in ["/", "/long", "/", "/long"] {
+        let (mut client, stream) = tokio::io::duplex(1024);
+        tokio::spawn(server.connection(stream));
+        client.write_all(&Request::rfc6455().target(path).bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while Head::parse(&head).is_none() {
+            head.push(client.read_u8().await.unwrap());
+        }
+        pipes.push(client);
+    }
+    drain.start();
+    for pipe in &mut pipes {
+        answer(pipe).await;
+    }
+    let drained = drain.finished().await;
+    assert_eq!(numbers(&drained), (4, 0, 0, 0, 2));
+    assert_eq!(returned.load(SeqCst), 2, "the others go on");
+    let limit = Duration::from_secs(10);
+    assert!(drained.lasted >= limit && drained.lasted < limit + Duration::from_secs(2));
+    assert_eq!(drained.is_clean(), false);
+    assert!(drained.to_string().ends_with("2 handlers dropped"), "{drained}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(returned.load(SeqCst), 4, "nobody was cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_nobody_is_over_at_once() {
+    let drain = Drain::new();
+    drain.start();
+    let drained = drain.finished().await;
+    assert_eq!((numbers(&drained), drained.lasted), ((0, 0, 0, 0, 0), Duration::ZERO));
+    assert!(drained.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_dropped_in_mid_drain_is_accounted_for() {
+    let drain = Drain::new();
+    let handler = async |mut socket: Socket| while socket.recv().await.is_some() {};
+    let server = Server::with(Endpoint::new().drain(drain.clone()), handler);
+    let (mut client, stream) = tokio::io::duplex(1024);
+    let task = tokio::spawn(server.connection(stream));
+    open(&mut client).await;
+    drain.start();
+    tokio::task::yield_now().await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    let drained = drain.finished().await;
+    assert_eq!(drained.clean + drained.broken_off + drained.given_up, 1, "{drained}");
+    assert_eq!(drained.handlers_dropped, 0, "a handler that was dropped does not run");
+}

@@ -1,0 +1,145 @@
+//! A drain can be followed, paced, told what to say, and hurried.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use adieu::{Cause, Close, Drain, Phase, Progress, Server, Socket};
+use testkit::{Frame, Peer, TcpEnd};
+
+use crate::support::{self, Host};
+use crate::{hear_out, numbers, open, timed};
+
+#[test]
+fn its_phases_are_seen_in_order_and_its_numbers_only_grow() {
+    let handler = async |mut socket: Socket| {
+        while let Some(message) = socket.recv().await {
+            let _ = socket.send(message).await;
+        }
+        socket.ended().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let host = Host::start(handler);
+    let mut peers = open(&host, 6);
+    let (mut watch, seen) = (host.drain.watch(), std::sync::mpsc::channel());
+    host.runtime.spawn(async move {
+        let (tell, _) = (seen.0, ());
+        loop {
+            let progress: Progress = *watch.borrow_and_update();
+            let _ = tell.send(progress);
+            if progress.phase == Phase::Over || watch.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    assert_eq!(host.drain.progress().phase, Phase::Serving);
+    assert!(!host.drain.has_started());
+    host.drain.start();
+    assert!(host.drain.has_started());
+    for peer in &mut peers {
+        assert_eq!(hear_out(peer), (vec![], Some(1001)));
+        host.account();
+    }
+    let drain = host.drain.clone();
+    let drained = host.finish();
+    assert_eq!(numbers(&drained), (6, 0, 0, 0, 0));
+    assert_eq!(drain.progress().phase, Phase::Over);
+    let seen: Vec<Progress> = seen.1.try_iter().collect();
+    let mut phases: Vec<_> = seen.iter().map(|progress| progress.phase).collect();
+    phases.dedup();
+    use Phase::{Ending, Handlers, Over, Serving};
+    // A watch shows the newest: that it serves may have been over when it looked first.
+    phases.retain(|phase| *phase != Serving);
+    assert_eq!(phases, [Ending, Handlers, Over]);
+    for two in seen.windows(2) {
+        assert!(two[0].drained.clean <= two[1].drained.clean, "{two:?}");
+        assert!(two[0].connections >= two[1].connections, "{two:?}");
+    }
+}
+
+/// Serves with this drain; `Host` has its own, so this one is started by it.
+fn served_by(drain: &Drain) -> Host {
+    Host::run_draining(Server::new(support::echo), drain.clone())
+}
+
+#[test]
+fn a_pace_spreads_the_closes() {
+    const PEERS: usize = 20;
+    let host = served_by(&Drain::with(Close::new(1001, "").unwrap(), NonZeroU32::new(20)));
+    let mut peers = open(&host, PEERS);
+    let started = Instant::now();
+    let _in_runtime = host.runtime.enter();
+    host.drain.start();
+    let listeners = peers.drain(..).map(|mut peer| {
+        timed(move || {
+            let heard = hear_out(&mut peer);
+            assert_eq!(heard, (vec![], Some(1001)));
+            Instant::now()
+        })
+    });
+    let listeners: Vec<_> = listeners.collect();
+    let mut times: Vec<_> =
+        listeners.into_iter().map(|told| told.join().unwrap().1 - started).collect();
+    times.sort();
+    println!("told after {times:.2?}");
+    // 20 a second: two each tenth of a second. A late one is allowed, an early one is not.
+    for (i, at) in times.iter().enumerate() {
+        assert!(*at >= Duration::from_millis(100 * (i as u64 / 2)), "{i}: {at:?} of {times:?}");
+    }
+    for _ in 0..PEERS {
+        host.account();
+    }
+    drop(_in_runtime);
+    assert_eq!(numbers(&host.finish()), (PEERS, 0, 0, 0, 0));
+}
+
+#[test]
+fn it_says_what_it_is_told_to() {
+    let host = served_by(&Drain::with(Close::new(4009, "moved to another house").unwrap(), None));
+    let mut peers = open(&host, 2);
+    host.drain.start();
+    for peer in &mut peers {
+        let close = peer.read_frame();
+        assert_eq!(close, Frame::close(4009, "moved to another house"));
+        peer.send(&close);
+        assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
+        host.account();
+    }
+    assert_eq!(numbers(&host.finish()), (2, 0, 0, 0, 0));
+}
+
+#[test]
+fn hurry_lets_go_of_all_and_still_says_what_can_be_said() {
+    let handler = async |socket: Socket| {
+        if socket.request().map(adieu::Request::path) == Some("/much") {
+            while socket.send(vec![1; 64 * 1024]).await.is_ok() {}
+        } else {
+            support::echo(socket).await;
+        }
+    };
+    let host = Host::start(handler);
+    let mut idle = open(&host, 3);
+    let much = testkit::Request::rfc6455().target("/much");
+    let frozen: Vec<_> = (0..3).map(|_| Peer::open_with(host.addr, &much)).collect();
+    for peer in &frozen {
+        testkit::wait_until("its kernel is full", || peer.bytes_to_read() > 1024 * 1024);
+    }
+    let started = Instant::now();
+    host.drain.start();
+    host.drain.hurry();
+    for _ in 0..6 {
+        let ending = host.account().ending;
+        assert_eq!(ending.cause, Cause::Drain, "{ending}");
+    }
+    let after = started.elapsed();
+    for peer in &mut idle {
+        assert_eq!(peer.read_frame().close_code(), Some(1001), "it was told all the same");
+        // Nobody waits for an answer.
+        assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
+    }
+    let drained = host.finish();
+    println!("{drained}");
+    assert!(after < Duration::from_secs(1), "{after:?}");
+    assert_eq!((drained.clean, drained.broken_off, drained.given_up), (0, 0, 6), "{drained}");
+    assert!(drained.unsent > 0, "{drained}");
+    drop(frozen);
+}
