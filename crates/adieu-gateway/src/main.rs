@@ -49,6 +49,12 @@ pub(crate) struct Serve {
     /// Private key of the certificate, in PEM form (needs --tls-cert)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// WebSockets at a time; one above it is answered 503 (default: no limit)
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+    /// Address or prefix of a proxy whose Forwarded or X-Forwarded-For is believed (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    trust_proxy: Vec<adieu::Cidr>,
 }
 
 fn main() -> ExitCode {

@@ -54,17 +54,26 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     println!("Open it in a browser, then refresh, leave, close. Ctrl-C ends it.");
     let drain = Drain::new();
     tokio::spawn(stop_on_signal(drain.clone()));
-    let app = router(drain.clone(), tls.is_some());
+    let app = router(endpoint(options).drain(drain.clone()), tls.is_some());
     let drained = accept_all(listener, app, tls, &drain).await;
     println!("{drained}.");
     Ok(if drained.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(NOT_CLEAN) })
 }
 
+/// What the options say of WebSockets.
+fn endpoint(options: &Serve) -> Endpoint {
+    let endpoint = Endpoint::new().trust_proxies(options.trust_proxy.iter().copied());
+    match options.max_connections {
+        Some(max) => endpoint.max_connections(max),
+        None => endpoint,
+    }
+}
+
 /// The page and what belongs to it.
-fn router(drain: Drain, tls: bool) -> Router {
+fn router(endpoint: Endpoint, tls: bool) -> Router {
     let accounts = Arc::new(Accounts::new());
     let hear = accounts.clone();
-    let endpoint = Endpoint::new().drain(drain).on_request(same_origin).on_end(move |ended| {
+    let endpoint = endpoint.on_request(same_origin).on_end(move |ended| {
         // Those that opened are accounted for where they were opened.
         if !ended.ending.opened() {
             hear.never_opened(&ended);
@@ -222,6 +231,41 @@ pub(crate) async fn signal() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_limit_connections_and_trust_proxies() {
+        let text = ["adieu", "serve", "--max-connections", "1", "--trust-proxy", "127.0.0.0/8"];
+        let cli = <crate::Cli as clap::Parser>::try_parse_from(text).unwrap();
+        let Some(crate::Command::Serve(options)) = cli.command else { panic!("serve") };
+        let drain = Drain::new();
+        let app = router(endpoint(&options).drain(drain.clone()), false);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = drain.clone();
+        let serving = runtime.spawn(async move { accept_all(listener, app, None, &serving).await });
+
+        let request = testkit::Request::rfc6455().field("X-Forwarded-For", "203.0.113.7");
+        let mut peer = testkit::Peer::open_with(addr, &request);
+        let mut second = testkit::Peer::connect(addr);
+        second.write(request.bytes());
+        let head = second.read_head();
+        assert_eq!((head.status(), head.field("Retry-After")), (503, Some("5")));
+        second.read_to_end();
+        let mut list = testkit::Peer::connect(addr);
+        list.write("GET /endings HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert_eq!(list.read_head().status(), 200);
+        let via = format!("203.0.113.7 (via {})", peer.local_addr());
+        let accounts = list.read_to_end().text();
+        assert!(accounts.contains(&via), "{accounts}");
+
+        drain.start();
+        while peer.read_frame().close_code().is_none() {}
+        peer.send(&testkit::Frame::close(1001, ""));
+        peer.read_to_end();
+        drop(peer);
+        assert_eq!(runtime.block_on(serving).unwrap().clean, 1);
+    }
 
     #[test]
     fn only_the_own_page_may_connect() {

@@ -126,7 +126,9 @@ impl Io {
     /// TLS failed: what is left is TCP, whose end is still to be heard.
     pub(crate) fn strip_tls(&mut self) {
         #[cfg(feature = "tls")]
-        if let Io::Tls(tls) = std::mem::replace(self, Io::Closed) {
+        if self.is_tls()
+            && let Io::Tls(tls) = std::mem::replace(self, Io::Closed)
+        {
             *self = Io::Tcp(tls.into_tcp());
         }
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -230,8 +231,8 @@ impl<H: Handler> Server<H> {
         let drained = server.accept_until(&listener, drain.finished()).await;
         // Who is in the queue by now has its answer; who comes later meets a closed door.
         let mut refusals = tokio::task::JoinSet::new();
-        while let Some(tcp) = waiting(&listener) {
-            refusals.spawn(server.clone().connection(tcp, Room::default()));
+        while let Some((tcp, from)) = waiting(&listener) {
+            refusals.spawn(server.clone().connection(tcp, from, Room::default()));
         }
         drop(listener);
         let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusals.join_all()).await;
@@ -320,8 +321,8 @@ impl<H: Handler> Accepted<H> {
         let mut until = pin!(until);
         loop {
             tokio::select! {
-                (tcp, room) = self.accept(listener) => {
-                    tokio::spawn(self.clone().connection(tcp, room));
+                (tcp, from, room) = self.accept(listener) => {
+                    tokio::spawn(self.clone().connection(tcp, from, room));
                 }
                 result = &mut until => return result,
             }
@@ -329,13 +330,14 @@ impl<H: Handler> Accepted<H> {
     }
 
     /// Accepts the next connection when there is room for it, if only to refuse it.
-    async fn accept(&self, listener: &TcpListener) -> (TcpStream, Room) {
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Room) {
         let room = self.endpoint.limits.room().await;
-        (accept(listener, &self.endpoint.drain).await, room)
+        let (tcp, from) = accept_from(listener, &self.endpoint.drain).await;
+        (tcp, from, room)
     }
 
-    async fn connection(self: Arc<Self>, tcp: TcpStream, room: Room) {
-        let peer = Peer::new(tcp.peer_addr().ok());
+    async fn connection(self: Arc<Self>, tcp: TcpStream, from: SocketAddr, room: Room) {
+        let peer = Peer::new(Some(from));
         let io = match self.transport(tcp) {
             Ok(io) => io,
             Err(error) => return tracing::error!(%peer, "no TLS: {error}"),
@@ -388,7 +390,7 @@ pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn listen_at(addr: std::net::SocketAddr) -> io::Result<TcpListener> {
+fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() {
         tokio::net::TcpSocket::new_v4()?
     } else {
@@ -402,14 +404,19 @@ fn listen_at(addr: std::net::SocketAddr) -> io::Result<TcpListener> {
 /// Accepts the next connection, whatever happens to others. A want of descriptors is waited out:
 /// the queue is left to the kernel, and a connection that ends makes room.
 pub async fn accept(listener: &TcpListener, drain: &Drain) -> TcpStream {
+    accept_from(listener, drain).await.0
+}
+
+/// The same, and who connected: once it is reset, a socket does not know that any more.
+async fn accept_from(listener: &TcpListener, drain: &Drain) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) => {
+            Ok((tcp, from)) => {
                 // Small frames must not wait for acknowledgements (RFC 9293 §3.7.4).
                 if let Err(error) = tcp.set_nodelay(true) {
                     tracing::debug!("TCP_NODELAY: {error}");
                 }
-                return tcp;
+                return (tcp, from);
             }
             Err(error) if is_the_peers(&error) => tracing::debug!("accept: {error}"),
             Err(error) => {
@@ -424,10 +431,10 @@ pub async fn accept(listener: &TcpListener, drain: &Drain) -> TcpStream {
 }
 
 /// A connection that waits in the queue, if there is one.
-fn waiting(listener: &TcpListener) -> Option<TcpStream> {
+fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok((tcp, _))) => Some(tcp),
-        _ => None,
+        Poll::Ready(accepted) => accepted.ok(),
+        Poll::Pending => None,
     }
 }
 

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use adieu::{Cause, Config, Drain, Endpoint, HandshakeError, Server};
 use support::{Account, Host, echo};
-use testkit::{DEADLINE, Frame, Head, Peer, Request, TcpEnd, wait_until};
+use testkit::{Frame, Head, Peer, Request, TcpEnd, wait_until};
+
+/// How a client comes and goes.
+type Way = fn(SocketAddr);
 
 fn refused_as(account: &Account) -> &HandshakeError {
     match &account.ending.cause {
@@ -69,7 +72,7 @@ fn every_way_to_end_makes_room_for_the_next() {
     let config = Config { handshake_timeout: Duration::from_millis(300), ..Config::default() };
     let server = Server::new(echo).config(config).max_connections(1);
     let host = Host::run(server.max_connections_per_address(1));
-    let ways: [(&str, fn(SocketAddr)); 9] = [
+    let ways: [(&str, Way); 9] = [
         ("FIN", |addr| Peer::open(addr).close()),
         ("RST", |addr| Peer::open(addr).reset()),
         ("a Close", |addr| {
@@ -215,6 +218,7 @@ mod axum_app {
     use std::sync::mpsc;
 
     use super::*;
+    use testkit::DEADLINE;
 
     struct App {
         addr: SocketAddr,

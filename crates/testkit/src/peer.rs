@@ -113,6 +113,19 @@ impl Peer {
         Peer { stream, local, remote, buffer: Vec::new(), client, deadline: DEADLINE }
     }
 
+    /// A second handle of the same end, to write in another thread while this one reads. The
+    /// end is closed with the last of them.
+    ///
+    /// # Panics
+    /// If no descriptor is free.
+    #[must_use]
+    pub fn second(&self) -> Self {
+        let stream = self.stream.try_clone().expect("a free descriptor");
+        let (local, remote) = (self.local, self.remote);
+        let (client, deadline) = (self.client, self.deadline);
+        Peer { stream, local, remote, buffer: Vec::new(), client, deadline }
+    }
+
     /// The same with another deadline for each wait.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;

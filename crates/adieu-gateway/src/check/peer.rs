@@ -205,6 +205,8 @@ impl Peer {
             let wrote = self.write_some();
             let read = self.read_some(CHUNK);
             if wrote || read {
+                // A peer that is always busy must not keep the others and the clock waiting.
+                tokio::task::consume_budget().await;
                 return;
             }
             let wants = !self.output.is_empty() || self.stream.holds_output();

@@ -9,14 +9,14 @@ use std::time::Duration;
 use adieu::{Cause, Socket};
 use testkit::{Frame, Peer, TcpEnd, wait_until};
 
-use crate::support::{self, Host};
+use crate::support;
 use crate::{Still, hear_out, numbers, open};
 
 #[test]
 fn what_had_arrived_is_answered() {
     const CLIENTS: usize = 40;
     const MESSAGES: usize = 50;
-    let host = Host::start(support::echo);
+    let host = crate::start(support::echo);
     let mut peers = open(&host, CLIENTS);
     let still = Still::stand(&host);
     let batch: Vec<Frame> = (0..MESSAGES).map(|i| Frame::text(format!("question {i}"))).collect();
@@ -52,7 +52,7 @@ fn an_uploader_that_never_stops_holds_nothing_up() {
             received.fetch_add(message.len() as u64, SeqCst);
         }
     });
-    let host = Host::start(handler);
+    let host = crate::start(handler);
     let uploaders: Vec<_> = (0..4)
         .map(|_| {
             let mut peer = Peer::open(host.addr);
@@ -93,7 +93,7 @@ fn a_handler_that_never_reads_has_a_second() {
         // It answers nothing, and waits for the end of a connection that it does not read.
         socket.sender().ended().await;
     };
-    let host = Host::start(handler);
+    let host = crate::start(handler);
     let mut peers: Vec<_> = (0..3).map(|_| Peer::open(host.addr)).collect();
     for peer in &mut peers {
         peer.send(&Frame::text("is anybody there?"));

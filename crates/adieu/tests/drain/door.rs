@@ -7,12 +7,12 @@ use std::time::Duration;
 use adieu::{Cause, Drain, Drained, HandshakeError, Server, Socket};
 use testkit::{Frame, Peer, Request, TcpEnd};
 
-use crate::support::{self, Host};
+use crate::support;
 use crate::{hear_out, numbers, open};
 
 #[test]
 fn who_comes_while_it_drains_is_told_when_to_come_again() {
-    let host = Host::start(support::echo);
+    let host = crate::start(support::echo);
     let mut peers = open(&host, 1);
     host.drain.start();
     // The server waits for the answer to its Close; meanwhile its door is open.
@@ -35,9 +35,9 @@ fn who_comes_while_it_drains_is_told_when_to_come_again() {
     assert_eq!(peers[0].read_to_end().end, TcpEnd::Fin);
     assert!(host.account().ending.is_clean());
     let addr = host.addr;
-    // Once it is over the door is shut. The silent one is accounted for as it is.
-    host.drain.start();
-    let drained = host.finish_with(|account| assert!(!account.ending.opened()));
+    // Once it is over the door is shut. The silent one is accounted for as well.
+    let (drained, left) = host.finish_with_accounts();
+    assert!(left.len() == 1 && !left[0].ending.opened(), "{left:?}");
     assert_eq!(numbers(&drained), (1, 0, 0, 0, 0));
     assert!(drained.lasted < Duration::from_secs(3), "{drained}");
     assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens any more");
@@ -46,7 +46,7 @@ fn who_comes_while_it_drains_is_told_when_to_come_again() {
 
 #[test]
 fn a_handshake_that_had_begun_is_told_so_too() {
-    let host = Host::start(support::echo);
+    let host = crate::start(support::echo);
     let mut peers = open(&host, 1);
     let mut begun = Peer::connect(host.addr);
     let request = Request::rfc6455().bytes();
@@ -82,10 +82,10 @@ impl Process {
             runtime.block_on(async {
                 listener.set_nonblocking(true).expect("a listener that does not block");
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                let handler = async move |socket: Socket| {
+                let handler = support::with(name, async |socket: Socket, name: &str| {
                     let _ = socket.send(name).await;
                     support::echo(socket).await;
-                };
+                });
                 let server = Server::new(handler);
                 let server = server.drain_when(async move { stop.started().await });
                 server.serve_inherited(listener).await.expect("a server")

@@ -9,7 +9,7 @@ use adieu::{Drain, Endpoint, Server, Socket};
 use testkit::{Frame, Head, Peer, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use crate::support::{self, Host};
+use crate::support;
 use crate::{hear_out, numbers};
 
 #[test]
@@ -23,7 +23,7 @@ fn a_handler_may_tidy_up_behind_its_connection() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         tidied.fetch_add(1, SeqCst);
     });
-    let host = Host::start(handler);
+    let host = crate::start(handler);
     let mut peers: Vec<_> = (0..5).map(|_| Peer::open(host.addr)).collect();
     host.drain.start();
     for peer in &mut peers {
@@ -87,7 +87,7 @@ async fn handlers_that_outlive_the_limit_are_counted_and_left_to_themselves() {
     assert_eq!(returned.load(SeqCst), 2, "the others go on");
     let limit = Duration::from_secs(10);
     assert!(drained.lasted >= limit && drained.lasted < limit + Duration::from_secs(2));
-    assert_eq!(drained.is_clean(), false);
+    assert!(!drained.is_clean());
     assert!(drained.to_string().ends_with("2 handlers dropped"), "{drained}");
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(returned.load(SeqCst), 4, "nobody was cancelled");

@@ -18,9 +18,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use adieu::Drained;
+use adieu::{Drain, Drained, Handler};
 use support::Host;
 use testkit::{Frame, Peer, TcpEnd};
+
+/// A server with the defaults whose drain can be followed.
+fn start(handler: impl Handler) -> Host {
+    Host::draining(Drain::new(), handler)
+}
 
 /// Opens so many connections that are known to the server: each has been answered once.
 fn open(host: &Host, count: usize) -> Vec<Peer> {

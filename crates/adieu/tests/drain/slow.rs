@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use adieu::{Cause, End, Message, Socket};
 use testkit::{Frame, Peer, TcpEnd, wait_until};
 
-use crate::support::{self, Host};
+use crate::support::Host;
 use crate::{hear_out, numbers};
 
 const MIB: usize = 1024 * 1024;
@@ -83,9 +83,9 @@ fn slow_readers_get_everything_and_frozen_ones_are_given_up() {
     const SLOW: usize = 8;
     const VERY_SLOW: usize = 4;
     const FROZEN: usize = 4;
-    let host = Host::start(one_mib);
+    let host = crate::start(one_mib);
     let frozen: Vec<_> = (0..FROZEN).map(|_| ask(host.addr)).collect();
-    let mut fast = crate::open_silently(&host, FAST);
+    let mut fast = (0..FAST).map(|_| Peer::open(host.addr)).collect::<Vec<_>>();
     let slow = readers(&host, SLOW, MIB);
     let very_slow = readers(&host, VERY_SLOW, 64 * 1024);
     let all = FAST + SLOW + VERY_SLOW + FROZEN;
@@ -132,7 +132,7 @@ fn slow_readers_get_everything_and_frozen_ones_are_given_up() {
 
 #[test]
 fn slow_readers_at_1_mib_a_second_and_frozen_ones_keep_an_exit_below_4_s() {
-    let host = Host::start(one_mib);
+    let host = crate::start(one_mib);
     let frozen: Vec<_> = (0..8).map(|_| ask(host.addr)).collect();
     let slow = readers(&host, 16, MIB);
     wait_until("all are there", || host.drain.connections() == 24);

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use adieu::{Cause, Close, Drain, Phase, Progress, Server, Socket};
+use adieu::{Cause, Close, CloseCode, Drain, Phase, Progress, Socket};
 use testkit::{Frame, Peer, TcpEnd};
 
 use crate::support::{self, Host};
@@ -18,11 +18,10 @@ fn its_phases_are_seen_in_order_and_its_numbers_only_grow() {
         socket.ended().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
-    let host = Host::start(handler);
+    let host = crate::start(handler);
     let mut peers = open(&host, 6);
-    let (mut watch, seen) = (host.drain.watch(), std::sync::mpsc::channel());
+    let (mut watch, (tell, seen)) = (host.drain.watch(), std::sync::mpsc::channel());
     host.runtime.spawn(async move {
-        let (tell, _) = (seen.0, ());
         loop {
             let progress: Progress = *watch.borrow_and_update();
             let _ = tell.send(progress);
@@ -43,31 +42,25 @@ fn its_phases_are_seen_in_order_and_its_numbers_only_grow() {
     let drained = host.finish();
     assert_eq!(numbers(&drained), (6, 0, 0, 0, 0));
     assert_eq!(drain.progress().phase, Phase::Over);
-    let seen: Vec<Progress> = seen.1.try_iter().collect();
+    let seen: Vec<Progress> = seen.try_iter().collect();
     let mut phases: Vec<_> = seen.iter().map(|progress| progress.phase).collect();
     phases.dedup();
-    use Phase::{Ending, Handlers, Over, Serving};
     // A watch shows the newest: that it serves may have been over when it looked first.
-    phases.retain(|phase| *phase != Serving);
-    assert_eq!(phases, [Ending, Handlers, Over]);
+    phases.retain(|phase| *phase != Phase::Serving);
+    assert_eq!(phases, [Phase::Ending, Phase::Handlers, Phase::Over]);
     for two in seen.windows(2) {
         assert!(two[0].drained.clean <= two[1].drained.clean, "{two:?}");
         assert!(two[0].connections >= two[1].connections, "{two:?}");
     }
 }
 
-/// Serves with this drain; `Host` has its own, so this one is started by it.
-fn served_by(drain: &Drain) -> Host {
-    Host::run_draining(Server::new(support::echo), drain.clone())
-}
-
 #[test]
 fn a_pace_spreads_the_closes() {
     const PEERS: usize = 20;
-    let host = served_by(&Drain::with(Close::new(1001, "").unwrap(), NonZeroU32::new(20)));
+    let host = Host::draining(Drain::with(CloseCode::GOING_AWAY, NonZeroU32::new(20)), support::echo);
     let mut peers = open(&host, PEERS);
     let started = Instant::now();
-    let _in_runtime = host.runtime.enter();
+    let in_runtime = host.runtime.enter();
     host.drain.start();
     let listeners = peers.drain(..).map(|mut peer| {
         timed(move || {
@@ -88,13 +81,14 @@ fn a_pace_spreads_the_closes() {
     for _ in 0..PEERS {
         host.account();
     }
-    drop(_in_runtime);
+    drop(in_runtime);
     assert_eq!(numbers(&host.finish()), (PEERS, 0, 0, 0, 0));
 }
 
 #[test]
 fn it_says_what_it_is_told_to() {
-    let host = served_by(&Drain::with(Close::new(4009, "moved to another house").unwrap(), None));
+    let close = Close::new(4009, "moved to another house").unwrap();
+    let host = Host::draining(Drain::with(close, None), support::echo);
     let mut peers = open(&host, 2);
     host.drain.start();
     for peer in &mut peers {
@@ -116,7 +110,7 @@ fn hurry_lets_go_of_all_and_still_says_what_can_be_said() {
             support::echo(socket).await;
         }
     };
-    let host = Host::start(handler);
+    let host = crate::start(handler);
     let mut idle = open(&host, 3);
     let much = testkit::Request::rfc6455().target("/much");
     let frozen: Vec<_> = (0..3).map(|_| Peer::open_with(host.addr, &much)).collect();

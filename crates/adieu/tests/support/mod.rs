@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use adieu::{Drain, Drained, Ending, Handler, IntoClose, Peer, Server, Socket, Version};
+use adieu::{Drain, Drained, Ending, Endpoint, Handler, IntoClose, Peer, Server, Socket, Version};
 use testkit::DEADLINE;
 use tokio::runtime::{Builder, Runtime};
 
@@ -57,10 +57,24 @@ impl Host {
         server: Server<impl Handler>,
         hear: impl Fn(&Account) + Send + Sync + 'static,
     ) -> Self {
+        Self::run_until(Drain::new(), server, hear)
+    }
+
+    /// Starts a server with the defaults that ends its connections by this drain: what the drain
+    /// tells can be followed.
+    pub(crate) fn draining(drain: Drain, handler: impl Handler) -> Self {
+        let endpoint = Endpoint::new().drain(drain.clone());
+        Self::run_until(drain, Server::with(endpoint, handler), |_| {})
+    }
+
+    fn run_until(
+        drain: Drain,
+        server: Server<impl Handler>,
+        hear: impl Fn(&Account) + Send + Sync + 'static,
+    ) -> Self {
         // More threads than cores: some tests block one on purpose.
         let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         let (tell, accounts) = mpsc::channel();
-        let drain = Drain::new();
         let stop = drain.clone();
         let server = server
             .on_end(move |ended| {
@@ -89,15 +103,21 @@ impl Host {
     /// Stops, waits until all connections are over, and makes sure that no account is left: each
     /// connection gave one, and one only.
     pub(crate) fn finish(self) -> Drained {
+        let (drained, left) = self.finish_with_accounts();
+        let left: Vec<_> = left.iter().map(Account::sentence).collect();
+        assert!(left.is_empty(), "accounts that nobody asked for: {left:?}");
+        drained
+    }
+
+    /// The same, with the accounts that nobody has asked for yet.
+    pub(crate) fn finish_with_accounts(self) -> (Drained, Vec<Account>) {
         self.drain.start();
         let drained = self.runtime.block_on(async {
             tokio::time::timeout(DEADLINE, self.serving).await.expect("the server stops")
         });
         // Tasks that outlive their connection are dropped here.
         self.runtime.shutdown_timeout(Duration::from_secs(1));
-        let left: Vec<_> = self.accounts.try_iter().map(|account| account.sentence()).collect();
-        assert!(left.is_empty(), "accounts that nobody asked for: {left:?}");
-        drained.unwrap().unwrap()
+        (drained.unwrap().unwrap(), self.accounts.try_iter().collect())
     }
 
     /// Makes sure that a client that behaves is served as ever.
