@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod autobahn;
+mod endings;
 mod run;
 mod setup;
 mod tally;
@@ -28,6 +29,11 @@ Usage: cargo xtask <task>
       --server URL    judge a server that runs already, as ws://127.0.0.1:9001; keeps no summary
       --client CMD    judge another client: CMD is run by sh with the URL of the fuzzing server
                       as its only argument; keeps no summary
+  endings [options]   `adieu check` with full numbers against the `checked` example and an axum
+                      application with Adieu inside; writes conformance/endings.json and
+                      docs/check-table.md, and fails if a check is not ok
+      --runs N        how often (default 3)
+      --peers         also axum, tokio-tungstenite and npm ws (needs node), once each
   help                this text
 ";
 
@@ -40,6 +46,9 @@ fn main() -> ExitCode {
         ["test", "--fast"] => Ok(test::run(test::Extent::Fast)),
         ["autobahn", options @ ..] => autobahn::Options::parse(options)
             .and_then(|options| autobahn::run(&options).map_err(|stopped| stopped.to_string()))
+            .map(|()| ExitCode::SUCCESS),
+        ["endings", options @ ..] => endings::Options::parse(options)
+            .and_then(|options| endings::run(&options))
             .map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -93,6 +93,14 @@ impl Progress {
         self.last = Some(delivery);
     }
 
+    /// The length of a clock that ran out: while bytes are under way it is not shorter than what
+    /// is waited for the next of them to be acknowledged. A slow reader owes its answer when it
+    /// has come to our Close.
+    pub(crate) fn patience(&self, length: Duration, under_way: Duration) -> Duration {
+        let waiting = self.told && self.last.is_some_and(|last| last.outstanding > 0);
+        if waiting { length.max(under_way) } else { length }
+    }
+
     /// A clock ran out: whether it is for good.
     pub(crate) fn judge(
         &self,
@@ -164,6 +172,18 @@ mod tests {
     fn a_slow_reader_is_never_given_up() {
         let kernel = |second: u32| delivery(u64::from(second / 3), 5000, (second % 3) * SECOND);
         assert_eq!(run(kernel), (1000, Verdict::GoesOn));
+    }
+
+    #[test]
+    fn a_short_clock_waits_for_bytes_under_way() {
+        let now = Instant::now();
+        let mut progress = Progress::new(now);
+        progress.is_told();
+        progress.look(now, delivery(1000, 1, SECOND));
+        assert_eq!(progress.patience(2 * SECOND, 3 * SECOND), 3 * SECOND);
+        assert_eq!(progress.patience(4 * SECOND, 3 * SECOND), 4 * SECOND);
+        progress.look(now, delivery(1001, 0, SECOND));
+        assert_eq!(progress.patience(2 * SECOND, 3 * SECOND), 2 * SECOND);
     }
 
     #[test]

@@ -170,9 +170,10 @@ impl Drain {
     pub fn start(&self) {
         let connections: Vec<_> = {
             let mut live = self.live();
-            if live.started.replace(now()).is_some() {
+            if live.started.is_some() {
                 return;
             }
+            live.started = Some(now());
             self.publish(&live);
             live.connections.values().cloned().collect()
         };

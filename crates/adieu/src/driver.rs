@@ -29,6 +29,8 @@ pub(crate) struct Driver {
     paused: bool,
     /// Our FIN waits for the last records of TLS.
     shutting_down: bool,
+    /// A request that is read and not decided on.
+    request: Option<(Request, Version)>,
     /// The peer's Close, read and not told yet.
     closing: Option<Close>,
     told: bool,
@@ -62,6 +64,7 @@ impl Driver {
             sleep: None,
             paused: false,
             shutting_down: false,
+            request: None,
             closing: None,
             told: false,
             place: Place::default(),
@@ -119,51 +122,57 @@ impl Driver {
     /// One wake: read, let the handler run, write. Whether the connection is over.
     fn turn(&mut self, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
         let shared = self.shared.clone();
-        loop {
-            let mut state = shared.lock();
-            state.begin_wake(cx);
-            self.read(cx, &mut state);
-            if self.paused {
-                state.connection.reading_paused(now());
+        let mut state = shared.lock();
+        state.begin_wake(cx);
+        self.read(cx, &mut state);
+        if self.paused {
+            state.connection.reading_paused(now());
+        }
+        state.pass_time();
+        self.events(cx, &mut state);
+        state.handler_is_polled();
+        drop(state);
+        // The application's functions run outside of the lock.
+        self.tell_closing();
+        self.decide(cx);
+        let goodbye = handler(cx);
+        let mut state = shared.lock();
+        match goodbye {
+            Poll::Ready((close, cause)) => state.close(close, cause),
+            // Dropped while its handler goes on, or by a client.
+            Poll::Pending if state.socket_dropped => {
+                state.close(CloseCode::GOING_AWAY.into(), Cause::Dropped);
             }
-            state.pass_time();
-            self.events(cx, &mut state);
+            Poll::Pending => {}
+        }
+        let waits = self.paused || state.stopping.may_read() == 0;
+        state.go_on_stopping();
+        self.events(cx, &mut state);
+        self.write(cx, &mut state);
+        if state.ending.is_some() {
+            state.driving = false;
             drop(state);
             self.tell_closing();
-            let goodbye = handler(cx);
-            let mut state = shared.lock();
-            match goodbye {
-                Poll::Ready((close, cause)) => state.close(close, cause),
-                // Dropped while its handler goes on, or by a client.
-                Poll::Pending if state.socket_dropped => {
-                    state.close(CloseCode::GOING_AWAY.into(), Cause::Dropped);
-                }
-                Poll::Pending => state.go_on_stopping(),
-            }
-            self.events(cx, &mut state);
-            self.write(cx, &mut state);
-            if state.ending.is_some() {
-                state.driving = false;
-                drop(state);
-                self.tell_closing();
-                self.tell();
-                return true;
-            }
-            // The handler made room: reading goes on now, for nobody wakes us while we are awake.
-            if self.paused && !state.is_behind() {
-                continue;
-            }
-            self.set_clock(cx, &state);
-            state.driving = false;
-            return false;
+            self.tell();
+            return true;
         }
+        // Reading had paused and may go on: nobody wakes us while we are awake, and the others
+        // on this thread come first.
+        if waits && !state.is_behind() && state.stopping.may_read() > 0 {
+            cx.waker().wake_by_ref();
+        }
+        self.set_clock(cx, &state);
+        state.driving = false;
+        false
     }
 
     /// Reads what is there, unless the application is behind.
     fn read(&mut self, cx: &mut Context<'_>, state: &mut State) {
         for _ in 0..READS_PER_WAKE {
-            self.paused = state.is_behind();
-            if self.paused || state.read_once(cx).is_pending() {
+            self.paused = state.is_behind() || state.stopping.may_read() == 0;
+            // A request is decided before more is read.
+            let decides = self.request.is_some();
+            if self.paused || decides || state.read_once(cx).is_pending() {
                 return;
             }
             self.events(cx, state);
@@ -197,7 +206,7 @@ impl Driver {
 
     fn event(&mut self, state: &mut State, event: Event) {
         match event {
-            Event::Request(request, version) => self.decide(state, request, version),
+            Event::Request(request, version) => self.request = Some((request, version)),
             Event::Opened(subprotocol) => {
                 let version = state.connection.version();
                 if version.is_hixie() {
@@ -222,16 +231,22 @@ impl Driver {
             Event::Ended(ending) => {
                 state.ending = Some(Arc::from(ending));
                 state.wakers.wake_all();
+                self.shared.over.notify_waiters();
             }
             _ => {}
         }
     }
 
-    fn decide(&mut self, state: &mut State, request: Request, version: Version) {
-        let sender = state.sender(self.shared.transport);
+    /// Judges the request, outside of the lock, for it is the application that judges; then reads
+    /// what came behind it.
+    fn decide(&mut self, cx: &mut Context<'_>) {
+        let Some((request, version)) = self.request.take() else { return };
+        let shared = self.shared.clone();
+        let sender = shared.lock().sender(shared.transport);
         let peer = self.endpoint.proxies.client(sender, &request);
         let (endpoint, place) = (&self.endpoint, &mut self.place);
         let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(&request, peer, place)));
+        let mut state = shared.lock();
         match decided.unwrap_or(Err(HandshakeError::Refused(500))) {
             Ok(subprotocol) => {
                 let tls = state.io.is_tls();
@@ -251,6 +266,8 @@ impl Driver {
                 state.connection.refuse(now(), error);
             }
         }
+        self.events(cx, &mut state);
+        self.read(cx, &mut state);
     }
 
     /// Writes what the handler and the protocol have queued.

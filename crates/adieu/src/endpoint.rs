@@ -214,7 +214,8 @@ impl Endpoint {
     /// Tells an account. A panic in the application's function does not reach the server.
     pub(crate) fn ended(&self, ended: Ended<'_>) {
         if !ended.ending.opened() {
-            tracing::debug!(peer = %ended.peer, "{}", ended.ending);
+            // The sentence may quote a field of the request, which belongs in no log.
+            tracing::debug!(peer = %ended.peer, "a connection was accepted and never opened");
         }
         if let Some(hear) = &self.on_end
             && catch_unwind(AssertUnwindSafe(|| hear(ended))).is_err()

@@ -3,7 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -13,6 +15,7 @@ use adieu_proto::{
     defaults,
 };
 use tokio::io::ReadBuf;
+use tokio::sync::Notify;
 
 use crate::io::Io;
 use crate::now;
@@ -40,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) transport: Peer,
     /// The request and what was agreed on; set before the handler is called.
     pub(crate) opened: OnceLock<Opened>,
+    /// Tells that the account is there.
+    pub(crate) over: Notify,
     state: Mutex<State>,
 }
 
@@ -115,8 +120,9 @@ impl Inbox {
         self.cost = 0;
     }
 
+    /// An empty one never is, whatever the limit.
     pub(crate) fn is_full(&self, limit: usize) -> bool {
-        self.cost >= limit
+        self.cost > 0 && self.cost >= limit
     }
 }
 
@@ -126,15 +132,16 @@ pub(crate) struct Wakers {
     pub(crate) driver: Option<Waker>,
     recv: Option<Waker>,
     send: Vec<Waker>,
-    ended: Vec<Waker>,
+    /// In this wake of the driver the handler is still to be polled.
+    handler_is_next: bool,
 }
 
 impl Wakers {
     /// Wakes everybody who waits for the connection to go on, except the driver, which runs.
     pub(crate) fn wake_receiver(&mut self) {
         if let Some(waker) = self.recv.take() {
-            // In the driver's own task the handler is polled next anyway.
-            if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(&waker)) {
+            let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(&waker));
+            if !(own && self.handler_is_next) {
                 waker.wake();
             }
         }
@@ -147,7 +154,6 @@ impl Wakers {
     pub(crate) fn wake_all(&mut self) {
         self.recv.take().into_iter().for_each(Waker::wake);
         self.wake_senders();
-        self.ended.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -192,7 +198,12 @@ impl Shared {
             proxy_header: None,
             wakers: Wakers::default(),
         };
-        Arc::new(Shared { transport, opened: OnceLock::new(), state: Mutex::new(state) })
+        Arc::new(Shared {
+            transport,
+            opened: OnceLock::new(),
+            over: Notify::new(),
+            state: Mutex::new(state),
+        })
     }
 
     /// Who is at the other end.
@@ -211,6 +222,7 @@ impl Shared {
         let limit = state.connection.config().receive_queue;
         let was_full = state.inbox.is_full(limit);
         if let Some(message) = state.inbox.pop() {
+            state.stopping.was_taken();
             if was_full && !state.inbox.is_full(limit) {
                 // Reading had paused.
                 state.wake_driver();
@@ -236,8 +248,7 @@ impl Shared {
         message: &mut Option<Message>,
     ) -> Poll<Result<(), UsageError>> {
         let mut state = self.lock();
-        let full = state.connection.queued() >= state.connection.config().send_queue as u64;
-        if full && state.connection.may_send() {
+        if state.is_full() && state.connection.may_send() {
             register(&mut state.wakers.send, cx);
             return Poll::Pending;
         }
@@ -255,7 +266,7 @@ impl Shared {
         if !state.connection.may_send() {
             return Taken::Closed;
         }
-        if state.connection.queued() >= state.connection.config().send_queue as u64 {
+        if state.is_full() {
             return Taken::Full;
         }
         let sent = state.connection.send_prepared(prepared);
@@ -267,7 +278,7 @@ impl Shared {
 
     /// The account, when it is there. Meanwhile messages are read and dropped, so that nothing
     /// stands between us and the peer's goodbye.
-    pub(crate) fn poll_ended(&self, cx: &Context<'_>, discard: bool) -> Poll<Arc<Ending>> {
+    fn poll_ended(&self, cx: &Context<'_>, discard: bool) -> Poll<Arc<Ending>> {
         let mut state = self.lock();
         if let Some(ending) = &state.ending {
             return Poll::Ready(ending.clone());
@@ -284,8 +295,18 @@ impl Shared {
             }
             state.wakers.recv = Some(cx.waker().clone());
         }
-        register(&mut state.wakers.ended, cx);
         Poll::Pending
+    }
+
+    /// Waits for the account. A wait that is given up leaves nothing behind.
+    pub(crate) async fn ended(&self, discard: bool) -> Arc<Ending> {
+        let mut over = pin!(self.over.notified());
+        poll_fn(|cx| {
+            // First the place among those who are told, then the look: nothing is missed.
+            let _ = over.as_mut().poll(cx);
+            self.poll_ended(cx, discard)
+        })
+        .await
     }
 
     /// Our side ends the connection, unless it is ending already.
@@ -300,10 +321,22 @@ impl State {
     /// The driver's task is awake: it writes at the end of its wake, so nobody else has to.
     pub(crate) fn begin_wake(&mut self, cx: &Context<'_>) {
         self.driving = true;
+        self.wakers.handler_is_next = true;
         let driver = &mut self.wakers.driver;
         if !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *driver = Some(cx.waker().clone());
         }
+    }
+
+    /// From here on the handler sees what is there; what comes later has to wake it.
+    pub(crate) fn handler_is_polled(&mut self) {
+        self.wakers.handler_is_next = false;
+    }
+
+    /// Whether so much waits to leave that `send` waits. Nothing is never too much.
+    fn is_full(&self) -> bool {
+        let queued = self.connection.queued();
+        queued > 0 && queued >= self.connection.config().send_queue as u64
     }
 
     /// The driver has something to do. It needs no waking in the middle of its own wake: it
@@ -317,11 +350,12 @@ impl State {
     }
 
     /// Whether the application has as many messages as may wait for it. What is only read to be
-    /// dropped never waits, and neither does the rest of a transport that broke: no more than
+    /// dropped never waits, and neither does the rest of a TCP connection that broke: no more than
     /// the kernel's buffer is left of it, and how it broke stands at its end.
     pub(crate) fn is_behind(&self) -> bool {
         let full = self.inbox.is_full(self.connection.config().receive_queue);
-        full && self.connection.delivers() && self.write_error.is_none()
+        let broke = self.write_error.is_some() && !matches!(self.io, Io::Other(_));
+        full && self.connection.delivers() && !broke
     }
 
     /// Our side wants to end it. Where a write has failed it was over before that: the account
@@ -348,7 +382,7 @@ impl State {
             let may_read = self.stopping.may_read().min(RECEIVE_BUFFER);
             let mut buf = ReadBuf::new(&mut buffer[..may_read]);
             let Poll::Ready(result) = self.io.poll_read(cx, &mut buf) else {
-                self.stopping.was_read(0);
+                self.nothing_read();
                 return Poll::Pending;
             };
             self.stopping.was_read(buf.filled().len());
@@ -456,10 +490,14 @@ impl State {
                 self.connection.blocked(now());
                 Poll::Pending
             }
+            Poll::Ready(Ok(0)) if filled > 0 => {
+                self.write_failed(&ErrorKind::WriteZero.into());
+                Poll::Ready(false)
+            }
             Poll::Ready(Ok(n)) => {
                 self.last_write = now();
                 self.connection.transmitted(self.last_write, n);
-                if self.connection.queued() < self.connection.config().send_queue as u64 {
+                if !self.is_full() {
                     self.wakers.wake_senders();
                 }
                 Poll::Ready(true)

@@ -22,7 +22,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// One WebSocket. Every method may be cancelled (dropped while it waits) without loss.
+/// One WebSocket. `recv` and `send` may be cancelled (dropped while they wait) without loss.
 ///
 /// Dropping it ends the connection with Close 1001; in a handler, returning says more
 /// ([`IntoClose`](crate::IntoClose)).
@@ -87,14 +87,14 @@ impl Socket {
     }
 
     /// Waits for the end, whoever begins it, and tells how it was. Messages that still come are
-    /// dropped. May be called again.
+    /// dropped, so this is for when you have read all you want: to wait without dropping any, use
+    /// [`Sender::ended`]. May be called again.
     pub async fn ended(&self) -> Ending {
         self.ended_now().await
     }
 
     async fn ended_now(&self) -> Ending {
-        let ending = poll_fn(|cx| self.shared.poll_ended(cx, true)).await;
-        (*ending).clone()
+        (*self.shared.ended(true).await).clone()
     }
 
     /// The request that opened it. As a client there is none to read: `None`.
@@ -175,8 +175,7 @@ impl Sender {
 
     /// Waits for the end and tells how it was.
     pub async fn ended(&self) -> Ending {
-        let ending = poll_fn(|cx| self.shared.poll_ended(cx, false)).await;
-        (*ending).clone()
+        (*self.shared.ended(false).await).clone()
     }
 }
 

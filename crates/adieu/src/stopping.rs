@@ -1,6 +1,6 @@
 //! How one connection ends when its server stops: what had arrived is read and answered first.
 
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use adieu_proto::{Cause, Close, HandshakeError};
@@ -12,6 +12,18 @@ use crate::shared::State;
 /// where reading is paused for it. One that waits for messages is done at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A handler that goes on taking messages may need longer than that for all of them, but no
+/// longer than this from the start: an exit is waited for.
+const ANSWERS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that are read where the system does not tell what had arrived, at most: about what a
+/// socket's buffer holds. Reading stops before that when nothing is there.
+const UNTOLD: usize = 1024 * 1024;
+
+/// Over TLS the bytes in the kernel are not those that the application gets: a few records may
+/// have been taken from it and not been read.
+const TLS_AHEAD: usize = 64 * 1024;
+
 /// How far it is.
 #[derive(Debug, Default)]
 pub(crate) enum Stopping {
@@ -20,24 +32,42 @@ pub(crate) enum Stopping {
     No,
     /// What the kernel had received when the server stopped is being read.
     Reading {
-        /// Bytes of it that are still to be read; `None` = until nothing is there, where the
-        /// system does not tell.
-        left: Option<usize>,
-        /// Without progress until then, the handler does not ask for it.
-        until: Instant,
+        /// Bytes of it that are still to be read, at most.
+        left: usize,
+        patience: Patience,
         close: Close,
     },
     /// It was read; the handler answers.
-    Answering { until: Instant, close: Close },
+    Answering { patience: Patience, close: Close },
     /// The Close is on its way.
     Closing,
+}
+
+/// How long the handler is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Without progress until then it does not ask for what arrived.
+    until: Instant,
+    /// With progress, until then.
+    last: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        let now = now();
+        Patience { until: now + ANSWER_TIMEOUT, last: now + ANSWERS_TIMEOUT }
+    }
+
+    fn renew(&mut self) {
+        self.until = self.last.min(now() + ANSWER_TIMEOUT);
+    }
 }
 
 impl Stopping {
     /// How many bytes may be read now.
     pub(crate) fn may_read(&self) -> usize {
         match self {
-            Stopping::Reading { left: Some(left), .. } => *left,
+            Stopping::Reading { left, .. } => *left,
             // What comes now came too late; the Close is queued first.
             Stopping::Answering { .. } => 0,
             _ => usize::MAX,
@@ -46,15 +76,20 @@ impl Stopping {
 
     /// So much was read; nothing = all that was there.
     pub(crate) fn was_read(&mut self, n: usize) {
-        if let Stopping::Reading { left, until, close } = self {
-            *until = now() + ANSWER_TIMEOUT;
-            let left_now = left.map(|left| left.saturating_sub(n));
-            if n == 0 || left_now == Some(0) {
+        if let Stopping::Reading { left, patience, close } = self {
+            patience.renew();
+            *left = left.saturating_sub(n);
+            if n == 0 || *left == 0 {
                 let close = std::mem::take(close);
-                *self = Stopping::Answering { until: *until, close };
-            } else {
-                *left = left_now;
+                *self = Stopping::Answering { patience: *patience, close };
             }
+        }
+    }
+
+    /// The handler has taken a message: it is at work.
+    pub(crate) fn was_taken(&mut self) {
+        if let Stopping::Reading { patience, .. } | Stopping::Answering { patience, .. } = self {
+            patience.renew();
         }
     }
 }
@@ -67,28 +102,42 @@ impl State {
         }
         // Of the two only the one that fits the state does anything.
         self.connection.refuse(now(), HandshakeError::Refused(503));
-        // One look: a peer that goes on sending cannot hold the drain open. Over TLS the bytes
-        // in the kernel are not those that the application gets.
-        let left = if self.io.is_tls() { None } else { self.io.readable() };
-        let until = now() + ANSWER_TIMEOUT;
-        self.stopping = Stopping::Reading { left, until, close: close.clone() };
-        if left == Some(0) {
+        if !self.connection.delivers() || self.socket_dropped {
+            // It is ending already, and goes on with that.
+            self.stopping = Stopping::Closing;
+            return self.wake_driver();
+        }
+        // One look: a peer that goes on sending cannot hold the drain open.
+        let ahead = if self.io.is_tls() { TLS_AHEAD } else { 0 };
+        let left = self.io.readable().map_or(UNTOLD, |bytes| bytes + ahead);
+        self.stopping = Stopping::Reading { left, patience: Patience::new(), close: close.clone() };
+        if left == 0 {
             self.stopping.was_read(0);
         }
         self.go_on_stopping();
         self.wake_driver();
     }
 
+    /// The transport gives nothing now. The runtime hears later than the kernel of what came: it
+    /// is there all the same, and will be read.
+    pub(crate) fn nothing_read(&mut self) {
+        let reading = matches!(self.stopping, Stopping::Reading { .. });
+        if reading && self.io.readable().is_none_or(|bytes| bytes == 0) {
+            self.stopping.was_read(0);
+        }
+    }
+
     /// Whether the handler has answered, or had its time: then the Close goes out.
     pub(crate) fn go_on_stopping(&mut self) {
-        let (until, close, answered) = match &mut self.stopping {
-            Stopping::Reading { until, close, .. } => (*until, close, false),
-            Stopping::Answering { until, close } => {
-                (*until, close, self.inbox.is_waited_for(&self.wakers))
+        let (patience, close, answered) = match &mut self.stopping {
+            Stopping::Reading { patience, close, .. } => (patience, close, false),
+            Stopping::Answering { patience, close } => {
+                (patience, close, self.inbox.is_waited_for(&self.wakers))
             }
             Stopping::No | Stopping::Closing => return,
         };
-        if answered || until <= now() {
+        let ending = !self.connection.delivers();
+        if answered || ending || patience.until <= now() {
             let close = std::mem::take(close);
             self.stopping = Stopping::Closing;
             self.close(close, Cause::Drain);
@@ -99,7 +148,9 @@ impl State {
     pub(crate) fn hurry(&mut self, close: Close) {
         self.stopping = Stopping::Closing;
         self.close(close, Cause::Drain);
-        self.write_now();
+        // What the application has to hear waits for the driver; the Close cannot.
+        let mut cx = Context::from_waker(Waker::noop());
+        while self.connection.has_output() && self.write(Some(&mut cx)) == Poll::Ready(true) {}
         self.connection.abandon(now());
         self.wake_driver();
     }
@@ -107,7 +158,9 @@ impl State {
     /// When the driver has to look next.
     pub(crate) fn timeout(&self) -> Option<Instant> {
         let answered = match &self.stopping {
-            Stopping::Reading { until, .. } | Stopping::Answering { until, .. } => Some(*until),
+            Stopping::Reading { patience, .. } | Stopping::Answering { patience, .. } => {
+                Some(patience.until)
+            }
             Stopping::No | Stopping::Closing => None,
         };
         answered.into_iter().chain(self.connection.timeout()).min()

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Told {
     /// A handler's `send` gave up.
     SendGaveUp(SocketAddr),
-    Ended(SocketAddr, Ending),
+    Ended(SocketAddr, Box<Ending>),
 }
 
 /// A server with nothing but defaults, and the times of what it tells.
@@ -68,7 +68,8 @@ impl Bench {
         let server = Server::new(handler)
             .on_end(move |ended| {
                 let peer = ended.peer.addr().expect("an address");
-                let _ = tell_end.send((Instant::now(), Told::Ended(peer, ended.ending.clone())));
+                let ending = Box::new(ended.ending.clone());
+                let _ = tell_end.send((Instant::now(), Told::Ended(peer, ending)));
             })
             .drain_when(async move { stop.started().await });
         let listener = runtime.block_on(adieu::listen((at, 0))).expect("a free port");
@@ -92,7 +93,7 @@ impl Bench {
                 }
                 Told::Ended(peer, ending) => {
                     let account = accounts.entry(peer).or_default();
-                    let first = account.ending.replace((at - since, ending)).is_none();
+                    let first = account.ending.replace((at - since, *ending)).is_none();
                     assert!(first, "two accounts of {peer}");
                 }
             }

@@ -58,7 +58,8 @@ pub(crate) fn queues(local: SocketAddr, remote: SocketAddr) -> (usize, usize) {
 /// has a table of its own; the calling thread's is meant.
 fn row(local: SocketAddr, remote: SocketAddr) -> Option<Vec<String>> {
     let ends = [in_table(local), in_table(remote)];
-    let table = fs::read_to_string("/proc/thread-self/net/tcp").expect("Linux's table of connections");
+    let table =
+        fs::read_to_string("/proc/thread-self/net/tcp").expect("Linux's table of connections");
     table.lines().find_map(|line| {
         let words: Vec<_> = line.split_whitespace().skip(1).map(str::to_owned).collect();
         (words.len() > 3 && words[..2] == ends).then(|| words[2..].to_vec())

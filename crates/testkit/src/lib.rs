@@ -25,6 +25,7 @@
 //! ```
 
 // Written once, and owned by the crate that is published: `adieu check` has raw peers too.
+mod faults;
 #[path = "../../adieu-gateway/src/check/frame.rs"]
 mod frame;
 #[path = "../../adieu-gateway/src/check/head.rs"]
@@ -34,15 +35,18 @@ mod kernel;
 mod key;
 mod listener;
 mod peer;
+mod random;
 
 use std::time::Duration;
 
+pub use faults::{Direction, Fault, FaultProxy};
 pub use frame::{Frame, MASK};
 pub use head::{ACCEPT, Head, NONCE, Request};
 pub use kernel::{Tcp, wait_until};
 pub use key::accept_key;
 pub use listener::Listener;
 pub use peer::{Peer, Rest, TcpEnd};
+pub use random::Random;
 
 /// The longest wait for anything: far beyond what a healthy machine needs, so that only a
 /// failure reaches it.

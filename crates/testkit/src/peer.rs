@@ -201,6 +201,15 @@ impl Peer {
         kernel::queues(self.local, self.remote).0 + kernel::queues(self.remote, self.local).1
     }
 
+    /// Bytes of ours that the other end's kernel does not have yet.
+    ///
+    /// # Panics
+    /// Where the kernel does not tell.
+    #[must_use]
+    pub fn bytes_under_way(&self) -> usize {
+        kernel::queues(self.local, self.remote).0
+    }
+
     /// Bytes that have come and that the test has not read.
     ///
     /// # Panics

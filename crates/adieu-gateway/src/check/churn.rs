@@ -149,7 +149,7 @@ async fn visit(target: &Target) -> Result<bool, OpenError> {
     let mut answered = false;
     let answer = async {
         answered = peer.close_frame().await.is_some();
-        peer.to_end().await;
+        peer.reach_end().await;
     };
     // One that never ends is another check's subject.
     let _ = timeout(HEALTHY, answer).await;

@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const AFTERMATH: Duration = Duration::from_millis(250);
 
 /// Read at once at most.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// How the server's direction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ impl Peer {
                 tokio::task::consume_budget().await;
                 return;
             }
-            let wants = !self.output.is_empty() || self.stream.holds_output();
+            let wants = self.stream.wants_write(!self.output.is_empty());
             self.stream.ready(wants && !self.write_failed).await;
         }
     }
@@ -271,7 +271,7 @@ impl Peer {
     }
 
     /// Reads to the end and drops what comes.
-    pub(crate) async fn to_end(&mut self) {
+    pub(crate) async fn reach_end(&mut self) {
         while self.end.is_none() {
             self.step().await;
             self.input.clear();
@@ -345,7 +345,7 @@ impl Peer {
         started: Instant,
         deadline: Instant,
     ) -> Ended {
-        let _ = timeout_at(deadline, self.to_end()).await;
+        let _ = timeout_at(deadline, self.reach_end()).await;
         let waited = started.elapsed();
         if self.end == Some(TcpEnd::Fin) {
             self.fin().await;

@@ -172,7 +172,7 @@ impl Signals {
     pub(crate) async fn hold(&mut self) -> Result<(), String> {
         self.say("STOP").await?;
         let deadline = Instant::now() + HELD;
-        while !state(self.pid).is_none_or(|state| state == 'T') {
+        while state(self.pid).is_some_and(|state| state != 'T') {
             if Instant::now() >= deadline {
                 return Err("the process took no SIGSTOP".to_owned());
             }

@@ -60,6 +60,15 @@ impl Stream {
         matches!(self, Stream::Tls(tls) if tls.tls.wants_write())
     }
 
+    /// Whether a write could do something for output that waits. During TLS's handshake there is
+    /// nothing to write but the handshake: to wait for a writable socket would be to spin.
+    pub(crate) fn wants_write(&self, waiting: bool) -> bool {
+        match self {
+            Stream::Tcp(_) => waiting,
+            Stream::Tls(tls) => tls.tls.wants_write() || (waiting && !tls.tls.is_handshaking()),
+        }
+    }
+
     /// Writes what was held back.
     pub(crate) fn try_flush(&mut self) -> io::Result<()> {
         match self {

@@ -311,7 +311,7 @@ impl Connection {
 
     /// A clock that watches over progress ran out, or stopped to look.
     fn judge(&mut self, now: Instant, timer: Timer) {
-        let length = self.length(timer);
+        let length = self.progress.patience(self.length(timer), self.config.drain_timeout);
         match (self.progress.judge(timer, length, now, &mut self.timers), timer) {
             (Verdict::GoesOn, _) => {}
             (Verdict::Silent, Timer::Pong | Timer::Write) => {
@@ -381,6 +381,12 @@ impl Connection {
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
         self.outputs.is_empty() && !self.outgoing.is_empty()
+    }
+
+    /// Whether anything waits to leave, whatever has to be done before.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.

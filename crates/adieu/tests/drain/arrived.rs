@@ -44,6 +44,44 @@ fn what_had_arrived_is_answered() {
 }
 
 #[test]
+fn what_had_arrived_in_front_of_a_goodbye_is_answered_too() {
+    let host = crate::start(support::echo);
+    let mut peers = open(&host, 8);
+    let still = Still::stand(&host);
+    let batch: Vec<Frame> = (0..50).map(|i| Frame::text(format!("question {i}"))).collect();
+    for peer in &mut peers {
+        peer.send_all(&[&batch[..], &[Frame::close(4001, "bye")]].concat());
+        wait_until("the server's kernel has all", || peer.bytes_under_way() == 0);
+    }
+    host.drain.start();
+    drop(still);
+    for peer in &mut peers {
+        assert_eq!(hear_out(peer), (batch.clone(), Some(4001)));
+        assert_eq!(host.account().ending.cause, Cause::Peer);
+    }
+    assert_eq!(numbers(&host.finish()), (8, 0, 0, 0, 0));
+}
+
+#[test]
+fn a_slow_handler_may_answer_all_of_it_while_it_is_at_work() {
+    const MESSAGES: usize = 10;
+    let host = crate::start(async |mut socket: Socket| {
+        while let Some(message) = socket.recv().await {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let _ = socket.send(message).await;
+        }
+    });
+    let mut peer = Peer::open(host.addr);
+    let batch: Vec<Frame> = (0..MESSAGES).map(|i| Frame::text(format!("question {i}"))).collect();
+    peer.send_all(&batch);
+    wait_until("the server has all", || peer.unread_by_other_end() == 0);
+    host.drain.start();
+    assert_eq!(hear_out(&mut peer), (batch, Some(1001)));
+    assert!(host.account().ending.is_clean());
+    host.finish();
+}
+
+#[test]
 fn an_uploader_that_never_stops_holds_nothing_up() {
     let received = Arc::new(AtomicU64::new(0));
     let handler = support::with(received.clone(), async |mut socket: Socket, received| {
@@ -71,6 +109,7 @@ fn an_uploader_that_never_stops_holds_nothing_up() {
                 peer.send(&close);
                 let rest = peer.read_to_end();
                 assert_eq!((rest.bytes, rest.end), (vec![], TcpEnd::Fin), "behind the Close");
+                peer.fin();
                 close.close_code()
             })
         })

@@ -38,16 +38,18 @@ fn open(host: &Host, count: usize) -> Vec<Peer> {
     peers.collect()
 }
 
-/// Reads what comes up to the Close, answers it, and hears the other end out: its FIN, and
-/// nothing behind the Close. Gives the frames before the Close, and its code.
+/// Reads what comes up to the Close, answers it, hears the other end out (its FIN, and nothing
+/// behind the Close), and ends. Gives the frames before the Close, and its code.
 fn hear_out(peer: &mut Peer) -> (Vec<Frame>, Option<u16>) {
     let mut before = Vec::new();
     loop {
         let frame = peer.read_frame();
         if frame.opcode == 0x8 {
+            // An answer to a Close of ours is not answered; the server reads it all the same.
             peer.send(&frame);
             let rest = peer.read_to_end();
             assert_eq!((rest.bytes, rest.end), (vec![], TcpEnd::Fin), "behind the Close");
+            peer.fin();
             return (before, frame.close_code());
         }
         before.push(frame);
@@ -55,7 +57,9 @@ fn hear_out(peer: &mut Peer) -> (Vec<Frame>, Option<u16>) {
 }
 
 /// All threads of the server stand still until this is dropped: what comes stays in the kernel.
-struct Still(Vec<mpsc::Sender<()>>);
+struct Still {
+    _releases: Vec<mpsc::Sender<()>>,
+}
 
 impl Still {
     fn stand(host: &Host) -> Self {
@@ -70,7 +74,7 @@ impl Still {
             });
             release
         });
-        let still = Still(releases.collect());
+        let still = Still { _releases: releases.collect() };
         for _ in 0..workers {
             reaching.recv_timeout(testkit::DEADLINE).expect("each thread stands still");
         }

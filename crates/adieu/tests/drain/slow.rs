@@ -60,6 +60,7 @@ fn read_at(peer: &mut Peer, bytes_per_second: usize) -> (usize, Option<u16>) {
                     assert!(bytes.is_empty(), "nothing follows a Close");
                     peer.send(&frame);
                     assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
+                    peer.fin();
                     return (data, frame.close_code());
                 }
                 _ => {}
