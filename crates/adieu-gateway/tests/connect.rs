@@ -1,6 +1,6 @@
 //! `adieu connect`: lines in, messages out, and how it ended.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 
 use testkit::{Frame, Listener};
@@ -34,14 +34,19 @@ fn lines_go_out_messages_come_in_and_the_end_of_input_says_goodbye() {
     stdin.write_all(b"hello\nagain\n").expect("lines");
     assert_eq!(server.read_frame(), Frame::text("hello"));
     assert_eq!(server.read_frame(), Frame::text("again"));
+    server.send_all(&[Frame::text("good day"), Frame::binary([7; 9])]);
+    let mut shown = BufReader::new(client.stdout.take().expect("a standard output"));
+    let mut out = String::new();
+    while out.lines().count() < 2 {
+        assert!(shown.read_line(&mut out).expect("a line") > 0, "it ended after {out:?}");
+    }
+    assert_eq!(out, "good day\n[binary, 9 bytes]\n");
     drop(stdin);
     let close = server.read_frame();
     assert_eq!(close.close_code(), Some(1000));
-    // Messages that were on their way are still shown.
-    server.send_all(&[Frame::text("good day"), Frame::binary([7; 9]), close]);
+    server.send(&close);
     server.fin();
-    let (out, err, code) = said(&client.wait_with_output().expect("an end"));
-    assert_eq!(out, "good day\n[binary, 9 bytes]\n");
+    let (_, err, code) = said(&client.wait_with_output().expect("an end"));
     assert!(err.contains("subprotocol chat") && err.contains("1000"), "{err}");
     assert_eq!(code, Some(0), "{err}");
 }

@@ -136,7 +136,8 @@ impl State {
             }
             Stopping::No | Stopping::Closing => return,
         };
-        let ending = !self.connection.delivers();
+        // After the peer's goodbye the handler still answers what came before it.
+        let ending = !self.connection.may_send();
         if answered || ending || patience.until <= now() {
             let close = std::mem::take(close);
             self.stopping = Stopping::Closing;

@@ -45,7 +45,13 @@ fn what_had_arrived_is_answered() {
 
 #[test]
 fn what_had_arrived_in_front_of_a_goodbye_is_answered_too() {
-    let host = crate::start(support::echo);
+    let host = crate::start(async |mut socket: Socket| {
+        while let Some(message) = socket.recv().await {
+            // Each answer takes a moment, as one from a database does.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let _ = socket.send(message).await;
+        }
+    });
     let mut peers = open(&host, 8);
     let still = Still::stand(&host);
     let batch: Vec<Frame> = (0..50).map(|i| Frame::text(format!("question {i}"))).collect();

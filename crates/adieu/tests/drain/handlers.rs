@@ -94,6 +94,29 @@ async fn handlers_that_outlive_the_limit_are_counted_and_left_to_themselves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_whose_socket_was_dropped_waits_without_spinning() {
+    let drain = Drain::new();
+    let handler = async |socket: Socket| {
+        drop(socket);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    };
+    let server = Server::with(Endpoint::new().drain(drain.clone()), handler);
+    let (mut client, stream) = tokio::io::duplex(1024);
+    let (mut connection, mut polls) = (Box::pin(server.connection(stream)), 0);
+    let task = tokio::spawn(std::future::poll_fn(move |cx| {
+        polls += 1;
+        assert!(polls < 1000, "it spins");
+        connection.as_mut().poll(cx)
+    }));
+    // Its goodbye is on its way, and is not answered.
+    open(&mut client).await;
+    drain.start();
+    let drained = drain.finished().await;
+    assert_eq!(numbers(&drained), (0, 0, 1, 0, 0));
+    task.await.expect("it does not spin");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_of_nobody_is_over_at_once() {
     let drain = Drain::new();
     drain.start();

@@ -234,10 +234,11 @@ fn in_fair_weather_every_goodbye_is_clean() {
 
 #[test]
 fn those_who_stay_for_a_day_are_left_in_peace() {
-    const CLIENTS: u64 = 50;
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let _alone = heap::alone();
-    let seed = seed();
+    let (seed, connections) = (seed(), env("ADIEU_FAULTS").unwrap_or(CONNECTIONS));
+    // A day is 5,760 Pings.
+    let clients = 1 + connections / 150;
     eprintln!("a day: ADIEU_SEED={seed}");
     let mut random = Random::new(seed);
     runtime().block_on(async {
@@ -246,10 +247,10 @@ fn those_who_stay_for_a_day_are_left_in_peace() {
             let _ = tell.send(ended.ending.clone());
         });
         let server = Server::with(endpoint, handler);
-        for _ in 0..CLIENTS {
+        for _ in 0..clients {
             // A slow network, that stands still once for less than the patience with a Pong.
             let mut weather = || {
-                let latency = Duration::from_millis(random.size(2000));
+                let latency = Duration::from_millis(random.size(900));
                 let stall = Duration::from_millis(random.size(4000));
                 Weather::fair(latency).stall(stall, random.size(20_000))
             };
@@ -266,9 +267,10 @@ fn those_who_stay_for_a_day_are_left_in_peace() {
         assert!(told.try_recv().is_err(), "one was not left in peace");
         sleep(2 * OVER).await;
         let endings: Vec<Ending> = told.try_iter().collect();
-        assert_eq!(endings.len() as u64, CLIENTS);
+        assert_eq!(endings.len() as u64, clients);
         let hours: u64 = endings.iter().map(|ending| ending.lasted.as_secs() / 3600).sum();
         println!("{hours} hours");
-        assert!(endings.iter().all(Ending::is_clean) && hours >= 24 * CLIENTS, "{endings:?}");
+        let unclean = endings.iter().find(|ending| !ending.is_clean());
+        assert!(unclean.is_none() && hours >= 24 * clients, "{hours} hours, {unclean:?}");
     });
 }
