@@ -155,7 +155,6 @@ fn accepted_is_accounted_once_and_nothing_is_left_over() {
     let _alone = heap::alone();
     let (seed, connections) = (seed(), env("ADIEU_FAULTS").unwrap_or(CONNECTIONS));
     println!("ADIEU_SEED={seed} ADIEU_FAULTS={connections}");
-    eprintln!("faults: ADIEU_SEED={seed} ADIEU_FAULTS={connections}");
     // What is set up once, by the libraries and by the test's own harness, is not counted.
     run(seed, 2 * CLIENTS);
     let before = descriptors();

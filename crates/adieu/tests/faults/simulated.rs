@@ -15,7 +15,7 @@ use crate::link::{Stream, Weather, link};
 use crate::{Going, Part, env, handler, heap, seed};
 
 /// Connections, unless the environment says another number.
-const CONNECTIONS: u64 = 2000;
+const CONNECTIONS: u64 = 1200;
 
 /// When its client is gone, or nobody is there any more, a connection is over within this time:
 /// the longest stall, and every deadline there is, one after the other.
@@ -238,7 +238,7 @@ fn those_who_stay_for_a_day_are_left_in_peace() {
     let _alone = heap::alone();
     let (seed, connections) = (seed(), env("ADIEU_FAULTS").unwrap_or(CONNECTIONS));
     // A day is 5,760 Pings.
-    let clients = 1 + connections / 150;
+    let clients = 1 + connections / 100;
     eprintln!("a day: ADIEU_SEED={seed}");
     let mut random = Random::new(seed);
     runtime().block_on(async {
