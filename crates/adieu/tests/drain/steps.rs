@@ -150,14 +150,14 @@ fn its_time_counts_from_the_first_start() {
     let host = crate::start(support::echo);
     let mut peers = open(&host, 1);
     host.drain.start();
-    let first = std::time::Instant::now();
+    let first = Instant::now();
     assert_eq!(peers[0].read_frame().close_code(), Some(1001));
     // Time has to pass for a second start to be able to hide it.
     testkit::wait_until("some time has passed", || first.elapsed() > Duration::from_millis(200));
     let passed = first.elapsed();
     host.drain.start();
-    peers[0].send(&testkit::Frame::close(1001, ""));
-    assert_eq!(peers[0].read_to_end().end, testkit::TcpEnd::Fin);
+    peers[0].send(&Frame::close(1001, ""));
+    assert_eq!(peers[0].read_to_end().end, TcpEnd::Fin);
     peers[0].fin();
     host.account();
     let drained = host.finish();
