@@ -1,10 +1,10 @@
 //! `adieu check` against a server of Adieu's with nothing but defaults, which is found well, and
 //! against servers that are bad on purpose, which are found bad.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
@@ -81,6 +81,41 @@ fn a_server_of_adieu_with_its_defaults_says_goodbye_well() {
     }
     let mixed = &finding(&report, "shutdown_mixed")["figures"];
     assert!(mixed["frozen"].as_u64() > Some(0) && mixed["queues"].as_u64() > Some(0), "{mixed:#}");
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn tls_is_checked_as_well_with_a_certificate_of_ones_own() {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (chain, key) = (dir.join("check-cert.pem"), dir.join("check-key.pem"));
+    std::fs::write(&chain, cert.pem()).expect("a file");
+    std::fs::write(&key, signing_key.serialize_pem()).expect("a file");
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_adieu"));
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--tls-cert"]).arg(&chain);
+    serve.arg("--tls-key").arg(&key).stdout(Stdio::piped());
+    let mut server = Running(serve.spawn().expect("adieu runs"));
+    let mut said = BufReader::new(server.0.stdout.take().expect("its output"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("where it listens");
+    let addr = line.trim().rsplit_once("https://").expect("an address").1;
+    let url = format!("wss://{addr}");
+    let pid = server.0.id().to_string();
+    let (report, code) = report(&[&url, "--ca", chain.to_str().expect("a path"), "--pid", &pid]);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(result(&report, "violations_in_flight"), "ok", "{report:#}");
+    let busy = &finding(&report, "shutdown_busy")["figures"];
+    assert_eq!(busy["clean"], busy["clients"], "{busy:#}");
 }
 
 /// How a bad server ends a connection.

@@ -151,6 +151,10 @@ async fn round(target: &Target, plan: &Plan, chatter: usize) -> Result<Counts, S
         tokio::spawn(async move {
             peer.say(&probe::send(it.queued_bytes));
             peer.say(&probe::close(CODE, "done"));
+            peer.flush().await;
+            // What it says comes when the server is sending: it lies in the server's kernel,
+            // unread, when the Close is due.
+            let _ = timeout_at(deadline, peer.readable()).await;
             for n in 0..chatter {
                 peer.say(&Frame::text(format!("still there {n}")));
             }

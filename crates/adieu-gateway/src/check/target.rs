@@ -16,6 +16,10 @@ use crate::trust;
 /// TCP has to be up by then. Loopback needs microseconds, a far server some hundred milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of a segment of a slow reader, as on an Ethernet with some tunnel.
+#[cfg(unix)]
+const SEGMENT: u32 = 1400;
+
 /// A parsed `ws://` or `wss://` URL with what is needed to connect to it.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -76,6 +80,7 @@ impl Target {
         let socket = if self.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
+            small_segments(&socket)?;
         }
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(self.addr));
         let tcp: TcpStream = connecting.await.map_err(|_| std::io::ErrorKind::TimedOut)??;
@@ -85,6 +90,16 @@ impl Target {
             Some(config) => Stream::tls(tcp, config.clone(), &self.host),
         }
     }
+}
+
+/// A network's segments instead of loopback's, which are 64 KiB each: a server's kernel grows its
+/// buffer with them, and would take a megabyte off its hands that should wait in the process.
+fn small_segments(socket: &TcpSocket) -> std::io::Result<()> {
+    #[cfg(unix)]
+    socket2::SockRef::from(socket).set_tcp_mss(SEGMENT)?;
+    #[cfg(not(unix))]
+    let _ = socket;
+    Ok(())
 }
 
 async fn look_up(host: &str, port: u16) -> Result<SocketAddr, String> {
