@@ -69,6 +69,9 @@ async fn open(options: &Connect) -> Result<Socket, String> {
     }
     client.connect(&options.url).await.map_err(|error| match error {
         ConnectError::Handshake(error, ending) => format!("{error}. {ending}"),
+        ConnectError::Io(error) => {
+            format!("cannot connect to {}: {error}; is a server running there?", options.url)
+        }
         error => error.to_string(),
     })
 }

@@ -41,7 +41,7 @@ enum Command {
 #[derive(Args, Clone)]
 pub(crate) struct Serve {
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
     /// Certificate chain in PEM form: serve https:// and wss:// (needs --tls-key)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -55,6 +55,12 @@ pub(crate) struct Serve {
     /// Address or prefix of a proxy whose Forwarded or X-Forwarded-For is believed (repeatable)
     #[arg(long, value_name = "CIDR")]
     trust_proxy: Vec<adieu::Cidr>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "an IP address and a port are needed, like 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080".into()
+    })
 }
 
 fn main() -> ExitCode {
@@ -83,4 +89,19 @@ async fn served(options: &Serve) -> ExitCode {
 fn fail(error: &str) -> ExitCode {
     eprintln!("adieu: {error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_address_is_answered_with_what_a_right_one_looks_like() {
+        for wrong in ["foo", "127.0.0.1", ":8080", "localhost:80", "127.0.0.1:99999"] {
+            let error = Cli::try_parse_from(["adieu", "serve", "--listen", wrong]).err().unwrap();
+            let said = error.to_string();
+            assert!(said.contains(wrong) && said.contains("127.0.0.1:8080"), "{said}");
+        }
+        assert!(Cli::try_parse_from(["adieu", "--listen", "[::1]:0"]).is_ok());
+    }
 }

@@ -76,3 +76,14 @@ fn no_connection_is_told_apart_from_a_bad_end() {
     assert_eq!(code, Some(2), "{err}");
     assert!(err.contains("403"), "{err}");
 }
+
+#[test]
+fn who_cannot_connect_is_told_where_to() {
+    // A port that was free a moment ago, with nobody listening.
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let url = format!("ws://{}/", free.local_addr().expect("its address"));
+    drop(free);
+    let (_, err, code) = said(&connect(&[&url]).wait_with_output().expect("an end"));
+    assert!(err.contains(&url) && err.contains("refused"), "{err}");
+    assert_eq!(code, Some(2), "{err}");
+}
