@@ -25,8 +25,9 @@
 use std::time::Duration;
 
 use crate::code::{Close, CloseCode};
-use crate::ending::{Cause, Cut, End, Ending, Goodbye, Side, Timeline, Transport, Unsent};
+use crate::ending::{Cause, Cut, End, Ending, Side, Timeline, Transport, Unsent};
 use crate::error::{HandshakeError, ProtocolError};
+use crate::facts::Facts;
 use crate::timer::Timer;
 
 /// What a version can say in a goodbye.
@@ -142,13 +143,8 @@ pub enum State {
 pub struct Machine {
     state: State,
     speech: Speech,
-    cause: Option<Cause>,
-    /// As decided; our Close is in the account only if `timeline.close_sent` says that it left.
-    goodbye: Goodbye,
-    end: Option<End>,
-    first: Option<Side>,
-    cut: Option<Cut>,
-    timeline: Timeline,
+    opened: Option<Duration>,
+    facts: Facts,
 }
 
 type Actions = Vec<Action>;
@@ -157,16 +153,7 @@ impl Machine {
     /// A connection whose opening handshake is under way.
     #[must_use]
     pub fn new(speech: Speech) -> Self {
-        Machine {
-            state: State::Connecting,
-            speech,
-            cause: None,
-            goodbye: Goodbye::None,
-            end: None,
-            first: None,
-            cut: None,
-            timeline: Timeline::default(),
-        }
+        Machine { state: State::Connecting, speech, opened: None, facts: Facts::default() }
     }
 
     /// Where it is.
@@ -183,13 +170,13 @@ impl Machine {
     /// Whether the opening handshake was completed.
     #[must_use]
     pub fn opened(&self) -> bool {
-        self.timeline.opened.is_some()
+        self.opened.is_some()
     }
 
     /// Whether our server is stopping.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.cause == Some(Cause::Drain)
+        self.facts.cause == Some(Cause::Drain)
     }
 
     /// Whether the application may still send.
@@ -202,32 +189,33 @@ impl Machine {
     #[must_use]
     pub fn delivers(&self) -> bool {
         // The write side broke first: what had arrived before is still delivered.
-        self.state == State::Open || (self.state == State::AwaitingFin && self.cause.is_none())
+        self.state == State::Open
+            || (self.state == State::AwaitingFin && self.facts.cause.is_none())
     }
 
     /// Whether frames are still read as frames: until the peer's last word or a violation.
     #[must_use]
     pub fn parses(&self) -> bool {
         // What follows a refused handshake is no frame.
-        self.cut.is_none() && self.opened() && self.state != State::Ended
+        self.facts.cut.is_none() && self.opened() && self.state != State::Ended
     }
 
     /// The account, complete once the state is [`State::Ended`].
     #[must_use]
     pub fn ending(&self, lasted: Duration, unsent: Unsent, close_notify: Option<bool>) -> Ending {
-        let goodbye = self.goodbye.clone();
-        let left = self.timeline.close_sent.is_some();
+        let goodbye = self.facts.goodbye.clone();
+        let left = self.facts.timeline.close_sent.is_some();
         Ending {
-            cause: self.cause.clone().unwrap_or(Cause::Dropped),
+            cause: self.facts.cause.clone().unwrap_or(Cause::Dropped),
             goodbye: if left { goodbye } else { goodbye.unsaid() },
             transport: Transport {
-                end: self.end.unwrap_or(End::Reset),
-                first: self.first.unwrap_or(Side::Local),
+                end: self.facts.end.unwrap_or(End::Reset),
+                first: self.facts.first.unwrap_or(Side::Local),
                 close_notify,
             },
-            cut: self.cut.unwrap_or(Cut::BetweenMessages),
+            cut: self.facts.cut.unwrap_or(Cut::BetweenMessages),
             unsent,
-            timeline: self.timeline,
+            timeline: Timeline { opened: self.opened, ..self.facts.timeline },
             lasted,
             round_trip: None,
         }
@@ -251,7 +239,7 @@ impl Machine {
         let error = match input {
             Input::Opened => {
                 self.state = State::Open;
-                self.timeline.opened = Some(moment.at);
+                self.opened = Some(moment.at);
                 return (self, vec![Action::Stop(Timer::Handshake)]);
             }
             Input::Refused(error) => error,
@@ -263,7 +251,7 @@ impl Machine {
             Input::WriteError => return self.write_broke(),
             _ => return (self, Vec::new()),
         };
-        self.cause = Some(Cause::Handshake(error));
+        self.facts.cause = Some(Cause::Handshake(error));
         let (machine, mut actions) = self.flush(false, None);
         actions.push(Action::Stop(Timer::Handshake));
         (machine, actions)
@@ -288,20 +276,20 @@ impl Machine {
                 (machine, actions)
             }
             Input::PeerClose(close) => {
-                self.cause = Some(Cause::Peer);
+                self.facts.cause = Some(Cause::Peer);
                 self.hear(moment, close.clone());
-                self.cut = Some(moment.cut);
+                self.facts.cut = Some(moment.cut);
                 let (machine, mut actions) = self.yield_to_handler();
                 actions.push(Action::TellClosing(close));
                 (machine, actions)
             }
             Input::Violation { error, said } => {
-                self.cause = Some(Cause::Violation(error));
+                self.facts.cause = Some(Cause::Violation(error));
                 self.violated(moment, said);
                 self.yield_to_handler()
             }
             Input::Fin => {
-                self.cause = Some(Cause::Eof);
+                self.facts.cause = Some(Cause::Eof);
                 self.note_end(moment, End::Fin);
                 self.yield_to_handler()
             }
@@ -334,10 +322,13 @@ impl Machine {
     fn on_flushing(mut self, moment: Moment, input: Input, await_close: bool) -> (Self, Actions) {
         match input {
             Input::Flushed => {
-                if self.goodbye.sent().is_some() {
-                    self.timeline.close_sent = Some(moment.at);
+                if self.facts.goodbye.sent().is_some() {
+                    self.facts.timeline.close_sent = Some(moment.at);
                 }
-                if await_close && self.goodbye.received().is_none() && self.end.is_none() {
+                if await_close
+                    && self.facts.goodbye.received().is_none()
+                    && self.facts.end.is_none()
+                {
                     self.state = State::AwaitingClose;
                     return (self, vec![Action::Stop(Timer::Flush), Action::Start(Timer::Close)]);
                 }
@@ -347,7 +338,7 @@ impl Machine {
             }
             Input::PeerClose(close) => {
                 self.hear(moment, close);
-                self.cut = Some(moment.cut);
+                self.facts.cut = Some(moment.cut);
                 (self, Vec::new())
             }
             Input::Violation { said, .. } => {
@@ -370,7 +361,7 @@ impl Machine {
         match input {
             Input::PeerClose(close) => {
                 self.hear(moment, close);
-                self.cut = Some(moment.cut);
+                self.facts.cut = Some(moment.cut);
                 self.fin(moment)
             }
             Input::Violation { said, .. } => {
@@ -382,8 +373,8 @@ impl Machine {
                 self.fin(moment)
             }
             // An exit is waited for: our FIN goes out with the socket, nothing is awaited.
-            Input::Timer(Timer::Close) if self.cause == Some(Cause::Drain) => {
-                self.timeline.fin_sent = Some(moment.at);
+            Input::Timer(Timer::Close) if self.facts.cause == Some(Cause::Drain) => {
+                self.facts.timeline.fin_sent = Some(moment.at);
                 let (machine, mut actions) = self.let_go(moment, Timer::Close);
                 actions.insert(0, Action::ShutdownWrite);
                 (machine, actions)
@@ -397,11 +388,11 @@ impl Machine {
     }
 
     fn on_awaiting_fin(mut self, moment: Moment, input: Input) -> (Self, Actions) {
-        let mut actions = if self.cause.is_none() { self.begin_late(&input) } else { vec![] };
+        let mut actions = if self.facts.cause.is_none() { self.begin_late(&input) } else { vec![] };
         match input {
             Input::PeerClose(close) => {
                 self.hear(moment, close);
-                self.cut = Some(moment.cut);
+                self.facts.cut = Some(moment.cut);
             }
             Input::Violation { said, .. } => self.violated(moment, said),
             Input::Fin | Input::Reset | Input::Unreachable => {
@@ -423,11 +414,11 @@ impl Machine {
     fn begin_late(&mut self, input: &Input) -> Actions {
         let opened = self.opened();
         match input {
-            Input::Close(wish) if opened => self.cause = Some(wish.cause.clone()),
-            Input::Close(_) => self.cause = Some(Cause::Handshake(HandshakeError::Abandoned)),
-            Input::Refused(error) => self.cause = Some(Cause::Handshake(error.clone())),
-            Input::PeerClose(_) => self.cause = Some(Cause::Peer),
-            Input::Violation { error, .. } => self.cause = Some(Cause::Violation(*error)),
+            Input::Close(wish) if opened => self.facts.cause = Some(wish.cause.clone()),
+            Input::Close(_) => self.facts.cause = Some(Cause::Handshake(HandshakeError::Abandoned)),
+            Input::Refused(error) => self.facts.cause = Some(Cause::Handshake(error.clone())),
+            Input::PeerClose(_) => self.facts.cause = Some(Cause::Peer),
+            Input::Violation { error, .. } => self.facts.cause = Some(Cause::Violation(*error)),
             // The cause follows from how the transport ends.
             Input::Fin | Input::Reset | Input::Unreachable | Input::Timer(Timer::Linger) => {}
             _ => return vec![],
@@ -443,8 +434,8 @@ impl Machine {
 
     /// The driver lets go of the transport and finds an RST behind the FIN that it had read.
     fn on_ended(mut self, input: &Input) -> Self {
-        if *input == Input::Reset && self.end == Some(End::Fin) {
-            self.end = Some(End::FinThenReset);
+        if *input == Input::Reset && self.facts.end == Some(End::Fin) {
+            self.facts.end = Some(End::FinThenReset);
         }
         self
     }
@@ -452,7 +443,7 @@ impl Machine {
     /// Our side ends it (§7.1.2 "Start the WebSocket Closing Handshake").
     fn close(mut self, wish: Wish) -> (Self, Actions) {
         let await_close = !matches!(wish.cause, Cause::Timeout(_));
-        self.cause = Some(wish.cause);
+        self.facts.cause = Some(wish.cause);
         let (machine, mut actions) = self.flush(await_close, Some(wish.close));
         actions.insert(0, Action::EndMessages);
         (machine, actions)
@@ -466,10 +457,10 @@ impl Machine {
 
     /// The handler has said its last words: our answer is due (§5.5.1, §7.1.7).
     fn conclude(self) -> (Self, Actions) {
-        let answer = match &self.cause {
+        let answer = match &self.facts.cause {
             // §5.5.1: the answer echoes the code. An empty Close is answered by an empty one.
             Some(Cause::Peer) => {
-                let code = self.goodbye.received().and_then(Close::code);
+                let code = self.facts.goodbye.received().and_then(Close::code);
                 Some(code.map_or_else(Close::empty, Close::with))
             }
             Some(Cause::Violation(error)) => Some(Close::with(error.close_code())),
@@ -491,7 +482,7 @@ impl Machine {
         let mut actions = Vec::new();
         self.state = State::Flushing { await_close: await_close && close.is_some() };
         if let Some(close) = close {
-            self.goodbye.say(close.clone());
+            self.facts.goodbye.say(close.clone());
             actions.push(Action::QueueClose(close));
         }
         actions.push(Action::Start(Timer::Flush));
@@ -500,10 +491,10 @@ impl Machine {
 
     /// Everything has left: our FIN (§7.1.1 "Close the WebSocket Connection").
     fn fin(mut self, moment: Moment) -> (Self, Actions) {
-        self.timeline.fin_sent = Some(moment.at);
-        self.first.get_or_insert(Side::Local);
+        self.facts.timeline.fin_sent = Some(moment.at);
+        self.facts.first.get_or_insert(Side::Local);
         let mut actions = vec![Action::Stop(Timer::Close), Action::ShutdownWrite];
-        if self.end.is_some() {
+        if self.facts.end.is_some() {
             self.state = State::Ended;
             actions.push(Action::Disconnect);
         } else {
@@ -516,7 +507,7 @@ impl Machine {
     /// Nothing can leave any more. A write error is no evidence of how the peer ended: read on.
     fn write_broke(mut self) -> (Self, Actions) {
         let mut actions = vec![Action::DiscardOutput];
-        if self.end.is_some() {
+        if self.facts.end.is_some() {
             self.state = State::Ended;
             actions.push(Action::Disconnect);
         } else {
@@ -536,7 +527,7 @@ impl Machine {
             Input::Reset => (End::Reset, Cause::Reset),
             _ => (End::TimedOut, Cause::Unreachable),
         };
-        self.cause.get_or_insert(match (self.timeline.opened, how) {
+        self.facts.cause.get_or_insert(match (self.opened, how) {
             (Some(_), _) => cause,
             (None, Input::Fin) => Cause::Handshake(HandshakeError::Incomplete),
             (None, Input::Reset) => Cause::Handshake(HandshakeError::Reset),
@@ -549,27 +540,27 @@ impl Machine {
 
     /// The peer is gone: nothing would reach it.
     fn unreachable(mut self, moment: Moment, timer: Timer) -> (Self, Actions) {
-        self.cause.get_or_insert(Cause::Unreachable);
+        self.facts.cause.get_or_insert(Cause::Unreachable);
         self.let_go(moment, timer)
     }
 
     /// A clock ran out: we let go without the peer.
     fn let_go(mut self, moment: Moment, timer: Timer) -> (Self, Actions) {
-        self.cause.get_or_insert(match self.timeline.opened {
+        self.facts.cause.get_or_insert(match self.opened {
             Some(_) => Cause::Timeout(timer),
             None => Cause::Handshake(HandshakeError::TimedOut),
         });
-        self.end.get_or_insert(End::Abandoned(timer));
-        self.first.get_or_insert(Side::Local);
-        self.cut.get_or_insert(moment.cut);
+        self.facts.end.get_or_insert(End::Abandoned(timer));
+        self.facts.first.get_or_insert(Side::Local);
+        self.facts.cut.get_or_insert(moment.cut);
         self.state = State::Ended;
         (self, vec![Action::DiscardOutput, Action::Disconnect])
     }
 
     fn hear(&mut self, moment: Moment, close: Close) {
-        if self.goodbye.received().is_none() {
-            self.timeline.close_received = Some(moment.at);
-            self.goodbye.hear(close);
+        if self.facts.goodbye.received().is_none() {
+            self.facts.timeline.close_received = Some(moment.at);
+            self.facts.goodbye.hear(close);
         }
     }
 
@@ -577,20 +568,20 @@ impl Machine {
         if let Some(said) = said {
             self.hear(moment, said);
         }
-        self.cut.get_or_insert(Cut::MidFrame);
+        self.facts.cut.get_or_insert(Cut::MidFrame);
     }
 
     /// The first FIN or RST counts; an RST after a FIN is noted as that.
     fn note_end(&mut self, moment: Moment, end: End) {
-        match (self.end, end) {
+        match (self.facts.end, end) {
             (None, _) => {
-                self.end = Some(end);
-                self.timeline.peer_ended = Some(moment.at);
+                self.facts.end = Some(end);
+                self.facts.timeline.peer_ended = Some(moment.at);
             }
-            (Some(End::Fin), End::Reset) => self.end = Some(End::FinThenReset),
+            (Some(End::Fin), End::Reset) => self.facts.end = Some(End::FinThenReset),
             _ => {}
         }
-        self.first.get_or_insert(Side::Peer);
-        self.cut.get_or_insert(moment.cut);
+        self.facts.first.get_or_insert(Side::Peer);
+        self.facts.cut.get_or_insert(moment.cut);
     }
 }

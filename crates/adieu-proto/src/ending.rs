@@ -282,3 +282,14 @@ pub struct Timeline {
     /// The peer's direction ended, by FIN or RST.
     pub peer_ended: Option<Duration>,
 }
+
+impl Timeline {
+    /// Nothing has happened.
+    pub(crate) const NONE: Self = Timeline {
+        opened: None,
+        close_sent: None,
+        close_received: None,
+        fin_sent: None,
+        peer_ended: None,
+    };
+}

@@ -17,6 +17,7 @@ mod config;
 mod connection;
 mod ending;
 mod error;
+mod facts;
 mod frame;
 mod handshake;
 mod heartbeat;
@@ -25,6 +26,7 @@ mod outgoing;
 mod progress;
 mod seed;
 mod sentence;
+mod spare;
 mod timer;
 
 pub use code::{Close, CloseCode};
@@ -38,6 +40,7 @@ pub use handshake::{
 };
 pub use message::{Message, Utf8Bytes};
 pub use progress::Delivery;
+pub use spare::Spare;
 pub use timer::Timer;
 
 /// The close machine and the pieces of it that the tests walk exhaustively.

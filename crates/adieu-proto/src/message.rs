@@ -196,7 +196,7 @@ message_from! {
 #[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Assembler {
     /// The message under way, if any.
-    current: Option<Partial>,
+    current: Option<Box<Partial>>,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -218,35 +218,39 @@ impl Assembler {
         self.current.is_some()
     }
 
-    /// A data frame begins. `len` is what it announced; `limit` what a message may cost.
+    /// A data frame begins. `first` is whether it begins a message, `len` what it announced,
+    /// `limit` what a message may cost.
     pub(crate) fn frame(
         &mut self,
-        text: Option<bool>,
+        first: bool,
         len: u64,
         limit: u64,
         fragment_cost: u64,
     ) -> Result<(), ProtocolError> {
-        let partial = match (text, &mut self.current) {
-            (Some(text), None) => {
-                self.current.insert(Partial { text, bytes: Vec::new(), checked: 0, cost: 0 })
+        let cost = match (first, &mut self.current) {
+            (true, None) => len,
+            (false, Some(partial)) => {
+                partial.cost = partial.cost.saturating_add(fragment_cost).saturating_add(len);
+                partial.cost
             }
-            (None, Some(partial)) => {
-                partial.cost = partial.cost.saturating_add(fragment_cost);
-                partial
-            }
-            (Some(_), Some(_)) => return Err(ProtocolError::ExpectedContinuation),
-            (None, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (true, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
+            (false, None) => return Err(ProtocolError::UnexpectedContinuation),
         };
-        partial.cost = partial.cost.saturating_add(len);
-        if partial.cost > limit {
-            return Err(ProtocolError::MessageTooBig { limit });
-        }
-        Ok(())
+        if cost > limit { Err(ProtocolError::MessageTooBig { limit }) } else { Ok(()) }
     }
 
     /// Bytes of the frame's payload; `to_come` is what it announced and has not delivered yet.
-    pub(crate) fn payload(&mut self, bytes: &[u8], to_come: u64) -> Result<(), ProtocolError> {
-        let Some(partial) = &mut self.current else { return Ok(()) };
+    /// `text` counts in the first frame of a message.
+    pub(crate) fn payload(
+        &mut self,
+        text: bool,
+        bytes: &[u8],
+        to_come: u64,
+    ) -> Result<(), ProtocolError> {
+        let partial = self.current.get_or_insert_with(|| {
+            let cost = bytes.len() as u64 + to_come;
+            Box::new(Partial { text, bytes: Vec::new(), checked: 0, cost })
+        });
         let free = partial.bytes.capacity() - partial.bytes.len();
         if free < bytes.len() {
             let ahead = partial.bytes.len().max(RESERVE_AHEAD);
@@ -255,11 +259,6 @@ impl Assembler {
         }
         partial.bytes.extend_from_slice(bytes);
         partial.check()
-    }
-
-    /// The message came whole and is handled elsewhere.
-    pub(crate) fn forget(&mut self) {
-        self.current = None;
     }
 
     /// The last frame is complete: the message.
@@ -307,9 +306,8 @@ mod tests {
     fn gather(pieces: &[&[u8]]) -> Result<Message, ProtocolError> {
         let mut assembler = Assembler::default();
         for (i, piece) in pieces.iter().enumerate() {
-            let text = (i == 0).then_some(true);
-            assembler.frame(text, piece.len() as u64, 1 << 20, 1)?;
-            assembler.payload(piece, 0)?;
+            assembler.frame(i == 0, piece.len() as u64, 1 << 20, 1)?;
+            assembler.payload(true, piece, 0)?;
         }
         Ok(assembler.finish()?.expect("a message is under way"))
     }
@@ -328,8 +326,12 @@ mod tests {
         // Surrogate, above U+10FFFF, overlong, stray continuation, bad continuation.
         for bad in [&b"\xED\xA0"[..], b"\xF4\x90", b"\xC0", b"a\x80", b"\xE2\x28"] {
             let mut assembler = Assembler::default();
-            assembler.frame(Some(true), 100, 1000, 1).unwrap();
-            assert_eq!(assembler.payload(bad, 98), Err(ProtocolError::InvalidUtf8), "{bad:x?}");
+            assembler.frame(true, 100, 1000, 1).unwrap();
+            assert_eq!(
+                assembler.payload(true, bad, 98),
+                Err(ProtocolError::InvalidUtf8),
+                "{bad:x?}"
+            );
         }
     }
 
@@ -341,8 +343,8 @@ mod tests {
     #[test]
     fn memory_follows_what_arrived_not_what_was_announced() {
         let mut assembler = Assembler::default();
-        assembler.frame(Some(false), 1 << 40, u64::MAX, 1).unwrap();
-        assembler.payload(&[0; 10], (1 << 40) - 10).unwrap();
+        assembler.frame(true, 1 << 40, u64::MAX, 1).unwrap();
+        assembler.payload(false, &[0; 10], (1 << 40) - 10).unwrap();
         let capacity = assembler.current.as_ref().unwrap().bytes.capacity();
         assert!(capacity <= 2 * RESERVE_AHEAD, "{capacity}");
     }
@@ -350,8 +352,9 @@ mod tests {
     #[test]
     fn empty_fragments_are_charged() {
         let mut assembler = Assembler::default();
-        assembler.frame(Some(false), 0, 1000, 32).unwrap();
-        let all = (0..).take_while(|_| assembler.frame(None, 0, 1000, 32).is_ok()).count();
+        assembler.frame(true, 0, 1000, 32).unwrap();
+        assembler.payload(false, &[], 0).unwrap();
+        let all = (0..).take_while(|_| assembler.frame(false, 0, 1000, 32).is_ok()).count();
         assert_eq!(all, 31);
     }
 

@@ -9,24 +9,40 @@ use bytes::{Buf, Bytes};
 /// extra slice of the write.
 const OWN_BUFFER: usize = 8 * 1024;
 
-/// The growing chunk is closed at this size, so that what has left of it can be freed.
-const CHUNK: usize = 64 * 1024;
+/// Bytes that have left are moved out of the way when there are this many, and at least as many
+/// as those that wait behind them: each byte is moved once at most.
+const COMPACT: usize = 64 * 1024;
 
-/// A drained buffer larger than this is given back: an idle connection owns next to nothing.
-const KEEP: usize = 256;
+/// An empty queue with more room than this is freed, not kept for the next connection.
+const KEEP: usize = 256 * 1024;
 
+/// Counts for the whole life of a connection, and a queue while something waits.
 #[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Outgoing {
-    /// Closed chunks, oldest first.
-    chunks: VecDeque<Bytes>,
-    /// The chunk that still grows, and how much of it has left.
-    tail: Vec<u8>,
-    tail_gone: usize,
     /// Bytes ever queued and ever gone.
     queued: u64,
     gone: u64,
-    /// Where each waiting message ends, counted in bytes ever queued.
+    /// Lent while it holds anything.
+    queue: Option<Box<Queue>>,
+}
+
+/// What waits.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Queue {
+    /// Headers and small payloads, one behind the other, and how much of them has left.
+    small: Vec<u8>,
+    small_gone: usize,
+    /// Large payloads.
+    large: VecDeque<Large>,
+    /// Where each message ends, counted in bytes ever queued.
     messages: VecDeque<u64>,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Large {
+    /// How much of `small` leaves before it.
+    at: usize,
+    bytes: Bytes,
 }
 
 impl Outgoing {
@@ -47,103 +63,140 @@ impl Outgoing {
 
     /// Whether there is nothing to write: all has left, or was discarded.
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.tail.len() == self.tail_gone
+        self.queue.as_ref().is_none_or(|queue| queue.is_empty())
     }
 
     /// Messages that have not left whole.
     pub(crate) fn messages(&self) -> u64 {
-        self.messages.len() as u64
+        self.queue.as_ref().map_or(0, |queue| queue.messages.len() as u64)
     }
 
     /// Queues bytes by letting `write` append them.
     pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.tail.len() >= CHUNK {
-            self.close_tail();
-        }
-        let before = self.tail.len();
-        write(&mut self.tail);
-        self.queued += (self.tail.len() - before) as u64;
+        let small = &mut self.queue.get_or_insert_default().small;
+        let before = small.len();
+        write(small);
+        self.queued += (small.len() - before) as u64;
     }
 
     /// Queues a payload behind what is there.
     pub(crate) fn payload(&mut self, payload: Bytes) {
         if payload.len() < OWN_BUFFER {
-            return self.append(|tail| tail.extend_from_slice(&payload));
+            return self.append(|small| small.extend_from_slice(&payload));
         }
-        self.close_tail();
         self.queued += payload.len() as u64;
-        self.chunks.push_back(payload);
+        let queue = self.queue.get_or_insert_default();
+        queue.large.push_back(Large { at: queue.small.len(), bytes: payload });
     }
 
     /// What was queued last completes a message.
     pub(crate) fn message_ends(&mut self) {
-        self.messages.push_back(self.queued);
-    }
-
-    fn close_tail(&mut self) {
-        let mut chunk = Bytes::from(std::mem::take(&mut self.tail));
-        chunk.advance(std::mem::take(&mut self.tail_gone));
-        if !chunk.is_empty() {
-            self.chunks.push_back(chunk);
-        }
+        self.queue.get_or_insert_default().messages.push_back(self.queued);
     }
 
     /// What a write may take, in order: fills `slices` and says how many it filled.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let tail = &self.tail[self.tail_gone..];
-        let all = self.chunks.iter().map(|chunk| &chunk[..]).chain(Some(tail));
-        let mut filled = 0;
-        for (slot, bytes) in slices.iter_mut().zip(all.filter(|bytes| !bytes.is_empty())) {
-            *slot = IoSlice::new(bytes);
-            filled += 1;
-        }
-        filled
+        self.queue.as_ref().map_or(0, |queue| queue.slices(slices))
     }
 
     /// `n` bytes have left.
     pub(crate) fn advance(&mut self, n: usize) {
         debug_assert!(n as u64 <= self.len());
         self.gone += n as u64;
-        let mut n = n;
-        while n > 0 {
-            let Some(chunk) = self.chunks.front_mut() else {
-                self.tail_gone += n;
-                break;
-            };
-            let step = n.min(chunk.len());
-            chunk.advance(step);
-            n -= step;
-            if chunk.is_empty() {
-                self.chunks.pop_front();
+        if let Some(queue) = &mut self.queue {
+            queue.advance(n);
+            while queue.messages.front().is_some_and(|end| *end <= self.gone) {
+                queue.messages.pop_front();
             }
-        }
-        while self.messages.front().is_some_and(|end| *end <= self.gone) {
-            self.messages.pop_front();
-        }
-        if self.is_empty() {
-            self.forget_buffers();
         }
     }
 
-    fn forget_buffers(&mut self) {
-        self.tail.clear();
-        self.tail_gone = 0;
-        if self.tail.capacity() > KEEP {
-            self.tail = Vec::new();
+    /// Takes a spare queue where it has none.
+    pub(crate) fn borrow(&mut self, spare: &mut Option<Box<Queue>>) {
+        if self.queue.is_none() {
+            self.queue = spare.take();
         }
-        if self.chunks.capacity() > 0 {
-            self.chunks = VecDeque::new();
-        }
-        if self.messages.capacity() > KEEP / 8 {
-            self.messages = VecDeque::new();
+    }
+
+    /// Leaves its queue to the next if nothing waits.
+    pub(crate) fn give_back(&mut self, spare: &mut Option<Box<Queue>>) {
+        if self.messages() == 0
+            && self.is_empty()
+            && let Some(queue) = self.queue.take()
+            && queue.may_be_kept()
+        {
+            *spare = Some(queue);
         }
     }
 
     /// Nothing can leave any more: frees the memory, keeps the counts.
     pub(crate) fn discard(&mut self) {
-        self.chunks = VecDeque::new();
-        self.tail = Vec::new();
-        self.tail_gone = 0;
+        if let Some(queue) = &mut self.queue {
+            let messages = std::mem::take(&mut queue.messages);
+            **queue = Queue { messages, ..Queue::default() };
+        }
+    }
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.large.is_empty() && self.small.len() == self.small_gone
+    }
+
+    /// A burst's room is freed.
+    fn may_be_kept(&self) -> bool {
+        let entries = size_of::<Large>() * self.large.capacity() + 8 * self.messages.capacity();
+        self.small.capacity() + entries <= KEEP
+    }
+
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        let mut put = |bytes: &'a [u8]| {
+            if let (false, Some(slot)) = (bytes.is_empty(), slices.get_mut(filled)) {
+                *slot = IoSlice::new(bytes);
+                filled += 1;
+            }
+            filled < slices.len()
+        };
+        let mut from = self.small_gone;
+        for large in &self.large {
+            if !put(&self.small[from..large.at]) || !put(&large.bytes) {
+                return filled;
+            }
+            from = large.at;
+        }
+        put(&self.small[from..]);
+        filled
+    }
+
+    fn advance(&mut self, n: usize) {
+        let mut n = n;
+        while n > 0 {
+            let before_large = self.large.front().map_or(self.small.len(), |large| large.at);
+            let step = n.min(before_large - self.small_gone);
+            self.small_gone += step;
+            n -= step;
+            let Some(large) = self.large.front_mut() else { break };
+            let step = n.min(large.bytes.len());
+            large.bytes.advance(step);
+            n -= step;
+            if large.bytes.is_empty() {
+                self.large.pop_front();
+            }
+        }
+        self.forget_what_left();
+    }
+
+    fn forget_what_left(&mut self) {
+        let gone = self.small_gone;
+        if self.is_empty() {
+            self.small.clear();
+            self.small_gone = 0;
+        } else if gone >= COMPACT && gone >= self.small.len() - gone {
+            self.small.drain(..gone);
+            self.small_gone = 0;
+            self.large.iter_mut().for_each(|large| large.at -= gone);
+        }
     }
 }
 
@@ -191,5 +244,33 @@ mod tests {
         assert_eq!((out.messages(), out.len()), (2, 6));
         out.discard();
         assert_eq!((out.messages(), out.len()), (2, 6), "discarded output stays counted");
+    }
+
+    #[test]
+    fn what_left_does_not_pile_up_behind_a_queue_that_is_never_empty() {
+        let mut out = Outgoing::default();
+        let mut waiting = VecDeque::new();
+        for i in 0..1000u32 {
+            let small = [i as u8; 1000];
+            out.append(|buffer| buffer.extend_from_slice(&small));
+            waiting.extend(small);
+            if i % 100 == 0 {
+                let large = vec![!(i as u8); OWN_BUFFER];
+                waiting.extend(&large);
+                out.payload(large.into());
+            }
+            while waiting.len() > 150_000 {
+                let now = contents(&out);
+                let n = now.len().min(7_777);
+                assert!(waiting.drain(..n).eq(now[..n].iter().copied()), "after {i} frames");
+                out.advance(n);
+            }
+            assert_eq!(out.len(), waiting.len() as u64);
+            assert!(
+                out.queue.as_ref().unwrap().small.len() <= 150_000 + 2 * COMPACT.max(150_000),
+                "{}",
+                out.queue.as_ref().unwrap().small.len()
+            );
+        }
     }
 }

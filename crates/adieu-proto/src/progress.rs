@@ -33,7 +33,7 @@ pub(crate) enum Verdict {
 }
 
 /// When our bytes last moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Progress {
     /// Whether the operating system tells.
     told: bool,
@@ -42,7 +42,8 @@ pub(crate) struct Progress {
     /// Bytes acknowledged when last looked, and since when that many; `None` before the first
     /// look of the running clock.
     acked: Option<(u64, Instant)>,
-    last: Option<Delivery>,
+    /// Known from the first clock on that ran out: few connections come to that.
+    last: Option<Box<Delivery>>,
 }
 
 impl Progress {
@@ -60,7 +61,7 @@ impl Progress {
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.last.map(|last| last.round_trip).filter(|rtt| !rtt.is_zero())
+        self.last.as_ref().map(|last| last.round_trip).filter(|rtt| !rtt.is_zero())
     }
 
     /// Starts a clock. Where the operating system tells, it first stops early to look where
@@ -90,14 +91,14 @@ impl Progress {
             }
             Some(_) => {}
         }
-        self.last = Some(delivery);
+        self.last = Some(Box::new(delivery));
     }
 
     /// The length of a clock that ran out: while bytes are under way it is not shorter than what
     /// is waited for the next of them to be acknowledged. A slow reader owes its answer when it
     /// has come to our Close.
     pub(crate) fn patience(&self, length: Duration, under_way: Duration) -> Duration {
-        let waiting = self.told && self.last.is_some_and(|last| last.outstanding > 0);
+        let waiting = self.told && self.last.as_ref().is_some_and(|last| last.outstanding > 0);
         if waiting { length.max(under_way) } else { length }
     }
 
@@ -109,7 +110,7 @@ impl Progress {
         now: Instant,
         timers: &mut Timers,
     ) -> Verdict {
-        let Some(last) = self.last.filter(|_| self.told) else { return Verdict::Stalled };
+        let Some(last) = self.last.as_ref().filter(|_| self.told) else { return Verdict::Stalled };
         // A time-out below a few retransmissions would blame the peer for one lost segment.
         let length = length.max(4 * last.rto);
         if self.since + length > now {

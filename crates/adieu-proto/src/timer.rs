@@ -25,19 +25,6 @@ pub enum Timer {
     Linger,
 }
 
-impl Timer {
-    pub(crate) const ALL: [Timer; 8] = [
-        Timer::Handshake,
-        Timer::Ping,
-        Timer::Pong,
-        Timer::Write,
-        Timer::Grace,
-        Timer::Flush,
-        Timer::Close,
-        Timer::Linger,
-    ];
-}
-
 impl fmt::Display for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -53,21 +40,34 @@ impl fmt::Display for Timer {
     }
 }
 
-/// When each timer runs out, if it is set.
+/// When the timers that are set run out. Those that never run at the same time share a place:
+/// one of silence, one of output while the connection is open, one of each step to its end.
 #[derive(Clone, Debug, Default, Hash)]
-pub(crate) struct Timers([Option<Instant>; Timer::ALL.len()]);
+pub(crate) struct Timers([Option<(Timer, Instant)>; 3]);
+
+fn place(timer: Timer) -> usize {
+    match timer {
+        Timer::Ping | Timer::Pong => 0,
+        Timer::Write => 1,
+        Timer::Handshake | Timer::Grace | Timer::Flush | Timer::Close | Timer::Linger => 2,
+    }
+}
 
 impl Timers {
+    /// Sets a timer, in the place of the one before it.
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
-        self.0[timer as usize] = Some(at);
+        self.0[place(timer)] = Some((timer, at));
     }
 
+    /// Stops a timer; one that another has followed is stopped already.
     pub(crate) fn stop(&mut self, timer: Timer) {
-        self.0[timer as usize] = None;
+        if self.is_set(timer) {
+            self.0[place(timer)] = None;
+        }
     }
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.0[timer as usize].is_some()
+        self.0[place(timer)].is_some_and(|(set, _)| set == timer)
     }
 
     pub(crate) fn stop_all(&mut self) {
@@ -76,14 +76,12 @@ impl Timers {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.0.iter().flatten().min().copied()
+        self.0.iter().flatten().map(|(_, at)| *at).min()
     }
 
     /// Takes a timer that has run out.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Timer> {
-        let timer =
-            Timer::ALL.into_iter().find(|t| self.0[*t as usize].is_some_and(|at| at <= now))?;
-        self.stop(timer);
-        Some(timer)
+        let due = self.0.iter_mut().find(|set| set.is_some_and(|(_, at)| at <= now))?;
+        due.take().map(|(timer, _)| timer)
     }
 }

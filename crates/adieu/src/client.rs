@@ -167,7 +167,7 @@ impl Client {
         let shared = Shared::new(connection, io, peer);
         let mut driver = Driver::new(shared.clone(), Arc::new(self.endpoint.clone()));
         if driver.open().await {
-            tokio::spawn(driver.run_alone());
+            tokio::spawn(async move { driver.run_alone().await });
             return Ok(Socket::new(shared));
         }
         let ending = shared.lock().ending.clone().unwrap_or_else(|| unreachable!("it is over"));

@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -14,6 +14,7 @@ use crate::endpoint::{Closing, Ended, Endpoint};
 use crate::limit::Place;
 use crate::now;
 use crate::shared::{Opened, Shared, State};
+use crate::socket::Socket;
 
 /// Reads in one wake at most, so that one busy peer does not starve the others on its thread.
 const READS_PER_WAKE: usize = 16;
@@ -23,7 +24,7 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     endpoint: Arc<Endpoint>,
     /// What the request asked for, until the connection is open.
-    asked: Option<Opened>,
+    asked: Option<Box<Opened>>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Reading waits for the application to catch up.
     paused: bool,
@@ -52,7 +53,7 @@ impl Driver {
     pub(crate) fn expected(shared: Arc<Shared>, endpoint: Arc<Endpoint>, asked: Opened) -> Self {
         endpoint.drain.register(&shared, true);
         let mut driver = Self::registered(shared, endpoint);
-        driver.asked = Some(asked);
+        driver.asked = Some(Box::new(asked));
         driver
     }
 
@@ -92,9 +93,14 @@ impl Driver {
         .await
     }
 
-    /// Drives the connection to its end, its handler beside it.
-    pub(crate) async fn run(mut self, handler: impl Future<Output = Close>) {
-        let mut handler = pin!(handler);
+    /// The application's handle.
+    pub(crate) fn socket(&self) -> Socket {
+        Socket::new(self.shared.clone())
+    }
+
+    /// Drives the connection to its end, its handler beside it. The driver is borrowed and the
+    /// handler boxed because a future that is moved into another takes its room twice.
+    pub(crate) async fn run(&mut self, mut handler: Pin<Box<impl Future<Output = Close>>>) {
         let mut running = Some(self.endpoint.drain.handler());
         poll_fn(|cx| {
             let over = self.turn(cx, &mut |cx| {
@@ -112,7 +118,7 @@ impl Driver {
 
     /// Drives the connection to its end; the application holds the `Socket` elsewhere.
     #[cfg_attr(not(test), allow(dead_code, reason = "clients only"))]
-    pub(crate) async fn run_alone(mut self) {
+    pub(crate) async fn run_alone(&mut self) {
         poll_fn(|cx| {
             if self.turn(cx, &mut |_| Poll::Pending) { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -162,6 +168,7 @@ impl Driver {
             cx.waker().wake_by_ref();
         }
         self.set_clock(cx, &state);
+        state.give_back_buffers();
         state.driving = false;
         false
     }
@@ -215,7 +222,9 @@ impl Driver {
                 let asked = self.asked.take();
                 self.shared.opened.get_or_init(|| {
                     let peer = self.shared.transport;
-                    asked.unwrap_or(Opened { request: None, version, subprotocol, peer })
+                    asked.map_or(Opened { request: None, version, subprotocol, peer }, |asked| {
+                        *asked
+                    })
                 });
             }
             Event::Message(message) => {
@@ -250,19 +259,19 @@ impl Driver {
         match decided.unwrap_or(Err(HandshakeError::Refused(500))) {
             Ok(subprotocol) => {
                 let tls = state.io.is_tls();
-                self.asked = Some(Opened {
+                self.asked = Some(Box::new(Opened {
                     request: Some(request),
                     version,
                     subprotocol: subprotocol.clone(),
                     peer,
-                });
+                }));
                 if state.connection.accept(now(), subprotocol.as_deref(), tls).is_err() {
                     state.connection.refuse(now(), HandshakeError::Refused(500));
                 }
             }
             Err(error) => {
                 let request = Some(request);
-                self.asked = Some(Opened { request, version, subprotocol: None, peer });
+                self.asked = Some(Box::new(Opened { request, version, subprotocol: None, peer }));
                 state.connection.refuse(now(), error);
             }
         }
@@ -314,7 +323,7 @@ impl Driver {
         let Some(ending) = state.ending.clone() else { return };
         let sender = state.sender(self.shared.transport);
         drop(state);
-        let opened = self.shared.opened.get().or(self.asked.as_ref());
+        let opened = self.shared.opened.get().or(self.asked.as_deref());
         let ended = Ended {
             peer: opened.map_or(sender, |opened| opened.peer),
             request: opened.and_then(|opened| opened.request.as_ref()),

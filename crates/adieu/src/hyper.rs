@@ -194,14 +194,16 @@ impl Upgrade {
                 connection.receive(now(), &mut Vec::from(bytes));
             }
             let shared = Shared::new(connection, io, transport);
-            let driver = Driver::expected(shared.clone(), endpoint, opened);
+            let driver = Driver::expected(shared, endpoint, opened);
             let mut driver = driver.counted(place);
             drop(expected);
             if driver.open().await {
-                let socket = Socket::new(shared);
-                let handler =
-                    async { if fits { handler.call(socket).await } else { too_many(socket) } };
-                driver.run(handler).await;
+                let socket = driver.socket();
+                driver
+                    .run(Box::pin(async {
+                        if fits { handler.call(socket).await } else { too_many(socket) }
+                    }))
+                    .await;
             }
         }
     }

@@ -29,6 +29,7 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+mod buffers;
 mod client;
 mod drain;
 mod driver;

@@ -232,7 +232,9 @@ impl<H: Handler> Server<H> {
         // Who is in the queue by now has its answer; who comes later meets a closed door.
         let mut refusals = tokio::task::JoinSet::new();
         while let Some((tcp, from)) = waiting(&listener) {
-            refusals.spawn(server.clone().connection(tcp, from, Room::default()));
+            if let Some(driver) = server.driver(tcp, from, Room::default()) {
+                refusals.spawn(serve_connection(driver, server.handler.clone()));
+            }
         }
         drop(listener);
         let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusals.join_all()).await;
@@ -279,7 +281,9 @@ impl<H: Handler> Server<H> {
         let stream: Box<dyn Duplex> = Box::new(stream);
         async move {
             let (peer, room) = (Peer::new(None), Room::default());
-            serve_io(Io::Other(stream), peer, room, endpoint, &*handler).await;
+            if let Some(driver) = driver(Io::Other(stream), peer, room, endpoint) {
+                serve_connection(driver, handler).await;
+            }
         }
     }
 
@@ -322,7 +326,9 @@ impl<H: Handler> Accepted<H> {
         loop {
             tokio::select! {
                 (tcp, from, room) = self.accept(listener) => {
-                    tokio::spawn(self.clone().connection(tcp, from, room));
+                    if let Some(driver) = self.driver(tcp, from, room) {
+                        tokio::spawn(serve_connection(driver, self.handler.clone()));
+                    }
                 }
                 result = &mut until => return result,
             }
@@ -336,13 +342,15 @@ impl<H: Handler> Accepted<H> {
         (tcp, from, room)
     }
 
-    async fn connection(self: Arc<Self>, tcp: TcpStream, from: SocketAddr, room: Room) {
+    fn driver(&self, tcp: TcpStream, from: SocketAddr, room: Room) -> Option<Driver> {
         let peer = Peer::new(Some(from));
-        let io = match self.transport(tcp) {
-            Ok(io) => io,
-            Err(error) => return tracing::error!(%peer, "no TLS: {error}"),
-        };
-        serve_io(io, peer, room, self.endpoint.clone(), &*self.handler).await;
+        match self.transport(tcp) {
+            Ok(io) => driver(io, peer, room, self.endpoint.clone()),
+            Err(error) => {
+                tracing::error!(%peer, "no TLS: {error}");
+                None
+            }
+        }
     }
 
     fn transport(&self, tcp: TcpStream) -> io::Result<Io> {
@@ -355,8 +363,8 @@ impl<H: Handler> Accepted<H> {
     }
 }
 
-/// One connection from its first byte to its account.
-async fn serve_io(io: Io, peer: Peer, room: Room, endpoint: Arc<Endpoint>, handler: &impl Handler) {
+/// The driver of a connection; `None` if it was turned away.
+fn driver(io: Io, peer: Peer, room: Room, endpoint: Arc<Endpoint>) -> Option<Driver> {
     let connection = Connection::server(now(), endpoint.config.clone());
     let shared = Shared::new(connection, io, peer);
     let proxied = endpoint.proxies.are_at(peer);
@@ -366,12 +374,25 @@ async fn serve_io(io: Io, peer: Peer, room: Room, endpoint: Arc<Endpoint>, handl
     let mut place = endpoint.limits.place(room);
     // Whose connection it is that a proxy passes on is not known yet.
     let stays = place.arrive(if proxied { Peer::new(None) } else { peer });
-    let mut driver = Driver::new(shared.clone(), endpoint).counted(place);
+    let driver = Driver::new(shared, endpoint).counted(place);
     if !stays {
-        return driver.turn_away(HandshakeError::TooManyFromAddress);
+        driver.turn_away(HandshakeError::TooManyFromAddress);
+        return None;
     }
-    if driver.open().await {
-        driver.run(async { handler.call(Socket::new(shared)).await }).await;
+    Some(driver)
+}
+
+/// One connection from its first byte to its account.
+#[allow(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+fn serve_connection<H: Handler>(
+    mut driver: Driver,
+    handler: Arc<H>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        if driver.open().await {
+            let socket = driver.socket();
+            driver.run(Box::pin(async { handler.call(socket).await })).await;
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the driver and every handle of a connection share: the protocol, the transport, and the
 //! messages between them. One lock; uncontended it costs some 30 ns.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
@@ -17,20 +16,13 @@ use adieu_proto::{
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 
+use crate::buffers::{self, RECEIVE_BUFFER};
 use crate::io::Io;
 use crate::now;
 use crate::os;
 use crate::peer::Peer;
 use crate::proxy::ProxyHeader;
 use crate::stopping::{self, Stopping};
-
-/// One receive buffer per thread: an idle connection owns none. Large enough that one read takes
-/// what a socket buffer usually holds.
-const RECEIVE_BUFFER: usize = 64 * 1024;
-
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Slices of one write at most. Linux takes 1,024; a few large payloads fill any socket buffer.
 const WRITE_SLICES: usize = 32;
@@ -88,7 +80,7 @@ pub(crate) struct State {
 /// Messages that wait for the application.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    messages: VecDeque<Message>,
+    pub(crate) messages: VecDeque<Message>,
     cost: usize,
     /// No more will come.
     pub(crate) ended: bool,
@@ -103,10 +95,6 @@ impl Inbox {
     fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.cost -= message.len() + defaults::RECEIVE_COST;
-        if self.messages.is_empty() && self.messages.capacity() > 16 {
-            // A burst's room is given back.
-            self.messages = VecDeque::new();
-        }
         Some(message)
     }
 
@@ -253,11 +241,7 @@ impl Shared {
             return Poll::Pending;
         }
         let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-        let sent = state.connection.send(message);
-        if !state.driving {
-            state.write_now();
-        }
-        Poll::Ready(sent)
+        Poll::Ready(state.send_and_write(|connection| connection.send(message)))
     }
 
     /// Queues an encoded message and writes it at once, if there is room.
@@ -269,10 +253,7 @@ impl Shared {
         if state.is_full() {
             return Taken::Full;
         }
-        let sent = state.connection.send_prepared(prepared);
-        if !state.driving {
-            state.write_now();
-        }
+        let sent = state.send_and_write(|connection| connection.send_prepared(prepared));
         if sent.is_ok() { Taken::Queued } else { Taken::Refused }
     }
 
@@ -321,6 +302,7 @@ impl State {
     /// The driver's task is awake: it writes at the end of its wake, so nobody else has to.
     pub(crate) fn begin_wake(&mut self, cx: &Context<'_>) {
         self.driving = true;
+        self.borrow_buffers();
         self.wakers.handler_is_next = true;
         let driver = &mut self.wakers.driver;
         if !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -375,10 +357,7 @@ impl State {
         if let Some(poll) = self.poll_proxy_header(cx) {
             return poll;
         }
-        BUFFER.with_borrow_mut(|buffer| {
-            if buffer.is_empty() {
-                buffer.resize(RECEIVE_BUFFER, 0);
-            }
+        buffers::receive(|buffer| {
             let may_read = self.stopping.may_read().min(RECEIVE_BUFFER);
             let mut buf = ReadBuf::new(&mut buffer[..may_read]);
             let Poll::Ready(result) = self.io.poll_read(cx, &mut buf) else {
@@ -463,8 +442,7 @@ impl State {
     }
 
     fn discard_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(RECEIVE_BUFFER, 0);
+        buffers::receive(|buffer| {
             let mut buf = ReadBuf::new(buffer);
             let result = ready!(self.io.poll_read(cx, &mut buf));
             self.peer_over = result.is_err() || buf.filled().is_empty();
@@ -472,8 +450,20 @@ impl State {
         })
     }
 
+    /// Queues something and writes it, unless the driver will.
+    fn send_and_write<T>(&mut self, send: impl FnOnce(&mut Connection) -> T) -> T {
+        if self.driving {
+            return send(&mut self.connection);
+        }
+        self.borrow_buffers();
+        let sent = send(&mut self.connection);
+        self.write_now();
+        self.give_back_buffers();
+        sent
+    }
+
     /// Writes from outside the driver's task: no hop, no wake, unless the transport is full.
-    pub(crate) fn write_now(&mut self) {
+    fn write_now(&mut self) {
         while self.connection.wants_transmit() {
             if self.write(None) != Poll::Ready(true) {
                 return self.wake_driver();

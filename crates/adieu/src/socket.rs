@@ -1,8 +1,9 @@
 //! The application's handles: [`Socket`] and [`Sender`].
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use adieu_proto::{Cause, Close, CloseCode, Ending, Message, Request, UsageError, Version};
 
@@ -65,8 +66,11 @@ impl Socket {
     /// # Errors
     /// [`Closed`] once the connection is closing. Binary data to a hixie peer, which has none,
     /// closes it (see [`version`](Self::version)).
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), Closed> {
-        send(&self.shared, message.into()).await
+    pub fn send(
+        &self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
+        send(&self.shared, message.into())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -164,8 +168,11 @@ impl Sender {
     ///
     /// # Errors
     /// [`Closed`] once the connection is closing.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), Closed> {
-        send(&self.shared, message.into()).await
+    pub fn send(
+        &self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
+        send(&self.shared, message.into())
     }
 
     /// Says goodbye, behind everything that was sent. The first call counts.
@@ -179,13 +186,16 @@ impl Sender {
     }
 }
 
-async fn send(shared: &Shared, message: Message) -> Result<(), Closed> {
+/// No `async fn`: that would have room for the message three times.
+fn send(shared: &Shared, message: Message) -> impl Future<Output = Result<(), Closed>> + Send {
     let mut message = Some(message);
-    let sent = poll_fn(|cx| shared.poll_send(cx, &mut message)).await;
-    if let Err(error @ UsageError::NoBinary(_)) = &sent {
-        // To drop the message would be silent loss, to send it as text a forgery.
-        tracing::error!(peer = %shared.peer(), "{error}: the connection is closed");
-        shared.close(CloseCode::UNSUPPORTED_DATA.into(), Cause::Application);
-    }
-    sent.map_err(|_| Closed)
+    poll_fn(move |cx| {
+        let sent = std::task::ready!(shared.poll_send(cx, &mut message));
+        if let Err(error @ UsageError::NoBinary(_)) = &sent {
+            // To drop the message would be silent loss, to send it as text a forgery.
+            tracing::error!(peer = %shared.peer(), "{error}: the connection is closed");
+            shared.close(CloseCode::UNSUPPORTED_DATA.into(), Cause::Application);
+        }
+        Poll::Ready(sent.map_err(|_| Closed))
+    })
 }

@@ -35,10 +35,10 @@ pub(crate) enum Stopping {
         /// Bytes of it that are still to be read, at most.
         left: usize,
         patience: Patience,
-        close: Close,
+        close: Box<Close>,
     },
     /// It was read; the handler answers.
-    Answering { patience: Patience, close: Close },
+    Answering { patience: Patience, close: Box<Close> },
     /// The Close is on its way.
     Closing,
 }
@@ -110,7 +110,8 @@ impl State {
         // One look: a peer that goes on sending cannot hold the drain open.
         let ahead = if self.io.is_tls() { TLS_AHEAD } else { 0 };
         let left = self.io.readable().map_or(UNTOLD, |bytes| bytes + ahead);
-        self.stopping = Stopping::Reading { left, patience: Patience::new(), close: close.clone() };
+        let close = Box::new(close.clone());
+        self.stopping = Stopping::Reading { left, patience: Patience::new(), close };
         if left == 0 {
             self.stopping.was_read(0);
         }
@@ -141,7 +142,7 @@ impl State {
         if answered || ending || patience.until <= now() {
             let close = std::mem::take(close);
             self.stopping = Stopping::Closing;
-            self.close(close, Cause::Drain);
+            self.close(*close, Cause::Drain);
         }
     }
 

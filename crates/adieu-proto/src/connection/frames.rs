@@ -12,7 +12,6 @@ use crate::error::UsageError;
 use crate::frame::{Opcode, Received, hixie, hybi};
 use crate::handshake::Version;
 use crate::message::Message;
-use crate::seed::Seed;
 
 /// A message encoded once, to be sent by many connections that share its bytes.
 ///
@@ -128,7 +127,7 @@ impl Connection {
             Received::Ping(payload) if self.outgoing.len() <= defaults::PONG_QUEUE as u64 => {
                 self.control(Opcode::Pong, &payload);
             }
-            Received::Ping(payload) => self.pong = Some(payload),
+            Received::Ping(payload) => self.pong = Some(Box::new(payload)),
             // hixie-75 has no goodbye: its FF 00 is an empty frame, skipped like any other.
             Received::Close(_) if self.version == Version::Hixie75 => {}
             Received::Close(close) => self.advance(now, Input::PeerClose(close)),
@@ -143,7 +142,7 @@ impl Connection {
     }
 
     fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
-        let mask = self.seed.as_mut().map(Seed::mask);
+        let mask = self.seed.as_mut().map(|seed| seed.mask());
         self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, mask));
     }
 

@@ -27,6 +27,7 @@ use crate::message::Message;
 use crate::outgoing::Outgoing;
 use crate::progress::{Delivery, Progress, Verdict};
 use crate::seed::Seed;
+use crate::spare::Spare;
 use crate::timer::{Timer, Timers};
 
 /// One WebSocket connection, without I/O.
@@ -78,18 +79,19 @@ pub struct Connection {
     config: Arc<Config>,
     started: Instant,
     version: Version,
-    opening: Opening,
+    /// Until the opening handshake has succeeded or failed.
+    opening: Option<Box<Opening>>,
     reader: Reader,
     outgoing: Outgoing,
     /// A Pong that waits for room: only the newest is kept.
-    pong: Option<Bytes>,
+    pong: Option<Box<Bytes>>,
     machine: Machine,
     heartbeat: Heartbeat,
     timers: Timers,
     progress: Progress,
     outputs: VecDeque<Output>,
     /// Masks of a client (§5.3). A server has none.
-    seed: Option<Seed>,
+    seed: Option<Box<Seed>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -100,9 +102,6 @@ impl std::fmt::Debug for Connection {
         debug.field("queued", &self.queued()).finish_non_exhaustive()
     }
 }
-
-/// Room for outputs that is kept when they are drained; a burst's room is given back.
-const KEEP_OUTPUTS: usize = 16;
 
 /// What the driver has to do next.
 #[derive(Clone, Debug)]
@@ -152,13 +151,13 @@ pub enum PeerEnd {
 }
 
 impl Connection {
-    fn new(now: Instant, config: Arc<Config>, opening: Opening, seed: Option<Seed>) -> Self {
+    fn new(now: Instant, config: Arc<Config>, opening: Opening, seed: Option<Box<Seed>>) -> Self {
         let mut timers = Timers::default();
         timers.set(Timer::Handshake, now + config.handshake_timeout);
         Connection {
             started: now,
             version: Version::Rfc6455,
-            opening,
+            opening: Some(Box::new(opening)),
             reader: Reader::hybi(seed.is_none()),
             outgoing: Outgoing::default(),
             pong: None,
@@ -209,8 +208,8 @@ impl Connection {
     pub fn receive(&mut self, now: Instant, bytes: &mut [u8]) {
         self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
         match self.opening {
-            Opening::Over => self.read_frames(now, bytes),
-            _ => self.read_opening(now, bytes),
+            None => self.read_frames(now, bytes),
+            Some(_) => self.read_opening(now, bytes),
         }
     }
 
@@ -367,9 +366,6 @@ impl Connection {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if self.outputs.capacity() > KEEP_OUTPUTS {
-            self.outputs = VecDeque::new();
-        }
         if self.outgoing.is_empty() {
             Output::Timeout(self.timers.next())
         } else {
@@ -400,6 +396,18 @@ impl Connection {
         self.outgoing.slices(slices)
     }
 
+    /// Takes spare buffers where it has none of its own: call it before there is work to do.
+    pub fn borrow_buffers(&mut self, spare: &mut Spare) {
+        spare.lend(&mut self.outputs);
+        self.outgoing.borrow(&mut spare.queue);
+    }
+
+    /// Leaves the buffers that hold nothing to the next: call it when the work is done.
+    pub fn give_back_buffers(&mut self, spare: &mut Spare) {
+        spare.keep(&mut self.outputs);
+        self.outgoing.give_back(&mut spare.queue);
+    }
+
     /// For tests that walk all states: everything that can make a difference from now on.
     #[doc(hidden)]
     pub fn hash_state(&self, hasher: &mut impl Hasher) {
@@ -427,15 +435,10 @@ impl Connection {
 
     /// Gives the close machine an input and does what it says.
     fn advance(&mut self, now: Instant, input: Input) {
-        let cut = match self.opening {
-            Opening::Over => self.reader.cut(),
-            Opening::Request(ref gather) | Opening::Answer { ref gather, .. }
-                if gather.is_empty() =>
-            {
-                Cut::BetweenMessages
-            }
-            Opening::Decision { ref rest, .. } if rest.is_empty() => Cut::BetweenMessages,
-            _ => Cut::MidFrame,
+        let cut = match self.opening.as_deref() {
+            None => self.reader.cut(),
+            Some(opening) if opening.is_between_heads() => Cut::BetweenMessages,
+            Some(_) => Cut::MidFrame,
         };
         let moment = Moment { at: now - self.started, cut };
         let machine = mem::replace(&mut self.machine, Machine::new(Speech::Mute));
@@ -451,7 +454,7 @@ impl Connection {
             }
             self.pong = None;
             // What never opened opens no more.
-            self.opening = Opening::Over;
+            self.opening = None;
         }
         let flushing = matches!(self.machine.state(), State::Flushing { .. });
         if flushing && self.outgoing.is_empty() {

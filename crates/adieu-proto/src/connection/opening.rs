@@ -1,6 +1,5 @@
 //! The opening handshake of a connection, in both roles.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,8 +17,7 @@ impl Connection {
     /// As a server: the request is still to come.
     #[must_use]
     pub fn server(now: Instant, config: Arc<Config>) -> Self {
-        let opening = Opening::Request(Gather::default());
-        Self::new(now, config, opening, None)
+        Self::new(now, config, Opening::Request(Gather::default()), None)
     }
 
     /// As a client: the request goes out. `seed` has to be random and secret (§10.3): the
@@ -39,7 +37,7 @@ impl Connection {
         let head = request.to_bytes(nonce);
         let opening =
             Opening::Answer { gather: Gather::default(), request: Box::new(request), nonce };
-        let mut connection = Self::new(now, config, opening, Some(seed));
+        let mut connection = Self::new(now, config, opening, Some(Box::new(seed)));
         connection.outgoing.append(|out| out.extend_from_slice(&head));
         Ok(connection)
     }
@@ -68,15 +66,15 @@ impl Connection {
         subprotocol: Option<&str>,
         tls: bool,
     ) -> Result<(), UsageError> {
-        let Opening::Decision { request, version, .. } = &self.opening else {
+        let Some(Opening::Decision { request, version, .. }) = self.opening.as_deref() else {
             return Err(UsageError::NotOpen);
         };
         if let Some(name) = subprotocol.filter(|name| request.subprotocols().all(|s| s != *name)) {
             return Err(UsageError::Subprotocol(name.to_owned()));
         }
         let answer = handshake::answer(request, *version, subprotocol, tls).to_bytes();
-        let Opening::Decision { request, version, mut rest } =
-            mem::replace(&mut self.opening, Opening::Over)
+        let Some(Opening::Decision { request, version, mut rest }) =
+            self.opening.take().map(|opening| *opening)
         else {
             return Err(UsageError::NotOpen);
         };
@@ -84,7 +82,7 @@ impl Connection {
         self.speak(version);
         if version == Version::Hixie76 {
             // The head goes out before the nonce is there: a proxy may hold it back until then.
-            self.opening = Opening::Nonce { request, nonce: Vec::new() };
+            self.opening = Some(Box::new(Opening::Nonce { request, nonce: Vec::new() }));
         } else {
             self.opened(now, None);
         }
@@ -107,8 +105,8 @@ impl Connection {
     pub fn refuse_with(&mut self, now: Instant, error: HandshakeError, answer: &Answer) {
         if self.machine.state() == State::Connecting {
             // A hixie-76 client that has its 101 would take an answer for the sixteen bytes.
-            let answered = matches!(self.opening, Opening::Nonce { .. });
-            self.opening = Opening::Over;
+            let answered = matches!(self.opening.as_deref(), Some(Opening::Nonce { .. }));
+            self.opening = None;
             if !answered {
                 let bytes = answer.to_bytes();
                 self.outgoing.append(|out| out.extend_from_slice(&bytes));
@@ -120,8 +118,8 @@ impl Connection {
     /// Bytes of the peer before the connection is open.
     pub(super) fn read_opening(&mut self, now: Instant, input: &mut [u8]) {
         let mut input = input;
-        match &mut self.opening {
-            Opening::Over => {}
+        let Some(opening) = self.opening.as_deref_mut() else { return };
+        match opening {
             Opening::Request(_) => self.read_request(now, input),
             Opening::Answer { .. } => self.read_answer(now, input),
             // The driver decides before it reads on; more than a head's worth is no client.
@@ -149,7 +147,7 @@ impl Connection {
 
     fn read_request(&mut self, now: Instant, input: &[u8]) {
         let limits = self.limits();
-        let Opening::Request(gather) = &mut self.opening else { return };
+        let Some(Opening::Request(gather)) = self.opening.as_deref_mut() else { return };
         let Gathered { head, rest } = match gather.push(input, limits) {
             Ok(None) => return,
             Ok(Some(whole)) => whole,
@@ -160,7 +158,7 @@ impl Connection {
         match request {
             Ok((version, request)) => {
                 let event = Event::Request(request.clone(), version);
-                self.opening = Opening::Decision { request, version, rest };
+                self.opening = Some(Box::new(Opening::Decision { request, version, rest }));
                 self.outputs.push_back(Output::Event(event));
             }
             Err(error) => self.refuse(now, error),
@@ -169,7 +167,9 @@ impl Connection {
 
     fn read_answer(&mut self, now: Instant, input: &[u8]) {
         let limits = self.limits();
-        let Opening::Answer { gather, request, nonce } = &mut self.opening else { return };
+        let Some(Opening::Answer { gather, request, nonce }) = self.opening.as_deref_mut() else {
+            return;
+        };
         let answer = match gather.push(input, limits) {
             Ok(None) => return,
             Ok(Some(Gathered { head, rest })) => {
@@ -188,17 +188,17 @@ impl Connection {
 
     /// Ends the opening handshake: as a server with an answer, while there is one to give.
     pub(super) fn fail_opening(&mut self, now: Instant, error: HandshakeError) {
-        let answers = match &self.opening {
+        let answers = match self.opening.as_deref() {
             // Nothing was asked, so nothing is answered (RFC 9112 §9.5: close idle connections).
-            Opening::Request(gather) => !gather.is_empty(),
-            Opening::Decision { .. } => true,
+            Some(Opening::Request(gather)) => !gather.is_empty(),
+            Some(Opening::Decision { .. }) => true,
             // The head of the 101 has gone out, or we are the client.
             _ => false,
         };
         match Answer::refusal(&error, self.config.versions) {
             Some(answer) if answers => self.refuse_with(now, error, &answer),
             _ => {
-                self.opening = Opening::Over;
+                self.opening = None;
                 self.advance(now, Input::Refused(error));
             }
         }
@@ -217,7 +217,7 @@ impl Connection {
     }
 
     fn opened(&mut self, now: Instant, subprotocol: Option<String>) {
-        self.opening = Opening::Over;
+        self.opening = None;
         // The hixie versions have no Ping.
         let interval = self.config.ping_interval.filter(|_| !self.version.is_hixie());
         self.heartbeat = Heartbeat::start(interval, now, &mut self.timers);

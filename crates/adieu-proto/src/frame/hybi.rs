@@ -22,8 +22,9 @@ pub(crate) struct Header {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
     Header(Header),
-    /// Payload, unmasked in place, and how much is still to come. The frame is complete at 0.
-    Payload(&'a mut [u8], u64),
+    /// Payload of this frame, unmasked in place, and how much is still to come. The frame is
+    /// complete at 0.
+    Payload(Header, &'a mut [u8], u64),
 }
 
 /// Reads frames from bytes that come in any pieces. Holds at most one header.
@@ -78,10 +79,11 @@ impl Decoder {
                 }
                 *done += n as u64;
                 let left = left - n as u64;
+                let header = *header;
                 if left == 0 {
                     self.state = EMPTY;
                 }
-                Ok(Some(Piece::Payload(payload, left)))
+                Ok(Some(Piece::Payload(header, payload, left)))
             }
         }
     }
@@ -228,7 +230,7 @@ mod tests {
             while let Some(piece) = decoder.next(&mut input)? {
                 match piece {
                     Piece::Header(header) => frames.push((header, Vec::new())),
-                    Piece::Payload(bytes, _) => {
+                    Piece::Payload(_, bytes, _) => {
                         frames.last_mut().unwrap().1.extend_from_slice(bytes);
                     }
                 }

@@ -44,7 +44,6 @@ impl Reader {
     pub(crate) fn hybi(masked: bool) -> Self {
         Reader::Hybi(Hybi {
             decoder: hybi::Decoder::new(masked),
-            current: None,
             control: Vec::new(),
             assembler: Assembler::default(),
         })
@@ -90,8 +89,6 @@ impl Reader {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Hybi {
     decoder: hybi::Decoder,
-    /// The frame whose payload is under way.
-    current: Option<Header>,
     /// The payload of a control frame under way: 125 bytes at most.
     control: Vec<u8>,
     assembler: Assembler,
@@ -102,15 +99,8 @@ impl Hybi {
         loop {
             match self.decoder.next(input)? {
                 None => return Ok(None),
-                Some(Piece::Header(header)) => {
-                    self.begin(header, limit)?;
-                    self.current = Some(header);
-                }
-                Some(Piece::Payload(bytes, left)) => {
-                    let Some(header) = self.current else { return Ok(None) };
-                    if left == 0 {
-                        self.current = None;
-                    }
+                Some(Piece::Header(header)) => self.begin(header, limit)?,
+                Some(Piece::Payload(header, bytes, left)) => {
                     let received = if header.opcode.is_control() {
                         self.control(header, bytes, left)?
                     } else {
@@ -125,13 +115,11 @@ impl Hybi {
     }
 
     fn begin(&mut self, header: Header, limit: u64) -> Result<(), ProtocolError> {
-        let text = match header.opcode {
-            Opcode::Text => Some(true),
-            Opcode::Binary => Some(false),
-            Opcode::Continuation => None,
-            Opcode::Close | Opcode::Ping | Opcode::Pong => return Ok(()),
-        };
-        self.assembler.frame(text, header.len, limit, FRAGMENT_COST)
+        if header.opcode.is_control() {
+            return Ok(());
+        }
+        let first = header.opcode != Opcode::Continuation;
+        self.assembler.frame(first, header.len, limit, FRAGMENT_COST)
     }
 
     fn data(
@@ -140,13 +128,13 @@ impl Hybi {
         bytes: &[u8],
         left: u64,
     ) -> Result<Option<Received>, ProtocolError> {
+        let text = header.opcode == Opcode::Text;
         let all_at_once = bytes.len() as u64 == header.len;
         if all_at_once && header.fin && header.opcode != Opcode::Continuation {
-            self.assembler.forget();
-            let message = message::whole(header.opcode == Opcode::Text, bytes)?;
+            let message = message::whole(text, bytes)?;
             return Ok(Some(Received::Message(message)));
         }
-        self.assembler.payload(bytes, left)?;
+        self.assembler.payload(text, bytes, left)?;
         if left > 0 || !header.fin {
             return Ok(None);
         }

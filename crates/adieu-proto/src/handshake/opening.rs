@@ -16,8 +16,17 @@ pub(crate) enum Opening {
     Nonce { request: Request, nonce: Vec<u8> },
     /// As a client: the answer comes in.
     Answer { gather: Gather, request: Box<ClientRequest>, nonce: [u8; 16] },
-    /// It succeeded or failed.
-    Over,
+}
+
+impl Opening {
+    /// Whether no head or nonce is cut here.
+    pub(crate) fn is_between_heads(&self) -> bool {
+        match self {
+            Opening::Request(gather) | Opening::Answer { gather, .. } => gather.is_empty(),
+            Opening::Decision { rest, .. } => rest.is_empty(),
+            Opening::Nonce { .. } => false,
+        }
+    }
 }
 
 /// Bytes of a head, and how far they were searched for its end.

@@ -1,0 +1,56 @@
+//! The buffers of a thread. An idle connection owns none: the driver that is awake borrows them.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use adieu_proto::{Message, Spare};
+
+use crate::shared::State;
+
+/// One receive buffer per thread, for reads of at most this size. Large enough that one read
+/// takes what a socket buffer usually holds.
+pub(crate) const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// Messages that fit into an inbox that is kept for the next connection; a burst's room is freed.
+const KEEP_MESSAGES: usize = 1024;
+
+thread_local! {
+    static RECEIVE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<(Spare, VecDeque<Message>)> = RefCell::default();
+}
+
+/// Lends the receive buffer.
+pub(crate) fn receive<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    RECEIVE.with_borrow_mut(|buffer| {
+        if buffer.is_empty() {
+            // Zeroed by the kernel, page by page, as far as it is used.
+            *buffer = vec![0; RECEIVE_BUFFER];
+        }
+        read(buffer)
+    })
+}
+
+impl State {
+    /// There is work to do: takes the thread's spare buffers.
+    pub(crate) fn borrow_buffers(&mut self) {
+        SPARE.with_borrow_mut(|(spare, messages)| {
+            self.connection.borrow_buffers(spare);
+            if self.inbox.messages.capacity() == 0 {
+                std::mem::swap(&mut self.inbox.messages, messages);
+            }
+        });
+    }
+
+    /// For now there is not: leaves what holds nothing to the next.
+    pub(crate) fn give_back_buffers(&mut self) {
+        SPARE.with_borrow_mut(|(spare, messages)| {
+            self.connection.give_back_buffers(spare);
+            if self.inbox.messages.is_empty() {
+                let own = std::mem::take(&mut self.inbox.messages);
+                if (messages.capacity()..=KEEP_MESSAGES).contains(&own.capacity()) {
+                    *messages = own;
+                }
+            }
+        });
+    }
+}
