@@ -8,7 +8,9 @@ mod arrived;
 #[cfg(feature = "axum")]
 mod axum;
 mod door;
+mod ending;
 mod handlers;
+mod pipe;
 mod slow;
 mod steps;
 #[path = "../support/mod.rs"]
