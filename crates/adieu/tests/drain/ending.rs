@@ -133,6 +133,7 @@ async fn a_goodbye_that_is_being_answered_is_answered_in_a_drain_too() {
     pipe.send(&Frame::close(4001, "that was all")).await;
     pipe.quiet(Duration::from_millis(1)).await;
     pipe.drain.start();
+    pipe.quiet(Duration::from_millis(1)).await;
     // Its FIN comes while the handler is at work, and is read then.
     pipe.peer.shutdown().await.unwrap();
     let wakes = pipe.quiet(defaults::GRACE / 4).await;
