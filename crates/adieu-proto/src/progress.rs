@@ -15,6 +15,8 @@ pub struct Delivery {
     pub outstanding: u64,
     /// Since the peer's kernel last acknowledged anything, a window probe included.
     pub last_heard: Duration,
+    /// Bytes that the peer's kernel has room for; `None` where that is not told.
+    pub room: Option<u32>,
     /// The retransmission time-out that the round trip asks for, without back-off.
     pub rto: Duration,
     /// Smoothed round-trip time.
@@ -86,7 +88,7 @@ impl Progress {
                 self.since = self.since.max(heard);
             }
             // All is acknowledged and the peer makes room: it reads, for a while without a word.
-            Some((_, at)) if delivery.outstanding == 0 => {
+            Some((_, at)) if delivery.outstanding == 0 && made_room(self.last, delivery) => {
                 self.since = self.since.max(heard.min(*at + defaults::READS_IN_SILENCE));
             }
             Some(_) => {}
@@ -123,6 +125,15 @@ impl Progress {
     }
 }
 
+/// Whether what was heard since the last look may mean that the peer has read. One that goes on
+/// sending is heard with each segment, and need not have read for that.
+fn made_room(last: Option<Delivery>, now: Delivery) -> bool {
+    match (last.and_then(|last| last.room), now.room) {
+        (Some(before), Some(room)) => room > before,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "a test needs a time to begin with")]
@@ -133,7 +144,7 @@ mod tests {
 
     fn delivery(acked: u64, outstanding: u64, last_heard: Duration) -> Delivery {
         let rto = Duration::from_millis(200);
-        Delivery { acked, outstanding, last_heard, rto, round_trip: SECOND / 1000 }
+        Delivery { acked, outstanding, last_heard, room: None, rto, round_trip: SECOND / 1000 }
     }
 
     /// Lets a clock of 4 s run from time 0; `kernel` tells what the kernel knows at each second.
@@ -189,10 +200,24 @@ mod tests {
 
     #[test]
     fn one_that_only_makes_room_is_given_up_in_the_end() {
-        let (at, verdict) = run(|_| delivery(1000, 0, Duration::ZERO));
-        assert_eq!(verdict, Verdict::Stalled);
+        let heard = delivery(1000, 0, Duration::ZERO);
         let most = defaults::READS_IN_SILENCE.as_secs() as u32 + 4 + 2;
-        assert!((8..=most).contains(&at), "{at}");
+        // Whether its room is told or not.
+        for (at, verdict) in
+            [run(|_| heard), run(|second| Delivery { room: Some(1000 * second), ..heard })]
+        {
+            assert_eq!(verdict, Verdict::Stalled);
+            assert!((8..=most).contains(&at), "{at}");
+        }
+    }
+
+    #[test]
+    fn one_that_only_sends_is_not_taken_for_one_that_reads() {
+        let heard = delivery(1000, 0, Duration::ZERO);
+        let (at, verdict) = run(|_| Delivery { room: Some(1000), ..heard });
+        assert_eq!(verdict, Verdict::Stalled);
+        // Until the first look it has the benefit of the doubt.
+        assert!((4..=6).contains(&at), "{at}");
     }
 
     #[test]

@@ -206,8 +206,7 @@ impl Driver {
 
     fn shut_down(&mut self, cx: &mut Context<'_>, state: &mut State) {
         if self.shutting_down {
-            self.shutting_down = state.io.poll_shutdown(cx).is_pending();
-            state.fin_sent |= !self.shutting_down;
+            self.shutting_down = state.poll_shutdown(cx).is_pending();
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn readable(tcp: &TcpStream) -> Option<usize> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::mem::{MaybeUninit, size_of};
+    use std::mem::{MaybeUninit, offset_of, size_of};
     use std::os::fd::AsRawFd;
     use std::time::Duration;
 
@@ -105,7 +105,30 @@ mod linux {
         pacing_rate: u64,
         max_pacing_rate: u64,
         bytes_acked: u64,
+        bytes_received: u64,
+        segments: [u32; 2],
+        notsent_bytes: u32,
+        min_rtt: u32,
+        data_segments: [u32; 2],
+        delivery_rate: u64,
+        times: [u64; 3],
+        delivered: [u32; 2],
+        bytes_sent: u64,
+        bytes_retrans: u64,
+        dsack_dups: u32,
+        reord_seen: u32,
+        rcv_ooopack: u32,
+        snd_wnd: u32,
     }
+
+    /// Linux 4.1 and newer count acknowledged bytes.
+    const WITH_BYTES_ACKED: usize = offset_of!(RawTcpInfo, bytes_acked) + size_of::<u64>();
+
+    /// Linux 5.4 and newer tell the peer's window.
+    const WITH_WINDOW: usize = offset_of!(RawTcpInfo, snd_wnd) + size_of::<u32>();
+
+    // As linux/tcp.h has them, on every architecture.
+    const _: () = assert!(WITH_BYTES_ACKED == 128 && WITH_WINDOW == 232);
 
     pub(super) fn delivery(tcp: &TcpStream) -> Option<Delivery> {
         let fd = tcp.as_raw_fd();
@@ -121,8 +144,9 @@ mod linux {
                 &raw mut len,
             )
         };
-        // Before Linux 4.1 there is no count of acknowledged bytes: then nothing is known.
-        if result != 0 || (len as usize) < size_of::<RawTcpInfo>() {
+        // Without a count of acknowledged bytes nothing is known.
+        let len = len as usize;
+        if result != 0 || len < WITH_BYTES_ACKED {
             return None;
         }
         // SAFETY: zeroed to begin with and filled by the kernel; integers only.
@@ -138,6 +162,7 @@ mod linux {
             acked: raw.bytes_acked,
             outstanding: u64::try_from(outstanding).unwrap_or(0),
             last_heard: Duration::from_millis(u64::from(raw.last_ack_recv)),
+            room: (len >= WITH_WINDOW).then_some(raw.snd_wnd),
             // The kernel's own figure doubles with each retransmission (RFC 6298 §2.3, §5.5).
             rto: RTO_MIN.max(micros(raw.rtt) + 4 * micros(raw.rttvar)),
             round_trip: micros(raw.rtt),

@@ -68,7 +68,7 @@ pub(crate) struct State {
     /// The peer's FIN was read.
     pub(crate) fin_seen: bool,
     /// Our FIN was sent: it counts as one byte that is not acknowledged.
-    pub(crate) fin_sent: bool,
+    fin_sent: bool,
     /// When bytes left last.
     last_write: Instant,
     pub(crate) stopping: Stopping,
@@ -394,6 +394,16 @@ impl State {
         if how == PeerEnd::Fin && self.write_error.is_some() {
             self.connection.peer_ended(now(), PeerEnd::Reset);
         }
+    }
+
+    /// Shuts down our direction. Over TLS a `close_notify` leaves with that.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = ready!(self.io.poll_shutdown(cx));
+        self.fin_sent = true;
+        if self.io.is_tls() {
+            self.last_write = now();
+        }
+        Poll::Ready(())
     }
 
     fn tls_failed(&mut self) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use adieu::{Cause, Socket};
+use adieu::{Cause, End, Socket, Timer};
 use testkit::{Frame, Peer, TcpEnd, wait_until};
 
 use crate::support;
@@ -130,6 +130,28 @@ fn an_uploader_that_never_stops_holds_nothing_up() {
     let drained = host.finish();
     assert_eq!(numbers(&drained), (4, 0, 0, 0, 0));
     assert!(drained.lasted < Duration::from_secs(4), "{drained}");
+}
+
+#[test]
+fn an_uploader_that_does_not_heed_the_close_is_given_up() {
+    let host = crate::start(async |mut socket: Socket| while socket.recv().await.is_some() {});
+    let mut peer = Peer::open(host.addr);
+    let mut writer = peer.second();
+    let upload = thread::spawn(move || {
+        let frame = Frame::binary(vec![1; 16 * 1024]).masked();
+        while writer.try_write(&frame) {}
+    });
+    wait_until("it uploads", || peer.unread_by_other_end() > 0);
+    host.drain.start();
+    assert_eq!(peer.read_frame().close_code(), Some(1001));
+    // That it is heard is no sign that it reads.
+    upload.join().unwrap();
+    let ending = host.account().ending;
+    assert_eq!(ending.cause, Cause::Drain, "{ending}");
+    assert_eq!(ending.transport.end, End::Abandoned(Timer::Close), "{ending}");
+    let drained = host.finish();
+    assert_eq!(numbers(&drained), (0, 0, 1, 0, 0));
+    assert!(drained.lasted < crate::UNHEEDED, "{drained}");
 }
 
 #[test]

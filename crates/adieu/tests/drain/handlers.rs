@@ -9,6 +9,7 @@ use adieu::{Drain, Endpoint, Server, Socket};
 use testkit::{Frame, Head, Peer, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use crate::pipe::open;
 use crate::support;
 use crate::{hear_out, numbers};
 
@@ -34,15 +35,6 @@ fn a_handler_may_tidy_up_behind_its_connection() {
     assert_eq!(tidied.load(SeqCst), 5, "each was waited for");
     assert_eq!(numbers(&drained), (5, 0, 0, 0, 0));
     assert!(drained.lasted >= Duration::from_millis(300), "{drained}");
-}
-
-/// Opens a WebSocket over a pipe in memory.
-async fn open(pipe: &mut DuplexStream) {
-    pipe.write_all(&Request::rfc6455().bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while Head::parse(&head).is_none() {
-        head.push(pipe.read_u8().await.unwrap());
-    }
 }
 
 /// Answers the server's Close and ends.
@@ -91,29 +83,6 @@ async fn handlers_that_outlive_the_limit_are_counted_and_left_to_themselves() {
     assert!(drained.to_string().ends_with("2 handlers dropped"), "{drained}");
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(returned.load(SeqCst), 4, "nobody was cancelled");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_whose_socket_was_dropped_waits_without_spinning() {
-    let drain = Drain::new();
-    let handler = async |socket: Socket| {
-        drop(socket);
-        tokio::time::sleep(Duration::from_secs(5)).await;
-    };
-    let server = Server::with(Endpoint::new().drain(drain.clone()), handler);
-    let (mut client, stream) = tokio::io::duplex(1024);
-    let (mut connection, mut polls) = (Box::pin(server.connection(stream)), 0);
-    let task = tokio::spawn(std::future::poll_fn(move |cx| {
-        polls += 1;
-        assert!(polls < 1000, "it spins");
-        connection.as_mut().poll(cx)
-    }));
-    // Its goodbye is on its way, and is not answered.
-    open(&mut client).await;
-    drain.start();
-    let drained = drain.finished().await;
-    assert_eq!(numbers(&drained), (0, 0, 1, 0, 0));
-    task.await.expect("it does not spin");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,19 +8,32 @@ mod arrived;
 #[cfg(feature = "axum")]
 mod axum;
 mod door;
+mod ending;
 mod handlers;
+mod pipe;
 mod slow;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+#[path = "../tls_peer/mod.rs"]
+mod tls_peer;
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use adieu::{Drain, Drained, Handler};
+use adieu::{Drain, Drained, Handler, defaults};
 use support::Host;
 use testkit::{Frame, Peer, TcpEnd};
+
+/// By then nobody is waited for who does not heed the Close: a second for the handler's answers,
+/// then what has to leave, then the time for the peer's Close.
+const UNHEEDED: Duration = Duration::from_secs(1)
+    .saturating_add(defaults::DRAIN_TIMEOUT)
+    .saturating_add(defaults::DRAIN_CLOSE_TIMEOUT);
 
 /// A server with the defaults whose drain can be followed.
 fn start(handler: impl Handler) -> Host {

@@ -63,8 +63,17 @@ impl Host {
     /// Starts a server with the defaults that ends its connections by this drain: what the drain
     /// tells can be followed.
     pub(crate) fn draining(drain: Drain, handler: impl Handler) -> Self {
+        Self::draining_by(drain, handler, |server| server)
+    }
+
+    /// The same with more set on the server.
+    pub(crate) fn draining_by<H: Handler>(
+        drain: Drain,
+        handler: H,
+        set: impl FnOnce(Server<H>) -> Server<H>,
+    ) -> Self {
         let endpoint = Endpoint::new().drain(drain.clone());
-        Self::run_until(drain, Server::with(endpoint, handler), |_| {})
+        Self::run_until(drain, set(Server::with(endpoint, handler)), |_| {})
     }
 
     fn run_until(
