@@ -133,6 +133,7 @@ fn storm(
     for n in storm::turns(servers.len(), options.runs) {
         let server = &servers[n];
         println!("\n=== close storm: {}", server.name);
+        storm::wait_for_room(connections)?;
         let report = check(adieu, server, &["--only", storm::CHECK, "--clients", &clients])?;
         println!("{}", table::summary(&report));
         let judged = storm.add(server.name, &report)?;

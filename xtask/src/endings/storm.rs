@@ -2,7 +2,15 @@
 //! turn. Times depend on the machine and on what else it does, so that only figures of one run are
 //! compared, and the servers take turns in it.
 
+use std::fs;
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
+
+use crate::run;
+
+/// Longer than Linux keeps a connection that has ended (TIME_WAIT, 60 s).
+const TIME_WAIT: Duration = Duration::from_secs(75);
 
 /// The check of `adieu check` that is the storm, with enough clients.
 pub(super) const CHECK: &str = "shutdown_idle";
@@ -146,6 +154,34 @@ pub(super) fn turns(servers: usize, runs: usize) -> impl Iterator<Item = usize> 
     })
 }
 
+/// Waits until the kernel has room for so many connections that end. It keeps each for a minute,
+/// and when its table is full it resets the peers of those servers that close without waiting for
+/// the peer's FIN: that would be the doing of the turns before, not of this server.
+pub(super) fn wait_for_room(connections: u64) -> Result<(), String> {
+    let most = fs::read_to_string("/proc/sys/net/ipv4/tcp_max_tw_buckets").ok();
+    let Some(most) = most.and_then(|most| most.trim().parse::<u64>().ok()) else { return Ok(()) };
+    // A server whose peers are slow holds as many again.
+    let needed = 2 * connections;
+    if needed > most {
+        println!("the kernel keeps only {most} ended connections (tcp_max_tw_buckets)");
+        return Ok(());
+    }
+    let has_room = || {
+        let kept = fs::read_to_string("/proc/net/sockstat").ok().and_then(|text| waiting(&text));
+        Ok(kept.is_none_or(|kept| kept + needed <= most).then_some(()))
+    };
+    run::poll(TIME_WAIT, has_room)?.ok_or_else(|| {
+        format!("{most} connections in TIME_WAIT: something else opens too many here")
+    })
+}
+
+/// The connections in TIME_WAIT, from `/proc/net/sockstat`.
+fn waiting(sockstat: &str) -> Option<u64> {
+    let tcp = sockstat.lines().find_map(|line| line.strip_prefix("TCP: "))?;
+    let mut words = tcp.split(' ').skip_while(|word| *word != "tw");
+    words.nth(1)?.parse().ok()
+}
+
 /// A whole number without a point.
 fn plain(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
@@ -182,6 +218,13 @@ mod tests {
         assert_eq!(storm.servers[1].1.range("clean").unwrap().shown(0), "10");
         let again: Value = serde_json::from_str(&storm.to_json()).unwrap();
         assert_eq!(Storm::parse(&again), Some(storm));
+    }
+
+    #[test]
+    fn connections_in_time_wait_are_counted() {
+        let text = "sockets: used 9\nTCP: inuse 7 orphan 0 tw 46419 alloc 6 mem 2\nUDP: inuse 0\n";
+        assert_eq!(waiting(text), Some(46_419));
+        assert_eq!(waiting("sockets: used 9\n"), None);
     }
 
     #[test]
