@@ -86,6 +86,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         // Figures of two runs are not to be compared: without the others ours are not kept.
         if options.peers {
             kept.storm = Some(storm);
+        } else {
+            println!("without --peers the figures of the storm stay as they were");
         }
     }
     write(&kept_file, &kept.to_json())?;
