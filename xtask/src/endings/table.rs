@@ -19,12 +19,12 @@ This file is generated: `cargo xtask endings --peers`.
 ";
 
 const STORM: &str = "\
-SIGTERM with CLIENTS idle clients in another process: the server closes all of them at once with 1001,
-and waits for each. How many read a Close, how many of them then a FIN and at no time an RST; when
-the last one read its Close, and when its FIN; the server's processor time, user and system, from
-the signal to its exit, for each connection. The servers took turns in one run, there and back, TURNS
-times each, on a machine of CORES cores that the clients shared: median, and in brackets the least
-and the most. Times are to be compared with each other only.
+SIGTERM with CLIENTS idle clients in another process: the server closes all of them at once with
+1001, and waits for each. How many read a Close, how many of them then a FIN and at no time an
+RST; when the last one read its Close, and when its FIN; the server's processor time, user and
+system, from the signal to its exit, for each connection. The servers took turns in one run,
+there and back, TURNS times each, on a machine of CORES cores that the clients shared: median,
+and in brackets the least and the most. Times are to be compared with each other only.
 
 ";
 

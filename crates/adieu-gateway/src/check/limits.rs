@@ -52,9 +52,11 @@ fn open_files(limits: &str) -> Option<OpenFiles> {
 mod tests {
     use super::*;
 
-    const LIMITS: &str = "Limit                     Soft Limit           Hard Limit           Units\n\
-                          Max processes             1000                 2000                 processes\n\
-                          Max open files            1024                 unlimited            files\n";
+    const LIMITS: &str = "\
+Limit                     Soft Limit           Hard Limit           Units
+Max processes             1000                 2000                 processes
+Max open files            1024                 unlimited            files
+";
 
     #[test]
     fn the_limits_are_read() {
