@@ -31,9 +31,12 @@ Usage: cargo xtask <task>
                       as its only argument; keeps no summary
   endings [options]   `adieu check` with full numbers against the `checked` example and an axum
                       application with Adieu inside; writes conformance/endings.json and
-                      docs/check-table.md, and fails if a check is not ok
+                      docs/check-table.md, and fails if a check is not ok. Then a close storm:
+                      10,000 clients at SIGTERM, the servers in turns
       --runs N        how often (default 3)
-      --peers         also axum, tokio-tungstenite and npm ws (needs node), once each
+      --peers         also axum, tokio-tungstenite and npm ws (needs node): the checks once
+                      each, the storm as often as ours; only then is the storm kept
+      --only WHAT     `checks` or `storm`; the kept figures of the other stay as they are
   help                this text
 ";
 

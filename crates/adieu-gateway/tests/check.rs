@@ -83,6 +83,57 @@ fn a_server_of_adieu_with_its_defaults_says_goodbye_well() {
     assert!(mixed["frozen"].as_u64() > Some(0) && mixed["queues"].as_u64() > Some(0), "{mixed:#}");
 }
 
+#[test]
+fn a_small_storm_is_clean_timed_and_the_only_thing_that_is_checked() {
+    let addr = format!("127.0.0.1:{}", free_port());
+    let line = format!("{} {addr}", checked().display());
+    let (report, code) = report(&[
+        &format!("ws://{addr}/"),
+        "--cmd",
+        &line,
+        "--only",
+        "shutdown_idle",
+        "--clients",
+        "200",
+    ]);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(report["checks"].as_array().map(Vec::len), Some(1), "{report:#}");
+    let storm = &finding(&report, "shutdown_idle")["figures"];
+    for (figure, expected) in [("clients", 200), ("read_close", 200), ("clean", 200), ("resets", 0)]
+    {
+        assert_eq!(storm[figure], expected, "{figure}: {storm:#}");
+    }
+    assert_eq!(storm["codes"], serde_json::json!({ "1001": 200 }), "{storm:#}");
+    let ms = |figure: &str| storm[figure].as_f64().unwrap_or_else(|| panic!("{figure}: {storm:#}"));
+    assert!(0.0 < ms("last_close_ms") && ms("last_close_ms") <= ms("last_fin_ms"), "{storm:#}");
+    if cfg!(target_os = "linux") {
+        // So few clients may be done between two ticks of the clock that it is counted by.
+        assert!(ms("cpu_us_per_client") >= 0.0, "{storm:#}");
+    }
+}
+
+#[test]
+fn a_storm_without_a_process_to_signal_is_skipped_and_nothing_else_is_run() {
+    let url = format!("ws://{}/", rude_server(Rude::Fin));
+    let (report, code) = report(&[&url, "--only", "shutdown_idle,shutdown_busy"]);
+    assert_eq!((code, &report["result"]), (Some(0), &"skipped".into()), "{report:#}");
+    assert_eq!(report["checks"].as_array().map(Vec::len), Some(2), "{report:#}");
+    assert_eq!(result(&report, "shutdown_idle"), "skipped", "{report:#}");
+}
+
+#[test]
+fn the_checks_that_can_be_asked_for_are_those_of_the_report() {
+    let output = check(&["ws://127.0.0.1:1/", "--only", "close,shutdown_idel"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("'shutdown_idel' for '--only <ID>'"), "{said}");
+    let (report, _) = report(&[&format!("ws://{}/", rude_server(Rude::Fin))]);
+    let ids = report["checks"].as_array().expect("a list of checks").iter();
+    let ids: Vec<&str> = ids.map(|check| check["id"].as_str().expect("a name")).collect();
+    assert_eq!(ids.len(), 15, "{ids:?}");
+    assert!(said.contains(&format!("[possible values: {}]", ids.join(", "))), "{ids:?} in {said}");
+}
+
 /// A process that does not outlive its test.
 struct Running(Child);
 
@@ -233,6 +284,14 @@ fn what_cannot_be_checked_is_said_in_a_sentence() {
     cannot(&["http://127.0.0.1/"], "ws://");
     cannot(&[&nobody, "--cmd", "echo no such luck"], "no such luck");
     cannot(&[&nobody, "--pid", "999999999"], "there is no process 999999999");
+    if cfg!(target_os = "linux") {
+        let few = "ulimit -n 100 && exec \"$0\" check ws://127.0.0.1:1/ --clients 200";
+        let adieu = env!("CARGO_BIN_EXE_adieu");
+        let output = Command::new("sh").args(["-c", few, adieu]).output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("200 clients need 264 open files, and 100 are allowed"), "{said}");
+    }
     let listener = testkit::Listener::bind();
     let url = listener.url();
     let web = thread::spawn(move || {

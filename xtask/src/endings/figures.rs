@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::storm::Storm;
+
 /// Figures of which more is better; of all others less is.
 const MORE_IS_BETTER: &[&str] = &[
     "answered",
@@ -26,7 +28,10 @@ const VERDICTS: [&str; 4] = ["skipped", "ok", "weak", "bad"];
 
 /// What is kept of all servers, in the order in which they were first checked.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Vec<(String, Server)>);
+pub(super) struct Kept {
+    servers: Vec<(String, Server)>,
+    pub(super) storm: Option<Storm>,
+}
 
 /// What is kept of one server.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,25 +139,26 @@ impl Kept {
             let runs = server["runs"].as_u64().unwrap_or(0);
             (text(&server["name"]), Server { runs, checks })
         };
-        Ok(Kept(servers.iter().map(server).collect()))
+        let servers = servers.iter().map(server).collect();
+        Ok(Kept { servers, storm: Storm::parse(&kept["storm"]) })
     }
 
     /// Keeps what was found of a server, in place of what was.
     pub(super) fn put(&mut self, name: &str, found: Server) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
+        match self.servers.iter_mut().find(|(known, _)| known == name) {
             Some((_, server)) => *server = found,
-            None => self.0.push((name.to_owned(), found)),
+            None => self.servers.push((name.to_owned(), found)),
         }
     }
 
     /// All servers.
     pub(super) fn servers(&self) -> &[(String, Server)] {
-        &self.0
+        &self.servers
     }
 
     /// The form that is kept: a line for each check; the order of its fields is fixed.
     pub(super) fn to_json(&self) -> String {
-        let servers = self.0.iter().map(|(name, server)| {
+        let servers = self.servers.iter().map(|(name, server)| {
             let checks = server.checks.iter().map(|check| {
                 format!(
                     "      {{ \"id\": {}, \"title\": {}, \"result\": {},\n        \
@@ -172,7 +178,9 @@ impl Kept {
             )
         });
         let servers = servers.collect::<Vec<_>>().join(",\n");
-        format!("{{\n  \"cases\": \"cases.json\",\n  \"servers\": [\n{servers}\n  ]\n}}\n")
+        let storm = self.storm.as_ref().map(|storm| format!(",\n  \"storm\": {}", storm.to_json()));
+        let storm = storm.unwrap_or_default();
+        format!("{{\n  \"cases\": \"cases.json\",\n  \"servers\": [\n{servers}\n  ]{storm}\n}}\n")
     }
 }
 
@@ -210,6 +218,10 @@ mod tests {
         kept.put("x", Server::new(&[report("ok", 3, 0)]).unwrap());
         let again = Kept::parse(&kept.to_json()).unwrap();
         assert_eq!(again.servers(), kept.servers());
+        assert_eq!(again.storm, None);
+        kept.storm = Some(Storm::new(5, 2));
+        let with_storm = Kept::parse(&kept.to_json()).unwrap();
+        assert_eq!((with_storm.servers(), &with_storm.storm), (kept.servers(), &kept.storm));
         let names: Vec<&str> = again.servers().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["x", "y"]);
     }

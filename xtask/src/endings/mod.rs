@@ -14,30 +14,36 @@ use serde_json::Value;
 use crate::run;
 
 mod figures;
+mod servers;
+mod storm;
 mod table;
 
 use figures::Kept;
-
-/// A cold release build of everything on two cores stays far below it.
-const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+use servers::Server;
+use storm::Storm;
 
 /// A server that hangs in every way keeps a check busy for about five minutes.
 const CHECK_LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Runs of our own servers: one good run may be luck.
+/// Runs of our own servers, and of all in the storm: one good run may be luck.
 const RUNS: usize = 3;
+
+/// `adieu check` with as many open files as this user may have.
+const WITH_FILES: &str = "ulimit -Sn \"$(ulimit -Hn)\" && exec \"$@\"";
 
 /// What to run, from the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     runs: usize,
     peers: bool,
+    checks: bool,
+    storm: bool,
 }
 
 impl Options {
     /// Reads the words after `cargo xtask endings`.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Options { runs: RUNS, peers: false };
+        let mut options = Options { runs: RUNS, peers: false, checks: true, storm: true };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match *word {
@@ -46,39 +52,63 @@ impl Options {
                     let runs = words.next().and_then(|runs| runs.parse().ok());
                     options.runs = runs.filter(|n| *n > 0).ok_or("--runs needs a number")?;
                 }
+                "--only" => match words.next() {
+                    Some(&"checks") => options.storm = false,
+                    Some(&"storm") => options.checks = false,
+                    _ => return Err("--only needs `checks` or `storm`".to_owned()),
+                },
                 other => return Err(format!("endings has no option {other}")),
             }
+        }
+        if !options.checks && !options.storm {
+            return Err("--only can be given once".to_owned());
         }
         Ok(options)
     }
 }
 
-/// A server that is checked.
-struct Server {
-    /// Its name in the table.
-    name: &'static str,
-    /// How it is started; `PORT` is replaced.
-    command: String,
-    /// Ours must be found well; the others are there to compare with.
-    ours: bool,
-}
-
 /// Runs the checks, prints the table, keeps both; an error names what fell short.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let release = run::target_dir()?.join("release");
-    let adieu = program(&release, "adieu");
-    build(options)?;
+    let adieu = servers::program(&release, "adieu");
+    servers::build(options.peers)?;
     let kept_file = run::root().join("conformance/endings.json");
     let mut kept = fs::read_to_string(&kept_file)
         .map_or_else(|_| Ok(Kept::default()), |text| Kept::parse(&text))
         .map_err(|why| format!("{}: {why}", kept_file.display()))?;
     let mut faults = Vec::new();
-    for server in servers(&release, options) {
+    if options.checks {
+        checks(options, &adieu, &release, &mut kept, &mut faults)?;
+    }
+    if options.storm {
+        let storm = storm(options, &adieu, &release, &mut faults)?;
+        println!("\n{}", table::storm_rows(&storm));
+        // Figures of two runs are not to be compared: without the others ours are not kept.
+        if options.peers {
+            kept.storm = Some(storm);
+        } else {
+            println!("without --peers the figures of the storm stay as they were");
+        }
+    }
+    write(&kept_file, &kept.to_json())?;
+    write(&run::root().join("docs/check-table.md"), &table::markdown(&kept))?;
+    println!("\nconformance/endings.json and docs/check-table.md are written");
+    if faults.is_empty() { Ok(()) } else { Err(format!("not well:\n  {}", faults.join("\n  "))) }
+}
+
+fn checks(
+    options: &Options,
+    adieu: &Path,
+    release: &Path,
+    kept: &mut Kept,
+    faults: &mut Vec<String>,
+) -> Result<(), String> {
+    for server in servers::checked(release, options.peers) {
         let runs = if server.ours { options.runs } else { 1 };
         let mut reports = Vec::new();
         for n in 1..=runs {
             println!("\n=== {}, run {n} of {runs}", server.name);
-            let report = check(&adieu, &server)?;
+            let report = check(adieu, &server, &[])?;
             println!("{}", table::summary(&report));
             reports.push(report);
         }
@@ -88,85 +118,54 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         }
         kept.put(server.name, found);
     }
-    write(&kept_file, &kept.to_json())?;
-    write(&run::root().join("docs/check-table.md"), &table::markdown(&kept))?;
-    println!("\nconformance/endings.json and docs/check-table.md are written");
-    if faults.is_empty() { Ok(()) } else { Err(format!("not well:\n  {}", faults.join("\n  "))) }
+    Ok(())
+}
+
+fn storm(
+    options: &Options,
+    adieu: &Path,
+    release: &Path,
+    faults: &mut Vec<String>,
+) -> Result<Storm, String> {
+    let connections = connections()?;
+    let clients = connections.to_string();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let mut storm = Storm::new(connections, cores as u64);
+    let servers = servers::storming(release, options.peers);
+    for n in storm::turns(servers.len(), options.runs) {
+        let server = &servers[n];
+        println!("\n=== close storm: {}", server.name);
+        storm::wait_for_room(connections)?;
+        let report = check(adieu, server, &["--only", storm::CHECK, "--clients", &clients])?;
+        println!("{}", table::summary(&report));
+        let judged = storm.add(server.name, &report)?;
+        if let (Err(fault), true) = (judged, server.ours) {
+            faults.push(format!("{}, close storm: {fault}", server.name));
+        }
+    }
+    Ok(storm)
+}
+
+/// The size of the storm, from the cases.
+fn connections() -> Result<u64, String> {
+    let file = run::root().join("conformance/cases.json");
+    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let cases: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    cases["close_storm"]["connections"].as_u64().ok_or_else(|| "the cases have no storm".to_owned())
 }
 
 fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn build(options: &Options) -> Result<(), String> {
-    let command = ["build", "--release", "-p", "adieu-gateway", "--bin", "adieu"];
-    run::run(&mut run::cargo(&command), BUILD_LIMIT)?;
-    let checked = ["build", "--release", "-p", "adieu", "--example", "checked"];
-    run::run(&mut run::cargo(&checked), BUILD_LIMIT)?;
-    // A workspace of its own, with a target directory of its own.
-    let mut peers = run::cargo(&["build", "--release", "--locked"]);
-    let dir = peers_dir();
-    peers.current_dir(&dir).env("CARGO_TARGET_DIR", dir.join("target"));
-    run::run(&mut peers, BUILD_LIMIT)?;
-    if options.peers {
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(dir.join("ws"));
-        run::run(&mut npm, BUILD_LIMIT)?;
-    }
-    Ok(())
-}
-
-fn peers_dir() -> PathBuf {
-    run::root().join("conformance/peers")
-}
-
-fn program(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
-}
-
-fn servers(release: &Path, options: &Options) -> Vec<Server> {
-    let peers = peers_dir().join("target/release");
-    let ours = |name, program: PathBuf, args: &str| Server {
-        name,
-        command: format!("'{}' {args}", program.display()),
-        ours: true,
-    };
-    let other = |name, program: &Path, args: &str| Server {
-        name,
-        command: format!("'{}' {args}", program.display()),
-        ours: false,
-    };
-    let checked = program(&release.join("examples"), "checked");
-    let mut servers = vec![
-        ours("Adieu", checked, "127.0.0.1:PORT"),
-        ours("axum with Adieu", program(&peers, "adieu-axum"), "PORT"),
-    ];
-    if options.peers {
-        let tungstenite = program(&peers, "tungstenite");
-        let script = peers_dir().join("ws/server.js");
-        let node = |name, mode: &str| Server {
-            name,
-            command: format!("node '{}' PORT {mode}", script.display()),
-            ours: false,
-        };
-        servers.extend([
-            other("axum", &program(&peers, "axum"), "PORT"),
-            other("tokio-tungstenite", &tungstenite, "PORT"),
-            other("tokio-tungstenite, by hand", &tungstenite, "PORT hand"),
-            node("npm ws", ""),
-            node("npm ws, by hand", "hand"),
-        ]);
-    }
-    servers
-}
-
 /// One run of `adieu check` against a server that it starts itself.
-fn check(adieu: &Path, server: &Server) -> Result<Value, String> {
+fn check(adieu: &Path, server: &Server, options: &[&str]) -> Result<Value, String> {
     let port = free_port()?;
     let line = server.command.replace("PORT", &port.to_string());
-    let mut command = Command::new(adieu);
-    command.args(["check", "--json", &format!("ws://127.0.0.1:{port}/"), "--cmd", line.trim()]);
-    let out = std::env::temp_dir().join(format!("adieu-endings-{}.json", std::process::id()));
+    let mut command = Command::new("sh");
+    command.args(["-c", WITH_FILES, "adieu"]).arg(adieu).args(["check", "--json"]);
+    command.arg(format!("ws://127.0.0.1:{port}/")).args(["--cmd", line.trim()]).args(options);
+    let out = report_file();
     let file = fs::File::create(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     // Its progress goes to the terminal.
     let mut running = run::Running::start(command.stdin(Stdio::null()).stdout(file))?;
@@ -178,6 +177,10 @@ fn check(adieu: &Path, server: &Server) -> Result<Value, String> {
         return Err(format!("`adieu check` could not judge {} ({status})", server.name));
     }
     serde_json::from_str(&said).map_err(|error| format!("the report of adieu check: {error}"))
+}
+
+fn report_file() -> PathBuf {
+    std::env::temp_dir().join(format!("adieu-endings-{}.json", std::process::id()))
 }
 
 /// A port that was free a moment ago.
@@ -192,11 +195,23 @@ mod tests {
 
     #[test]
     fn options_are_read_and_unknown_ones_refused() {
-        assert_eq!(Options::parse(&[]).unwrap(), Options { runs: 3, peers: false });
+        let all = Options { runs: 3, peers: false, checks: true, storm: true };
+        assert_eq!(Options::parse(&[]).unwrap(), all);
         let both = Options::parse(&["--peers", "--runs", "5"]).unwrap();
-        assert_eq!(both, Options { runs: 5, peers: true });
+        assert_eq!(both, Options { runs: 5, peers: true, ..all });
+        let storm = Options::parse(&["--only", "storm"]).unwrap();
+        assert_eq!((storm.checks, storm.storm), (false, true));
+        let checks = Options::parse(&["--only", "checks"]).unwrap();
+        assert_eq!((checks.checks, checks.storm), (true, false));
+        assert!(Options::parse(&["--only", "close"]).unwrap_err().contains("`storm`"));
+        assert!(Options::parse(&["--only", "storm", "--only", "checks"]).is_err());
         assert!(Options::parse(&["--runs", "0"]).is_err());
         assert!(Options::parse(&["--runs"]).is_err());
         assert!(Options::parse(&["--fast"]).unwrap_err().contains("--fast"));
+    }
+
+    #[test]
+    fn the_cases_say_how_large_the_storm_is() {
+        assert_eq!(connections(), Ok(10_000));
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::figures::Kept;
+use super::storm::{COLUMNS, Storm};
 
 const HEAD: &str = "\
 # What `adieu check` finds
@@ -15,6 +16,16 @@ others what their documentation shows. The programs are in `crates/adieu/example
 `conformance/peers`; medians and all figures are in `conformance/endings.json`.
 
 This file is generated: `cargo xtask endings --peers`.
+";
+
+const STORM: &str = "\
+SIGTERM with CLIENTS idle clients in another process: the server closes all of them at once with
+1001, and waits for each. How many read a Close, how many of them then a FIN and at no time an
+RST; when the last one read its Close, and when its FIN; the server's processor time, user and
+system, from the signal to its exit, for each connection. The servers took turns in one run,
+there and back, TURNS times each, on a machine of CORES cores that the clients shared: median,
+and in brackets the least and the most. Times are to be compared with each other only.
+
 ";
 
 /// The results of one report, a line each.
@@ -28,10 +39,23 @@ pub(super) fn summary(report: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The page: a section for each check, a row for each server.
+/// The page: a section for each check, a row for each server; then the storm.
 pub(super) fn markdown(kept: &Kept) -> String {
     let mut page = HEAD.to_owned();
-    let Some((_, first)) = kept.servers().first() else { return page };
+    checks(&mut page, kept);
+    if let Some(storm) = &kept.storm {
+        let text = STORM.replace("CLIENTS", &thousands(storm));
+        let turns = storm.servers.first().map_or(0, |(_, figures)| figures.turns());
+        let text = text.replace("TURNS", &turns.to_string());
+        let text = text.replace("CORES", &storm.cores.to_string());
+        let _ = write!(page, "\n## Close storm\n\n{text}");
+        page.push_str(&storm_rows(storm));
+    }
+    page
+}
+
+fn checks(page: &mut String, kept: &Kept) {
+    let Some((_, first)) = kept.servers().first() else { return };
     for (n, check) in first.checks.iter().enumerate() {
         let _ = writeln!(page, "\n## {}\n\n| server | | seen |\n|---|---|---|", check.title);
         for (name, server) in kept.servers() {
@@ -41,7 +65,37 @@ pub(super) fn markdown(kept: &Kept) -> String {
             }
         }
     }
-    page
+}
+
+/// The table of the storm, also for the terminal.
+pub(super) fn storm_rows(storm: &Storm) -> String {
+    let heads: Vec<&str> = COLUMNS.iter().map(|(_, head)| *head).collect();
+    let mut rows = format!("| server | {} | CPU, times Adieu's |\n", heads.join(" | "));
+    let _ = writeln!(rows, "|---|{}", "--:|".repeat(COLUMNS.len() + 1));
+    let cpu = |n: usize| Some(storm.servers.get(n)?.1.range("cpu_us_per_client")?.median);
+    for (n, (name, figures)) in storm.servers.iter().enumerate() {
+        let cells = COLUMNS.map(|(column, _)| {
+            let decimals = if column == "exit_seconds" { 2 } else { 0 };
+            figures.range(column).map_or_else(|| "–".to_owned(), |range| range.shown(decimals))
+        });
+        // Ours is the first.
+        let times = cpu(n).zip(cpu(0)).map(|(its, ours)| format!("{:.2}", its / ours));
+        let times = times.unwrap_or_else(|| "–".to_owned());
+        let _ = writeln!(rows, "| {name} | {} | {times} |", cells.join(" | "));
+    }
+    rows
+}
+
+/// The number of connections as it is read: `10,000`.
+fn thousands(storm: &Storm) -> String {
+    let digits = storm.connections.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
 }
 
 #[cfg(test)]
@@ -50,6 +104,24 @@ mod tests {
 
     use super::super::figures::Server;
     use super::*;
+
+    #[test]
+    fn the_storm_has_a_row_for_each_server_and_a_ratio() {
+        let report = |cpu: f64| {
+            json!({ "checks": [{ "id": "shutdown_idle", "result": "ok", "summary": "",
+                "figures": { "clean": 10_000, "cpu_us_per_client": cpu, "exit_seconds": 0.4 } }] })
+        };
+        let mut storm = Storm::new(10_000, 2);
+        for (name, cpu) in [("ours", 40.0), ("other", 60.0), ("other", 62.0)] {
+            storm.add(name, &report(cpu)).unwrap().unwrap();
+        }
+        let mut kept = Kept::default();
+        kept.storm = Some(storm);
+        let page = markdown(&kept);
+        assert!(page.contains("SIGTERM with 10,000 idle clients"), "{page}");
+        assert!(page.contains("| ours | – | 10000 | – | – | – | 40 | 0.40 | 1.00 |"), "{page}");
+        assert!(page.contains("| 62 (60–62) | 0.40 | 1.55 |"), "{page}");
+    }
 
     #[test]
     fn each_check_has_a_row_for_each_server() {

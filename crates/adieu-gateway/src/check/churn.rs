@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// Sockets that may be there for other reasons: the mute peer of another check, a keep-alive.
 const SLACK: usize = 4;
 
-const REFRESH: About = About {
+pub(crate) const REFRESH: About = About {
     id: "refresh",
     title: "Page refreshes",
     meaning: "A browser that leaves a page sends Close 1001 and its FIN at once and resets what \
@@ -33,7 +33,7 @@ const REFRESH: About = About {
              ECONNRESET and EPIPE as one connection's end, never as the process's.",
 };
 
-const RECONNECT: About = About {
+pub(crate) const RECONNECT: About = About {
     id: "reconnect",
     title: "Reconnects at once",
     meaning: "People who come straight back (a refresh, a network change) are turned away, or \

@@ -22,7 +22,7 @@ const LAST_WORDS: usize = 50;
 /// A peer that answers no Close is waited for so long in vain: longer only holds memory.
 const MUTE_ENOUGH: Duration = Duration::from_secs(15);
 
-const CLOSE: About = About {
+pub(crate) const CLOSE: About = About {
     id: "close",
     title: "Answers a Close",
     meaning: "A page that says goodbye should get its code back and the server's FIN at once. \
@@ -32,7 +32,7 @@ const CLOSE: About = About {
              server does it first (RFC 6455 §5.5.1, §7.1.1).",
 };
 
-const LAST: About = About {
+pub(crate) const LAST: About = About {
     id: "last_words",
     title: "Hears what came before a Close",
     meaning: "What a page sends right before it closes is lost, though it arrived: the automatic \
@@ -41,7 +41,7 @@ const LAST: About = About {
              answer, and answer the Close behind that.",
 };
 
-const MUTE: About = About {
+pub(crate) const MUTE: About = About {
     id: "mute",
     title: "Gives up on a peer that answers no Close",
     meaning: "Each client that vanishes while the server closes keeps a socket and its memory; \
@@ -49,7 +49,7 @@ const MUTE: About = About {
     remedy: "Wait some seconds for the peer's Close, then end TCP whatever happens.",
 };
 
-const PANIC: About = About {
+pub(crate) const PANIC: About = About {
     id: "panic",
     title: "Says 1011 when the application fails",
     meaning: "After a failure in the server's code the page sees 1006, which looks like a broken \

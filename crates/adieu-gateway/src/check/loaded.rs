@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// A slow reader's receive buffer: what it does not read stays with the server.
 const SMALL_BUFFER: u32 = 64 * 1024;
 
-const UPLOAD: About = About {
+pub(crate) const UPLOAD: About = About {
     id: "upload",
     title: "Close during an upload",
     meaning: "A client that is sending when the server says goodbye never reads it: it sees 1006 \
@@ -41,7 +41,7 @@ const UPLOAD: About = About {
              and throw the Close away.",
 };
 
-const BACKLOG: About = About {
+pub(crate) const BACKLOG: About = About {
     id: "backlog",
     title: "Close behind a backlog",
     meaning: "Slow readers lose the end of what was sent to them, or the goodbye behind it: a \

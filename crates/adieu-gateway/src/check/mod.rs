@@ -10,6 +10,7 @@ mod closing;
 mod frame;
 #[allow(dead_code, unreachable_pub, reason = "shared with the testkit, which uses all of it")]
 mod head;
+mod limits;
 mod loaded;
 mod old;
 mod peer;
@@ -22,12 +23,14 @@ mod shutdown;
 mod stream;
 mod target;
 mod violations;
+mod wanted;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use tokio::time::Instant;
 
 use self::cases::Cases;
@@ -35,9 +38,10 @@ use self::plan::Plan;
 use self::probe::Abilities;
 use self::process::Process;
 use self::progress::Progress;
-use self::report::{Finding, Report, Verdict};
+use self::report::{About, Finding, Report, Verdict};
 use self::shutdown::Mix;
 use self::target::Target;
+use self::wanted::Wanted;
 
 /// The form of the JSON report.
 const FORMAT: u32 = 1;
@@ -66,6 +70,14 @@ pub(crate) struct Check {
     /// Clients at a shutdown (default: 500, with --quick 50); other numbers follow it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=10_000))]
     clients: Option<u32>,
+    /// Run only these checks
+    #[arg(
+        long,
+        value_name = "ID",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(wanted::ids())
+    )]
+    only: Vec<String>,
     /// Trust the certificates in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
@@ -104,6 +116,9 @@ pub(crate) async fn run(options: &Check) -> ExitCode {
 
 async fn examine(options: &Check) -> Result<Report, String> {
     let started = Instant::now();
+    let cases = Cases::load();
+    let clients = options.clients.map(|clients| clients as usize);
+    limits::room_for(clients.unwrap_or(cases.shutdown.idle.clients))?;
     let target = Target::new(&options.url, options.ca.as_ref(), options.insecure).await?;
     let process = match (&options.cmd, options.pid) {
         (Some(line), _) => Some(Process::start(line, &target).await?),
@@ -111,11 +126,10 @@ async fn examine(options: &Check) -> Result<Report, String> {
         (None, None) => None,
     };
     let able = probe::probe(&target).await?;
-    let cases = Cases::load();
-    let clients = options.clients.map(|clients| clients as usize);
     let plan = Plan::new(&cases, options.quick, clients, target.is_local());
     let subject = Subject { target, able, cases, plan };
-    let mut log = Log { progress: Progress::new(), found: Vec::new() };
+    let wanted = Wanted::new(&options.only);
+    let mut log = Log { wanted, progress: Progress::new(), found: Vec::new() };
     connections(&subject, process.as_ref(), &mut log).await;
     shutdowns(&subject, process, options.cmd.as_deref(), &mut log).await;
     log.progress.clear();
@@ -141,13 +155,17 @@ struct Subject {
 
 /// The results so far.
 struct Log {
+    wanted: Wanted,
     progress: Progress,
     found: Vec<Finding>,
 }
 
 impl Log {
-    /// Waits for a result, keeps and shows it.
-    async fn note(&mut self, what: &str, check: impl Future<Output = Finding>) {
+    /// Waits for a result, keeps and shows it; nothing is begun if nobody wants it.
+    async fn note(&mut self, about: About, what: &str, check: impl Future<Output = Finding>) {
+        if !self.wanted.has(about) {
+            return;
+        }
         self.progress.doing(what);
         let started = Instant::now();
         let mut finding = check.await;
@@ -161,22 +179,29 @@ impl Log {
 async fn connections(subject: &Subject, process: Option<&Process>, log: &mut Log) {
     let Subject { target, able, cases, plan } = subject;
     // It is all waiting: it goes on beside the others.
-    let mute = tokio::spawn(closing::mute(target.clone(), *able, plan.mute));
-    log.note("closing", closing::close(target)).await;
-    log.note("last words", closing::last_words(target, *able)).await;
-    log.note("closes during uploads", loaded::upload(target, *able, plan)).await;
-    log.note("closes behind a backlog", loaded::backlog(target, *able, plan)).await;
-    log.note("protocol errors", violations::bare(target, cases)).await;
-    log.note("protocol errors with data in flight", violations::in_flight(target, cases)).await;
-    log.note("page refreshes", churn::refresh(target, *able, plan)).await;
-    log.note("reconnects", churn::reconnect(target, plan, process)).await;
-    log.note("old protocols", old::old(target)).await;
-    let mute = async {
-        let given = mute.await;
-        given.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    };
-    log.note("a peer that answers no Close", mute).await;
-    log.note("a failing application", closing::panic(target, *able)).await;
+    let mute = log
+        .wanted
+        .has(closing::MUTE)
+        .then(|| tokio::spawn(closing::mute(target.clone(), *able, plan.mute)));
+    log.note(closing::CLOSE, "closing", closing::close(target)).await;
+    log.note(closing::LAST, "last words", closing::last_words(target, *able)).await;
+    log.note(loaded::UPLOAD, "closes during uploads", loaded::upload(target, *able, plan)).await;
+    let backlog = loaded::backlog(target, *able, plan);
+    log.note(loaded::BACKLOG, "closes behind a backlog", backlog).await;
+    log.note(violations::BARE, "protocol errors", violations::bare(target, cases)).await;
+    let in_flight = violations::in_flight(target, cases);
+    log.note(violations::IN_FLIGHT, "protocol errors with data in flight", in_flight).await;
+    log.note(churn::REFRESH, "page refreshes", churn::refresh(target, *able, plan)).await;
+    log.note(churn::RECONNECT, "reconnects", churn::reconnect(target, plan, process)).await;
+    log.note(old::OLD, "old protocols", old::old(target)).await;
+    if let Some(mute) = mute {
+        let mute = async {
+            let given = mute.await;
+            given.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        };
+        log.note(closing::MUTE, "a peer that answers no Close", mute).await;
+    }
+    log.note(closing::PANIC, "a failing application", closing::panic(target, *able)).await;
 }
 
 /// What is seen when it stops. A server that can be started again is stopped in every way.
@@ -185,14 +210,11 @@ async fn shutdowns(subject: &Subject, process: Option<Process>, line: Option<&st
         return skip_all(log, "needs --pid or --cmd", None);
     };
     let Some(line) = line else {
-        let busy = Mix::Busy.obstacle(subject.able).is_none();
-        let only = if busy { Mix::Busy } else { Mix::Idle };
-        log.note(only.about().title, shutdown(only, subject, &mut process)).await;
-        return skip_all(log, "a process stops only once: needs --cmd", Some(only));
+        return only_shutdown(subject, &mut process, log).await;
     };
     process.kill().await;
-    for mix in Mix::ALL {
-        log.note(mix.about().title, async {
+    for mix in log.wanted.clone().shutdowns() {
+        log.note(mix.about(), mix.about().title, async {
             if let Some(why) = mix.obstacle(subject.able) {
                 return mix.about().skipped(why);
             }
@@ -208,8 +230,20 @@ async fn shutdowns(subject: &Subject, process: Option<Process>, line: Option<&st
     }
 }
 
+/// The shutdown of a process that cannot be started again: of what is wanted and can be done, with
+/// busy clients rather than others.
+async fn only_shutdown(subject: &Subject, process: &mut Process, log: &mut Log) {
+    let mut possible: Vec<Mix> = log.wanted.shutdowns().collect();
+    possible.retain(|mix| mix.obstacle(subject.able).is_none());
+    let only = possible.iter().find(|mix| **mix == Mix::Busy).or(possible.first()).copied();
+    if let Some(only) = only {
+        log.note(only.about(), only.about().title, shutdown(only, subject, process)).await;
+    }
+    skip_all(log, "a process stops only once: needs --cmd", only);
+}
+
 fn skip_all(log: &mut Log, why: &str, but: Option<Mix>) {
-    let skipped = Mix::ALL.into_iter().filter(|mix| Some(*mix) != but);
+    let skipped = log.wanted.shutdowns().filter(|mix| Some(*mix) != but);
     log.found.extend(skipped.map(|mix| mix.about().skipped(why)));
 }
 

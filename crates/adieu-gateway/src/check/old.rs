@@ -12,7 +12,7 @@ use super::target::Target;
 /// An old request that is not answered by then is held in vain.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-const OLD: About = About {
+pub(crate) const OLD: About = About {
     id: "old",
     title: "Old protocols",
     meaning: "A client of another age gets no answer that it or its owner could understand; it \

@@ -71,7 +71,9 @@ pub(crate) struct Ended {
     pub(crate) end: Option<TcpEnd>,
     /// An RST, before or after a FIN, or a failed write.
     pub(crate) reset: bool,
-    /// From the Close (or from when waiting began) to the end.
+    /// When the Close was read, or else when waiting began.
+    pub(crate) started: Option<Instant>,
+    /// From then to the end.
     pub(crate) waited: Duration,
 }
 
@@ -84,6 +86,17 @@ impl Ended {
     /// The same, with this code.
     pub(crate) fn is_clean_with(&self, code: u16) -> bool {
         self.is_clean() && self.close == Some(Some(code))
+    }
+
+    /// When the Close was read.
+    pub(crate) fn close_read(&self) -> Option<Instant> {
+        self.started.filter(|_| self.close.is_some())
+    }
+
+    /// When the FIN was read.
+    pub(crate) fn fin_read(&self) -> Option<Instant> {
+        let started = self.started.filter(|_| self.end == Some(TcpEnd::Fin));
+        started.map(|started| started + self.waited)
     }
 }
 
@@ -180,15 +193,14 @@ impl Peer {
         if self.end.is_some() {
             return false;
         }
-        let before = self.input.len();
-        self.input.resize(before + limit, 0);
-        let read = self.stream.try_read(&mut self.input[before..]);
-        self.input.truncate(before + *read.as_ref().unwrap_or(&0));
+        // Not into `input`: ten thousand peers would keep the space for a whole chunk each.
+        let mut chunk = [0; CHUNK];
+        let read = self.stream.try_read(&mut chunk[..limit.min(CHUNK)]);
         match read {
             Ok(0) => {
                 self.end = Some(if self.reset { TcpEnd::Reset } else { TcpEnd::Fin });
             }
-            Ok(_) => {}
+            Ok(n) => self.input.extend_from_slice(&chunk[..n]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
             Err(error) => {
                 self.reset = true;
@@ -351,7 +363,7 @@ impl Peer {
             self.fin().await;
             self.reset |= self.reset_follows().await;
         }
-        Ended { close, end: self.end, reset: self.reset, waited }
+        Ended { close, end: self.end, reset: self.reset, started: Some(started), waited }
     }
 
     /// Whether an RST comes behind the FINs.

@@ -25,6 +25,9 @@ const HELD: Duration = Duration::from_secs(2);
 /// Sends the signals that it reads, one a line, to the process `$0`.
 const SIGNALS: &str = "while read -r name; do kill -\"$name\" \"$0\" || exit 1; done";
 
+/// The unit of the times in `/proc/PID/stat`: the same wherever Rust runs on Linux.
+const TICK: Duration = Duration::from_millis(10);
+
 /// Lines of the server's that are kept, to show them if it fails.
 const KEPT: usize = 8;
 
@@ -41,6 +44,8 @@ pub(crate) struct Exit {
     pub(crate) after: Duration,
     /// Only a parent is told.
     pub(crate) status: Option<ExitStatus>,
+    /// What it had used by then, where the system tells.
+    pub(crate) cpu: Option<Duration>,
 }
 
 impl Process {
@@ -108,8 +113,8 @@ impl Process {
 
     /// Whether it runs; one that ended and whose parent has not asked does not.
     fn runs(&self) -> bool {
-        match state(self.pid) {
-            Some(state) => state != 'Z',
+        match Stat::of(self.pid) {
+            Some(stat) => stat.runs(),
             None if PathBuf::from("/proc/self/stat").exists() => false,
             None => {
                 let mut kill = std::process::Command::new("kill");
@@ -126,6 +131,11 @@ impl Process {
         Some(links.filter(|link| link.to_string_lossy().starts_with("socket:")).count())
     }
 
+    /// The processor time that it has used, where the system tells (Linux).
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        Stat::of(self.pid).map(|stat| stat.cpu)
+    }
+
     /// Readies the signals, so that nothing is started between the last message and SIGTERM.
     pub(crate) fn arm(&self) -> Result<Signals, String> {
         let mut shell = Command::new("sh");
@@ -138,11 +148,17 @@ impl Process {
 
     /// Waits for its exit, at most until `deadline`.
     pub(crate) async fn exit(&mut self, signalled: Instant, deadline: Instant) -> Option<Exit> {
+        let mut cpu = None;
         loop {
-            let status = self.status();
-            let ended = status.is_some() || (self.child.is_none() && !self.runs());
+            let stat = Stat::of(self.pid);
+            cpu = stat.map(|stat| stat.cpu).or(cpu);
+            // To ask for its status takes a process away, and what it used with it: only one
+            // that was seen to have ended is asked.
+            let runs = stat.is_some_and(Stat::runs);
+            let status = if runs { None } else { self.status() };
+            let ended = status.is_some() || (self.child.is_none() && !runs && !self.runs());
             if ended {
-                return Some(Exit { after: signalled.elapsed(), status });
+                return Some(Exit { after: signalled.elapsed(), status, cpu });
             }
             if Instant::now() >= deadline {
                 return None;
@@ -172,7 +188,7 @@ impl Signals {
     pub(crate) async fn hold(&mut self) -> Result<(), String> {
         self.say("STOP").await?;
         let deadline = Instant::now() + HELD;
-        while state(self.pid).is_some_and(|state| state != 'T') {
+        while Stat::of(self.pid).is_some_and(|stat| stat.state != 'T') {
             if Instant::now() >= deadline {
                 return Err("the process took no SIGSTOP".to_owned());
             }
@@ -198,11 +214,33 @@ impl Signals {
     }
 }
 
-/// The letter for what a process does, where the system tells (Linux).
-fn state(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it may hold anything.
-    stat.rsplit_once(") ")?.1.chars().next()
+/// What Linux tells of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    /// The letter for what it does.
+    state: char,
+    /// User and system time of all its threads, also of those that have ended.
+    cpu: Duration,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
+        // The name before it may hold anything.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?.chars().next()?;
+        let mut ticks = fields.skip(10).map(|field| field.parse::<u64>().ok());
+        let ticks = ticks.next()?? + ticks.next()??;
+        Some(Stat { state, cpu: TICK.checked_mul(u32::try_from(ticks).ok()?)? })
+    }
+
+    /// One that ended and whose parent has not asked does not.
+    fn runs(self) -> bool {
+        self.state != 'Z'
+    }
 }
 
 /// Reads what the server says, so that its pipe is never full, and keeps the end of it.
@@ -214,5 +252,34 @@ async fn keep(from: impl AsyncRead + Unpin, said: Arc<Mutex<VecDeque<String>>>) 
             said.pop_front();
         }
         said.push_back(line.chars().take(200).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_confuse_the_fields() {
+        let stat = "71 (a) b) R 1 71 71 0 -1 4194304 85 0 0 0 120 34 7 8 20 0 1 0 99 0 0";
+        let expected = Stat { state: 'R', cpu: Duration::from_millis(1540) };
+        assert_eq!(Stat::parse(stat), Some(expected));
+        assert_eq!(Stat::parse("71 (a) R 1 71"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_process_used_is_known_when_it_has_ended() {
+        let child = Command::new("sh")
+            .args(["-c", "n=0; while [ $n -lt 300000 ]; do n=$((n + 1)); done; exit 3"])
+            .spawn()
+            .unwrap();
+        let pid = child.id().unwrap();
+        let mut process = Process { pid, child: Some(child), said: Arc::default() };
+        let now = Instant::now();
+        let exit = process.exit(now, now + START).await.expect("it ends");
+        assert_eq!(exit.status.and_then(|status| status.code()), Some(3));
+        let cpu = exit.cpu.expect("Linux tells");
+        assert!(cpu > Duration::ZERO && cpu <= exit.after + TICK * 2, "{exit:?}");
     }
 }

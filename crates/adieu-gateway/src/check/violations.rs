@@ -20,7 +20,7 @@ const SHOWN: usize = 4;
 /// Bytes of a message behind the offence.
 const MESSAGE: usize = 16 * 1024;
 
-const BARE: About = About {
+pub(crate) const BARE: About = About {
     id: "violations",
     title: "Protocol errors",
     meaning: "The author of a faulty client sees 1006 and has nothing to go by; so does everyone \
@@ -29,7 +29,7 @@ const BARE: About = About {
              FIN (RFC 6455 §7.4.1). The figures name the cases.",
 };
 
-const IN_FLIGHT: About = About {
+pub(crate) const IN_FLIGHT: About = About {
     id: "violations_in_flight",
     title: "Protocol errors with data in flight",
     meaning: "The server knows what was wrong, but the client cannot read it: an RST overtakes \

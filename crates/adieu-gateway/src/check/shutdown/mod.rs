@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use self::crowd::{Kind, Phase, Scene, Seen};
-use self::tally::Tally;
+use self::tally::{Course, Tally};
 use super::cases::Cases;
 use super::clients::{self, Rate};
 use super::plan::Plan;
@@ -168,6 +168,7 @@ pub(crate) async fn run(
     }
     phase.send_replace(Phase::Batch);
     all_ready(&mut readies, batch, setup).await?;
+    let cpu = process.cpu();
     let now = Instant::now();
     let _ = signalled.set(now);
     // The slow ones begin to read when the signal is out.
@@ -180,7 +181,8 @@ pub(crate) async fn run(
     phase.send_replace(Phase::Over);
     let frozen = clients::join(frozen.into_iter().map(|(_, task)| task)).await.len();
     let tally = Tally::new(&seen, frozen, script.queued, script.code);
-    Ok(tally.finding(mix.about(), exit, script.exit))
+    let course = Course::new(&seen, now, exit, cpu);
+    Ok(tally.finding(mix.about(), course, script.exit))
 }
 
 async fn all_ready(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::crowd::{Kind, Seen};
 use crate::check::peer::TcpEnd;
@@ -12,6 +13,42 @@ use crate::check::report::{About, Figures, Finding, Verdict, time};
 
 /// The codes that a server may say when it stops (RFC 6455 §7.4.1, IANA registry).
 const STOPPING: [u16; 2] = [1001, 1012];
+
+/// What the server did, and how fast, counted from the signal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Course {
+    pub(super) exit: Option<Exit>,
+    /// Until the last client had read its Close.
+    last_close: Option<Duration>,
+    /// Until the last client had read the FIN.
+    last_fin: Option<Duration>,
+    /// Processor time until the exit.
+    cpu: Option<Duration>,
+}
+
+impl Course {
+    /// `cpu` is what the server had used before the signal.
+    pub(super) fn new(
+        seen: &[Seen],
+        signalled: Instant,
+        exit: Option<Exit>,
+        cpu: Option<Duration>,
+    ) -> Self {
+        let after = |it: Option<Instant>| it.map(|it| it.saturating_duration_since(signalled));
+        let used = exit.and_then(|exit| exit.cpu).zip(cpu);
+        Course {
+            exit,
+            last_close: after(seen.iter().filter_map(|it| it.ended.close_read()).max()),
+            last_fin: after(seen.iter().filter_map(|it| it.ended.fin_read()).max()),
+            cpu: used.map(|(after, before)| after.saturating_sub(before)),
+        }
+    }
+
+    fn cpu_us_per_client(self, clients: usize) -> Option<f64> {
+        let each = self.cpu?.as_secs_f64() * 1e6 / clients.max(1) as f64;
+        Some((each * 10.0).round() / 10.0)
+    }
+}
 
 /// What became of the live clients; the frozen ones only lengthen the exit.
 #[derive(Debug, Default)]
@@ -34,6 +71,10 @@ pub(super) struct Tally {
     unanswered_pings: usize,
     readers: usize,
     delivered: usize,
+    /// Clients that read a Close, whatever came of them then.
+    read_close: usize,
+    /// Clients that met an RST at any time.
+    resets: usize,
 }
 
 impl Tally {
@@ -69,7 +110,9 @@ impl Tally {
             (None, Some(TcpEnd::Fin), _) => self.fin_only += 1,
             (None, Some(TcpEnd::Reset), _) => self.reset_only += 1,
         }
+        self.resets += usize::from(it.ended.reset);
         if let Some(said) = it.ended.close {
+            self.read_close += 1;
             let said = said.map_or_else(|| "none".to_owned(), |code| code.to_string());
             *self.codes.entry(said).or_default() += 1;
         }
@@ -113,9 +156,10 @@ impl Tally {
     pub(super) fn finding(
         &self,
         about: About,
-        exit: Option<Exit>,
+        course: Course,
         enough: Option<Duration>,
     ) -> Finding {
+        let exit = course.exit;
         let after = exit.map(|exit| exit.after);
         let seconds = |it: Duration| (it.as_secs_f64() * 100.0).round() / 100.0;
         let figures = Figures::default()
@@ -128,11 +172,16 @@ impl Tally {
             .with("fin_only", self.fin_only)
             .with("reset_only", self.reset_only)
             .with("still_connected", self.connected)
+            .with("read_close", self.read_close)
+            .with("resets", self.resets)
             .with("codes", json!(self.codes))
             .with("unanswered_batch", self.unanswered_batch)
             .with("unanswered_pings", self.unanswered_pings)
             .with("queues", self.readers)
             .with("queues_delivered", self.delivered)
+            .with_ms("last_close_ms", course.last_close)
+            .with_ms("last_fin_ms", course.last_fin)
+            .with("cpu_us_per_client", course.cpu_us_per_client(self.live + self.frozen))
             .with("exit_seconds", after.map(seconds))
             .with("exit_code", exit.and_then(|exit| exit.status?.code()));
         about.found(self.verdict(after, enough), self.summary(after), figures)
@@ -145,7 +194,7 @@ mod tests {
     use crate::check::peer::Ended;
 
     fn seen(kind: Kind, close: Option<Option<u16>>, end: Option<TcpEnd>, reset: bool) -> Seen {
-        let ended = Ended { close, end, reset, waited: Duration::ZERO };
+        let ended = Ended { close, end, reset, ..Ended::default() };
         Seen { kind, ended, unanswered: 0, bytes: 10 }
     }
 
@@ -175,6 +224,30 @@ mod tests {
         ];
         assert_eq!(counts, [2, 1, 1, 1, 1, 1, 2]);
         assert_eq!(counts.iter().sum::<usize>(), tally.live);
+        assert_eq!((tally.read_close, tally.resets), (6, 3));
+    }
+
+    #[tokio::test]
+    async fn the_last_client_and_the_time_since_the_signal_count() {
+        let ms = Duration::from_millis;
+        let signalled = Instant::now();
+        let at = |close: Option<Option<u16>>, end, started, waited| {
+            let mut it = seen(Kind::Idle, close, end, false);
+            it.ended.started = Some(signalled + ms(started));
+            it.ended.waited = ms(waited);
+            it
+        };
+        let all = [
+            at(Some(Some(1001)), Some(TcpEnd::Fin), 30, 40),
+            at(Some(Some(1001)), None, 50, 900),
+            at(None, Some(TcpEnd::Fin), 60, 5),
+        ];
+        let exit = Exit { after: ms(80), status: None, cpu: Some(ms(105)) };
+        let course = Course::new(&all, signalled, Some(exit), Some(ms(100)));
+        assert_eq!((course.last_close, course.last_fin), (Some(ms(50)), Some(ms(70))));
+        assert_eq!(course.cpu_us_per_client(2), Some(2500.0));
+        let unknown = Course::new(&all, signalled, None, Some(ms(100)));
+        assert_eq!(unknown.cpu_us_per_client(2), None);
     }
 
     #[test]

@@ -1,0 +1,120 @@
+//! The servers that are checked, and how they are built.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::run;
+
+/// A cold release build of everything on two cores stays far below it.
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// A server that is checked.
+pub(super) struct Server {
+    /// Its name in the table.
+    pub(super) name: &'static str,
+    /// How it is started; `PORT` is replaced.
+    pub(super) command: String,
+    /// Ours must be found well; the others are there to compare with.
+    pub(super) ours: bool,
+}
+
+impl Server {
+    fn new(name: &'static str, program: &Path, args: &str, ours: bool) -> Self {
+        Server { name, command: format!("'{}' {args}", program.display()), ours }
+    }
+}
+
+/// The programs of all servers.
+struct Programs {
+    checked: PathBuf,
+    adieu_axum: PathBuf,
+    axum: PathBuf,
+    tungstenite: PathBuf,
+    script: PathBuf,
+}
+
+impl Programs {
+    fn new(release: &Path) -> Self {
+        let peers = peers_dir().join("target/release");
+        Programs {
+            checked: program(&release.join("examples"), "checked"),
+            adieu_axum: program(&peers, "adieu-axum"),
+            axum: program(&peers, "axum"),
+            tungstenite: program(&peers, "tungstenite"),
+            script: peers_dir().join("ws/server.js"),
+        }
+    }
+
+    fn ours(&self) -> [Server; 2] {
+        [
+            Server::new("Adieu", &self.checked, "127.0.0.1:PORT", true),
+            Server::new("axum with Adieu", &self.adieu_axum, "PORT", true),
+        ]
+    }
+
+    fn node(&self, name: &'static str, mode: &str) -> Server {
+        let command = format!("node '{}' PORT {mode}", self.script.display());
+        Server { name, command, ours: false }
+    }
+}
+
+/// Those of the table of checks.
+pub(super) fn checked(release: &Path, peers: bool) -> Vec<Server> {
+    let programs = Programs::new(release);
+    let mut servers = Vec::from(programs.ours());
+    if peers {
+        let tungstenite = &programs.tungstenite;
+        servers.extend([
+            Server::new("axum", &programs.axum, "PORT", false),
+            Server::new("tokio-tungstenite", tungstenite, "PORT", false),
+            Server::new("tokio-tungstenite, by hand", tungstenite, "PORT hand", false),
+            programs.node("npm ws", ""),
+            programs.node("npm ws, by hand", "hand"),
+        ]);
+    }
+    servers
+}
+
+/// Those of the storm: only who says goodbye at SIGTERM can be compared.
+pub(super) fn storming(release: &Path, peers: bool) -> Vec<Server> {
+    let programs = Programs::new(release);
+    let mut servers = Vec::from(programs.ours());
+    if peers {
+        let tungstenite = &programs.tungstenite;
+        servers.extend([
+            Server::new("axum, by hand", &programs.axum, "PORT hand", false),
+            Server::new("tokio-tungstenite, by hand", tungstenite, "PORT hand", false),
+            programs.node("npm ws, by hand", "hand"),
+        ]);
+    }
+    servers
+}
+
+/// Builds what is run, in release mode.
+pub(super) fn build(peers: bool) -> Result<(), String> {
+    let command = ["build", "--release", "-p", "adieu-gateway", "--bin", "adieu"];
+    run::run(&mut run::cargo(&command), BUILD_LIMIT)?;
+    let checked = ["build", "--release", "-p", "adieu", "--example", "checked"];
+    run::run(&mut run::cargo(&checked), BUILD_LIMIT)?;
+    // A workspace of its own, with a target directory of its own.
+    let dir = peers_dir();
+    let mut others = run::cargo(&["build", "--release", "--locked"]);
+    others.current_dir(&dir).env("CARGO_TARGET_DIR", dir.join("target"));
+    run::run(&mut others, BUILD_LIMIT)?;
+    if peers {
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(dir.join("ws"));
+        run::run(&mut npm, BUILD_LIMIT)?;
+    }
+    Ok(())
+}
+
+fn peers_dir() -> PathBuf {
+    run::root().join("conformance/peers")
+}
+
+/// A program as this system names it.
+pub(super) fn program(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
