@@ -88,7 +88,7 @@ impl Progress {
                 self.since = self.since.max(heard);
             }
             // All is acknowledged and the peer makes room: it reads, for a while without a word.
-            Some((_, at)) if delivery.outstanding == 0 && made_room(self.last, delivery) => {
+            Some((_, at)) if delivery.outstanding == 0 && made_room(self.last.as_deref(), delivery) => {
                 self.since = self.since.max(heard.min(*at + defaults::READS_IN_SILENCE));
             }
             Some(_) => {}
@@ -127,7 +127,7 @@ impl Progress {
 
 /// Whether what was heard since the last look may mean that the peer has read. One that goes on
 /// sending is heard with each segment, and need not have read for that.
-fn made_room(last: Option<Delivery>, now: Delivery) -> bool {
+fn made_room(last: Option<&Delivery>, now: Delivery) -> bool {
     match (last.and_then(|last| last.room), now.room) {
         (Some(before), Some(room)) => room > before,
         _ => true,
