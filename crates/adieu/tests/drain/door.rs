@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use adieu::{Cause, Drain, Drained, HandshakeError, Server, Socket};
+use adieu::{Cause, Drain, Drained, Endpoint, HandshakeError, Server, Socket};
 use testkit::{Frame, Peer, Request, TcpEnd};
 
-use crate::support;
+use crate::support::{self, Host};
 use crate::{hear_out, numbers, open};
 
 #[test]
@@ -65,6 +65,47 @@ fn a_handshake_that_had_begun_is_told_so_too() {
     let refused = Cause::Handshake(HandshakeError::Refused(503));
     assert_eq!(causes, [refused, Cause::Drain]);
     host.finish();
+}
+
+/// What judges a request may look at everything, its own connection included.
+#[test]
+fn a_policy_may_start_the_drain() {
+    let policies: [fn(Endpoint, Drain) -> Endpoint; 2] = [
+        |endpoint, drain| {
+            endpoint.on_request(move |request| {
+                if request.path() == "/stop" {
+                    drain.start();
+                }
+                Ok(())
+            })
+        },
+        |endpoint, drain| {
+            endpoint.origin(move |origin| {
+                if origin == Some("https://stop.example") {
+                    drain.start();
+                }
+                true
+            })
+        },
+    ];
+    for policy in policies {
+        let drain = Drain::new();
+        let endpoint = policy(Endpoint::new().drain(drain.clone()), drain.clone());
+        let host = Host::run_until(drain, Server::with(endpoint, support::echo), |_| {});
+        let mut peers = open(&host, 1);
+        let mut stops = Peer::connect(host.addr);
+        let request = Request::rfc6455().target("/stop").field("Origin", "https://stop.example");
+        // What stands behind the request is read as well: left unread it would become an RST.
+        stops.write([request.bytes(), Frame::text("too late").masked()].concat());
+        assert_eq!(stops.read_head().status(), 503);
+        assert_eq!(stops.read_to_end().end, TcpEnd::Fin);
+        drop(stops);
+        let refused = Cause::Handshake(HandshakeError::Refused(503));
+        assert_eq!(hear_out(&mut peers[0]), (vec![], Some(1001)));
+        let causes = [host.account(), host.account()].map(|account| account.ending.cause);
+        assert!(causes.contains(&refused) && causes.contains(&Cause::Drain), "{causes:?}");
+        host.finish();
+    }
 }
 
 /// A server that hands its listener on.

@@ -67,7 +67,8 @@ impl Host {
         Self::run_until(drain, Server::with(endpoint, handler), |_| {})
     }
 
-    fn run_until(
+    /// Starts this server, whose endpoint has this drain.
+    pub(crate) fn run_until(
         drain: Drain,
         server: Server<impl Handler>,
         hear: impl Fn(&Account) + Send + Sync + 'static,
