@@ -88,7 +88,9 @@ impl Progress {
                 self.since = self.since.max(heard);
             }
             // All is acknowledged and the peer makes room: it reads, for a while without a word.
-            Some((_, at)) if delivery.outstanding == 0 && made_room(self.last.as_deref(), delivery) => {
+            Some((_, at))
+                if delivery.outstanding == 0 && made_room(self.last.as_deref(), delivery) =>
+            {
                 self.since = self.since.max(heard.min(*at + defaults::READS_IN_SILENCE));
             }
             Some(_) => {}

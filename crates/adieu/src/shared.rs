@@ -380,8 +380,9 @@ impl State {
         let read = error.map(io::Error::kind);
         let how = match read.or(self.write_error) {
             None => PeerEnd::Fin,
-            // EPIPE before our own FIN: an RST came when the peer's FIN was there unread.
-            Some(ErrorKind::BrokenPipe) if read.is_none() => PeerEnd::Fin,
+            // EPIPE before our own FIN: an RST came when the peer's FIN was there unread. A stream
+            // that takes nothing says nothing about its peer.
+            Some(ErrorKind::BrokenPipe | ErrorKind::WriteZero) if read.is_none() => PeerEnd::Fin,
             Some(ErrorKind::TimedOut | ErrorKind::HostUnreachable)
             | Some(ErrorKind::NetworkUnreachable) => PeerEnd::Unreachable,
             // Not TLS, or TLS that cannot be read on: nothing can be said, the FIN still comes.
@@ -391,7 +392,7 @@ impl State {
         self.peer_over = true;
         self.fin_seen |= how == PeerEnd::Fin;
         self.connection.peer_ended(now(), how);
-        if how == PeerEnd::Fin && self.write_error.is_some() {
+        if how == PeerEnd::Fin && self.write_error.is_some_and(|error| self.met_an_rst(error)) {
             self.connection.peer_ended(now(), PeerEnd::Reset);
         }
     }
@@ -404,6 +405,13 @@ impl State {
             self.last_write = now();
         }
         Poll::Ready(())
+    }
+
+    /// Whether a write that failed met the RST of a peer that had sent its FIN: Linux calls that
+    /// EPIPE. On streams other than TCP that says no more than that our bytes are not taken: of a
+    /// Unix socket's peer that it reads no more.
+    fn met_an_rst(&self, error: ErrorKind) -> bool {
+        error == ErrorKind::ConnectionReset || self.io.tcp().is_some()
     }
 
     fn tls_failed(&mut self) {
@@ -512,8 +520,7 @@ impl State {
     fn write_failed(&mut self, error: &io::Error) {
         self.write_error.get_or_insert(error.kind());
         let now = now();
-        if self.fin_seen {
-            // After its FIN a peer refuses our bytes only by an RST; Linux calls that EPIPE.
+        if self.fin_seen && self.met_an_rst(error.kind()) {
             self.connection.peer_ended(now, PeerEnd::Reset);
         } else {
             self.connection.write_failed(now);

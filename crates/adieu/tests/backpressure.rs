@@ -287,3 +287,107 @@ fn the_pong_deadline_does_not_run_while_reading_is_paused() {
     assert!(host.account().ending.is_clean());
     host.finish();
 }
+
+#[test]
+fn queues_of_no_length_let_one_message_after_the_other_pass() {
+    let _alone = heap::alone();
+    let config = Config { send_queue: 0, receive_queue: 0, ..Config::default() };
+    let host = Host::run(Server::new(support::echo).config(config));
+    let mut peer = Peer::open(host.addr);
+    let mut all: Vec<_> = (0..100).map(|i| Frame::text(i.to_string())).collect();
+    all.push(Frame::text(""));
+    all.push(Frame::binary(vec![7; 4 * MESSAGE]));
+    all.push(Frame::close(1000, ""));
+    peer.send_all(&all);
+    let rest = peer.read_to_end();
+    assert_eq!(rest.end, TcpEnd::Fin);
+    assert!(rest.frames() == all, "all come back, in order");
+    drop(peer);
+    assert!(host.account().ending.is_clean());
+    host.finish();
+}
+
+#[cfg(unix)]
+mod over_a_unix_socket {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Writes until nothing is taken for a while; how much that was.
+    fn write_until_full(peer: &mut UnixStream, bytes: &[u8]) -> usize {
+        peer.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut written = 0;
+        while written < bytes.len() {
+            match peer.write(&bytes[written..]) {
+                Ok(n) => written += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => panic!("after {written} bytes: {e}"),
+            }
+        }
+        written
+    }
+
+    /// A broken TCP connection has no more than the kernel's buffer left to read. A Unix socket
+    /// whose peer has stopped to read still brings whatever that peer goes on to say.
+    #[test]
+    fn reading_pauses_though_the_peer_reads_no_more() {
+        const MESSAGES: usize = 512;
+        let _alone = heap::alone();
+        let (go, going) = tokio::sync::oneshot::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let (tell_end, ends) = mpsc::channel();
+        let shared = (Arc::new(Mutex::new(Some(going))), tell);
+        let handler = support::with(shared, async |mut socket: Socket, (going, tell)| {
+            let (going, tell): (Arc<Mutex<Option<_>>>, mpsc::Sender<usize>) = (going, tell);
+            let going: tokio::sync::oneshot::Receiver<()> = going.lock().unwrap().take().unwrap();
+            while socket.send("are you there?").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            tell.send(0).unwrap();
+            going.await.unwrap();
+            let mut count = 0;
+            while let Some(message) = socket.recv().await {
+                assert_eq!(message.len(), MESSAGE);
+                count += 1;
+            }
+            tell.send(count).unwrap();
+        });
+        // However slow the machine: how long a peer may take to end is not what this is about.
+        let config = Config { linger: DEADLINE, ..config() };
+        let server = Server::new(handler)
+            .config(config)
+            .on_end(move |ended| drop(tell_end.send(ended.ending.clone())));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (mut peer, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        runtime.block_on(async {
+            let ours = tokio::net::UnixStream::from_std(ours).unwrap();
+            tokio::spawn(server.connection(ours));
+        });
+        peer.write_all(&Request::rfc6455().bytes()).unwrap();
+        assert_ne!(peer.read(&mut [0; 4096]).unwrap(), 0);
+        peer.shutdown(Shutdown::Read).unwrap();
+        assert_eq!(told.recv_timeout(DEADLINE), Ok(0), "its write has failed");
+        let message = Frame::binary(vec![0; MESSAGE]).masked();
+        let bytes = message.repeat(MESSAGES);
+        let mut written = 0;
+        let peak = peak_of_others(|| written = write_until_full(&mut peer, &bytes));
+        assert!(written < bytes.len(), "everything was read though nobody asks for it");
+        // The queue, the message under way, and the threads' buffers.
+        assert!(
+            peak < QUEUE + 8 * MESSAGE,
+            "{peak} bytes were held for a handler that does not read"
+        );
+        go.send(()).unwrap();
+        peer.set_write_timeout(Some(DEADLINE)).unwrap();
+        peer.write_all(&bytes[written..]).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(told.recv_timeout(DEADLINE), Ok(MESSAGES), "each message is given");
+        let ending = ends.recv_timeout(DEADLINE).unwrap();
+        assert_eq!((&ending.cause, ending.transport.end), (&Cause::Eof, End::Fin), "{ending}");
+        drop(runtime);
+        assert!(ends.try_recv().is_err(), "accounted for twice");
+    }
+}

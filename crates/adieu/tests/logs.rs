@@ -3,7 +3,7 @@
 mod support;
 
 use std::fmt::{self, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
 use adieu::{Client, Config, Server, Socket, VersionSet};
 use support::Host;
@@ -55,6 +55,12 @@ impl Subscriber for Capture {
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
+}
+
+/// Has every line of this process captured.
+fn capture() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Capture).unwrap());
 }
 
 async fn handler(mut socket: Socket) {
@@ -161,7 +167,7 @@ fn a_client() {
 
 #[test]
 fn nothing_private_is_logged() {
-    tracing::subscriber::set_global_default(Capture).unwrap();
+    capture();
     let config = Config { versions: VersionSet::all(), max_message: 1000, ..Config::default() };
     let server = Server::new(handler).config(config);
     let host = Host::run_telling(server, |account| {
@@ -170,7 +176,7 @@ fn nothing_private_is_logged() {
     conversations(&host);
     a_client();
     host.finish();
-    let lines = LINES.lock().unwrap();
+    let lines = LINES.lock().unwrap().clone();
     let of_the_library =
         lines.iter().filter(|line| line.split(' ').nth(1).is_some_and(|t| t.starts_with("adieu")));
     assert!(of_the_library.count() > 3, "the library logs: {lines:#?}");
@@ -185,10 +191,42 @@ fn nothing_private_is_logged() {
     let connection = adieu_proto::Connection::client(now, Default::default(), asked, [0; 32]);
     let shown = format!("{connection:?}");
     assert!(shown.len() < 200, "its request waits to leave and is not shown: {shown}");
-    // In bytes or in text, as it is or as numbers.
+    assert_nothing_private(&lines);
+}
+
+/// Refused for the field, and the account tells which value it had: to the application, which may
+/// know what to do with it. The library's own line tells no value.
+#[test]
+fn no_field_of_a_request_that_is_refused_is_logged() {
+    capture();
+    let host = Host::run(Server::new(handler).origin(|origin| origin.is_none()));
+    let mut quoted = Vec::new();
+    for field in ["Origin", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Upgrade", "Connection"] {
+        let mut peer = Peer::connect(host.addr);
+        peer.write(private(Request::rfc6455().without(field)).field(field, SECRET).bytes());
+        let status = peer.read_head().status();
+        assert!((400..500).contains(&status), "{field}: {status}");
+        let _ = peer.read_to_end();
+        drop(peer);
+        let account = host.account();
+        assert!(!account.ending.opened(), "{field}: {}", account.ending);
+        if account.ending.to_string().contains(SECRET) {
+            quoted.push(field);
+        }
+    }
+    host.finish();
+    assert_eq!(quoted, ["Origin", "Sec-WebSocket-Version"], "what the accounts quote");
+    let lines = LINES.lock().unwrap().clone();
+    let told = lines.iter().filter(|line| line.contains("accepted and never opened")).count();
+    assert!(told >= 5, "each is in the log: {lines:#?}");
+    assert_nothing_private(&lines);
+}
+
+/// In bytes or in text, as it is or as numbers.
+fn assert_nothing_private(lines: &[String]) {
     let numbers = format!("{:?}", &SECRET.as_bytes()[..6]);
     let numbers = numbers.trim_matches(['[', ']']);
-    for line in lines.iter() {
+    for line in lines {
         assert!(!line.contains(SECRET) && !line.contains(numbers), "{line}");
     }
 }

@@ -8,15 +8,18 @@ mod tls_peer;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::Poll;
 use std::time::Duration;
 
 use adieu::tls::server_config;
 use adieu::{
-    Cause, Close, CloseCode, Config, ConnectError, Cut, End, Endpoint, Goodbye, Handler,
+    Cause, Close, CloseCode, Config, ConnectError, Cut, Drain, End, Endpoint, Goodbye, Handler,
     HandshakeError, Message, ProtocolError, Server, Side, Socket, Transport,
 };
 use served::{Account, Served, echo, echo_some, with};
-use testkit::{DEADLINE, Frame, NONCE, Peer, Request, TcpEnd, hixie};
+use testkit::{DEADLINE, Frame, NONCE, Peer, Request, TcpEnd, hixie, wait_until};
 use tls_peer::{Authority, Raw, authority, tempdir};
 
 fn serve(authority: &Authority, endpoint: Endpoint, handler: impl Handler) -> Served {
@@ -311,4 +314,76 @@ fn files_that_cannot_be_used_are_named() {
     fs::write(&key, authority().key).unwrap();
     complaint(&key);
     fs::remove_dir_all(dir).unwrap();
+}
+
+// What it leaves to others.
+
+/// More than that the driver does not read in one wake: sixteen times 64 KiB.
+const ONE_WAKE: usize = 16 * 64 * 1024;
+
+/// Serves a peer that floods on a thread that has another task as well: the most bytes that were
+/// received between two turns of the other one.
+fn most_between_two_turns(receive_queue: usize) -> usize {
+    const FLOOD: usize = 8 * ONE_WAKE;
+    let authority = authority();
+    let server_config = authority.server_config();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).expect("a free port");
+    let addr = listener.local_addr().unwrap();
+    let written = Arc::new(AtomicUsize::new(0));
+    let received = Arc::new(AtomicUsize::new(0));
+
+    let count = written.clone();
+    let peer = std::thread::spawn(move || {
+        let mut raw = authority.open(addr);
+        let record = Frame::binary([0; 120]).masked().repeat(128);
+        while count.load(SeqCst) < FLOOD {
+            raw.write(&record);
+            count.fetch_add(record.len(), SeqCst);
+        }
+        raw.send(&Frame::close(1000, ""));
+        assert_eq!(raw.read_to_close_notify(), [Frame::close(1000, "")]);
+    });
+
+    let (count, stop) = (received.clone(), Drain::new());
+    let endpoint = with(Config { receive_queue, ..Config::default() }).drain(stop.clone());
+    let drain = stop.clone();
+    let handler = move |mut socket: Socket| {
+        let (count, written, drain) = (count.clone(), written.clone(), drain.clone());
+        async move {
+            // The thread stands still until there is more in the kernel than one wake may read.
+            wait_until("the peer is far ahead", || written.load(SeqCst) > 2 * ONE_WAKE);
+            while let Some(message) = socket.recv().await {
+                count.fetch_add(message.len(), SeqCst);
+            }
+            drain.start();
+        }
+    };
+    let (count, mut last, mut most) = (received.clone(), 0, 0);
+    let other = std::future::poll_fn(move |cx| {
+        let now = count.load(SeqCst);
+        (last, most) = (now, most.max(now - last));
+        // Ready again at once, behind those that are ready now.
+        cx.waker().wake_by_ref();
+        if stop.has_started() { Poll::Ready(most) } else { Poll::Pending }
+    });
+    let most = runtime.block_on(async {
+        let other = tokio::spawn(other);
+        let server = Server::with(endpoint, handler).tls(server_config);
+        server.serve_on(listener).await.expect("a server");
+        other.await.expect("no panic")
+    });
+    peer.join().unwrap();
+    assert!(received.load(SeqCst) > FLOOD * 9 / 10, "all of it is received");
+    most
+}
+
+/// Over TCP the runtime makes a task yield now and then; what TLS reads it does not count.
+#[test]
+fn a_peer_that_floods_leaves_its_thread_to_other_tasks() {
+    // Reading never pauses, pauses now and then, pauses after each read.
+    for receive_queue in [usize::MAX, Config::default().receive_queue, 1] {
+        let most = most_between_two_turns(receive_queue);
+        assert!(most <= ONE_WAKE, "{most} bytes in one turn, with a queue of {receive_queue}");
+    }
 }

@@ -1,13 +1,14 @@
 //! The door while a server drains: a 503 behind it, or the next process.
 
 use std::net::SocketAddr;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use adieu::{Cause, Drain, Drained, HandshakeError, Server, Socket};
-use testkit::{Frame, Peer, Request, TcpEnd};
+use adieu::{Cause, Drain, Drained, Endpoint, HandshakeError, Server, Socket};
+use testkit::{DEADLINE, Frame, Peer, Request, TcpEnd};
 
-use crate::support;
+use crate::support::{self, Host};
 use crate::{hear_out, numbers, open};
 
 #[test]
@@ -65,6 +66,54 @@ fn a_handshake_that_had_begun_is_told_so_too() {
     let refused = Cause::Handshake(HandshakeError::Refused(503));
     assert_eq!(causes, [refused, Cause::Drain]);
     host.finish();
+}
+
+/// What judges a request may do anything, to its own connection as well.
+#[test]
+fn a_policy_may_start_the_drain() {
+    type Judge = Box<dyn Fn() + Send + Sync>;
+    let policies: [fn(Endpoint, Judge) -> Endpoint; 2] = [
+        |endpoint, judge| {
+            endpoint.on_request(move |request| {
+                (request.path() == "/stop").then(&judge);
+                Ok(())
+            })
+        },
+        |endpoint, judge| {
+            endpoint.origin(move |origin| {
+                origin.inspect(|_| judge());
+                true
+            })
+        },
+    ];
+    for policy in policies {
+        let (drain, (tell, judged)) = (Drain::new(), mpsc::channel());
+        let stop = drain.clone();
+        let judge = move || {
+            stop.start();
+            tell.send(()).expect("the test");
+        };
+        let endpoint = policy(Endpoint::new().drain(drain.clone()), Box::new(judge));
+        let host = Host::run_until(drain, Server::with(endpoint, support::echo), |_| {});
+        let mut peers = open(&host, 1);
+        let mut stops = Peer::connect(host.addr);
+        let request = Request::rfc6455().target("/stop").field("Origin", "https://stop.example");
+        // What stands behind the request is read as well: left unread it would become an RST.
+        stops.write([request.bytes(), Frame::text("too late").masked()].concat());
+        if judged.recv_timeout(DEADLINE).is_err() {
+            // Its thread never comes back, so nobody may wait for its runtime.
+            std::mem::forget(host);
+            panic!("a policy that starts the drain waits for itself");
+        }
+        assert_eq!(stops.read_head().status(), 503);
+        assert_eq!(stops.read_to_end().end, TcpEnd::Fin);
+        drop(stops);
+        let refused = Cause::Handshake(HandshakeError::Refused(503));
+        assert_eq!(hear_out(&mut peers[0]), (vec![], Some(1001)));
+        let causes = [host.account(), host.account()].map(|account| account.ending.cause);
+        assert!(causes.contains(&refused) && causes.contains(&Cause::Drain), "{causes:?}");
+        host.finish();
+    }
 }
 
 /// A server that hands its listener on.

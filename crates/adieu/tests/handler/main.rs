@@ -4,11 +4,13 @@ mod failures;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use adieu::{Cause, Close, CloseCode, Closed, Config, End, Message, Server, Socket};
+use adieu::{Cause, Close, CloseCode, Closed, Config, End, Message, Sender, Server, Socket};
 use support::Host;
 use testkit::{DEADLINE, Frame, Peer, Request, TcpEnd};
 use tokio::sync::oneshot;
@@ -143,6 +145,51 @@ fn a_cancelled_recv_loses_nothing() {
     assert_eq!(got, want);
     drop(peer);
     host.account();
+    host.finish();
+}
+
+/// A task that does nothing when it is woken.
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Waits for the end so many times, each time in another task that gives up. How many of the tasks
+/// are still remembered.
+fn waits_given_up(socket: &Socket, sender: &Sender, times: usize) -> usize {
+    let tasks: Vec<_> = (0..times).map(|_| Arc::new(Idle)).collect();
+    for task in &tasks {
+        let waker = Waker::from(task.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(pin!(socket.ended()).poll(&mut cx).is_pending());
+        assert!(pin!(sender.ended()).poll(&mut cx).is_pending());
+    }
+    tasks.iter().filter(|task| Arc::strong_count(task) > 1).count()
+}
+
+#[test]
+fn cancelled_waits_for_the_end_leave_nothing_behind() {
+    let (tell, told) = mpsc::channel();
+    let handler = support::with(tell, async |socket: Socket, tell: mpsc::Sender<_>| {
+        let sender = socket.sender();
+        let remembered = waits_given_up(&socket, &sender, 1000);
+        let elsewhere = tokio::spawn(async move { sender.ended().await });
+        socket.send("go").await.unwrap();
+        let here = socket.ended().await;
+        tell.send((remembered, here, elsewhere.await.unwrap())).unwrap();
+    });
+    let host = Host::start(handler);
+    let mut peer = Peer::open(host.addr);
+    assert_eq!(peer.read_frame(), Frame::text("go"));
+    peer.send(&Frame::close(1000, ""));
+    assert_eq!(peer.read_to_end().frames(), [Frame::close(1000, "")]);
+    drop(peer);
+    let (remembered, here, elsewhere) = told.recv_timeout(DEADLINE).expect("later waits are told");
+    // The last one that took the messages, in place of `recv`.
+    assert!(remembered <= 1, "{remembered} tasks are remembered");
+    let ending = host.account().ending;
+    assert_eq!((&here, &elsewhere), (&ending, &ending));
     host.finish();
 }
 

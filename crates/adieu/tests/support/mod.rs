@@ -76,7 +76,8 @@ impl Host {
         Self::run_until(drain, set(Server::with(endpoint, handler)), |_| {})
     }
 
-    fn run_until(
+    /// Starts this server, whose endpoint has this drain.
+    pub(crate) fn run_until(
         drain: Drain,
         server: Server<impl Handler>,
         hear: impl Fn(&Account) + Send + Sync + 'static,
