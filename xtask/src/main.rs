@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod autobahn;
+mod bench;
 mod endings;
 mod run;
 mod setup;
@@ -34,6 +35,10 @@ Usage: cargo xtask <task>
                       docs/check-table.md, and fails if a check is not ok
       --runs N        how often (default 3)
       --peers         also axum, tokio-tungstenite and npm ws (needs node), once each
+  bench [options]     Adieu beside the floor of the kernel and other servers (needs node and two
+                      cores); writes bench/results.json and docs/performance.md.
+                      `cargo xtask bench --help` lists the options
+      --quick         few and short samples: about three minutes after the builds
   help                this text
 ";
 
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         ["endings", options @ ..] => endings::Options::parse(options)
             .and_then(|options| endings::run(&options))
             .map(|()| ExitCode::SUCCESS),
+        ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
