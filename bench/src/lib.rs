@@ -5,6 +5,7 @@ pub mod cells;
 pub mod frames;
 pub mod load;
 pub mod machine;
+pub mod parts;
 pub mod peer;
 pub mod report;
 pub mod sample;

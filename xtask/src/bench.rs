@@ -1,10 +1,11 @@
-//! `cargo xtask bench`: builds the servers of bench/ and runs its measurements. The work is there.
+//! `cargo xtask bench` and `cargo xtask instructions`: build what is in bench/ and run it. The work
+//! is there.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::run;
+use crate::{run, setup};
 
 /// A cold release build of everything on two cores stays far below it.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -17,9 +18,9 @@ fn dir() -> PathBuf {
     run::root().join("bench")
 }
 
-/// Where it is built. The environment's target directory is the main workspace's.
-fn release() -> PathBuf {
-    dir().join("target/release")
+/// A program of it. The environment's target directory is the main workspace's.
+fn program(name: &str) -> Command {
+    Command::new(dir().join("target/release").join(name))
 }
 
 /// Cargo in that workspace.
@@ -37,5 +38,13 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(dir().join("js"));
         run::run(&mut npm, BUILD_LIMIT)?;
     }
-    run::run(Command::new(release().join("bench")).args(options), RUN_LIMIT)
+    run::run(program("bench").args(options), RUN_LIMIT)
+}
+
+/// Counts the instructions of the protocol's hot parts; fails if they have grown.
+pub(crate) fn instructions(options: &[&str]) -> Result<(), String> {
+    setup::install_missing(&[("valgrind", "counts instructions")])?;
+    let build = ["build", "--release", "--locked", "--bin", "instructions"];
+    run::run(&mut cargo(&build), BUILD_LIMIT)?;
+    run::run(program("instructions").args(options), RUN_LIMIT)
 }

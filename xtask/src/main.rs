@@ -39,6 +39,9 @@ Usage: cargo xtask <task>
                       cores); writes bench/results.json and docs/performance.md.
                       `cargo xtask bench --help` lists the options
       --quick         few and short samples: about three minutes after the builds
+  instructions        counts the instructions of the protocol's hot parts with valgrind; fails if
+                      one has grown by more than 3 % over bench/instructions.json
+      --bless         keep what is counted now
   help                this text
 ";
 
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
             .and_then(|options| endings::run(&options))
             .map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
+        ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

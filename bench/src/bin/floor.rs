@@ -65,10 +65,10 @@ impl Floor {
         }
         match self.mode {
             Mode::Storm if conn.closing => self.hang_up(at),
-            Mode::Storm => self.to_all(&frames::server_close(1001), true),
+            Mode::Storm => self.tell_all(&frames::server_close(1001), true),
             Mode::FanOut => {
                 let text = frames::server_frame(frames::TEXT, &[b'x'; frames::FAN_OUT]);
-                self.to_all(&text, false);
+                self.tell_all(&text, false);
             }
             Mode::Echo | Mode::Goodbye => self.echo(at, n),
         }
@@ -83,7 +83,7 @@ impl Floor {
         }
     }
 
-    fn to_all(&mut self, bytes: &[u8], closing: bool) {
+    fn tell_all(&mut self, bytes: &[u8], closing: bool) {
         for at in 0..self.conns.len() {
             if let Some(conn) = &mut self.conns[at] {
                 conn.closing = closing;

@@ -68,8 +68,9 @@ impl Cycles {
         let mut busy = AT_A_TIME;
         (0..AT_A_TIME).try_for_each(|slot| self.begin(slot))?;
         while busy > 0 {
-            for event in 0..self.epoll.wait(&mut events, Some(Duration::from_secs(1)))? {
-                let slot = events[event].u64 as usize;
+            let n = self.epoll.wait(&mut events, Some(Duration::from_secs(1)))?;
+            for event in &events[..n] {
+                let slot = event.u64 as usize;
                 if self.on(slot)? {
                     self.slots[slot] = None;
                     self.done += 1;

@@ -44,25 +44,26 @@ struct Dialled {
     answer: Vec<u8>,
 }
 
-/// Opens `n` WebSockets.
+/// Opens so many WebSockets.
 ///
 /// # Errors
 /// If a connection cannot be made, or the answer to an upgrade is not right.
-pub fn open(port: u16, n: usize) -> io::Result<Vec<TcpStream>> {
+pub fn open(port: u16, count: usize) -> io::Result<Vec<TcpStream>> {
     let epoll = Epoll::new()?;
     let (request, accept) = (frames::upgrade_request(), frames::expected_accept());
-    let mut dialled: Vec<Option<Dialled>> = Vec::with_capacity(n);
-    let mut opened = Vec::with_capacity(n);
+    let mut dialled: Vec<Option<Dialled>> = Vec::with_capacity(count);
+    let mut opened = Vec::with_capacity(count);
     let mut events = sys::events(AT_A_TIME);
     let deadline = Instant::now() + PATIENCE;
-    while opened.len() < n {
-        while dialled.len() < n && dialled.len() - opened.len() < AT_A_TIME {
+    while opened.len() < count {
+        while dialled.len() < count && dialled.len() - opened.len() < AT_A_TIME {
             let tcp = begin(port, dialled.len())?;
             epoll.add(tcp.as_raw_fd(), sys::OUT, dialled.len() as u64)?;
             dialled.push(Some(Dialled { tcp, asked: false, answer: Vec::new() }));
         }
-        for event in 0..epoll.wait(&mut events, Some(Duration::from_secs(1)))? {
-            let at = events[event].u64 as usize;
+        let n = epoll.wait(&mut events, Some(Duration::from_secs(1)))?;
+        for event in &events[..n] {
+            let at = event.u64 as usize;
             let Some(one) = &mut dialled[at] else { continue };
             if !one.asked {
                 one.tcp.write_all(&request)?;
@@ -73,7 +74,10 @@ pub fn open(port: u16, n: usize) -> io::Result<Vec<TcpStream>> {
             }
         }
         if Instant::now() > deadline {
-            return Err(wrong(format!("{} of {n} connections were opened in time", opened.len())));
+            return Err(wrong(format!(
+                "{} of {count} connections were opened in time",
+                opened.len()
+            )));
         }
     }
     Ok(opened)

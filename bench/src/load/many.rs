@@ -21,7 +21,7 @@ pub struct Many {
 }
 
 /// What a storm of Closes took, from its trigger on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Storm {
     /// Until the last Close was here.
     pub last_close: Duration,
@@ -76,8 +76,9 @@ impl Many {
     fn gather(&mut self, bytes: usize) -> io::Result<()> {
         let (began, mut missing) = (Instant::now(), bytes);
         while missing > 0 {
-            for event in 0..self.epoll.wait(&mut self.events, Some(Duration::from_secs(1)))? {
-                let at = self.events[event].u64 as usize;
+            let n = self.epoll.wait(&mut self.events, Some(Duration::from_secs(1)))?;
+            for event in &self.events[..n] {
+                let at = event.u64 as usize;
                 let n = self.conns[at].read(&mut self.buffer)?;
                 if n == 0 || n > missing {
                     return Err(wrong(format!("{n} bytes came, of {missing} missing")));
@@ -98,13 +99,14 @@ impl Many {
     pub fn storm(mut self, trigger: &[u8]) -> io::Result<Storm> {
         let answer = frames::client_close(1001);
         let began = Instant::now();
-        let mut storm = Storm { last_close: began - began, last_fin: began - began, resets: 0 };
+        let mut storm = Storm::default();
         let mut closed = vec![false; self.conns.len()];
         let mut left = self.conns.len();
         self.conns[0].write_all(trigger)?;
         while left > 0 {
-            for event in 0..self.epoll.wait(&mut self.events, Some(Duration::from_secs(1)))? {
-                let at = self.events[event].u64 as usize;
+            let n = self.epoll.wait(&mut self.events, Some(Duration::from_secs(1)))?;
+            for event in &self.events[..n] {
+                let at = event.u64 as usize;
                 let n = match self.conns[at].read(&mut self.buffer) {
                     Ok(n) => n,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
