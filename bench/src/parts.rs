@@ -13,7 +13,7 @@ use crate::frames;
 const KIB: usize = 1024;
 
 /// A part, ready to run.
-pub type Work = Box<dyn FnMut()>;
+pub type Work<'a> = Box<dyn FnMut() + 'a>;
 
 /// A part of the protocol.
 pub struct Part {
@@ -22,7 +22,7 @@ pub struct Part {
     /// What one operation is.
     pub what: &'static str,
     /// Prepares so many operations.
-    pub prepare: fn(usize) -> Work,
+    pub prepare: fn(usize) -> Work<'static>,
 }
 
 /// All parts.
@@ -76,7 +76,7 @@ pub const PARTS: &[Part] = &[
 
 /// Runs a part. Between the entry and the return of this function instructions are counted.
 #[inline(never)]
-pub fn measured(work: &mut Work) {
+pub fn measured(work: &mut Work<'_>) {
     work();
 }
 
@@ -130,7 +130,7 @@ fn client(now: Instant) -> Connection {
     client
 }
 
-fn handshake(n: usize) -> Work {
+fn handshake(n: usize) -> Work<'static> {
     let now = Instant::now();
     let mut requests = vec![frames::upgrade_request(); n];
     Box::new(move || {
@@ -143,7 +143,7 @@ fn handshake(n: usize) -> Work {
 }
 
 /// Received bytes are unmasked in place, so each operation needs its own.
-fn received(mut connection: Connection, n: usize, bytes: &[u8], now: Instant) -> Work {
+fn received(mut connection: Connection, n: usize, bytes: &[u8], now: Instant) -> Work<'static> {
     let mut copies = vec![bytes.to_vec(); n];
     // One to warm up, and to see that it is understood.
     connection.receive(now, &mut bytes.to_vec());
@@ -157,25 +157,25 @@ fn received(mut connection: Connection, n: usize, bytes: &[u8], now: Instant) ->
     })
 }
 
-fn receive(n: usize, bytes: &[u8]) -> Work {
+fn receive(n: usize, bytes: &[u8]) -> Work<'static> {
     let now = Instant::now();
     received(server(now), n, bytes, now)
 }
 
-fn decode(n: usize, size: usize) -> Work {
+fn decode(n: usize, size: usize) -> Work<'static> {
     receive(n, &frames::client_frame(frames::BINARY, &frames::binary(size)))
 }
 
-fn decode_text(n: usize, text: &[u8]) -> Work {
+fn decode_text(n: usize, text: &[u8]) -> Work<'static> {
     receive(n, &frames::client_frame(frames::TEXT, text))
 }
 
-fn decode_as_client(n: usize) -> Work {
+fn decode_as_client(n: usize) -> Work<'static> {
     let (now, payload) = (Instant::now(), frames::binary(16 * KIB));
     received(client(now), n, &frames::server_frame(frames::BINARY, &payload), now)
 }
 
-fn sent(mut connection: Connection, n: usize, size: usize, now: Instant) -> Work {
+fn sent(mut connection: Connection, n: usize, size: usize, now: Instant) -> Work<'static> {
     let message = Message::from(frames::binary(size));
     Box::new(move || {
         for _ in 0..n {
@@ -185,17 +185,17 @@ fn sent(mut connection: Connection, n: usize, size: usize, now: Instant) -> Work
     })
 }
 
-fn encode(n: usize, size: usize) -> Work {
+fn encode(n: usize, size: usize) -> Work<'static> {
     let now = Instant::now();
     sent(server(now), n, size, now)
 }
 
-fn encode_as_client(n: usize) -> Work {
+fn encode_as_client(n: usize) -> Work<'static> {
     let now = Instant::now();
     sent(client(now), n, 16 * KIB, now)
 }
 
-fn close(n: usize) -> Work {
+fn close(n: usize) -> Work<'static> {
     let now = Instant::now();
     let mut all: Vec<_> = (0..n).map(|_| (server(now), frames::client_close(1000))).collect();
     Box::new(move || {

@@ -10,6 +10,9 @@ use crate::server::Peer;
 
 mod loops;
 mod many;
+mod utf8;
+
+pub use utf8::STD;
 
 /// How much is measured, and of whom.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ enum Kind {
     Idle(usize),
     Storm(usize),
     FanOut(usize),
+    Utf8(usize),
 }
 
 /// One table's worth of measurements.
@@ -79,6 +83,7 @@ pub fn all() -> Vec<Cell> {
         cells.push(Cell { id: id.to_owned(), title: title.to_owned(), kind });
     };
     let rate = "512 B, 100 connections, 20,000 messages a second";
+    add("utf8", "UTF-8 check of 16 KiB of non-ASCII text", Kind::Utf8(16 * KIB));
     add("rate-512-c100", rate, Kind::Rate(spec, RATE));
     add("cycle-close", "connect cycle ended by Close", Kind::Cycle(By::Close));
     add("cycle-fin", "connect cycle ended by FIN", Kind::Cycle(By::Fin));
@@ -115,6 +120,7 @@ impl Cell {
             Kind::Idle(_) => "idle",
             Kind::Storm(_) => "storm",
             Kind::FanOut(_) => "fan-out",
+            Kind::Utf8(_) => "utf8",
         }
     }
 
@@ -130,6 +136,7 @@ impl Cell {
             Kind::Idle(n) => many::idle(plan, n),
             Kind::Storm(n) => many::storm(plan, n),
             Kind::FanOut(n) => many::fan_out(plan, n),
+            Kind::Utf8(size) => utf8::check(plan, size),
         }
     }
 }

@@ -6,6 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+mod chart;
+mod markdown;
+mod targets;
+mod view;
+
+use view::View;
+
 /// The kept figures.
 ///
 /// # Errors
@@ -37,7 +44,12 @@ fn save(file: &Path, text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(_root: &Path, _results: &Value) -> Result<(), String> {
+pub fn write(root: &Path, results: &Value) -> Result<(), String> {
+    let docs = root.join("../docs");
+    save(&docs.join("performance.md"), &markdown::document(root, results))?;
+    for (name, svg) in chart::all(View(results)) {
+        save(&docs.join(name), &svg)?;
+    }
     Ok(())
 }
 
