@@ -15,7 +15,8 @@ Measures Adieu beside the floor of the kernel and other servers.
 
   --quick        few and short samples: about three minutes
   --only CELLS   these cells (their names, or beginnings of names; commas between)
-  --peers NAMES  these servers, the floor and Adieu in any case
+  --peers NAMES  these servers, the floor and Adieu in any case. Adieu-multi, which
+                 runs on tokio's multi-threaded runtime, only if it is named
   --samples N    so many samples of each server in each cell
   --verify       compare every byte that comes back (costs the generator time)
   --prefer       go before other processes of this machine (needs root): steadier times, at
@@ -74,12 +75,13 @@ impl Options {
 
     fn plan(&self, root: &Path) -> Plan {
         let mut peers = server::peers(root);
-        if !self.peers.is_empty() {
-            let always = [server::FLOOR, server::ADIEU];
-            let named = |name: &str| self.peers.iter().any(|it| it.eq_ignore_ascii_case(name));
-            peers.retain(|peer| always.contains(&peer.name) || named(peer.name));
-        }
-        let (samples, large, millis) = if self.quick { (4, 1, 200) } else { (9, 5, 400) };
+        let always = [server::FLOOR, server::ADIEU];
+        let named = |name: &str| self.peers.iter().any(|it| it.eq_ignore_ascii_case(name));
+        peers.retain(|peer| match self.peers.is_empty() {
+            true => peer.name != server::ADIEU_MULTI,
+            false => always.contains(&peer.name) || named(peer.name),
+        });
+        let (samples, large, millis) = if self.quick { (3, 1, 200) } else { (9, 5, 400) };
         Plan {
             peers,
             samples: self.samples.unwrap_or(samples),

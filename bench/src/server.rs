@@ -20,6 +20,9 @@ pub const FLOOR: &str = "floor";
 /// Name of ours.
 pub const ADIEU: &str = "Adieu";
 
+/// Ours on tokio's other runtime, with one worker; measured only where it is asked for.
+pub const ADIEU_MULTI: &str = "Adieu-multi";
+
 /// A kind of server.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -29,6 +32,8 @@ pub struct Peer {
     pub version: String,
     program: PathBuf,
     script: Option<PathBuf>,
+    /// What follows the mode on its command line.
+    option: Option<&'static str>,
 }
 
 /// All, in the order of the tables.
@@ -41,6 +46,7 @@ pub fn peers(root: &Path) -> Vec<Peer> {
         version: locked(&lock, package).unwrap_or_default(),
         program: programs.with_file_name(program),
         script: None,
+        option: None,
     };
     let modules = root.join("js/node_modules");
     let script = |name, package: &str, program: PathBuf, script: &str| Peer {
@@ -48,11 +54,13 @@ pub fn peers(root: &Path) -> Vec<Peer> {
         version: installed(&modules, package).unwrap_or_default(),
         program,
         script: Some(root.join("js").join(script)),
+        option: None,
     };
     let bun = modules.join(".bin/bun");
     vec![
         Peer { version: String::new(), ..native(FLOOR, "floor", "bench") },
         native(ADIEU, "adieu", "adieu"),
+        Peer { option: Some("multi"), ..native(ADIEU_MULTI, "adieu", "adieu") },
         native("fastwebsockets", "fastwebsockets", "fastwebsockets"),
         native("tokio-tungstenite", "tungstenite", "tokio-tungstenite"),
         native("axum", "axum", "axum"),
@@ -91,7 +99,7 @@ impl Server {
     /// If it cannot be started, or says no port.
     pub fn start(peer: &Peer, mode: Mode) -> io::Result<Self> {
         let mut command = Command::new(&peer.program);
-        command.args(&peer.script).arg(mode.word());
+        command.args(&peer.script).arg(mode.word()).args(peer.option);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // A child inherits the core of its parent.
         sys::pin(SERVER_CORE)?;
@@ -107,6 +115,27 @@ impl Server {
         let no_port = |_| wrong(format!("{} printed no port but {line:?}", peer.name));
         server.port = line.trim().parse().map_err(no_port)?;
         Ok(server)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether all its threads are traced.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn is_traced(&self) -> io::Result<bool> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let status = fs::read_to_string(task?.path().join("status"))?;
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+            if tracer.is_none_or(|tracer| tracer.trim() == "0") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether it gives bytes back as they are, masks included.

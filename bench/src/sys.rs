@@ -175,6 +175,12 @@ pub fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
+/// As Ctrl+C does.
+pub fn interrupt(pid: u32) {
+    // SAFETY: takes no memory.
+    unsafe { libc::kill(pid as i32, libc::SIGINT) };
+}
+
 /// Asks a process to end.
 pub fn terminate(pid: u32) {
     // SAFETY: takes no memory.

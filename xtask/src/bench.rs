@@ -32,6 +32,7 @@ fn cargo(args: &[&str]) -> Command {
 
 /// Builds, then measures with these options.
 pub(crate) fn run(options: &[&str]) -> Result<(), String> {
+    setup::install_missing(&[("strace", "counts system calls")])?;
     run::run(&mut cargo(&["build", "--release", "--locked"]), BUILD_LIMIT)?;
     if !dir().join("js/node_modules/ws").is_dir() {
         let mut npm = Command::new("npm");

@@ -1,4 +1,4 @@
-//! Adieu, with nothing but its defaults. `adieu MODE`; prints its port.
+//! Adieu, with nothing but its defaults. `adieu MODE [multi]`; prints its port.
 
 use std::sync::Arc;
 
@@ -13,8 +13,17 @@ async fn echo(mut socket: Socket) -> Result<(), Closed> {
     Ok(())
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> std::io::Result<()> {
+fn main() -> std::io::Result<()> {
+    let multi = std::env::args().nth(2).is_some_and(|word| word == "multi");
+    let mut runtime = match multi {
+        // One core, one worker.
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime.worker_threads(1).enable_all().build()?.block_on(serve())
+}
+
+async fn serve() -> std::io::Result<()> {
     let listener = adieu::listen("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     match Mode::from_args() {

@@ -10,6 +10,7 @@ use crate::server::Peer;
 
 mod loops;
 mod many;
+mod syscalls;
 mod utf8;
 
 pub use utf8::STD;
@@ -39,6 +40,7 @@ enum Kind {
     Storm(usize),
     FanOut(usize),
     Utf8(usize),
+    Syscalls(Spec),
 }
 
 /// One table's worth of measurements.
@@ -89,6 +91,11 @@ pub fn all() -> Vec<Cell> {
     add("cycle-fin", "connect cycle ended by FIN", Kind::Cycle(By::Fin));
     add("idle", "10,000 idle connections", Kind::Idle(10_000));
     add("storm", "close storm of 10,000", Kind::Storm(10_000));
+    for in_flight in [1, 16] {
+        let title = format!("20 connections, {in_flight} in flight");
+        let spec = Spec { connections: 20, in_flight, ..spec };
+        add(&format!("syscalls-d{in_flight}"), &title, Kind::Syscalls(spec));
+    }
     add("fan-out", "fan-out to 5,000", Kind::FanOut(5_000));
     cells
 }
@@ -101,10 +108,14 @@ fn echo((size, connections, in_flight): (usize, usize, usize), text: bool) -> Ce
     };
     let kind = if text { "text" } else { "echo" };
     let what = if text { " non-ASCII text" } else { "" };
-    let s = if connections == 1 { "" } else { "s" };
+    let many = match connections {
+        1 => "1 connection".to_owned(),
+        1000.. => format!("{},{:03} connections", connections / 1000, connections % 1000),
+        _ => format!("{connections} connections"),
+    };
     Cell {
         id: format!("{kind}-{short}-c{connections}-d{in_flight}"),
-        title: format!("{long}{what}, {connections} connection{s}, {in_flight} in flight"),
+        title: format!("{long}{what}, {many}, {in_flight} in flight"),
         kind: Kind::Echo(Spec { size, text, connections, in_flight }),
     }
 }
@@ -121,6 +132,7 @@ impl Cell {
             Kind::Storm(_) => "storm",
             Kind::FanOut(_) => "fan-out",
             Kind::Utf8(_) => "utf8",
+            Kind::Syscalls(_) => "syscalls",
         }
     }
 
@@ -137,6 +149,7 @@ impl Cell {
             Kind::Storm(n) => many::storm(plan, n),
             Kind::FanOut(n) => many::fan_out(plan, n),
             Kind::Utf8(size) => utf8::check(plan, size),
+            Kind::Syscalls(spec) => syscalls::count(plan, spec),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::server::{ADIEU, FLOOR};
 
 const WIDTH: f64 = 860.0;
 /// Where the labels end and the scale begins.
-const LEFT: f64 = 300.0;
+const LEFT: f64 = 350.0;
 const RIGHT: f64 = 30.0;
 const ROW: f64 = 30.0;
 const TOP: f64 = 74.0;
@@ -63,12 +63,12 @@ pub(super) fn all(view: View<'_>) -> Vec<(&'static str, String)> {
     add("storm", "last_fin_ms");
     add("storm", CPU);
     add("fan-out", CPU);
-    let memory = view.cell("idle").map(|cell| {
+    let memory: Option<Vec<Row>> = view.cell("idle").map(|cell| {
         let keys = ["connected_bytes", "messaged_bytes"];
         keys.map(|key| row(cell, targets::name(key).to_owned(), key, false)).into()
     });
     let times = |value: f64| format!("{value}×");
-    let bytes = |value: f64| figure("bytes", value);
+    let bytes = |value: f64| figure("memory_bytes", value);
     vec![
         (
             "performance-echo.svg",
@@ -78,10 +78,13 @@ pub(super) fn all(view: View<'_>) -> Vec<(&'static str, String)> {
                 times,
             ),
         ),
-        ("performance-many.svg", dots("As a multiple of the floor's", &many, times)),
+        (
+            "performance-many.svg",
+            dots("Many connections, as a multiple of the floor's", &many, times),
+        ),
         (
             "performance-memory.svg",
-            dots("Memory of an idle connection", &memory.unwrap_or_else(Vec::new), bytes),
+            dots("Memory of an idle connection, of 10,000", &memory.unwrap_or_default(), bytes),
         ),
     ]
 }

@@ -37,10 +37,17 @@ pub(super) fn document(root: &Path, results: &Value) -> String {
     text += "Resident memory of the process over that before they came, for each connection.\n\n";
     text += &by_server(view, "idle", &["connected_bytes", "messaged_bytes", "base_bytes"]);
     text += "\n## Close storm\n\nThe server closes 10,000 connections with 1001 at once; each \
-             Close is answered. Bun does not wait for the answers. CPU time for each connection.\n\n";
+             Close is answered. Bun sends its FIN with the \
+             Close and waits for no answer. CPU time for each connection.\n\n";
     text += &by_server(view, "storm", &["last_close_ms", "last_fin_ms", CPU, "resets"]);
     text += "\n## Fan-out\n\nA text of 120 B to 5,000 connections; CPU time for each delivery.\n\n";
     text += &by_server(view, "fan-out", &[CPU, "round_ms"]);
+    text += "\n## System calls\n\nCalls of the server for each message, counted by strace: 512 B, \
+             20 connections.\n";
+    for (id, title) in [("syscalls-d1", "1 in flight"), ("syscalls-d16", "16 in flight")] {
+        let _ = write!(text, "\n{title}:\n\n");
+        text += &by_server(view, id, &["reads", "writes", "waits"]);
+    }
     text += "\n## UTF-8\n\nWhat 16 KiB of non-ASCII text cost more than 16 KiB of binary when \
              `adieu-proto` receives them, beside the standard library's check of the same text.\n\n";
     text += &utf8(view);
@@ -107,10 +114,9 @@ fn with_ratio(cell: Cell<'_>, server: &str, key: &str) -> String {
 }
 
 fn against_best(view: View<'_>, cell: Cell<'_>, key: &str) -> String {
-    match (cell.best(view, key), cell.median(ADIEU, key)) {
-        (Some((peer, best)), Some(ours)) => format!("{} ({peer})", digits(ours / best)),
-        _ => "–".into(),
-    }
+    let best = cell.best(view, key);
+    let ratio = best.and_then(|peer| Some((peer, cell.ratio(ADIEU, peer, key)?)));
+    ratio.map_or("–".into(), |(peer, ratio)| format!("{} ({peer})", digits(ratio)))
 }
 
 fn rates(view: View<'_>, kinds: &[&str]) -> String {
@@ -145,14 +151,13 @@ fn by_server(view: View<'_>, id: &str, keys: &[&str]) -> String {
         }));
         line(&mut text, row.iter().map(String::as_str));
     }
-    for key in keys.iter().filter(|key| **key != "base_bytes" && **key != "resets") {
-        let floor = cell.ratio(ADIEU, FLOOR, key).map(digits).unwrap_or_default();
-        let best = against_best(view, cell, key);
-        let _ = writeln!(
-            text,
-            "\nAdieu, {}: {floor} × the floor, {best} × the best peer.",
-            targets::name(key)
-        );
+    for over in [FLOOR, "best peer"] {
+        let mut row = vec![format!("Adieu ÷ {over}"), String::new()];
+        row.extend(keys.iter().map(|key| match over {
+            FLOOR => cell.ratio(ADIEU, FLOOR, key).map_or("–".into(), digits),
+            _ => against_best(view, cell, key),
+        }));
+        line(&mut text, row.iter().map(String::as_str));
     }
     text
 }

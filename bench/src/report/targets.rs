@@ -100,6 +100,10 @@ pub(super) fn name(key: &str) -> &str {
         CPU => "CPU",
         "connected_bytes" => "after connect",
         "messaged_bytes" => "after a message each",
+        "base_bytes" => "the process before",
+        "reads" => "recv",
+        "writes" => "send",
+        "waits" => "epoll_wait",
         "last_close_ms" => "last Close",
         "last_fin_ms" => "last FIN",
         "round_ms" => "round",
@@ -117,9 +121,9 @@ mod tests {
     #[test]
     fn a_target_is_met_or_missed_by_so_much() {
         let servers = json!({
-            "floor": { "n": 1, "median": { "cpu_ns": 100.0 } },
-            "Adieu": { "n": 1, "median": { "cpu_ns": 123.2 } },
-            "fastwebsockets": { "n": 1, "median": { "cpu_ns": 120.0 } },
+            "floor": { "samples": { "cpu_ns": [100.0, 200.0, 50.0] } },
+            "Adieu": { "samples": { "cpu_ns": [123.2, 246.4, 99.0] } },
+            "fastwebsockets": { "samples": { "cpu_ns": [120.0, 240.0, 96.0] } },
         });
         let cell = json!({ "id": "echo-20-c100-d1", "title": "t", "kind": "echo",
                            "servers": servers });

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::sample::median;
 use crate::server::{ADIEU, FLOOR};
 
 /// The kept figures of a run.
@@ -61,15 +62,20 @@ impl<'a> Cell<'a> {
         self.0["servers"][server]["failed"].as_str()
     }
 
-    /// A figure of one server over that of another.
+    /// A figure of one server over that of another: the median of the ratios of each turn, so
+    /// that what the machine did meanwhile meets both.
     pub(super) fn ratio(self, server: &str, other: &str, key: &str) -> Option<f64> {
-        Some(self.median(server, key)? / self.median(other, key)?)
+        let all = |name: &str| self.0["servers"][name]["samples"][key].as_array();
+        let (ours, theirs) = (all(server)?, all(other)?);
+        let pairs = ours.iter().zip(theirs).filter_map(|(a, b)| Some(a.as_f64()? / b.as_f64()?));
+        let pairs: Vec<f64> = pairs.filter(|ratio| ratio.is_finite()).collect();
+        (!pairs.is_empty()).then(|| median(pairs))
     }
 
     /// The other library with the lowest figure.
-    pub(super) fn best(self, view: View<'a>, key: &str) -> Option<(&'a str, f64)> {
+    pub(super) fn best(self, view: View<'a>, key: &str) -> Option<&'a str> {
         let all = view.peers().filter_map(|peer| Some((peer, self.median(peer, key)?)));
-        all.min_by(|a, b| a.1.total_cmp(&b.1))
+        all.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(peer, _)| peer)
     }
 }
 
@@ -108,6 +114,8 @@ pub(super) fn figure(key: &str, value: f64) -> String {
         Some("ns") => time(value),
         Some("us") => time(value * 1e3),
         Some("ms") => time(value * 1e6),
+        Some("bytes") if value > 999_999.5 => format!("{} MB", digits(value / 1e6)),
+        Some("bytes") if value > 99.5 => format!("{} B", digits(value)),
         Some("bytes") => format!("{value:.0} B"),
         Some("second") => format!("{} k/s", digits(value / 1e3)),
         _ => digits(value),
