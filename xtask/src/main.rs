@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod autobahn;
+mod bench;
 mod endings;
 mod run;
 mod setup;
@@ -37,6 +38,13 @@ Usage: cargo xtask <task>
       --peers         also axum, tokio-tungstenite and npm ws (needs node): the checks once
                       each, the storm as often as ours; only then is the storm kept
       --only WHAT     `checks` or `storm`; the kept figures of the other stay as they are
+  bench [options]     Adieu beside the floor of the kernel and other servers (needs node and two
+                      cores); writes bench/results.json and docs/performance.md.
+                      `cargo xtask bench --help` lists the options
+      --quick         few and short samples: about three minutes after the builds
+  instructions        counts the instructions of the protocol's hot parts with valgrind; fails if
+                      one has grown by more than 3 % over bench/instructions.json
+      --bless         keep what is counted now
   help                this text
 ";
 
@@ -53,6 +61,8 @@ fn main() -> ExitCode {
         ["endings", options @ ..] => endings::Options::parse(options)
             .and_then(|options| endings::run(&options))
             .map(|()| ExitCode::SUCCESS),
+        ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
+        ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

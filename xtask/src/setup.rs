@@ -22,14 +22,19 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Installs what is missing; does nothing, quickly, when all is there.
 pub(crate) fn run() -> Result<(), String> {
+    install_missing(PACKAGES)
+}
+
+/// The same for these packages and what each is for.
+pub(crate) fn install_missing(packages: &[(&str, &str)]) -> Result<(), String> {
     if !on_path("dpkg-query") {
-        println!("This is not Debian, so nothing is checked or installed. The tests need:");
-        PACKAGES.iter().for_each(|(package, why)| println!("  {package}: {why}"));
+        println!("This is not Debian, so nothing is checked or installed. Needed are:");
+        packages.iter().for_each(|(package, why)| println!("  {package}: {why}"));
         return Ok(());
     }
-    let missing = missing(&installed()?);
+    let missing = missing(packages, &installed(packages)?);
     if missing.is_empty() {
-        println!("All {} packages are installed.", PACKAGES.len());
+        println!("All {} packages are installed.", packages.len());
         return Ok(());
     }
     for (package, why) in &missing {
@@ -38,15 +43,18 @@ pub(crate) fn run() -> Result<(), String> {
     install(&missing.iter().map(|(package, _)| *package).collect::<Vec<_>>())
 }
 
-fn missing(installed: &HashSet<String>) -> Vec<(&'static str, &'static str)> {
-    PACKAGES.iter().copied().filter(|(package, _)| !installed.contains(*package)).collect()
+fn missing<'a>(
+    packages: &[(&'a str, &'a str)],
+    installed: &HashSet<String>,
+) -> Vec<(&'a str, &'a str)> {
+    packages.iter().copied().filter(|(package, _)| !installed.contains(*package)).collect()
 }
 
-/// Those of our packages that Debian's database calls installed.
-fn installed() -> Result<HashSet<String>, String> {
+/// Those of these packages that Debian's database calls installed.
+fn installed(packages: &[(&str, &str)]) -> Result<HashSet<String>, String> {
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat=${db:Status-Status} ${Package}\n"]);
-    query.args(PACKAGES.iter().map(|(package, _)| *package));
+    query.args(packages.iter().map(|(package, _)| *package));
     // It fails when one of the packages is unknown and still lists the others.
     let output = query
         .stdin(Stdio::null())
@@ -96,7 +104,7 @@ mod tests {
         let listing = "installed chromium\nconfig-files xvfb\nnot-installed firefox-esr\n";
         let found = parse_installed(listing);
         assert_eq!(found, HashSet::from(["chromium".to_owned()]));
-        assert!(!missing(&found).iter().any(|(package, _)| *package == "chromium"));
-        assert_eq!(missing(&found).len(), PACKAGES.len() - 1);
+        assert!(!missing(PACKAGES, &found).iter().any(|(package, _)| *package == "chromium"));
+        assert_eq!(missing(PACKAGES, &found).len(), PACKAGES.len() - 1);
     }
 }

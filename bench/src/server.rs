@@ -1,0 +1,226 @@
+//! The servers under test: how each is started, and what the system says about it.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::load::dial::wrong;
+use crate::peer::Mode;
+use crate::sys;
+
+/// The core of the servers.
+pub const SERVER_CORE: usize = 0;
+/// The core of the generator.
+pub const GENERATOR_CORE: usize = 1;
+
+/// Name of the floor in all tables.
+pub const FLOOR: &str = "floor";
+/// Name of ours.
+pub const ADIEU: &str = "Adieu";
+
+/// Ours on tokio's other runtime, with one worker; measured only where it is asked for.
+pub const ADIEU_MULTI: &str = "Adieu-multi";
+
+/// A kind of server.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name in all tables.
+    pub name: &'static str,
+    /// Its version.
+    pub version: String,
+    program: PathBuf,
+    script: Option<PathBuf>,
+    /// What follows the mode on its command line.
+    option: Option<&'static str>,
+}
+
+/// All, in the order of the tables.
+#[must_use]
+pub fn peers(root: &Path) -> Vec<Peer> {
+    let programs = std::env::current_exe().unwrap_or_default();
+    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
+    let native = |name, program: &str, package: &str| Peer {
+        name,
+        version: locked(&lock, package).unwrap_or_default(),
+        program: programs.with_file_name(program),
+        script: None,
+        option: None,
+    };
+    let modules = root.join("js/node_modules");
+    let script = |name, package: &str, program: PathBuf, script: &str| Peer {
+        name,
+        version: installed(&modules, package).unwrap_or_default(),
+        program,
+        script: Some(root.join("js").join(script)),
+        option: None,
+    };
+    let bun = modules.join(".bin/bun");
+    vec![
+        Peer { version: String::new(), ..native(FLOOR, "floor", "bench") },
+        native(ADIEU, "adieu", "adieu"),
+        Peer { option: Some("multi"), ..native(ADIEU_MULTI, "adieu", "adieu") },
+        native("fastwebsockets", "fastwebsockets", "fastwebsockets"),
+        native("tokio-tungstenite", "tungstenite", "tokio-tungstenite"),
+        native("axum", "axum", "axum"),
+        script("Bun", "bun", bun, "bun.js"),
+        script("npm ws", "ws", "node".into(), "ws.js"),
+    ]
+}
+
+/// The version of a package in a lock file; the newest, which comes last, where there are two.
+fn locked(lock: &str, package: &str) -> Option<String> {
+    let (_, rest) = lock.rsplit_once(&format!("name = \"{package}\"\nversion = \""))?;
+    rest.split_once('"').map(|(version, _)| version.to_owned())
+}
+
+/// The version of an installed npm package.
+fn installed(modules: &Path, package: &str) -> Option<String> {
+    let text = fs::read_to_string(modules.join(package).join("package.json")).ok()?;
+    let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+    json["version"].as_str().map(str::to_owned)
+}
+
+/// A server that runs, until this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it listens.
+    pub port: u16,
+    child: Child,
+}
+
+impl Server {
+    /// Starts one on its core.
+    ///
+    /// # Errors
+    /// If it cannot be started, or says no port.
+    pub fn start(peer: &Peer, mode: Mode) -> io::Result<Self> {
+        let mut command = Command::new(&peer.program);
+        command.args(&peer.script).arg(mode.word()).args(peer.option);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // A child inherits the core of its parent.
+        sys::pin(SERVER_CORE)?;
+        let spawned = command.spawn();
+        sys::pin(GENERATOR_CORE)?;
+        let told = |error| wrong(format!("{} ({}): {error}", peer.name, peer.program.display()));
+        let child = spawned.map_err(told)?;
+        let mut server = Server { name: peer.name, port: 0, child };
+        let mut line = String::new();
+        if let Some(out) = server.child.stdout.take() {
+            BufReader::new(out).read_line(&mut line)?;
+        }
+        let no_port = |_| wrong(format!("{} printed no port but {line:?}", peer.name));
+        server.port = line.trim().parse().map_err(no_port)?;
+        Ok(server)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether all its threads are traced.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn is_traced(&self) -> io::Result<bool> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let status = fs::read_to_string(task?.path().join("status"))?;
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+            if tracer.is_none_or(|tracer| tracer.trim() == "0") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether it gives bytes back as they are, masks included.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.name == FLOOR
+    }
+
+    /// CPU time of all its threads so far, in the kernel and outside.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        let mut sum = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let stat = fs::read_to_string(task?.path().join("schedstat"))?;
+            let ran = stat.split_whitespace().next().and_then(|ran| ran.parse::<u64>().ok());
+            sum += ran.ok_or_else(|| wrong("no schedstat in /proc".into()))?;
+        }
+        Ok(Duration::from_nanos(sum))
+    }
+
+    /// Bytes of memory that it has touched.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn memory(&self) -> io::Result<u64> {
+        // The sum over its mappings; the counter in `status` may be some pages behind.
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
+        let kilobytes = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let kilobytes = kilobytes.and_then(|it| it.trim().strip_suffix(" kB"));
+        let kilobytes = kilobytes.and_then(|it| it.trim().parse::<u64>().ok());
+        kilobytes.map(|it| it * 1024).ok_or_else(|| wrong("no Rss in /proc".into()))
+    }
+
+    /// Memory once it has nothing more to do.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn settled_memory(&self) -> io::Result<u64> {
+        self.settled_cpu()?;
+        self.memory()
+    }
+
+    /// CPU time so far, once it has nothing more to do: what is left after the last answer (a
+    /// socket to be closed, a collection of garbage) belongs to the work before it.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn settled_cpu(&self) -> io::Result<Duration> {
+        let mut before = self.cpu()?;
+        for _ in 0..SETTLING {
+            std::thread::sleep(Duration::from_millis(10));
+            let now = self.cpu()?;
+            if now - before < Duration::from_micros(100) {
+                return Ok(now);
+            }
+            before = now;
+        }
+        Ok(before)
+    }
+}
+
+/// How often is looked whether a server still works, at most.
+const SETTLING: usize = 100;
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        sys::terminate(self.child.id());
+        // SIGTERM is caught by none of them; a runtime that dies slowly is not waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_a_lock_file() {
+        let lock = "[[package]]\nname = \"axum-core\"\nversion = \"0.5.6\"\n\n\
+                    [[package]]\nname = \"axum\"\nversion = \"0.7.0\"\n\n\
+                    [[package]]\nname = \"axum\"\nversion = \"0.8.9\"\nsource = \"x\"\n";
+        assert_eq!(locked(lock, "axum").as_deref(), Some("0.8.9"));
+        assert_eq!(locked(lock, "hyper"), None);
+    }
+}
