@@ -60,10 +60,11 @@ fn machine(results: &Value) -> String {
     let word = |key: &str| machine[key].as_str().unwrap_or("unknown").to_owned();
     let virtual_ = if machine["virtual"] == true { ", in a virtual machine" } else { "" };
     let mut text = format!(
-        "\n## Machine and versions\n\n{}, {} cores{virtual_}; Linux {}; {}; node {}. ",
+        "\n## Machine and versions\n\n{}, {} cores{virtual_}; Linux {}{}; {}; node {}. ",
         word("cpu"),
         machine["cores"],
         word("kernel"),
+        machine["congestion"].as_str().map_or(String::new(), |name| format!(" (TCP {name})")),
         word("rustc"),
         word("node").trim_start_matches('v')
     );
