@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub fn describe() -> Value {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let congestion = "/proc/sys/net/ipv4/tcp_congestion_control";
+    let congestion = fs::read_to_string(congestion).unwrap_or_default();
     let hypervisor = cpuinfo.split_whitespace().any(|flag| flag == "hypervisor");
     json!({
         "cpu": field(&cpuinfo, "model name").unwrap_or("unknown"),
@@ -16,6 +18,8 @@ pub fn describe() -> Value {
         "virtual": hypervisor,
         // The rest of a release names who built it.
         "kernel": release.trim().split('-').next().unwrap_or_default(),
+        // It paces what is sent, on loopback too.
+        "congestion": congestion.trim(),
         "rustc": output("rustc", &["--version"]),
         "node": output("node", &["--version"]),
     })

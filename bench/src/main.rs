@@ -65,6 +65,22 @@ impl Options {
         Ok(options)
     }
 
+    /// A misspelt name would measure less than was asked for.
+    fn check(&self, root: &Path) -> Result<(), String> {
+        let peers = server::peers(root);
+        for name in &self.peers {
+            if !peers.iter().any(|peer| peer.name.eq_ignore_ascii_case(name)) {
+                return Err(format!("no server is called {name}; see --list"));
+            }
+        }
+        for name in &self.only {
+            if !cells::all().iter().any(|cell| cell.id.starts_with(name.as_str())) {
+                return Err(format!("no cell is called {name}; see --list"));
+            }
+        }
+        Ok(())
+    }
+
     fn is_whole(&self) -> bool {
         self.only.is_empty() && self.peers.is_empty()
     }
@@ -119,6 +135,7 @@ fn measure(options: &Options, plan: &Plan) -> io::Result<Value> {
 fn run() -> Result<(), String> {
     let options = Options::parse(std::env::args().skip(1))?;
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    options.check(&root)?;
     let plan = options.plan(&root);
     if options.help {
         print!("{USAGE}");

@@ -204,8 +204,7 @@ const SETTLING: usize = 100;
 
 impl Drop for Server {
     fn drop(&mut self) {
-        sys::terminate(self.child.id());
-        // SIGTERM is caught by none of them; a runtime that dies slowly is not waited for.
+        // It has nothing to say any more.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

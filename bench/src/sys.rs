@@ -180,9 +180,3 @@ pub fn interrupt(pid: u32) {
     // SAFETY: takes no memory.
     unsafe { libc::kill(pid as i32, libc::SIGINT) };
 }
-
-/// Asks a process to end.
-pub fn terminate(pid: u32) {
-    // SAFETY: takes no memory.
-    unsafe { libc::kill(pid as i32, libc::SIGTERM) };
-}

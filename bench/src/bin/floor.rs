@@ -20,8 +20,10 @@ const LISTENER: u64 = u64::MAX;
 struct Conn {
     tcp: TcpStream,
     open: bool,
-    /// What did not fit into the socket, as a server must keep it; reading pauses meanwhile.
+    /// What did not fit into the socket, from `gone` on; reading pauses meanwhile. Its memory is
+    /// kept: given back and taken again it would cost more than the copy.
     rest: Vec<u8>,
+    gone: usize,
     /// Our Close is sent: what comes next is the answer.
     closing: bool,
 }
@@ -44,13 +46,14 @@ impl Floor {
                 self.conns.len() - 1
             });
             self.epoll.add(tcp.as_raw_fd(), sys::IN, at as u64).expect("watched");
-            self.conns[at] = Some(Conn { tcp, open: false, rest: Vec::new(), closing: false });
+            self.conns[at] =
+                Some(Conn { tcp, open: false, rest: Vec::new(), gone: 0, closing: false });
         }
     }
 
     fn on(&mut self, at: usize) {
         let Some(conn) = &mut self.conns[at] else { return };
-        if !conn.rest.is_empty() {
+        if conn.gone < conn.rest.len() {
             return self.flush(at);
         }
         let n = match conn.tcp.read(&mut self.buffer) {
@@ -100,19 +103,21 @@ impl Floor {
             Err(_) => return self.hang_up(at),
         };
         if n < bytes.len() {
-            conn.rest = bytes[n..].to_vec();
+            conn.gone = 0;
+            conn.rest.clear();
+            conn.rest.extend_from_slice(&bytes[n..]);
             self.epoll.change(conn.tcp.as_raw_fd(), sys::OUT, at as u64).expect("watched");
         }
     }
 
     fn flush(&mut self, at: usize) {
         let Some(conn) = &mut self.conns[at] else { return };
-        match conn.tcp.write(&conn.rest) {
-            Ok(n) => drop(conn.rest.drain(..n)),
+        match conn.tcp.write(&conn.rest[conn.gone..]) {
+            Ok(n) => conn.gone += n,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return self.hang_up(at),
         }
-        if conn.rest.is_empty() {
+        if conn.gone == conn.rest.len() {
             self.epoll.change(conn.tcp.as_raw_fd(), sys::IN, at as u64).expect("watched");
         }
     }

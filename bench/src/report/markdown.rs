@@ -21,38 +21,57 @@ pub(super) fn document(root: &Path, results: &Value) -> String {
     if let Ok(notes) = fs::read_to_string(root.join("notes.md")) {
         let _ = write!(text, "\n{}\n", notes.trim());
     }
-    text += "\n## Echo\n\n![CPU time per message over the floor's](performance-echo.svg)\n\n";
-    text += "CPU time of the server for each message, and its ratio to the floor.\n\n";
-    text += &by_cell(view, &["echo"], CPU);
-    text += "\nMessages a second at that. With `*` the generator spent more CPU time on a message \
-             than the server: the rate is the generator's limit, the CPU time above is not.\n\n";
-    text += &rates(view, &["echo"]);
-    text += "\n## Latency at a fixed rate\n\nOpen loop: each message is timed from when it was \
-             due.\n\n";
+    echo(&mut text, view);
+    let lead = "Open loop: each message is timed from when it was due.";
+    section(&mut text, "Latency at a fixed rate", "", lead);
     text += &by_server(view, "rate-512-c100", &["p50_us", "p99_us", CPU]);
-    text += "\n## Connect cycles\n\n![Cycles, storm and fan-out over the floor's](performance-many.svg)\n\n";
-    text += "TCP, upgrade and end, 32 at a time; CPU time of the server for each.\n\n";
+    let lead = "TCP, upgrade and end, 32 at a time; CPU time of the server for each.";
+    section(&mut text, "Connect cycles", "performance-many.svg", lead);
     text += &by_cell(view, &["cycle"], CPU);
-    text += "\n## Memory of 10,000 idle connections\n\n![Memory of a connection](performance-memory.svg)\n\n";
-    text += "Resident memory of the process over that before they came, for each connection.\n\n";
-    text += &by_server(view, "idle", &["connected_bytes", "messaged_bytes", "base_bytes"]);
-    text += "\n## Close storm\n\nThe server closes 10,000 connections with 1001 at once; each \
-             Close is answered. Bun sends its FIN with the \
-             Close and waits for no answer. CPU time for each connection.\n\n";
-    text += &by_server(view, "storm", &["last_close_ms", "last_fin_ms", CPU, "resets"]);
-    text += "\n## Fan-out\n\nA text of 120 B to 5,000 connections; CPU time for each delivery.\n\n";
-    text += &by_server(view, "fan-out", &[CPU, "round_ms"]);
-    text += "\n## System calls\n\nCalls of the server for each message, counted by strace: 512 B, \
-             20 connections.\n";
-    for (id, title) in [("syscalls-d1", "1 in flight"), ("syscalls-d16", "16 in flight")] {
-        let _ = write!(text, "\n{title}:\n\n");
+    many(&mut text, view);
+    let lead = "Calls of the server for each message, counted by strace: 512 B, 20 connections.";
+    section(&mut text, "System calls", "", lead);
+    for (id, title) in [("syscalls-d1", "1 in flight"), ("syscalls-d16", "\n16 in flight")] {
+        let _ = write!(text, "{title}:\n\n");
         text += &by_server(view, id, &["reads", "writes", "waits"]);
     }
-    text += "\n## UTF-8\n\nWhat 16 KiB of non-ASCII text cost more than 16 KiB of binary when \
-             `adieu-proto` receives them, beside the standard library's check of the same text.\n\n";
+    let lead = "What 16 KiB of non-ASCII text cost more than 16 KiB of binary when `adieu-proto` \
+                receives them, beside the standard library's check of the same text.";
+    section(&mut text, "UTF-8", "", lead);
     text += &utf8(view);
     text += &instructions(root);
     text
+}
+
+fn echo(text: &mut String, view: View<'_>) {
+    let lead = "CPU time of the server for each message, and its ratio to the floor.";
+    section(text, "Echo", "performance-echo.svg", lead);
+    *text += &by_cell(view, &["echo"], CPU);
+    *text += "\nMessages a second at that. With `*` the generator spent more CPU time on a message \
+              than the server: the rate is the generator's limit, the CPU time above is not.\n\n";
+    *text += &rates(view, &["echo"]);
+}
+
+fn many(text: &mut String, view: View<'_>) {
+    let lead = "Resident memory of the process over that before they came, for each connection.";
+    section(text, "Memory of 10,000 idle connections", "performance-memory.svg", lead);
+    *text += &by_server(view, "idle", &["connected_bytes", "messaged_bytes", "base_bytes"]);
+    let lead = "The server closes 10,000 connections with 1001 at once; each Close is answered. \
+                Bun sends its FIN with the Close and waits for no answer. CPU time for each \
+                connection.";
+    section(text, "Close storm", "", lead);
+    *text += &by_server(view, "storm", &["last_close_ms", "last_fin_ms", CPU, "resets"]);
+    let lead = "A text of 120 B to 5,000 connections; CPU time for each delivery.";
+    section(text, "Fan-out", "", lead);
+    *text += &by_server(view, "fan-out", &[CPU, "round_ms"]);
+}
+
+fn section(text: &mut String, title: &str, picture: &str, lead: &str) {
+    let _ = write!(text, "\n## {title}\n\n");
+    if !picture.is_empty() {
+        let _ = write!(text, "![{title}, as a chart]({picture})\n\n");
+    }
+    let _ = write!(text, "{lead}\n\n");
 }
 
 fn machine(results: &Value) -> String {
@@ -60,10 +79,11 @@ fn machine(results: &Value) -> String {
     let word = |key: &str| machine[key].as_str().unwrap_or("unknown").to_owned();
     let virtual_ = if machine["virtual"] == true { ", in a virtual machine" } else { "" };
     let mut text = format!(
-        "\n## Machine and versions\n\n{}, {} cores{virtual_}; Linux {}; {}; node {}. ",
+        "\n## Machine and versions\n\n{}, {} cores{virtual_}; Linux {}{}; {}; node {}. ",
         word("cpu"),
         machine["cores"],
         word("kernel"),
+        machine["congestion"].as_str().map_or(String::new(), |name| format!(" (TCP {name})")),
         word("rustc"),
         word("node").trim_start_matches('v')
     );

@@ -82,6 +82,7 @@ impl<'a> Cell<'a> {
 /// Three significant digits, never fewer than those before the point.
 pub(super) fn digits(value: f64) -> String {
     let places = match value.abs() {
+        0.0 => 0,
         v if v >= 99.95 => 0,
         v if v >= 9.995 => 1,
         _ => 2,
