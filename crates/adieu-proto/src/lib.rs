@@ -23,6 +23,7 @@ mod handshake;
 mod heartbeat;
 mod message;
 mod outgoing;
+mod pool;
 mod progress;
 mod seed;
 mod sentence;
@@ -39,6 +40,7 @@ pub use handshake::{
     Answer, ClientRequest, Request, Version, VersionSet, answer, client_accept, detect, key76,
 };
 pub use message::{Message, Utf8Bytes};
+pub use pool::Pool;
 pub use progress::Delivery;
 pub use spare::Spare;
 pub use timer::Timer;

@@ -2,9 +2,12 @@
 
 use std::{fmt, ops::Deref};
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::error::ProtocolError;
+use crate::pool::Pool;
 
 /// Bytes that are known to be UTF-8; a clone shares them.
 ///
@@ -246,15 +249,17 @@ impl Assembler {
         text: bool,
         bytes: &[u8],
         to_come: u64,
+        pool: Option<&Arc<dyn Pool>>,
     ) -> Result<(), ProtocolError> {
+        let to_come = usize::try_from(to_come).unwrap_or(usize::MAX);
         let partial = self.current.get_or_insert_with(|| {
-            let cost = bytes.len() as u64 + to_come;
-            Box::new(Partial { text, bytes: Vec::new(), checked: 0, cost })
+            let len = bytes.len().saturating_add(to_come);
+            let buffer = pool.and_then(|pool| pool.take(len)).unwrap_or_default();
+            Box::new(Partial { text, bytes: buffer, checked: 0, cost: len as u64 })
         });
         let free = partial.bytes.capacity() - partial.bytes.len();
         if free < bytes.len() {
             let ahead = partial.bytes.len().max(RESERVE_AHEAD);
-            let to_come = usize::try_from(to_come).unwrap_or(usize::MAX);
             partial.bytes.reserve_exact(bytes.len() + ahead.min(to_come));
         }
         partial.bytes.extend_from_slice(bytes);
@@ -262,15 +267,22 @@ impl Assembler {
     }
 
     /// The last frame is complete: the message.
-    pub(crate) fn finish(&mut self) -> Result<Option<Message>, ProtocolError> {
+    pub(crate) fn finish(
+        &mut self,
+        pool: Option<&Arc<dyn Pool>>,
+    ) -> Result<Option<Message>, ProtocolError> {
         let Some(partial) = self.current.take() else { return Ok(None) };
-        if !partial.text {
-            return Ok(Some(Message::Binary(partial.bytes.into())));
-        }
-        if partial.checked < partial.bytes.len() {
+        if partial.text && partial.checked < partial.bytes.len() {
             return Err(ProtocolError::InvalidUtf8);
         }
-        Ok(Some(Message::Text(Utf8Bytes::checked(partial.bytes.into()))))
+        let bytes = match pool {
+            Some(pool) => pool.clone().share(partial.bytes),
+            None => partial.bytes.into(),
+        };
+        Ok(Some(match partial.text {
+            true => Message::Text(Utf8Bytes::checked(bytes)),
+            false => Message::Binary(bytes),
+        }))
     }
 }
 
@@ -307,9 +319,9 @@ mod tests {
         let mut assembler = Assembler::default();
         for (i, piece) in pieces.iter().enumerate() {
             assembler.frame(i == 0, piece.len() as u64, 1 << 20, 1)?;
-            assembler.payload(true, piece, 0)?;
+            assembler.payload(true, piece, 0, None)?;
         }
-        Ok(assembler.finish()?.expect("a message is under way"))
+        Ok(assembler.finish(None)?.expect("a message is under way"))
     }
 
     #[test]
@@ -328,7 +340,7 @@ mod tests {
             let mut assembler = Assembler::default();
             assembler.frame(true, 100, 1000, 1).unwrap();
             assert_eq!(
-                assembler.payload(true, bad, 98),
+                assembler.payload(true, bad, 98, None),
                 Err(ProtocolError::InvalidUtf8),
                 "{bad:x?}"
             );
@@ -344,7 +356,7 @@ mod tests {
     fn memory_follows_what_arrived_not_what_was_announced() {
         let mut assembler = Assembler::default();
         assembler.frame(true, 1 << 40, u64::MAX, 1).unwrap();
-        assembler.payload(false, &[0; 10], (1 << 40) - 10).unwrap();
+        assembler.payload(false, &[0; 10], (1 << 40) - 10, None).unwrap();
         let capacity = assembler.current.as_ref().unwrap().bytes.capacity();
         assert!(capacity <= 2 * RESERVE_AHEAD, "{capacity}");
     }
@@ -353,7 +365,7 @@ mod tests {
     fn empty_fragments_are_charged() {
         let mut assembler = Assembler::default();
         assembler.frame(true, 0, 1000, 32).unwrap();
-        assembler.payload(false, &[], 0).unwrap();
+        assembler.payload(false, &[], 0, None).unwrap();
         let all = (0..).take_while(|_| assembler.frame(false, 0, 1000, 32).is_ok()).count();
         assert_eq!(all, 31);
     }

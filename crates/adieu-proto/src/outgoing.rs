@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 
 /// A payload of this many bytes or more keeps its own buffer; a copy would cost more than the
 /// extra slice of the write.
-const OWN_BUFFER: usize = 8 * 1024;
+pub(crate) const OWN_BUFFER: usize = 8 * 1024;
 
 /// Bytes that have left are moved out of the way when there are this many, and at least as many
 /// as those that wait behind them: each byte is moved once at most.

@@ -2,31 +2,39 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use adieu_proto::{Message, Spare};
 
+use crate::pool::Buffers;
 use crate::shared::State;
 
-/// One receive buffer per thread, for reads of at most this size. Large enough that one read
-/// takes what a socket buffer usually holds.
-pub(crate) const RECEIVE_BUFFER: usize = 64 * 1024;
+/// A read takes so many bytes at most: what a socket buffer usually holds, and no more than a
+/// handler that is behind may get at once.
+const READ: usize = 64 * 1024;
+
+/// In the middle of a large message, which is one message however it is read.
+const LARGE_READ: usize = 512 * 1024;
 
 /// Messages that fit into an inbox that is kept for the next connection; a burst's room is freed.
 const KEEP_MESSAGES: usize = 1024;
 
 thread_local! {
     static RECEIVE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static SPARE: RefCell<(Spare, VecDeque<Message>)> = RefCell::default();
+    static SPARE: RefCell<(Spare, VecDeque<Message>)> = {
+        RefCell::new((Spare::with_pool(Arc::<Buffers>::default()), VecDeque::new()))
+    };
 }
 
-/// Lends the receive buffer.
-pub(crate) fn receive<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+/// Lends the thread's receive buffer, for a read while `to_come` bytes of a frame are expected.
+pub(crate) fn receive<T>(to_come: u64, read: impl FnOnce(&mut [u8]) -> T) -> T {
     RECEIVE.with_borrow_mut(|buffer| {
         if buffer.is_empty() {
             // Zeroed by the kernel, page by page, as far as it is used.
-            *buffer = vec![0; RECEIVE_BUFFER];
+            *buffer = vec![0; LARGE_READ];
         }
-        read(buffer)
+        let len = if to_come > READ as u64 { LARGE_READ } else { READ };
+        read(&mut buffer[..len])
     })
 }
 

@@ -16,8 +16,10 @@ use crate::now;
 use crate::shared::{Opened, Shared, State};
 use crate::socket::Socket;
 
-/// Reads in one wake at most, so that one busy peer does not starve the others on its thread.
+/// Reads and bytes in one wake at most, so that one busy peer does not starve the others on its
+/// thread.
 const READS_PER_WAKE: usize = 16;
+const BYTES_PER_WAKE: usize = 1024 * 1024;
 
 /// Runs one connection. Dropped before its end, it still ends it and accounts for it.
 pub(crate) struct Driver {
@@ -175,14 +177,20 @@ impl Driver {
 
     /// Reads what is there, unless the application is behind.
     fn read(&mut self, cx: &mut Context<'_>, state: &mut State) {
+        let mut bytes = 0;
         for _ in 0..READS_PER_WAKE {
             self.paused = state.is_behind() || state.stopping.may_read() == 0;
             // A request is decided before more is read.
             let decides = self.request.is_some();
-            if self.paused || decides || state.read_once(cx).is_pending() {
+            if self.paused || decides {
                 return;
             }
+            let Poll::Ready(read) = state.read_once(cx) else { return };
             self.events(cx, state);
+            bytes += read;
+            if bytes >= BYTES_PER_WAKE {
+                break;
+            }
         }
         // The others on this thread come first, then we go on.
         cx.waker().wake_by_ref();

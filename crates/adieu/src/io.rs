@@ -101,7 +101,11 @@ impl Io {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self {
-            Io::Tcp(tcp) => write_tcp(tcp, cx, |tcp| tcp.try_write_vectored(slices)),
+            Io::Tcp(tcp) => write_tcp(tcp, cx, |tcp| match slices {
+                // send(2) does less than writev(2).
+                [bytes] => tcp.try_write(bytes),
+                _ => tcp.try_write_vectored(slices),
+            }),
             #[cfg(feature = "tls")]
             Io::Tls(tls) => tls.poll_write_plain(cx, slices),
             Io::Other(other) => match cx {

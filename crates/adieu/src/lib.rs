@@ -42,6 +42,7 @@ mod io;
 mod limit;
 mod os;
 mod peer;
+mod pool;
 mod proxy;
 mod server;
 mod shared;

@@ -16,7 +16,7 @@ use adieu_proto::{
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 
-use crate::buffers::{self, RECEIVE_BUFFER};
+use crate::buffers;
 use crate::io::Io;
 use crate::now;
 use crate::os;
@@ -349,28 +349,30 @@ impl State {
     }
 
     /// Reads once. Pending when nothing is there, and for good once the peer's end was read.
-    pub(crate) fn read_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// How much was read is only a measure of work done.
+    pub(crate) fn read_once(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let stopped = self.stopping.may_read() == 0;
         if stopped || self.peer_over || matches!(self.io, Io::Closed) {
             return Poll::Pending;
         }
         if let Some(poll) = self.poll_proxy_header(cx) {
-            return poll;
+            return poll.map(|()| 0);
         }
-        buffers::receive(|buffer| {
-            let may_read = self.stopping.may_read().min(RECEIVE_BUFFER);
+        buffers::receive(self.connection.to_come(), |buffer| {
+            let may_read = self.stopping.may_read().min(buffer.len());
             let mut buf = ReadBuf::new(&mut buffer[..may_read]);
             let Poll::Ready(result) = self.io.poll_read(cx, &mut buf) else {
                 self.nothing_read();
                 return Poll::Pending;
             };
-            self.stopping.was_read(buf.filled().len());
+            let read = buf.filled().len();
+            self.stopping.was_read(read);
             match result {
                 Ok(()) if buf.filled().is_empty() => self.peer_ended(None),
                 Ok(()) => self.connection.receive(now(), buf.filled_mut()),
                 Err(error) => self.peer_ended(Some(&error)),
             }
-            Poll::Ready(())
+            Poll::Ready(read)
         })
     }
 
@@ -460,7 +462,7 @@ impl State {
     }
 
     fn discard_once(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        buffers::receive(|buffer| {
+        buffers::receive(0, |buffer| {
             let mut buf = ReadBuf::new(buffer);
             let result = ready!(self.io.poll_read(cx, &mut buf));
             self.peer_over = result.is_err() || buf.filled().is_empty();

@@ -12,6 +12,7 @@ use crate::error::UsageError;
 use crate::frame::{Opcode, Received, hixie, hybi};
 use crate::handshake::Version;
 use crate::message::Message;
+use crate::outgoing::OWN_BUFFER;
 
 /// A message encoded once, to be sent by many connections that share its bytes.
 ///
@@ -91,6 +92,10 @@ impl Connection {
     fn send_hybi(&mut self, message: Message) {
         let opcode = opcode(&message);
         match &mut self.seed {
+            None if message.len() < OWN_BUFFER => {
+                let payload = message.as_bytes();
+                self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, None));
+            }
             None => {
                 let len = message.len();
                 self.outgoing.append(|out| hybi::write_header(out, true, opcode, len, None));
@@ -107,7 +112,7 @@ impl Connection {
     pub(super) fn read_frames(&mut self, now: Instant, input: &mut [u8]) {
         let mut input = input;
         while self.machine.parses() {
-            match self.reader.next(&mut input, self.config.max_message) {
+            match self.reader.next(&mut input, self.config.max_message, self.pool.as_ref()) {
                 Ok(Some(received)) => self.received(now, received),
                 Ok(None) => return,
                 Err(violation) => {

@@ -25,6 +25,7 @@ use crate::handshake::{Request, Version};
 use crate::heartbeat::Heartbeat;
 use crate::message::Message;
 use crate::outgoing::Outgoing;
+use crate::pool::Pool;
 use crate::progress::{Delivery, Progress, Verdict};
 use crate::seed::Seed;
 use crate::spare::Spare;
@@ -90,6 +91,8 @@ pub struct Connection {
     timers: Timers,
     progress: Progress,
     outputs: VecDeque<Output>,
+    /// Lent.
+    pool: Option<Arc<dyn Pool>>,
     /// Masks of a client (§5.3). A server has none.
     seed: Option<Box<Seed>>,
 }
@@ -166,6 +169,7 @@ impl Connection {
             timers,
             progress: Progress::new(now),
             outputs: VecDeque::new(),
+            pool: None,
             config,
             seed,
         }
@@ -194,6 +198,12 @@ impl Connection {
     #[must_use]
     pub fn delivers(&self) -> bool {
         self.machine.delivers()
+    }
+
+    /// Bytes of the frame under way that are still to come: how much a read may well ask for.
+    #[must_use]
+    pub fn to_come(&self) -> u64 {
+        self.reader.to_come()
     }
 
     /// The limits in force.
@@ -398,12 +408,14 @@ impl Connection {
 
     /// Takes spare buffers where it has none of its own: call it before there is work to do.
     pub fn borrow_buffers(&mut self, spare: &mut Spare) {
+        spare.lend_pool(&mut self.pool);
         spare.lend(&mut self.outputs);
         self.outgoing.borrow(&mut spare.queue);
     }
 
     /// Leaves the buffers that hold nothing to the next: call it when the work is done.
     pub fn give_back_buffers(&mut self, spare: &mut Spare) {
+        spare.keep_pool(&mut self.pool);
         spare.keep(&mut self.outputs);
         self.outgoing.give_back(&mut spare.queue);
     }
@@ -411,7 +423,8 @@ impl Connection {
     /// For tests that walk all states: everything that can make a difference from now on.
     #[doc(hidden)]
     pub fn hash_state(&self, hasher: &mut impl Hasher) {
-        // By name, so that no new field is forgotten. The limits never change.
+        // By name, so that no new field is forgotten. The limits never change, and where a buffer
+        // comes from makes no difference.
         let Connection {
             config: _,
             started,
@@ -425,6 +438,7 @@ impl Connection {
             timers,
             progress,
             outputs,
+            pool: _,
             seed,
         } = self;
         (started, version, opening, reader, outgoing, pong, machine).hash(hasher);

@@ -53,6 +53,48 @@ impl Decoder {
         !matches!(self.state, State::Header { have: 0, .. })
     }
 
+    /// Bytes of the frame under way that are still to come.
+    pub(crate) fn to_come(&self) -> u64 {
+        match &self.state {
+            State::Header { .. } => 0,
+            State::Payload { header, done } => header.len - done,
+        }
+    }
+
+    /// Takes a message that stands whole, in one frame of at most `limit` bytes, at the front of
+    /// `input`: whether it is text, and its payload, unmasked. Nothing is taken if it is anything
+    /// else, which [`next`](Self::next) judges. Most messages come like this, and need no state.
+    pub(crate) fn whole_message<'a>(
+        &self,
+        input: &mut &'a mut [u8],
+        limit: u64,
+    ) -> Option<(bool, &'a mut [u8])> {
+        let (first, second) = match **input {
+            [first @ (0x81 | 0x82), second, ..] if !self.in_frame() => (first, second),
+            _ => return None,
+        };
+        if self.masked != (second & 0x80 != 0) {
+            return None;
+        }
+        let (len, at) = match (second & 0x7F, &input[2..]) {
+            (126, [a, b, ..]) => (usize::from(u16::from_be_bytes([*a, *b])), 4),
+            (short @ ..=125, _) => (usize::from(short), 2),
+            _ => return None,
+        };
+        let begin = at + if self.masked { 4 } else { 0 };
+        let shortest = at == 2 || len > 125;
+        if !shortest || input.len() < begin + len || len as u64 > limit {
+            return None;
+        }
+        let (frame, rest) = std::mem::take(input).split_at_mut(begin + len);
+        *input = rest;
+        let (header, payload) = frame.split_at_mut(begin);
+        if let Some(key) = header[at..].first_chunk() {
+            mask::apply(*key, 0, payload);
+        }
+        Some((first == 0x81, payload))
+    }
+
     /// Takes the next piece off the front of `input`; `None` if more bytes are needed.
     pub(crate) fn next<'a>(
         &mut self,
@@ -182,20 +224,30 @@ pub(crate) fn write_header(
     len: usize,
     mask: Option<[u8; 4]>,
 ) {
-    let mask_bit = if mask.is_some() { 0x80 } else { 0 };
-    out.push(opcode.bits() | if fin { 0x80 } else { 0 });
-    match len {
-        0..=125 => out.push(mask_bit | len as u8),
+    let mut header = [0; MAX_HEADER];
+    header[0] = opcode.bits() | if fin { 0x80 } else { 0 };
+    let mut have = match len {
+        0..=125 => {
+            header[1] = len as u8;
+            2
+        }
         126..=0xFFFF => {
-            out.push(mask_bit | 126);
-            out.extend_from_slice(&(len as u16).to_be_bytes());
+            header[1] = 126;
+            header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            4
         }
         _ => {
-            out.push(mask_bit | 127);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
+            header[1] = 127;
+            header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
+            10
         }
+    };
+    if let Some(key) = mask {
+        header[1] |= 0x80;
+        header[have..have + 4].copy_from_slice(&key);
+        have += 4;
     }
-    out.extend(mask.into_iter().flatten());
+    out.extend_from_slice(&header[..have]);
 }
 
 /// Appends a whole frame, its payload copied and, for a client, masked.

@@ -2,16 +2,14 @@
 
 /// Masks or unmasks bytes in place. `offset` is how far into the payload they begin.
 pub(crate) fn apply(mask: [u8; 4], offset: u64, bytes: &mut [u8]) {
-    let mut mask = mask;
-    mask.rotate_left((offset % 4) as usize);
-    let word = u64::from_ne_bytes([
-        mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3],
-    ]);
+    // The key as a number whose lowest byte comes first, turned to where the payload stands.
+    let key = u32::from_le_bytes(mask).rotate_right(8 * (offset % 4) as u32);
+    let word = u64::from(key) << 32 | u64::from(key);
     let (words, rest) = bytes.as_chunks_mut::<8>();
     for chunk in words {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
+        *chunk = (u64::from_le_bytes(*chunk) ^ word).to_le_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
+    for (byte, key) in rest.iter_mut().zip(word.to_le_bytes()) {
         *byte ^= key;
     }
 }

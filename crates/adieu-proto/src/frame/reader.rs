@@ -1,5 +1,7 @@
 //! From bytes to what they say: frames of either family become messages and control verbs.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::code::{Close, CloseCode};
@@ -9,6 +11,7 @@ use crate::error::ProtocolError;
 use crate::frame::hybi::{self, Header, Piece};
 use crate::frame::{Opcode, hixie};
 use crate::message::{self, Assembler, Message, Utf8Bytes};
+use crate::pool::Pool;
 
 /// What the peer said.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,14 +66,23 @@ impl Reader {
         }
     }
 
+    /// Bytes of the frame under way that are still to come, where it says.
+    pub(crate) fn to_come(&self) -> u64 {
+        match self {
+            Reader::Hybi(hybi) => hybi.decoder.to_come(),
+            Reader::Hixie(_) => 0,
+        }
+    }
+
     /// Takes the next thing said off the front of `input`; `None` if more bytes are needed.
     pub(crate) fn next(
         &mut self,
         input: &mut &mut [u8],
         limit: u64,
+        pool: Option<&Arc<dyn Pool>>,
     ) -> Result<Option<Received>, Violation> {
         match self {
-            Reader::Hybi(hybi) => hybi.next(input, limit),
+            Reader::Hybi(hybi) => hybi.next(input, limit, pool),
             Reader::Hixie(hixie) => {
                 let mut rest: &[u8] = input;
                 let piece = hixie.next(&mut rest, limit);
@@ -95,7 +107,17 @@ pub(crate) struct Hybi {
 }
 
 impl Hybi {
-    fn next(&mut self, input: &mut &mut [u8], limit: u64) -> Result<Option<Received>, Violation> {
+    fn next(
+        &mut self,
+        input: &mut &mut [u8],
+        limit: u64,
+        pool: Option<&Arc<dyn Pool>>,
+    ) -> Result<Option<Received>, Violation> {
+        if !self.assembler.in_message()
+            && let Some((text, payload)) = self.decoder.whole_message(input, limit)
+        {
+            return Ok(Some(Received::Message(message::whole(text, payload)?)));
+        }
         loop {
             match self.decoder.next(input)? {
                 None => return Ok(None),
@@ -104,7 +126,7 @@ impl Hybi {
                     let received = if header.opcode.is_control() {
                         self.control(header, bytes, left)?
                     } else {
-                        self.data(header, bytes, left)?
+                        self.data(header, bytes, left, pool)?
                     };
                     if received.is_some() {
                         return Ok(received);
@@ -127,18 +149,14 @@ impl Hybi {
         header: Header,
         bytes: &[u8],
         left: u64,
+        pool: Option<&Arc<dyn Pool>>,
     ) -> Result<Option<Received>, ProtocolError> {
         let text = header.opcode == Opcode::Text;
-        let all_at_once = bytes.len() as u64 == header.len;
-        if all_at_once && header.fin && header.opcode != Opcode::Continuation {
-            let message = message::whole(text, bytes)?;
-            return Ok(Some(Received::Message(message)));
-        }
-        self.assembler.payload(text, bytes, left)?;
+        self.assembler.payload(text, bytes, left, pool)?;
         if left > 0 || !header.fin {
             return Ok(None);
         }
-        Ok(self.assembler.finish()?.map(Received::Message))
+        Ok(self.assembler.finish(pool)?.map(Received::Message))
     }
 
     fn control(
@@ -188,7 +206,7 @@ mod tests {
         for chunk in frames.concat().chunks_mut(step) {
             let mut input = chunk;
             loop {
-                match reader.next(&mut input, 100) {
+                match reader.next(&mut input, 100, None) {
                     Ok(Some(received)) => all.push(received),
                     Ok(None) => break,
                     Err(violation) => return (all, Some(violation), reader.cut()),
