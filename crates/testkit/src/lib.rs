@@ -20,11 +20,13 @@
 //! let mut client = Peer::open(addr);
 //! client.send(&Frame::text("hello"));
 //! assert_eq!(client.read_frame().close_code(), Some(1000));
+//! assert_eq!(client.read_to_end().end, TcpEnd::Fin);
 //! client.reset();
 //! server.join().unwrap();
 //! ```
 
 // Written once, and owned by the crate that is published: `adieu check` has raw peers too.
+mod diag;
 mod faults;
 #[path = "../../adieu-gateway/src/check/frame.rs"]
 mod frame;
