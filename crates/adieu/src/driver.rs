@@ -131,10 +131,12 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
         let shared = self.shared.clone();
         let mut state = shared.lock();
-        state.begin_wake(cx);
+        // A waker that is new has to be told to the clock.
+        let moved = state.begin_wake(cx);
         self.read(cx, &mut state);
         if self.paused {
-            state.connection.reading_paused(now());
+            let woke = state.woke;
+            state.connection.reading_paused(woke);
         }
         state.pass_time();
         self.events(cx, &mut state);
@@ -169,7 +171,7 @@ impl Driver {
         if waits && !state.is_behind() && state.stopping.may_read() > 0 {
             cx.waker().wake_by_ref();
         }
-        self.set_clock(cx, &state);
+        self.set_clock(cx, &state, moved);
         state.give_back_buffers();
         state.driving = false;
         false
@@ -198,15 +200,15 @@ impl Driver {
 
     /// Does what the protocol says, except writing.
     fn events(&mut self, cx: &mut Context<'_>, state: &mut State) {
-        loop {
-            match state.connection.poll_output() {
+        while let Some(output) = state.connection.pop_output() {
+            match output {
                 Output::Event(event) => self.event(state, event),
                 Output::ShutdownWrite => self.shutting_down = true,
                 Output::Disconnect => {
                     self.shut_down(cx, state);
                     state.disconnect();
                 }
-                _ => break,
+                _ => {}
             }
         }
         self.shut_down(cx, state);
@@ -298,12 +300,16 @@ impl Driver {
 
     /// Asks to be woken at the next deadline. An earlier wake is harmless, so a clock that is
     /// set too early is left alone: deadlines that move with every byte cost nothing.
-    fn set_clock(&mut self, cx: &mut Context<'_>, state: &State) {
-        let Some(at) = state.timeout() else { return };
-        let at = tokio::time::Instant::from_std(at);
+    fn set_clock(&mut self, cx: &mut Context<'_>, state: &State, moved: bool) {
+        let Some(at) = state.timeout().map(tokio::time::Instant::from_std) else { return };
+        let known = self.sleep.is_some();
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        if sleep.is_elapsed() || sleep.deadline() > at {
+        let passed = sleep.is_elapsed();
+        if passed || sleep.deadline() > at {
             sleep.as_mut().reset(at);
+        } else if known && !moved {
+            // It runs, and knows whom to wake.
+            return;
         }
         if sleep.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();

@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub(crate) fin_seen: bool,
     /// Our FIN was sent: it counts as one byte that is not acknowledged.
     fin_sent: bool,
+    /// When the driver woke last.
+    pub(crate) woke: Instant,
     /// When bytes left last.
     last_write: Instant,
     pub(crate) stopping: Stopping,
@@ -181,6 +183,7 @@ impl Shared {
             write_error: None,
             fin_seen: false,
             fin_sent: false,
+            woke: now(),
             last_write: now(),
             stopping: Stopping::No,
             proxy_header: None,
@@ -300,14 +303,18 @@ impl Shared {
 
 impl State {
     /// The driver's task is awake: it writes at the end of its wake, so nobody else has to.
-    pub(crate) fn begin_wake(&mut self, cx: &Context<'_>) {
+    /// Whether it is another task than before.
+    pub(crate) fn begin_wake(&mut self, cx: &Context<'_>) -> bool {
         self.driving = true;
+        self.woke = now();
         self.borrow_buffers();
         self.wakers.handler_is_next = true;
         let driver = &mut self.wakers.driver;
-        if !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        let moved = !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if moved {
             *driver = Some(cx.waker().clone());
         }
+        moved
     }
 
     /// From here on the handler sees what is there; what comes later has to wake it.
@@ -369,7 +376,7 @@ impl State {
             self.stopping.was_read(read);
             match result {
                 Ok(()) if buf.filled().is_empty() => self.peer_ended(None),
-                Ok(()) => self.connection.receive(now(), buf.filled_mut()),
+                Ok(()) => self.connection.receive(self.woke, buf.filled_mut()),
                 Err(error) => self.peer_ended(Some(&error)),
             }
             Poll::Ready(read)
@@ -452,7 +459,7 @@ impl State {
 
     /// Lets clocks run out that are due, with what the operating system knows.
     pub(crate) fn pass_time(&mut self) {
-        let now = now();
+        let now = self.woke;
         if self.connection.timeout().is_some_and(|at| at <= now) {
             if let Some(delivery) = self.io.delivery() {
                 self.connection.delivery(now, delivery);

@@ -373,7 +373,7 @@ impl Connection {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output {
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.pop_output() {
             return output;
         }
         if self.outgoing.is_empty() {
@@ -381,6 +381,11 @@ impl Connection {
         } else {
             Output::Transmit
         }
+    }
+
+    /// The next thing to do that is neither writing nor waiting.
+    pub fn pop_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
     /// Whether the next output is [`Output::Transmit`].
