@@ -29,11 +29,10 @@ thread_local! {
 /// Lends the thread's receive buffer, for a read while `to_come` bytes of a frame are expected.
 pub(crate) fn receive<T>(to_come: u64, read: impl FnOnce(&mut [u8]) -> T) -> T {
     RECEIVE.with_borrow_mut(|buffer| {
-        if buffer.is_empty() {
-            // Zeroed by the kernel, page by page, as far as it is used.
-            *buffer = vec![0; LARGE_READ];
-        }
         let len = if to_come > READ as u64 { LARGE_READ } else { READ };
+        if buffer.len() < len {
+            *buffer = vec![0; len];
+        }
         read(&mut buffer[..len])
     })
 }

@@ -203,7 +203,7 @@ impl Connection {
     /// Bytes of the frame under way that are still to come: how much a read may well ask for.
     #[must_use]
     pub fn to_come(&self) -> u64 {
-        self.reader.to_come()
+        if self.machine.parses() { self.reader.to_come() } else { 0 }
     }
 
     /// The limits in force.
