@@ -37,7 +37,7 @@ pub(crate) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     let start = from.saturating_sub(3);
     let mut rest = &bytes[start..];
     let mut at = start;
-    while let Some(i) = rest.iter().position(|b| *b == b'\n') {
+    while let Some(i) = memchr::memchr(b'\n', rest) {
         at += i + 1;
         rest = &rest[i + 1..];
         match rest {
@@ -93,7 +93,14 @@ impl Request {
     }
 
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        let mut rest = Some(&self.head[..]);
+        let lines = std::iter::from_fn(move || {
+            let bytes = rest?;
+            let end = memchr::memchr(b'\n', bytes);
+            rest = end.map(|end| &bytes[end + 1..]);
+            Some(&bytes[..end.unwrap_or(bytes.len())])
+        });
+        lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
     }
 
     fn request_line(&self) -> impl Iterator<Item = &str> {
@@ -128,43 +135,50 @@ impl Request {
     /// All fields in order: name as sent, value without surrounding white space. Values that
     /// are not UTF-8 are left out.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.raw_fields().map(|(name, value)| (name, value.trim_matches([' ', '\t'])))
+        let lines = self.lines().skip_while(|line| line.is_empty()).skip(1);
+        let fields = lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
+        fields.map(|(name, value)| (name, value.trim_matches([' ', '\t'])))
     }
 
-    /// Fields whose value keeps its white space: in a hixie-76 key each space counts.
-    fn raw_fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        let lines = self.lines().skip_while(|line| line.is_empty()).skip(1);
-        lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'))
+    /// What follows the colon in the fields of this name, in any case: most lines are passed over
+    /// at a glance.
+    fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let fields = self.lines().skip_while(|line| line.is_empty()).skip(1);
+        fields.filter_map(move |line| {
+            let (start, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b":")?;
+            start.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        })
+    }
+
+    fn named_text<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let text = self.named(name).filter_map(|value| std::str::from_utf8(value).ok());
+        text.map(|value| value.trim_matches([' ', '\t']))
     }
 
     /// The first field of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let value = self.named(name).find_map(|value| std::str::from_utf8(value).ok())?;
+        Some(value.trim_matches([' ', '\t']))
     }
 
     /// The values of all fields of this name, in any case, in order, and as the bytes that they
     /// are: for a field whose meaning changes when one value of it is left out.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let fields = self.lines().skip_while(|line| line.is_empty()).skip(1);
-        fields.filter_map(move |line| {
-            let colon = line.iter().position(|b| *b == b':')?;
-            let named = line[..colon].eq_ignore_ascii_case(name.as_bytes());
-            named.then(|| line[colon + 1..].trim_ascii())
-        })
+        self.named(name).map(<[u8]>::trim_ascii)
     }
 
     /// A hixie-76 key: what follows exactly one space.
     pub(crate) fn raw_header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.raw_fields().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        let value = self.named(name).find_map(|value| std::str::from_utf8(value).ok())?;
         Some(value.strip_prefix(' ').unwrap_or(value))
     }
 
     /// All values of a list field: every field of this name, split at commas.
     pub(crate) fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .flat_map(|(_, value)| value.split(','))
+        self.named_text(name)
+            .flat_map(|value| value.split(','))
             .map(|token| token.trim_matches([' ', '\t']))
             .filter(|token| !token.is_empty())
     }
