@@ -27,14 +27,17 @@ thread_local! {
 }
 
 /// Lends the thread's receive buffer, for a read while `to_come` bytes of a frame are expected.
+/// It is taken away meanwhile: a stream of the application's own may drive another connection in
+/// the middle of its read, which then gets a buffer of its own.
 pub(crate) fn receive<T>(to_come: u64, read: impl FnOnce(&mut [u8]) -> T) -> T {
-    RECEIVE.with_borrow_mut(|buffer| {
-        let len = if to_come > READ as u64 { LARGE_READ } else { READ };
-        if buffer.len() < len {
-            *buffer = vec![0; len];
-        }
-        read(&mut buffer[..len])
-    })
+    let len = if to_come > READ as u64 { LARGE_READ } else { READ };
+    let mut buffer = RECEIVE.take();
+    if buffer.len() < len {
+        buffer = vec![0; len];
+    }
+    let result = read(&mut buffer[..len]);
+    RECEIVE.set(buffer);
+    result
 }
 
 impl State {

@@ -271,3 +271,67 @@ async fn a_stream_that_takes_nothing_has_failed() {
         assert_eq!(asked.load(SeqCst), 1, "a stream that failed is not asked again");
     }
 }
+
+/// A stream that has another connection to drive whenever it is read, as a tunnel may.
+struct Drives<F> {
+    stream: DuplexStream,
+    other: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future<Output = ()>> AsyncRead for Drives<F> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.other.as_mut().is_some_and(|other| other.as_mut().poll(cx).is_ready()) {
+            this.other = None;
+        }
+        Pin::new(&mut this.stream).poll_read(cx, buf)
+    }
+}
+
+impl<F> AsyncWrite for Drives<F> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_drive_another_connection_in_its_read() {
+    async fn echo(mut socket: Socket) {
+        while let Some(message) = socket.recv().await {
+            let _ = socket.send(message).await;
+        }
+    }
+    let (mut inner, other) = tokio::io::duplex(16 * 1024);
+    let over = |stream| {
+        let other = Some(Box::pin(Server::new(echo).connection(other)));
+        Drives { stream, other }
+    };
+    inner.write_all(&Request::rfc6455().bytes()).await.unwrap();
+    inner.write_all(&Frame::text("inside").masked()).await.unwrap();
+    let mut outer = Pipe::open_over("/", echo, over).await;
+    outer.send(&Frame::text("outside")).await;
+    outer.expect(&Frame::text("outside")).await;
+    let mut answered = Vec::new();
+    while !answered.ends_with(&Frame::text("inside").unmasked()) {
+        answered.push(timeout(60 * SECOND, inner.read_u8()).await.expect("in time").unwrap());
+    }
+    drop(inner);
+    outer.client.shutdown().await.unwrap();
+    assert_eq!(outer.ended().await.cause, Cause::Eof);
+}
