@@ -42,6 +42,7 @@ mod io;
 mod limit;
 mod os;
 mod peer;
+mod per_core;
 mod pool;
 mod proxy;
 mod server;

@@ -26,7 +26,7 @@ use crate::socket::Socket;
 
 /// Connections that wait in the kernel to be accepted. Linux cuts it to `net.core.somaxconn`,
 /// 4,096 by default: a burst of reconnects after a restart fits.
-const BACKLOG: u32 = 4096;
+pub(crate) const BACKLOG: u32 = 4096;
 
 /// After an accept failed for want of descriptors or memory: one may have become free by then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -101,10 +101,10 @@ pub async fn serve(addr: impl ToSocketAddrs, handler: impl Handler) -> io::Resul
 /// ```
 pub struct Server<H> {
     handler: Arc<H>,
-    endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
-    stop: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
+    pub(crate) stop: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<H: Handler> Server<H> {
@@ -284,6 +284,17 @@ impl<H: Handler> Server<H> {
             if let Some(driver) = driver(Io::Other(stream), peer, room, endpoint) {
                 serve_connection(driver, handler).await;
             }
+        }
+    }
+
+    /// The same server once more, for another listener; what ends the serving stays behind.
+    pub(crate) fn again(&self) -> Self {
+        Server {
+            handler: self.handler.clone(),
+            endpoint: self.endpoint.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            stop: None,
         }
     }
 
