@@ -1,5 +1,8 @@
 //! The servers under test: how each is started, and what the system says about it.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -90,6 +93,8 @@ pub struct Server {
     /// Where it listens.
     pub port: u16,
     child: Child,
+    /// What each thread had spent when last seen: one that is gone is in no list any more.
+    spent: RefCell<HashMap<OsString, u64>>,
 }
 
 impl Server {
@@ -107,7 +112,7 @@ impl Server {
         sys::pin(GENERATOR_CORE)?;
         let told = |error| wrong(format!("{} ({}): {error}", peer.name, peer.program.display()));
         let child = spawned.map_err(told)?;
-        let mut server = Server { name: peer.name, port: 0, child };
+        let mut server = Server { name: peer.name, port: 0, child, spent: RefCell::default() };
         let mut line = String::new();
         if let Some(out) = server.child.stdout.take() {
             BufReader::new(out).read_line(&mut line)?;
@@ -149,13 +154,16 @@ impl Server {
     /// # Errors
     /// If it is gone.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let mut sum = 0;
+        let mut spent = self.spent.borrow_mut();
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let stat = fs::read_to_string(task?.path().join("schedstat"))?;
+            let task = task?;
+            // It may end between the two looks.
+            let Ok(stat) = fs::read_to_string(task.path().join("schedstat")) else { continue };
             let ran = stat.split_whitespace().next().and_then(|ran| ran.parse::<u64>().ok());
-            sum += ran.ok_or_else(|| wrong("no schedstat in /proc".into()))?;
+            let ran = ran.ok_or_else(|| wrong("no schedstat in /proc".into()))?;
+            spent.insert(task.file_name(), ran);
         }
-        Ok(Duration::from_nanos(sum))
+        Ok(Duration::from_nanos(spent.values().sum()))
     }
 
     /// Bytes of memory that it has touched.
