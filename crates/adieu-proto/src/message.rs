@@ -254,7 +254,8 @@ impl Assembler {
         let to_come = usize::try_from(to_come).unwrap_or(usize::MAX);
         let partial = self.current.get_or_insert_with(|| {
             let len = bytes.len().saturating_add(to_come);
-            let buffer = pool.and_then(|pool| pool.take(len)).unwrap_or_default();
+            let mut buffer = pool.and_then(|pool| pool.take(len)).unwrap_or_default();
+            buffer.clear();
             Box::new(Partial { text, bytes: buffer, checked: 0, cost: len as u64 })
         });
         let free = partial.bytes.capacity() - partial.bytes.len();

@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -160,6 +160,7 @@ impl Driver {
         self.events(cx, &mut state);
         self.write(cx, &mut state);
         if state.ending.is_some() {
+            state.give_back_buffers();
             state.driving = false;
             drop(state);
             self.tell_closing();
@@ -265,6 +266,9 @@ impl Driver {
         let (endpoint, place) = (&self.endpoint, &mut self.place);
         let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(&request, peer, place)));
         let mut state = shared.lock();
+        // The application may have taken its time.
+        let woke = now();
+        state.woke = woke;
         match decided.unwrap_or(Err(HandshakeError::Refused(500))) {
             Ok(subprotocol) => {
                 let tls = state.io.is_tls();
@@ -274,14 +278,14 @@ impl Driver {
                     subprotocol: subprotocol.clone(),
                     peer,
                 }));
-                if state.connection.accept(now(), subprotocol.as_deref(), tls).is_err() {
-                    state.connection.refuse(now(), HandshakeError::Refused(500));
+                if state.connection.accept(woke, subprotocol.as_deref(), tls).is_err() {
+                    state.connection.refuse(woke, HandshakeError::Refused(500));
                 }
             }
             Err(error) => {
                 let request = Some(request);
                 self.asked = Some(Box::new(Opened { request, version, subprotocol: None, peer }));
-                state.connection.refuse(now(), error);
+                state.connection.refuse(woke, error);
             }
         }
         self.events(cx, &mut state);
@@ -301,7 +305,13 @@ impl Driver {
     /// Asks to be woken at the next deadline. An earlier wake is harmless, so a clock that is
     /// set too early is left alone: deadlines that move with every byte cost nothing.
     fn set_clock(&mut self, cx: &mut Context<'_>, state: &State, moved: bool) {
-        let Some(at) = state.timeout().map(tokio::time::Instant::from_std) else { return };
+        let Some(at) = state.timeout().map(tokio::time::Instant::from_std) else {
+            if moved {
+                // What it would wake is the task before.
+                self.sleep = None;
+            }
+            return;
+        };
         let known = self.sleep.is_some();
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         let passed = sleep.is_elapsed();
@@ -311,7 +321,9 @@ impl Driver {
             // It runs, and knows whom to wake.
             return;
         }
-        if sleep.as_mut().poll(cx).is_ready() {
+        // Outside of the task's budget: a poll that the runtime puts off tells the clock nothing,
+        // and is not made up for.
+        if pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
     }
@@ -376,6 +388,7 @@ impl Drop for Driver {
         self.write(&mut cx, &mut state);
         state.connection.abandon(now());
         self.events(&mut cx, &mut state);
+        state.give_back_buffers();
         drop(state);
         self.tell();
     }
