@@ -22,6 +22,8 @@ const PROTOCOL_TREE: &[&str] = &[
     // How `cpufeatures` asks for the abilities of some processors, 64-bit ARM among them.
     "libc",
     "md-5",
+    // Finds the lines of a head.
+    "memchr",
     "sha1",
     "simdutf8",
     "typenum",
