@@ -131,8 +131,10 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
         let shared = self.shared.clone();
         let mut state = shared.lock();
-        // A waker that is new has to be told to the clock.
-        let moved = state.begin_wake(cx);
+        if state.begin_wake(cx) {
+            // What the clock would wake is the task before.
+            self.sleep = None;
+        }
         self.read(cx, &mut state);
         if self.paused {
             let woke = state.woke;
@@ -172,7 +174,7 @@ impl Driver {
         if waits && !state.is_behind() && state.stopping.may_read() > 0 {
             cx.waker().wake_by_ref();
         }
-        self.set_clock(cx, &state, moved);
+        self.set_clock(cx, &state);
         state.give_back_buffers();
         state.driving = false;
         false
@@ -304,23 +306,15 @@ impl Driver {
 
     /// Asks to be woken at the next deadline. An earlier wake is harmless, so a clock that is
     /// set too early is left alone: deadlines that move with every byte cost nothing.
-    fn set_clock(&mut self, cx: &mut Context<'_>, state: &State, moved: bool) {
-        let Some(at) = state.timeout().map(tokio::time::Instant::from_std) else {
-            if moved {
-                // What it would wake is the task before.
-                self.sleep = None;
-            }
-            return;
-        };
-        let known = self.sleep.is_some();
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        let passed = sleep.is_elapsed();
-        if passed || sleep.deadline() > at {
-            sleep.as_mut().reset(at);
-        } else if known && !moved {
+    fn set_clock(&mut self, cx: &mut Context<'_>, state: &State) {
+        let Some(at) = state.timeout().map(tokio::time::Instant::from_std) else { return };
+        match &mut self.sleep {
             // It runs, and knows whom to wake.
-            return;
+            Some(sleep) if !sleep.is_elapsed() && sleep.deadline() <= at => return,
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
         }
+        let Some(sleep) = &mut self.sleep else { return };
         // Outside of the task's budget: a poll that the runtime puts off tells the clock nothing,
         // and is not made up for.
         if pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx).is_ready() {

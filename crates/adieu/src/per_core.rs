@@ -1,20 +1,20 @@
 //! One single-threaded runtime for each core. Each has a listener of its own on the same port
 //! (SO_REUSEPORT): the kernel spreads connections over them, and a connection stays where it is.
 
-use std::future::{Future, pending};
+use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::TcpListener as StdListener;
 use std::num::NonZeroUsize;
 use std::pin::pin;
+use std::sync::Arc;
 use std::thread;
 
-use socket2::{Domain, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::drain::Drained;
-use crate::server::{BACKLOG, Handler, Server};
+use crate::server::{Accepted, Handler, Port, Server, listen_as};
 
 impl<H: Handler> Server<H> {
     /// Listens and serves like [`serve`](Self::serve), on threads of its own: so many, each with
@@ -38,23 +38,18 @@ impl<H: Handler> Server<H> {
     /// If the address cannot be listened on, a thread cannot be started, or the system shares no
     /// ports ([`Unsupported`](io::ErrorKind::Unsupported)).
     pub async fn serve_per_core(
-        mut self,
+        self,
         addr: impl ToSocketAddrs,
         threads: NonZeroUsize,
     ) -> io::Result<Drained> {
-        let listeners = listen(addr, threads.get()).await?;
-        let stop = self.stop.take();
+        let listeners = listen(addr, threads).await?;
+        let (server, stop) = self.start();
+        let mut stop = pin!(stop);
         let mut all = JoinSet::new();
         for (i, listener) in listeners.into_iter().enumerate() {
-            all.spawn(serve_on_thread(self.again(), listener, i)?);
+            all.spawn(serve_on_thread(server.clone(), listener, i)?);
         }
-        let mut stop = pin!(async {
-            match stop {
-                Some(stop) => stop.await,
-                None => pending().await,
-            }
-        });
-        let drain = self.endpoint.drain.clone();
+        let drain = &server.endpoint.drain;
         loop {
             tokio::select! {
                 () = &mut stop, if !drain.has_started() => drain.start(),
@@ -69,7 +64,7 @@ impl<H: Handler> Server<H> {
 
 /// Serves on a thread; the future is its end. If the future is dropped, the thread stops.
 fn serve_on_thread<H: Handler>(
-    server: Server<H>,
+    server: Arc<Accepted<H>>,
     listener: StdListener,
     number: usize,
 ) -> io::Result<impl Future<Output = io::Result<()>> + Send + 'static> {
@@ -79,10 +74,12 @@ fn serve_on_thread<H: Handler>(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let listener = TcpListener::from_std(listener)?;
+            let started = server.endpoint.drain.started();
             tokio::select! {
-                served = server.serve_on(listener) => served.map(drop),
-                _ = gone => Ok(()),
+                _ = server.serve(listener, started) => {}
+                _ = gone => {}
             }
+            Ok(())
         })
     };
     thread::Builder::new().name(format!("adieu-{number}")).spawn(move || tell.send(run()))?;
@@ -94,39 +91,12 @@ fn serve_on_thread<H: Handler>(
 }
 
 /// Listeners that share a port; with port 0 all have the one that the first was given.
-async fn listen(addr: impl ToSocketAddrs, count: usize) -> io::Result<Vec<StdListener>> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
-    for addr in tokio::net::lookup_host(addr).await? {
-        match share(addr, count) {
-            Ok(listeners) => return Ok(listeners),
-            Err(error) => last = error,
-        }
+async fn listen(addr: impl ToSocketAddrs, count: NonZeroUsize) -> io::Result<Vec<StdListener>> {
+    let first = listen_as(addr, Port::Shared).await?;
+    let addr = first.local_addr()?;
+    let mut all = vec![first.into_std()?];
+    for _ in 1..count.get() {
+        all.push(listen_as(addr, Port::Shared).await?.into_std()?);
     }
-    Err(last)
-}
-
-fn share(mut addr: SocketAddr, count: usize) -> io::Result<Vec<StdListener>> {
-    (0..count)
-        .map(|_| {
-            let socket = RawSocket::new(Domain::for_address(addr), Type::STREAM, None)?;
-            socket.set_reuse_address(true)?;
-            share_port(&socket)?;
-            socket.set_nonblocking(true)?;
-            socket.bind(&addr.into())?;
-            socket.listen(BACKLOG as i32)?;
-            let listener = StdListener::from(socket);
-            addr = listener.local_addr()?;
-            Ok(listener)
-        })
-        .collect()
-}
-
-#[cfg(unix)]
-fn share_port(socket: &RawSocket) -> io::Result<()> {
-    socket.set_reuse_port(true)
-}
-
-#[cfg(not(unix))]
-fn share_port(_: &RawSocket) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+    Ok(all)
 }

@@ -26,7 +26,7 @@ use crate::socket::Socket;
 
 /// Connections that wait in the kernel to be accepted. Linux cuts it to `net.core.somaxconn`,
 /// 4,096 by default: a burst of reconnects after a restart fits.
-pub(crate) const BACKLOG: u32 = 4096;
+const BACKLOG: u32 = 4096;
 
 /// After an accept failed for want of descriptors or memory: one may have become free by then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -101,10 +101,10 @@ pub async fn serve(addr: impl ToSocketAddrs, handler: impl Handler) -> io::Resul
 /// ```
 pub struct Server<H> {
     handler: Arc<H>,
-    pub(crate) endpoint: Endpoint,
+    endpoint: Endpoint,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
-    pub(crate) stop: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
+    stop: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<H: Handler> Server<H> {
@@ -225,20 +225,7 @@ impl<H: Handler> Server<H> {
     /// None at present: failures to accept are logged and survived.
     pub async fn serve_on(self, listener: TcpListener) -> io::Result<Drained> {
         let (server, stop) = self.start();
-        let drain = server.endpoint.drain.clone();
-        server.accept_until(&listener, stop).await;
-        drain.start();
-        let drained = server.accept_until(&listener, drain.finished()).await;
-        // Who is in the queue by now has its answer; who comes later meets a closed door.
-        let mut refusals = tokio::task::JoinSet::new();
-        while let Some((tcp, from)) = waiting(&listener) {
-            if let Some(driver) = server.driver(tcp, from, Room::default()) {
-                refusals.spawn(serve_connection(driver, server.handler.clone()));
-            }
-        }
-        drop(listener);
-        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusals.join_all()).await;
-        Ok(drained)
+        Ok(server.serve(listener, stop).await)
     }
 
     /// Serves a listener that another process goes on with (socket activation, a restart): at
@@ -287,19 +274,8 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    /// The same server once more, for another listener; what ends the serving stays behind.
-    pub(crate) fn again(&self) -> Self {
-        Server {
-            handler: self.handler.clone(),
-            endpoint: self.endpoint.clone(),
-            #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
-            stop: None,
-        }
-    }
-
     /// What connections need, and what ends the serving.
-    fn start(mut self) -> (Arc<Accepted<H>>, impl Future<Output = ()>) {
+    pub(crate) fn start(mut self) -> (Arc<Accepted<H>>, impl Future<Output = ()>) {
         let stop = self.stop.take();
         let started = self.endpoint.drain.started();
         let server = Accepted {
@@ -319,14 +295,36 @@ impl<H: Handler> Server<H> {
 }
 
 /// What each connection's task needs.
-struct Accepted<H> {
+pub(crate) struct Accepted<H> {
     handler: Arc<H>,
-    endpoint: Arc<Endpoint>,
+    pub(crate) endpoint: Arc<Endpoint>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl<H: Handler> Accepted<H> {
+    /// Serves a listener until `stop`, then until drained.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
+        let drain = &self.endpoint.drain;
+        self.accept_until(&listener, stop).await;
+        drain.start();
+        let drained = self.accept_until(&listener, drain.finished()).await;
+        // Who is in the queue by now has its answer; who comes later meets a closed door.
+        let mut refusals = tokio::task::JoinSet::new();
+        while let Some((tcp, from)) = waiting(&listener) {
+            if let Some(driver) = self.driver(tcp, from, Room::default()) {
+                refusals.spawn(serve_connection(driver, self.handler.clone()));
+            }
+        }
+        drop(listener);
+        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusals.join_all()).await;
+        drained
+    }
+
     /// Accepts until a future is ready.
     async fn accept_until<T>(
         self: &Arc<Self>,
@@ -412,9 +410,21 @@ fn serve_connection<H: Handler>(
 /// # Errors
 /// If no address can be listened on.
 pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    listen_as(addr, Port::Own).await
+}
+
+/// Whether others may listen on the same port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    Own,
+    /// SO_REUSEPORT: the kernel spreads connections over all who listen.
+    Shared,
+}
+
+pub(crate) async fn listen_as(addr: impl ToSocketAddrs, port: Port) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
     for addr in tokio::net::lookup_host(addr).await? {
-        match listen_at(addr) {
+        match listen_at(addr, port) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
@@ -422,15 +432,28 @@ pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
+fn listen_at(addr: SocketAddr, port: Port) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() {
         tokio::net::TcpSocket::new_v4()?
     } else {
         tokio::net::TcpSocket::new_v6()?
     };
     socket.set_reuseaddr(true)?;
+    if port == Port::Shared {
+        share_port(&socket)?;
+    }
     socket.bind(addr)?;
     socket.listen(BACKLOG)
+}
+
+#[cfg(unix)]
+fn share_port(socket: &tokio::net::TcpSocket) -> io::Result<()> {
+    socket.set_reuseport(true)
+}
+
+#[cfg(not(unix))]
+fn share_port(_: &tokio::net::TcpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Accepts the next connection, whatever happens to others. A want of descriptors is waited out:
