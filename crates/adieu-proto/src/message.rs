@@ -205,7 +205,10 @@ pub(crate) struct Assembler {
 #[derive(Clone, Debug, Hash)]
 struct Partial {
     text: bool,
+    /// Its first bytes are the message so far, as many as `filled` says; what follows is room, left
+    /// from another message where the pool gave the buffer.
     bytes: Vec<u8>,
+    filled: usize,
     /// How much of a text is known to be whole characters.
     checked: usize,
     /// What the message has cost so far, payload and fragments, against the limit.
@@ -254,16 +257,26 @@ impl Assembler {
         let to_come = usize::try_from(to_come).unwrap_or(usize::MAX);
         let partial = self.current.get_or_insert_with(|| {
             let len = bytes.len().saturating_add(to_come);
-            let mut buffer = pool.and_then(|pool| pool.take(len)).unwrap_or_default();
-            buffer.clear();
-            Box::new(Partial { text, bytes: buffer, checked: 0, cost: len as u64 })
+            let buffer = pool.and_then(|pool| pool.take(len)).unwrap_or_default();
+            Box::new(Partial { text, bytes: buffer, filled: 0, checked: 0, cost: len as u64 })
         });
-        let free = partial.bytes.capacity() - partial.bytes.len();
-        if free < bytes.len() {
-            let ahead = partial.bytes.len().max(RESERVE_AHEAD);
-            partial.bytes.reserve_exact(bytes.len() + ahead.min(to_come));
-        }
-        partial.bytes.extend_from_slice(bytes);
+        partial.append(bytes, to_come);
+        partial.check()
+    }
+
+    /// Where the next bytes may be put without a copy, `to_come` at most: the room that is there.
+    pub(crate) fn room(&mut self, to_come: u64) -> &mut [u8] {
+        let to_come = usize::try_from(to_come).unwrap_or(usize::MAX);
+        let Some(partial) = &mut self.current else { return &mut [] };
+        let room = &mut partial.bytes[partial.filled..];
+        let n = room.len().min(to_come);
+        &mut room[..n]
+    }
+
+    /// So many bytes were put there.
+    pub(crate) fn filled(&mut self, n: usize) -> Result<(), ProtocolError> {
+        let Some(partial) = &mut self.current else { return Ok(()) };
+        partial.filled += n;
         partial.check()
     }
 
@@ -272,10 +285,11 @@ impl Assembler {
         &mut self,
         pool: Option<&Arc<dyn Pool>>,
     ) -> Result<Option<Message>, ProtocolError> {
-        let Some(partial) = self.current.take() else { return Ok(None) };
-        if partial.text && partial.checked < partial.bytes.len() {
+        let Some(mut partial) = self.current.take() else { return Ok(None) };
+        if partial.text && partial.checked < partial.filled {
             return Err(ProtocolError::InvalidUtf8);
         }
+        partial.bytes.truncate(partial.filled);
         let bytes = match pool {
             Some(pool) => pool.clone().share(partial.bytes),
             None => partial.bytes.into(),
@@ -288,14 +302,28 @@ impl Assembler {
 }
 
 impl Partial {
+    fn append(&mut self, bytes: &[u8], to_come: usize) {
+        let room = &mut self.bytes[self.filled..];
+        let fits = room.len().min(bytes.len());
+        let (bytes, rest) = bytes.split_at(fits);
+        room[..fits].copy_from_slice(bytes);
+        let free = self.bytes.capacity() - self.bytes.len();
+        if free < rest.len() {
+            let ahead = self.bytes.len().max(RESERVE_AHEAD);
+            self.bytes.reserve_exact(rest.len() + ahead.min(to_come));
+        }
+        self.bytes.extend_from_slice(rest);
+        self.filled += fits + rest.len();
+    }
+
     /// Checks what is new. A character that is not whole yet is no fault; a byte that can begin
     /// or continue none is, at once (RFC 6455 §8.1; Autobahn 6.4).
     fn check(&mut self) -> Result<(), ProtocolError> {
         if !self.text {
             return Ok(());
         }
-        match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {
-            Ok(_) => self.checked = self.bytes.len(),
+        match simdutf8::compat::from_utf8(&self.bytes[self.checked..self.filled]) {
+            Ok(_) => self.checked = self.filled,
             Err(e) if e.error_len().is_none() => self.checked += e.valid_up_to(),
             Err(_) => return Err(ProtocolError::InvalidUtf8),
         }
@@ -303,12 +331,11 @@ impl Partial {
     }
 }
 
-/// A whole message that came in one frame and one read: one check, one copy.
-pub(crate) fn whole(text: bool, payload: &[u8]) -> Result<Message, ProtocolError> {
-    if text && simdutf8::basic::from_utf8(payload).is_err() {
+/// A whole message that came in one frame and one read.
+pub(crate) fn whole(text: bool, bytes: Bytes) -> Result<Message, ProtocolError> {
+    if text && simdutf8::basic::from_utf8(&bytes).is_err() {
         return Err(ProtocolError::InvalidUtf8);
     }
-    let bytes = Bytes::copy_from_slice(payload);
     Ok(if text { Message::Text(Utf8Bytes::checked(bytes)) } else { Message::Binary(bytes) })
 }
 

@@ -11,7 +11,7 @@ use crate::shared::State;
 
 /// A read takes so many bytes at most: what a socket buffer usually holds, and no more than a
 /// handler that is behind may get at once.
-const READ: usize = 64 * 1024;
+pub(crate) const READ: usize = 64 * 1024;
 
 /// In the middle of a large message, which is one message however it is read.
 const LARGE_READ: usize = 512 * 1024;
@@ -19,10 +19,13 @@ const LARGE_READ: usize = 512 * 1024;
 /// Messages that fit into an inbox that is kept for the next connection; a burst's room is freed.
 const KEEP_MESSAGES: usize = 1024;
 
+/// Messages in order, in a place that can be handed on.
+pub(crate) type Messages = Option<Box<VecDeque<Message>>>;
+
 thread_local! {
     static RECEIVE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static SPARE: RefCell<(Spare, VecDeque<Message>)> = {
-        RefCell::new((Spare::with_pool(Arc::<Buffers>::default()), VecDeque::new()))
+    static SPARE: RefCell<(Spare, Messages)> = {
+        RefCell::new((Spare::with_pool(Arc::<Buffers>::default()), None))
     };
 }
 
@@ -48,8 +51,8 @@ impl State {
         let _ = SPARE.try_with(|spare| {
             let (spare, messages) = &mut *spare.borrow_mut();
             self.connection.borrow_buffers(spare);
-            if self.inbox.messages.capacity() == 0 {
-                std::mem::swap(&mut self.inbox.messages, messages);
+            if self.inbox.messages.is_none() {
+                self.inbox.messages = messages.take();
             }
         });
     }
@@ -59,11 +62,11 @@ impl State {
         let _ = SPARE.try_with(|spare| {
             let (spare, messages) = &mut *spare.borrow_mut();
             self.connection.give_back_buffers(spare);
-            if self.inbox.messages.is_empty() {
-                let own = std::mem::take(&mut self.inbox.messages);
-                if (messages.capacity()..=KEEP_MESSAGES).contains(&own.capacity()) {
-                    *messages = own;
-                }
+            if self.inbox.is_empty()
+                && let Some(own) = self.inbox.messages.take()
+                && own.capacity() <= KEEP_MESSAGES
+            {
+                *messages = Some(own);
             }
         });
     }

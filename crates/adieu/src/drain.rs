@@ -179,7 +179,7 @@ impl Drain {
         };
         let close = self.inner.close.clone();
         match self.inner.pace {
-            None => connections.iter().for_each(|shared| shared.lock().drain(&close)),
+            None => connections.iter().for_each(|shared| shared.drain(&close)),
             Some(pace) => drop(tokio::spawn(paced(connections, close, pace))),
         }
     }
@@ -271,7 +271,7 @@ impl Drain {
         self.publish(&live);
         drop(live);
         if late {
-            shared.lock().drain(&self.inner.close);
+            shared.drain(&self.inner.close);
         }
     }
 
@@ -322,7 +322,7 @@ async fn paced(connections: Vec<Arc<Shared>>, close: Close, pace: NonZeroU32) {
             due += steps;
         }
         due -= 1000;
-        shared.lock().drain(&close);
+        shared.drain(&close);
     }
 }
 

@@ -37,6 +37,7 @@ mod endpoint;
 mod group;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+mod inbox;
 mod into_close;
 mod io;
 mod limit;

@@ -68,9 +68,7 @@ impl Drop for Pooled {
         let mut buffers = pool.lock();
         let kept: usize = buffers.iter().map(Vec::capacity).sum();
         if kept + self.bytes.capacity() <= KEEP {
-            let mut buffer = std::mem::take(&mut self.bytes);
-            buffer.clear();
-            buffers.push(buffer);
+            buffers.push(std::mem::take(&mut self.bytes));
         }
     }
 }
@@ -91,7 +89,7 @@ mod tests {
         assert_eq!(pool.take(SMALLEST / 2), None, "small messages");
         assert_eq!(pool.take(2 * SMALLEST), None, "too small");
         let buffer = pool.take(SMALLEST).unwrap();
-        assert_eq!((buffer.len(), buffer.capacity()), (0, SMALLEST));
+        assert_eq!((buffer.len(), buffer.capacity()), (SMALLEST, SMALLEST), "ready to be read to");
     }
 
     #[test]

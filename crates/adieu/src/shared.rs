@@ -1,22 +1,22 @@
 //! What the driver and every handle of a connection share: the protocol, the transport, and the
 //! messages between them. One lock; uncontended it costs some 30 ns.
 
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use adieu_proto::{
     Cause, Close, Connection, Ending, Message, PeerEnd, Prepared, Request, UsageError, Version,
-    defaults,
 };
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 
-use crate::buffers;
+use crate::buffers::{self, Messages};
+use crate::inbox::Inbox;
 use crate::io::Io;
 use crate::now;
 use crate::os;
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) opened: OnceLock<Opened>,
     /// Tells that the account is there.
     pub(crate) over: Notify,
+    /// The server stops: who takes a message shows that it is at work.
+    stopping: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -77,43 +79,6 @@ pub(crate) struct State {
     /// What a trusted proxy says in front of the handshake, where one has to.
     pub(crate) proxy_header: Option<Box<ProxyHeader>>,
     pub(crate) wakers: Wakers,
-}
-
-/// Messages that wait for the application.
-#[derive(Default)]
-pub(crate) struct Inbox {
-    pub(crate) messages: VecDeque<Message>,
-    cost: usize,
-    /// No more will come.
-    pub(crate) ended: bool,
-}
-
-impl Inbox {
-    pub(crate) fn push(&mut self, message: Message) {
-        self.cost += message.len() + defaults::RECEIVE_COST;
-        self.messages.push_back(message);
-    }
-
-    fn pop(&mut self) -> Option<Message> {
-        let message = self.messages.pop_front()?;
-        self.cost -= message.len() + defaults::RECEIVE_COST;
-        Some(message)
-    }
-
-    /// Whether the application has taken all messages and waits for more.
-    pub(crate) fn is_waited_for(&self, wakers: &Wakers) -> bool {
-        self.messages.is_empty() && wakers.recv.is_some()
-    }
-
-    fn clear(&mut self) {
-        self.messages = VecDeque::new();
-        self.cost = 0;
-    }
-
-    /// An empty one never is, whatever the limit.
-    pub(crate) fn is_full(&self, limit: usize) -> bool {
-        self.cost > 0 && self.cost >= limit
-    }
 }
 
 /// Who waits for what.
@@ -193,6 +158,7 @@ impl Shared {
             transport,
             opened: OnceLock::new(),
             over: Notify::new(),
+            stopping: AtomicBool::new(false),
             state: Mutex::new(state),
         })
     }
@@ -207,18 +173,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next message, or the end of them.
-    pub(crate) fn poll_recv(&self, cx: &Context<'_>) -> Poll<Option<Message>> {
+    /// The next message, or the end of them. Others may follow it into `taken`, which is empty.
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &Context<'_>,
+        taken: &mut Messages,
+    ) -> Poll<Option<Message>> {
         let mut state = self.lock();
         let limit = state.connection.config().receive_queue;
         let was_full = state.inbox.is_full(limit);
-        if let Some(message) = state.inbox.pop() {
+        if let Some(message) = state.inbox.take(taken, limit) {
             state.stopping.was_taken();
             if was_full && !state.inbox.is_full(limit) {
                 // Reading had paused.
                 state.wake_driver();
             }
             return Poll::Ready(Some(message));
+        }
+        // An idle handler keeps no buffer.
+        if let Some(own) = taken.take() {
+            state.inbox.messages.get_or_insert(own);
         }
         if state.inbox.ended {
             state.connection.saw_end(now());
@@ -230,6 +204,22 @@ impl Shared {
             state.wake_driver();
         }
         Poll::Pending
+    }
+
+    /// Whether `taken` may be gone through without a look at the state.
+    pub(crate) fn is_unhurried(&self) -> bool {
+        !self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The handler has taken a message from those that it was given before.
+    pub(crate) fn was_taken(&self) {
+        self.lock().stopping.was_taken();
+    }
+
+    /// The server stops.
+    pub(crate) fn drain(&self, close: &Close) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.lock().drain(close);
     }
 
     /// Queues a message when there is room; gives it back while there is none.
@@ -302,6 +292,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether the application has taken all messages and waits for more.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.inbox.is_empty() && self.wakers.recv.is_some()
+    }
+
     /// The driver's task is awake: it writes at the end of its wake, so nobody else has to.
     /// Whether it is another task than before.
     pub(crate) fn begin_wake(&mut self, cx: &Context<'_>) -> bool {
@@ -365,22 +360,57 @@ impl State {
         if let Some(poll) = self.poll_proxy_header(cx) {
             return poll.map(|()| 0);
         }
-        buffers::receive(self.connection.to_come(), |buffer| {
-            let may_read = self.stopping.may_read().min(buffer.len());
-            let mut buf = ReadBuf::new(&mut buffer[..may_read]);
-            let Poll::Ready(result) = self.io.poll_read(cx, &mut buf) else {
-                self.nothing_read();
-                return Poll::Pending;
-            };
+        let may_read = self.stopping.may_read();
+        let room = self.connection.payload_room();
+        if room.len() >= buffers::READ {
+            // The rest of a large message, into its own buffer.
+            let n = room.len().min(may_read);
+            let mut buf = ReadBuf::new(&mut room[..n]);
+            let poll = self.io.poll_read(cx, &mut buf);
             let read = buf.filled().len();
-            self.stopping.was_read(read);
-            match result {
-                Ok(()) if buf.filled().is_empty() => self.peer_ended(None),
-                Ok(()) => self.connection.receive(self.woke, buf.filled_mut()),
-                Err(error) => self.peer_ended(Some(&error)),
-            }
-            Poll::Ready(read)
+            return self.was_read(poll, read, |state| {
+                let woke = state.woke;
+                let State { connection, inbox, .. } = state;
+                inbox.receive(|messages| connection.payload_received(woke, read, messages))
+            });
+        }
+        buffers::receive(self.connection.to_come(), |buffer| {
+            let n = buffer.len().min(may_read);
+            let mut buf = ReadBuf::new(&mut buffer[..n]);
+            let poll = self.io.poll_read(cx, &mut buf);
+            let read = buf.filled().len();
+            self.was_read(poll, read, |state| {
+                let woke = state.woke;
+                let State { connection, inbox, .. } = state;
+                inbox.receive(|messages| {
+                    connection.receive_into(woke, &mut buffer[..read], messages);
+                })
+            })
         })
+    }
+
+    /// What a read came to; `receive` says whether there are messages in what it brought.
+    fn was_read(
+        &mut self,
+        poll: Poll<io::Result<()>>,
+        read: usize,
+        receive: impl FnOnce(&mut State) -> bool,
+    ) -> Poll<usize> {
+        let Poll::Ready(result) = poll else {
+            self.nothing_read();
+            return Poll::Pending;
+        };
+        self.stopping.was_read(read);
+        match result {
+            Ok(()) if read == 0 => self.peer_ended(None),
+            Ok(()) => {
+                if receive(self) {
+                    self.wakers.wake_receiver();
+                }
+            }
+            Err(error) => self.peer_ended(Some(&error)),
+        }
+        Poll::Ready(read)
     }
 
     /// The peer's direction is over: how. Linux gives the socket's error once, to a read or a

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use adieu_proto::{Cause, Close, CloseCode, Ending, Message, Request, UsageError, Version};
 
+use crate::buffers::Messages;
 use crate::peer::Peer;
 use crate::shared::{Opened, Shared};
 
@@ -41,6 +42,8 @@ impl std::error::Error for Closed {}
 /// ```
 pub struct Socket {
     shared: Arc<Shared>,
+    /// Messages that it was given together with one before.
+    taken: Messages,
 }
 
 impl fmt::Debug for Socket {
@@ -51,13 +54,19 @@ impl fmt::Debug for Socket {
 
 impl Socket {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Socket { shared }
+        Socket { shared, taken: None }
     }
 
     /// The next message; `None` when the peer has ended, or our side has. What arrived before
     /// the end is given first.
     pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.shared.poll_recv(cx)).await
+        if let Some(message) = self.taken.as_mut().and_then(|taken| taken.pop_front()) {
+            if !self.shared.is_unhurried() {
+                self.shared.was_taken();
+            }
+            return Some(message);
+        }
+        poll_fn(|cx| self.shared.poll_recv(cx, &mut self.taken)).await
     }
 
     /// Queues a message. Waits while more than [`Config::send_queue`](crate::Config::send_queue)

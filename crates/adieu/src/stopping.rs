@@ -130,11 +130,10 @@ impl State {
 
     /// Whether the handler has answered, or had its time: then the Close goes out.
     pub(crate) fn go_on_stopping(&mut self) {
+        let is_waited_for = self.is_waited_for();
         let (patience, close, answered) = match &mut self.stopping {
             Stopping::Reading { patience, close, .. } => (patience, close, false),
-            Stopping::Answering { patience, close } => {
-                (patience, close, self.inbox.is_waited_for(&self.wakers))
-            }
+            Stopping::Answering { patience, close } => (patience, close, is_waited_for),
             Stopping::No | Stopping::Closing => return,
         };
         // After the peer's goodbye the handler still answers what came before it.

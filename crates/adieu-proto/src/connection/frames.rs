@@ -1,5 +1,6 @@
 //! The frames of an open connection: what is read, what is queued.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use crate::close::{Input, State};
 use crate::code::Close;
 use crate::config::defaults;
 use crate::error::UsageError;
-use crate::frame::{Opcode, Received, hixie, hybi};
+use crate::frame::{Opcode, Received, Violation, hixie, hybi};
 use crate::handshake::Version;
 use crate::message::Message;
 use crate::outgoing::OWN_BUFFER;
@@ -48,6 +49,17 @@ fn opcode(message: &Message) -> Opcode {
     match message {
         Message::Text(_) => Opcode::Text,
         Message::Binary(_) => Opcode::Binary,
+    }
+}
+
+fn deliver(
+    message: Message,
+    inbox: Option<&mut VecDeque<Message>>,
+    outputs: &mut VecDeque<Output>,
+) {
+    match inbox {
+        Some(inbox) => inbox.push_back(message),
+        None => outputs.push_back(Output::Event(Event::Message(message))),
     }
 }
 
@@ -109,25 +121,57 @@ impl Connection {
         }
     }
 
-    pub(super) fn read_frames(&mut self, now: Instant, input: &mut [u8]) {
-        let mut input = input;
-        while self.machine.parses() {
-            match self.reader.next(&mut input, self.config.max_message, self.pool.as_ref()) {
+    /// Messages go to `inbox`, or are outputs where there is none.
+    pub(super) fn read_frames(
+        &mut self,
+        now: Instant,
+        input: &mut [u8],
+        inbox: Option<&mut VecDeque<Message>>,
+    ) {
+        let (mut input, mut inbox) = (input, inbox);
+        let limit = self.config.max_message;
+        while self.machine.parses() && !input.is_empty() {
+            let delivers = self.machine.delivers();
+            let outputs = &mut self.outputs;
+            let whole = self.reader.whole_messages(&mut input, limit, |message| {
+                if delivers {
+                    deliver(message, inbox.as_deref_mut(), outputs);
+                }
+            });
+            if let Err(error) = whole {
+                return self.violated(now, error.into());
+            }
+            match self.reader.next(&mut input, limit, self.pool.as_ref()) {
+                Ok(Some(Received::Message(message))) => self.deliver(message, inbox.as_deref_mut()),
                 Ok(Some(received)) => self.received(now, received),
                 Ok(None) => return,
-                Err(violation) => {
-                    let (error, said) = (violation.error, violation.said);
-                    self.advance(now, Input::Violation { error, said });
-                }
+                Err(violation) => self.violated(now, violation),
             }
         }
     }
 
+    /// So many bytes stand in the room of the message under way.
+    pub(super) fn read_payload(&mut self, now: Instant, n: usize, inbox: &mut VecDeque<Message>) {
+        match self.reader.filled(n, self.pool.as_ref()) {
+            Ok(Some(Received::Message(message))) => self.deliver(message, Some(inbox)),
+            Ok(_) => {}
+            Err(violation) => self.violated(now, violation),
+        }
+    }
+
+    fn deliver(&mut self, message: Message, inbox: Option<&mut VecDeque<Message>>) {
+        if self.machine.delivers() {
+            deliver(message, inbox, &mut self.outputs);
+        }
+    }
+
+    fn violated(&mut self, now: Instant, violation: Violation) {
+        let Violation { error, said } = violation;
+        self.advance(now, Input::Violation { error, said });
+    }
+
     fn received(&mut self, now: Instant, received: Received) {
         match received {
-            Received::Message(message) if self.machine.delivers() => {
-                self.outputs.push_back(Output::Event(Event::Message(message)));
-            }
             Received::Message(_) | Received::Pong => {}
             Received::Ping(payload) if self.outgoing.len() <= defaults::PONG_QUEUE as u64 => {
                 self.control(Opcode::Pong, &payload);

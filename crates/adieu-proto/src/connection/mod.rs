@@ -216,11 +216,41 @@ impl Connection {
 
     /// Bytes of the peer. They are unmasked in place.
     pub fn receive(&mut self, now: Instant, bytes: &mut [u8]) {
+        self.read(now, bytes, None);
+    }
+
+    /// As [`receive`](Self::receive), but messages go behind those in `messages` instead of being
+    /// outputs: they came before what the outputs tell of these bytes. Those that come with the
+    /// end of the opening handshake are outputs all the same.
+    pub fn receive_into(
+        &mut self,
+        now: Instant,
+        bytes: &mut [u8],
+        messages: &mut VecDeque<Message>,
+    ) {
+        self.read(now, bytes, Some(messages));
+    }
+
+    fn read(&mut self, now: Instant, bytes: &mut [u8], inbox: Option<&mut VecDeque<Message>>) {
         self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
         match self.opening {
-            None => self.read_frames(now, bytes),
+            None => self.read_frames(now, bytes, inbox),
             Some(_) => self.read_opening(now, bytes),
         }
+    }
+
+    /// Where the payload that is to come may be read to instead of being
+    /// [received](Self::receive), which saves a copy: the room of a large message under way. Empty
+    /// if it may not. What it holds means nothing.
+    pub fn payload_room(&mut self) -> &mut [u8] {
+        if self.machine.parses() { self.reader.room() } else { &mut [] }
+    }
+
+    /// So many bytes of the peer were read to the [`payload_room`](Self::payload_room). A message
+    /// that they complete goes behind those in `messages`.
+    pub fn payload_received(&mut self, now: Instant, n: usize, messages: &mut VecDeque<Message>) {
+        self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
+        self.read_payload(now, n, messages);
     }
 
     /// The peer's direction ended, after all its bytes were received.

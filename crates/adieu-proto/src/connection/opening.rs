@@ -133,7 +133,7 @@ impl Connection {
                     Ok(answer) => {
                         self.outgoing.append(|out| out.extend_from_slice(&answer));
                         self.opened(now, None);
-                        self.read_frames(now, input);
+                        self.read_frames(now, input, None);
                     }
                     Err(error) => self.fail_opening(now, error),
                 }
@@ -180,7 +180,7 @@ impl Connection {
         match answer {
             Ok((subprotocol, mut rest)) => {
                 self.opened(now, subprotocol);
-                self.read_frames(now, &mut rest);
+                self.read_frames(now, &mut rest, None);
             }
             Err(error) => self.fail_opening(now, error),
         }

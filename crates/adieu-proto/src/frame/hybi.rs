@@ -48,6 +48,11 @@ impl Decoder {
         Decoder { masked, state: EMPTY }
     }
 
+    /// Whether the peer has to mask.
+    pub(crate) fn masked(&self) -> bool {
+        self.masked
+    }
+
     /// Whether the input stops inside a frame.
     pub(crate) fn in_frame(&self) -> bool {
         !matches!(self.state, State::Header { have: 0, .. })
@@ -59,40 +64,6 @@ impl Decoder {
             State::Header { .. } => 0,
             State::Payload { header, done } => header.len - done,
         }
-    }
-
-    /// Takes a message that stands whole, in one frame of at most `limit` bytes, at the front of
-    /// `input`: whether it is text, and its payload, unmasked. Nothing is taken if it is anything
-    /// else, which [`next`](Self::next) judges. Most messages come like this, and need no state.
-    pub(crate) fn whole_message<'a>(
-        &self,
-        input: &mut &'a mut [u8],
-        limit: u64,
-    ) -> Option<(bool, &'a mut [u8])> {
-        let (first, second) = match **input {
-            [first @ (0x81 | 0x82), second, ..] if !self.in_frame() => (first, second),
-            _ => return None,
-        };
-        if self.masked != (second & 0x80 != 0) {
-            return None;
-        }
-        let (len, at) = match (second & 0x7F, &input[2..]) {
-            (126, [a, b, ..]) => (usize::from(u16::from_be_bytes([*a, *b])), 4),
-            (short @ ..=125, _) => (usize::from(short), 2),
-            _ => return None,
-        };
-        let begin = at + if self.masked { 4 } else { 0 };
-        let shortest = at == 2 || len > 125;
-        if !shortest || input.len() < begin + len || len as u64 > limit {
-            return None;
-        }
-        let (frame, rest) = std::mem::take(input).split_at_mut(begin + len);
-        *input = rest;
-        let (header, payload) = frame.split_at_mut(begin);
-        if let Some(key) = header[at..].first_chunk() {
-            mask::apply(*key, 0, payload);
-        }
-        Some((first == 0x81, payload))
     }
 
     /// Takes the next piece off the front of `input`; `None` if more bytes are needed.
@@ -116,18 +87,31 @@ impl Decoder {
                 let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
                 let (payload, rest) = std::mem::take(input).split_at_mut(n);
                 *input = rest;
-                if let Some(key) = header.mask {
-                    mask::apply(key, *done, payload);
-                }
-                *done += n as u64;
-                let left = left - n as u64;
-                let header = *header;
-                if left == 0 {
-                    self.state = EMPTY;
-                }
-                Ok(Some(Piece::Payload(header, payload, left)))
+                Ok(self
+                    .payload(payload)
+                    .map(|(header, left)| Piece::Payload(header, payload, left)))
             }
         }
+    }
+
+    /// Unmasks bytes of the payload under way, no more than are to come. Gives its header and how
+    /// much is still to come; `None` between two frames.
+    pub(crate) fn payload(&mut self, bytes: &mut [u8]) -> Option<(Header, u64)> {
+        let State::Payload { header, done } = &mut self.state else { return None };
+        if let Some(key) = header.mask {
+            mask::apply(key, *done, bytes);
+        }
+        *done += bytes.len() as u64;
+        let (header, left) = (*header, header.len - *done);
+        if left == 0 {
+            self.state = EMPTY;
+        }
+        Some((header, left))
+    }
+
+    /// Whether the frame under way is one of data.
+    pub(crate) fn in_data(&self) -> bool {
+        matches!(&self.state, State::Payload { header, .. } if !header.opcode.is_control())
     }
 }
 

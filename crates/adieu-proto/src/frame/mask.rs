@@ -5,13 +5,38 @@ pub(crate) fn apply(mask: [u8; 4], offset: u64, bytes: &mut [u8]) {
     // The key as a number whose lowest byte comes first, turned to where the payload stands.
     let key = u32::from_le_bytes(mask).rotate_right(8 * (offset % 4) as u32);
     let word = u64::from(key) << 32 | u64::from(key);
-    let (words, rest) = bytes.as_chunks_mut::<8>();
-    for chunk in words {
-        *chunk = (u64::from_le_bytes(*chunk) ^ word).to_le_bytes();
+    let apply = |chunk: &mut [u8; 8]| *chunk = (u64::from_le_bytes(*chunk) ^ word).to_le_bytes();
+    // Many words in each turn, so that the turns do not count.
+    let (lines, rest) = bytes.as_chunks_mut::<64>();
+    for line in lines {
+        line.as_chunks_mut().0.iter_mut().for_each(apply);
     }
+    let (words, rest) = rest.as_chunks_mut();
+    words.iter_mut().for_each(apply);
     for (byte, key) in rest.iter_mut().zip(word.to_le_bytes()) {
         *byte ^= key;
     }
+}
+
+/// Bytes that are copied and unmasked before the next: they are still at hand then.
+const BLOCK: usize = 1024;
+
+/// The unmasked bytes of a payload: one way through the memory, not two.
+#[inline]
+pub(crate) fn unmasked(mask: [u8; 4], bytes: &[u8]) -> Vec<u8> {
+    if bytes.len() <= BLOCK {
+        let mut out = bytes.to_vec();
+        apply(mask, 0, &mut out);
+        return out;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    for block in bytes.chunks(BLOCK) {
+        let start = out.len();
+        out.extend_from_slice(block);
+        // The key begins anew with each block: its length is a multiple of four.
+        apply(mask, 0, &mut out[start..]);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -22,7 +47,7 @@ mod tests {
     fn agrees_with_the_rfcs_formula_at_every_offset_and_length() {
         let mask = [0x37, 0xfa, 0x21, 0x3d];
         for offset in 0..9u64 {
-            for len in 0..40usize {
+            for len in 0..200usize {
                 let plain: Vec<u8> = (0..len as u8).collect();
                 let mut masked = plain.clone();
                 apply(mask, offset, &mut masked);
@@ -31,6 +56,17 @@ mod tests {
                     assert_eq!(*byte, plain[i] ^ key, "offset {offset}, length {len}, byte {i}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_copy_is_unmasked_as_it_is_in_place() {
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        for len in [0, 1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
+            let masked: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+            let mut in_place = masked.clone();
+            apply(mask, 0, &mut in_place);
+            assert_eq!(unmasked(mask, &masked), in_place, "length {len}");
         }
     }
 }

@@ -4,8 +4,9 @@ pub(crate) mod hixie;
 pub(crate) mod hybi;
 mod mask;
 mod reader;
+mod whole;
 
-pub(crate) use reader::{Reader, Received};
+pub(crate) use reader::{Reader, Received, Violation};
 
 /// What a frame carries (RFC 6455 §5.2, §11.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,8 +9,8 @@ use crate::config::defaults::FRAGMENT_COST;
 use crate::ending::Cut;
 use crate::error::ProtocolError;
 use crate::frame::hybi::{self, Header, Piece};
-use crate::frame::{Opcode, hixie};
-use crate::message::{self, Assembler, Message, Utf8Bytes};
+use crate::frame::{Opcode, hixie, whole};
+use crate::message::{Assembler, Message, Utf8Bytes};
 use crate::pool::Pool;
 
 /// What the peer said.
@@ -74,6 +74,47 @@ impl Reader {
         }
     }
 
+    /// Takes the messages that stand whole at the front of `input`, each in one frame. What is
+    /// left is for [`next`](Self::next).
+    #[inline]
+    pub(crate) fn whole_messages(
+        &self,
+        input: &mut &mut [u8],
+        limit: u64,
+        deliver: impl FnMut(Message),
+    ) -> Result<(), ProtocolError> {
+        match self {
+            Reader::Hybi(hybi) if !hybi.decoder.in_frame() && !hybi.assembler.in_message() => {
+                whole::take(input, hybi.decoder.masked(), limit, deliver)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where payload of the frame under way may be read to without a copy; empty if it may not.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        match self {
+            Reader::Hybi(hybi) if hybi.decoder.in_data() => {
+                hybi.assembler.room(hybi.decoder.to_come())
+            }
+            _ => &mut [],
+        }
+    }
+
+    /// So many bytes were read to the [`room`](Self::room).
+    pub(crate) fn filled(
+        &mut self,
+        n: usize,
+        pool: Option<&Arc<dyn Pool>>,
+    ) -> Result<Option<Received>, Violation> {
+        let Reader::Hybi(hybi) = self else { return Ok(None) };
+        let room = hybi.assembler.room(hybi.decoder.to_come());
+        let n = n.min(room.len());
+        let Some((header, left)) = hybi.decoder.payload(&mut room[..n]) else { return Ok(None) };
+        hybi.assembler.filled(n)?;
+        Ok(hybi.end_of_data(header, left, pool)?)
+    }
+
     /// Takes the next thing said off the front of `input`; `None` if more bytes are needed.
     pub(crate) fn next(
         &mut self,
@@ -113,11 +154,6 @@ impl Hybi {
         limit: u64,
         pool: Option<&Arc<dyn Pool>>,
     ) -> Result<Option<Received>, Violation> {
-        if !self.assembler.in_message()
-            && let Some((text, payload)) = self.decoder.whole_message(input, limit)
-        {
-            return Ok(Some(Received::Message(message::whole(text, payload)?)));
-        }
         loop {
             match self.decoder.next(input)? {
                 None => return Ok(None),
@@ -153,6 +189,16 @@ impl Hybi {
     ) -> Result<Option<Received>, ProtocolError> {
         let text = header.opcode == Opcode::Text;
         self.assembler.payload(text, bytes, left, pool)?;
+        self.end_of_data(header, left, pool)
+    }
+
+    /// The message, if this was the end of its last frame.
+    fn end_of_data(
+        &mut self,
+        header: Header,
+        left: u64,
+        pool: Option<&Arc<dyn Pool>>,
+    ) -> Result<Option<Received>, ProtocolError> {
         if left > 0 || !header.fin {
             return Ok(None);
         }
