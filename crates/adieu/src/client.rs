@@ -10,6 +10,7 @@ use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::io::Io;
 use crate::now;
+use crate::os;
 use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -157,7 +158,7 @@ impl Client {
             let text = format!("no answer within {} s", timeout.as_secs_f64());
             io::Error::new(io::ErrorKind::TimedOut, text)
         })??;
-        tcp.set_nodelay(true)?;
+        os::set_options(&tcp)?;
         let peer = Peer::new(tcp.peer_addr().ok());
         let io = self.transport(tcp, &url)?;
         let mut seed = [0; 32];

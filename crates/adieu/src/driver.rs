@@ -33,9 +33,9 @@ pub(crate) struct Driver {
     /// Our FIN waits for the last records of TLS.
     shutting_down: bool,
     /// A request that is read and not decided on.
-    request: Option<(Request, Version)>,
+    request: Option<Box<(Request, Version)>>,
     /// The peer's Close, read and not told yet.
-    closing: Option<Close>,
+    closing: Option<Box<Close>>,
     told: bool,
     /// What it takes up of the endpoint's limits, until it is over.
     place: Place,
@@ -225,7 +225,9 @@ impl Driver {
 
     fn event(&mut self, state: &mut State, event: Event) {
         match event {
-            Event::Request(request, version) => self.request = Some((request, version)),
+            Event::Request(request, version) => {
+                self.request = Some(Box::new((request, version)));
+            }
             Event::Opened(subprotocol) => {
                 let version = state.connection.version();
                 if version.is_hixie() {
@@ -233,10 +235,7 @@ impl Driver {
                 }
                 let asked = self.asked.take();
                 self.shared.opened.get_or_init(|| {
-                    let peer = self.shared.transport;
-                    asked.map_or(Opened { request: None, version, subprotocol, peer }, |asked| {
-                        *asked
-                    })
+                    asked.map_or_else(|| Opened::new(None, version, subprotocol), |asked| *asked)
                 });
             }
             Event::Message(message) => {
@@ -248,7 +247,7 @@ impl Driver {
                 state.wakers.wake_receiver();
                 state.wakers.wake_senders();
             }
-            Event::Closing(close) => self.closing = Some(close),
+            Event::Closing(close) => self.closing = Some(Box::new(close)),
             Event::Ended(ending) => {
                 state.ending = Some(Arc::from(ending));
                 state.wakers.wake_all();
@@ -261,9 +260,10 @@ impl Driver {
     /// Judges the request, outside of the lock, for it is the application that judges; then reads
     /// what came behind it.
     fn decide(&mut self, cx: &mut Context<'_>) {
-        let Some((request, version)) = self.request.take() else { return };
+        let Some((request, version)) = self.request.take().map(|asked| *asked) else { return };
         let shared = self.shared.clone();
-        let sender = shared.lock().sender(shared.transport);
+        let transport = shared.transport();
+        let sender = shared.lock().sender(transport);
         let peer = self.endpoint.proxies.client(sender, &request);
         let (endpoint, place) = (&self.endpoint, &mut self.place);
         let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(&request, peer, place)));
@@ -274,19 +274,15 @@ impl Driver {
         match decided.unwrap_or(Err(HandshakeError::Refused(500))) {
             Ok(subprotocol) => {
                 let tls = state.io.is_tls();
-                self.asked = Some(Box::new(Opened {
-                    request: Some(request),
-                    version,
-                    subprotocol: subprotocol.clone(),
-                    peer,
-                }));
+                let asked = Opened::new(Some(request), version, subprotocol.clone());
+                self.asked = Some(Box::new(asked.of(peer, transport)));
                 if state.connection.accept(woke, subprotocol.as_deref(), tls).is_err() {
                     state.connection.refuse(woke, HandshakeError::Refused(500));
                 }
             }
             Err(error) => {
-                let request = Some(request);
-                self.asked = Some(Box::new(Opened { request, version, subprotocol: None, peer }));
+                let asked = Opened::new(Some(request), version, None);
+                self.asked = Some(Box::new(asked.of(peer, transport)));
                 state.connection.refuse(woke, error);
             }
         }
@@ -326,7 +322,7 @@ impl Driver {
     fn tell_closing(&mut self) {
         if let Some(close) = self.closing.take() {
             let request = self.shared.opened.get().and_then(|opened| opened.request.as_ref());
-            let (peer, close) = (self.shared.peer(), &close);
+            let (peer, close) = (self.shared.peer(), &*close);
             self.endpoint.closing(Closing { peer, request, close });
         }
     }
@@ -340,11 +336,11 @@ impl Driver {
         self.place = Place::default();
         let state = self.shared.lock();
         let Some(ending) = state.ending.clone() else { return };
-        let sender = state.sender(self.shared.transport);
+        let sender = state.sender(self.shared.transport());
         drop(state);
         let opened = self.shared.opened.get().or(self.asked.as_deref());
         let ended = Ended {
-            peer: opened.map_or(sender, |opened| opened.peer),
+            peer: opened.and_then(|opened| opened.proxied.as_deref()).copied().unwrap_or(sender),
             request: opened.and_then(|opened| opened.request.as_ref()),
             version: opened.map(|opened| opened.version),
             ending: &ending,

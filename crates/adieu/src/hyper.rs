@@ -88,6 +88,7 @@ pub struct PeerAddr(pub SocketAddr);
 pub struct Upgrade {
     endpoint: Arc<Endpoint>,
     opened: Opened,
+    peer: Peer,
     answer: Answer,
     on_upgrade: OnUpgrade,
     /// A hixie-76 nonce that came as the request's body.
@@ -148,8 +149,8 @@ impl Upgrade {
             Bytes::new()
         };
         let answer = answer(&asked, version, subprotocol.as_deref(), false);
-        let opened = Opened { request: Some(asked), version, subprotocol, peer };
-        Ok(Upgrade { endpoint, opened, answer, on_upgrade, nonce, started, expected, place })
+        let opened = Opened::new(Some(asked), version, subprotocol);
+        Ok(Upgrade { endpoint, opened, peer, answer, on_upgrade, nonce, started, expected, place })
     }
 
     /// Says that the connection is TLS: hixie-76 repeats the URL with its scheme.
@@ -176,25 +177,26 @@ impl Upgrade {
     }
 
     fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
-        let Upgrade { endpoint, mut opened, on_upgrade, nonce, started, expected, .. } = self;
+        let Upgrade { endpoint, opened, peer, on_upgrade, nonce, started, expected, .. } = self;
         let mut place = self.place;
         async move {
             let (io, buffered) = match on_upgrade.await {
                 Ok(upgraded) => take_back(upgraded),
-                Err(_) => return never_upgraded(&endpoint, &opened, now() - started),
+                Err(_) => return never_upgraded(&endpoint, &opened, peer, now() - started),
             };
-            let transport = Peer::new(io.peer().or(opened.peer.via()).or(opened.peer.addr()));
+            let transport = Peer::new(io.peer().or(peer.via()).or(peer.addr()));
             let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
             // Where hyper had not told the address, it is known only now.
-            opened.peer = endpoint.proxies.client(transport, &asked);
-            let fits = place.admit(opened.peer).is_ok();
+            let peer = endpoint.proxies.client(transport, &asked);
+            let fits = place.admit(peer).is_ok();
             let mut connection =
                 Connection::upgraded(now(), endpoint.config.clone(), asked, opened.version);
             for bytes in [nonce, buffered].into_iter().filter(|bytes| !bytes.is_empty()) {
                 connection.receive(now(), &mut Vec::from(bytes));
             }
+            io.set_options();
             let shared = Shared::new(connection, io, transport);
-            let driver = Driver::expected(shared, endpoint, opened);
+            let driver = Driver::expected(shared, endpoint, opened.of(peer, transport));
             let mut driver = driver.counted(place);
             drop(expected);
             if driver.open().await {
@@ -287,7 +289,7 @@ fn tls(upgraded: Upgraded) -> Result<(Io, Bytes), Upgraded> {
 }
 
 /// The peer was gone before hyper had sent the 101: it was accepted, so it is accounted for.
-fn never_upgraded(endpoint: &Endpoint, opened: &Opened, lasted: std::time::Duration) {
+fn never_upgraded(endpoint: &Endpoint, opened: &Opened, peer: Peer, lasted: std::time::Duration) {
     let ending = Ending::from_parts(
         Cause::Handshake(HandshakeError::Incomplete),
         Goodbye::None,
@@ -298,7 +300,7 @@ fn never_upgraded(endpoint: &Endpoint, opened: &Opened, lasted: std::time::Durat
         lasted,
     );
     let request = opened.request.as_ref();
-    let (peer, version) = (opened.peer, Some(opened.version));
+    let version = Some(opened.version);
     endpoint.ended(Ended { peer, request, version, ending: &ending });
 }
 

@@ -40,11 +40,16 @@ impl Io {
         }
     }
 
-    /// Sets what the kernel watches by itself. Its refusal costs a backstop, no more.
-    pub(crate) fn watch(&self) {
-        if let Some(Err(error)) = self.tcp().map(os::set_user_timeout) {
-            tracing::debug!("TCP_USER_TIMEOUT: {error}");
+    /// Sets what each TCP connection needs. A refusal costs latency and a backstop, no more.
+    pub(crate) fn set_options(&self) {
+        if let Some(Err(error)) = self.tcp().map(os::set_options) {
+            tracing::debug!("TCP_NODELAY, TCP_USER_TIMEOUT: {error}");
         }
+    }
+
+    /// Whether the operating system tells what has become of bytes that left.
+    pub(crate) fn tells(&self) -> bool {
+        self.tcp().is_some_and(os::tells)
     }
 
     /// Has the kernel ask whether the peer is there, for versions that cannot ask.

@@ -6,11 +6,12 @@
 #![allow(unsafe_code, reason = "getsockopt and ioctl, nowhere else")]
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adieu_proto::Delivery;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A backstop behind our own clocks, which know more: data that the peer's kernel does not
 /// acknowledge, or has no room for, for so long ends the connection (TCP_USER_TIMEOUT, RFC 5482).
@@ -25,15 +26,35 @@ const HIXIE_USER_TIMEOUT: Duration = Duration::from_secs(25);
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Whether this system tells what has become of bytes that left.
-pub(crate) const TELLS: bool = cfg!(target_os = "linux");
+/// Whether this system tells what has become of bytes that left. Where it did once, it does.
+pub(crate) fn tells(tcp: &TcpStream) -> bool {
+    static TELLS: AtomicBool = AtomicBool::new(false);
+    if !TELLS.load(Ordering::Relaxed) {
+        TELLS.store(delivery(tcp).is_some(), Ordering::Relaxed);
+    }
+    TELLS.load(Ordering::Relaxed)
+}
 
-/// Sets the backstop.
-pub(crate) fn set_user_timeout(tcp: &TcpStream) -> io::Result<()> {
+/// Sets what each connection needs: small frames do not wait for acknowledgements (TCP_NODELAY,
+/// RFC 9293 §3.7.4), and the backstop. On Linux the connections of a listener have both from it.
+pub(crate) fn set_options<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<()> {
+    let socket = socket.into();
+    socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    return SockRef::from(tcp).set_tcp_user_timeout(Some(USER_TIMEOUT));
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+/// Whether connections of this listener need no more options than they have from it.
+pub(crate) fn has_options(listener: &TcpListener) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let listener = SockRef::from(listener);
+        let timeout = listener.tcp_user_timeout();
+        matches!((listener.tcp_nodelay(), timeout), (Ok(true), Ok(Some(USER_TIMEOUT))))
+    }
     #[cfg(not(target_os = "linux"))]
-    return Ok(());
+    false
 }
 
 /// Has the kernel ask whether the peer is there.
@@ -174,5 +195,27 @@ mod linux {
         // SAFETY: FIONREAD writes one int.
         let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
         usize::try_from(bytes).ok().filter(|_| result == 0)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_have_their_options_from_the_listener() {
+        let listener = crate::listen("127.0.0.1:0").await.unwrap();
+        assert!(has_options(&listener));
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let tcp = SockRef::from(&tcp);
+        assert!(tcp.tcp_nodelay().unwrap());
+        assert_eq!(tcp.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
+
+    #[tokio::test]
+    async fn a_listener_of_others_is_told_from_ours() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        assert!(!has_options(&listener));
     }
 }

@@ -19,6 +19,7 @@ use crate::into_close::IntoClose;
 use crate::io::{Duplex, Io};
 use crate::limit::Room;
 use crate::now;
+use crate::os;
 use crate::peer::Peer;
 use crate::proxy::{Cidr, ProxyHeader};
 use crate::shared::Shared;
@@ -316,7 +317,7 @@ impl<H: Handler> Accepted<H> {
         // Who is in the queue by now has its answer; who comes later meets a closed door.
         let mut refusals = tokio::task::JoinSet::new();
         while let Some((tcp, from)) = waiting(&listener) {
-            if let Some(driver) = self.driver(tcp, from, Room::default()) {
+            if let Some(driver) = self.driver(tcp, from, Room::default(), false) {
                 refusals.spawn(serve_connection(driver, self.handler.clone()));
             }
         }
@@ -332,10 +333,11 @@ impl<H: Handler> Accepted<H> {
         until: impl Future<Output = T>,
     ) -> T {
         let mut until = pin!(until);
+        let has_options = os::has_options(listener);
         loop {
             tokio::select! {
                 (tcp, from, room) = self.accept(listener) => {
-                    if let Some(driver) = self.driver(tcp, from, room) {
+                    if let Some(driver) = self.driver(tcp, from, room, has_options) {
                         tokio::spawn(serve_connection(driver, self.handler.clone()));
                     }
                 }
@@ -351,10 +353,22 @@ impl<H: Handler> Accepted<H> {
         (tcp, from, room)
     }
 
-    fn driver(&self, tcp: TcpStream, from: SocketAddr, room: Room) -> Option<Driver> {
+    /// `has_options`: whether the connection has its options from the listener.
+    fn driver(
+        &self,
+        tcp: TcpStream,
+        from: SocketAddr,
+        room: Room,
+        has_options: bool,
+    ) -> Option<Driver> {
         let peer = Peer::new(Some(from));
         match self.transport(tcp) {
-            Ok(io) => driver(io, peer, room, self.endpoint.clone()),
+            Ok(io) => {
+                if !has_options {
+                    io.set_options();
+                }
+                driver(io, peer, room, self.endpoint.clone())
+            }
             Err(error) => {
                 tracing::error!(%peer, "no TLS: {error}");
                 None
@@ -442,6 +456,7 @@ fn listen_at(addr: SocketAddr, port: Port) -> io::Result<TcpListener> {
     if port == Port::Shared {
         share_port(&socket)?;
     }
+    os::set_options(&socket)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
@@ -459,20 +474,18 @@ fn share_port(_: &tokio::net::TcpSocket) -> io::Result<()> {
 /// Accepts the next connection, whatever happens to others. A want of descriptors is waited out:
 /// the queue is left to the kernel, and a connection that ends makes room.
 pub async fn accept(listener: &TcpListener, drain: &Drain) -> TcpStream {
-    accept_from(listener, drain).await.0
+    let (tcp, _) = accept_from(listener, drain).await;
+    if let Err(error) = os::set_options(&tcp) {
+        tracing::debug!("TCP_NODELAY, TCP_USER_TIMEOUT: {error}");
+    }
+    tcp
 }
 
 /// The same, and who connected: once it is reset, a socket does not know that any more.
 async fn accept_from(listener: &TcpListener, drain: &Drain) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((tcp, from)) => {
-                // Small frames must not wait for acknowledgements (RFC 9293 §3.7.4).
-                if let Err(error) = tcp.set_nodelay(true) {
-                    tracing::debug!("TCP_NODELAY: {error}");
-                }
-                return (tcp, from);
-            }
+            Ok(accepted) => return accepted,
             Err(error) if is_the_peers(&error) => tracing::debug!("accept: {error}"),
             Err(error) => {
                 tracing::warn!(

@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,7 +20,6 @@ use crate::buffers::{self, Messages};
 use crate::inbox::Inbox;
 use crate::io::Io;
 use crate::now;
-use crate::os;
 use crate::peer::Peer;
 use crate::proxy::ProxyHeader;
 use crate::stopping::{self, Stopping};
@@ -32,7 +32,7 @@ const LAST_READS: usize = 16;
 
 pub(crate) struct Shared {
     /// Whom the transport is with.
-    pub(crate) transport: Peer,
+    transport: Option<SocketAddr>,
     /// The request and what was agreed on; set before the handler is called.
     pub(crate) opened: OnceLock<Opened>,
     /// Tells that the account is there.
@@ -48,8 +48,24 @@ pub(crate) struct Opened {
     pub(crate) request: Option<Request>,
     pub(crate) version: Version,
     pub(crate) subprotocol: Option<String>,
-    /// Whose request it is, as trusted proxies tell.
-    pub(crate) peer: Peer,
+    /// Whose request it is, where trusted proxies tell more than the transport.
+    pub(crate) proxied: Option<Box<Peer>>,
+}
+
+impl Opened {
+    pub(crate) fn new(
+        request: Option<Request>,
+        version: Version,
+        subprotocol: Option<String>,
+    ) -> Self {
+        Opened { request, version, subprotocol, proxied: None }
+    }
+
+    /// A request of this peer, whose transport is that one.
+    pub(crate) fn of(mut self, peer: Peer, transport: Peer) -> Self {
+        self.proxied = (peer != transport).then(|| Box::new(peer));
+        self
+    }
 }
 
 pub(crate) struct State {
@@ -133,8 +149,7 @@ pub(crate) enum Taken {
 impl Shared {
     pub(crate) fn new(connection: Connection, io: Io, transport: Peer) -> Arc<Self> {
         let mut connection = connection;
-        io.watch();
-        if os::TELLS && io.delivery().is_some() {
+        if io.tells() {
             connection.delivery_is_told();
         }
         let state = State {
@@ -155,7 +170,7 @@ impl Shared {
             wakers: Wakers::default(),
         };
         Arc::new(Shared {
-            transport,
+            transport: transport.addr(),
             opened: OnceLock::new(),
             over: Notify::new(),
             stopping: AtomicBool::new(false),
@@ -163,9 +178,15 @@ impl Shared {
         })
     }
 
+    /// Whom the transport is with.
+    pub(crate) fn transport(&self) -> Peer {
+        Peer::new(self.transport)
+    }
+
     /// Who is at the other end.
     pub(crate) fn peer(&self) -> Peer {
-        self.opened.get().map_or(self.transport, |opened| opened.peer)
+        let proxied = self.opened.get().and_then(|opened| opened.proxied.as_deref());
+        proxied.copied().unwrap_or_else(|| self.transport())
     }
 
     /// A panic inside the lock leaves the state as it was between two calls: go on.
