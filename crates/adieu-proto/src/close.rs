@@ -200,6 +200,13 @@ impl Machine {
         self.facts.cut.is_none() && self.opened() && self.state != State::Ended
     }
 
+    /// Whether our FIN follows the output that leaves at once.
+    #[must_use]
+    pub fn fin_follows(&self) -> bool {
+        let heard = self.facts.goodbye.received().is_some() || self.facts.end.is_some();
+        matches!(self.state, State::Flushing { await_close } if !await_close || heard)
+    }
+
     /// The account, complete once the state is [`State::Ended`].
     #[must_use]
     pub fn ending(&self, lasted: Duration, unsent: Unsent, close_notify: Option<bool>) -> Ending {
@@ -228,7 +235,7 @@ impl Machine {
             State::Connecting => self.on_connecting(moment, input),
             State::Open => self.on_open(moment, input),
             State::Yielding => self.on_yielding(moment, &input),
-            State::Flushing { await_close } => self.on_flushing(moment, input, await_close),
+            State::Flushing { .. } => self.on_flushing(moment, input),
             State::AwaitingClose => self.on_awaiting_close(moment, input),
             State::AwaitingFin => self.on_awaiting_fin(moment, input),
             State::Ended => (self.on_ended(&input), Vec::new()),
@@ -319,16 +326,13 @@ impl Machine {
         }
     }
 
-    fn on_flushing(mut self, moment: Moment, input: Input, await_close: bool) -> (Self, Actions) {
+    fn on_flushing(mut self, moment: Moment, input: Input) -> (Self, Actions) {
         match input {
             Input::Flushed => {
                 if self.facts.goodbye.sent().is_some() {
                     self.facts.timeline.close_sent = Some(moment.at);
                 }
-                if await_close
-                    && self.facts.goodbye.received().is_none()
-                    && self.facts.end.is_none()
-                {
+                if !self.fin_follows() {
                     self.state = State::AwaitingClose;
                     return (self, vec![Action::Stop(Timer::Flush), Action::Start(Timer::Close)]);
                 }

@@ -99,14 +99,17 @@ impl Io {
     }
 
     /// Writes what the transport takes. Without a context (from outside the driver's task) it
-    /// is an attempt that leaves the driver's wakers alone.
+    /// is an attempt that leaves the driver's wakers alone. `fin_follows`: the transport is shut
+    /// down as soon as it has taken all.
     pub(crate) fn poll_write(
         &mut self,
         cx: Option<&mut Context<'_>>,
         slices: &[IoSlice<'_>],
+        fin_follows: bool,
     ) -> Poll<io::Result<usize>> {
         match self {
             Io::Tcp(tcp) => write_tcp(tcp, cx, |tcp| match slices {
+                _ if fin_follows => os::write_before_fin(tcp, slices),
                 // send(2) does less than writev(2).
                 [bytes] => tcp.try_write(bytes),
                 _ => tcp.try_write_vectored(slices),

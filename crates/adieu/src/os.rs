@@ -5,12 +5,14 @@
 //! gone. Elsewhere nothing is known, and nothing is guessed.
 #![allow(unsafe_code, reason = "getsockopt and ioctl, nowhere else")]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adieu_proto::Delivery;
 use socket2::{SockRef, TcpKeepalive};
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A backstop behind our own clocks, which know more: data that the peer's kernel does not
@@ -55,6 +57,17 @@ pub(crate) fn has_options(listener: &TcpListener) -> bool {
     }
     #[cfg(not(target_os = "linux"))]
     false
+}
+
+/// Writes the last bytes before our FIN, which comes at once: they leave in one segment
+/// (MSG_MORE, send(2)).
+pub(crate) fn write_before_fin(tcp: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    #[cfg(target_os = "linux")]
+    return tcp.try_io(Interest::WRITABLE, || {
+        SockRef::from(tcp).send_vectored_with_flags(slices, libc::MSG_MORE)
+    });
+    #[cfg(not(target_os = "linux"))]
+    return tcp.try_write_vectored(slices);
 }
 
 /// Has the kernel ask whether the peer is there.
@@ -151,30 +164,37 @@ mod linux {
     // As linux/tcp.h has them, on every architecture.
     const _: () = assert!(WITH_BYTES_ACKED == 128 && WITH_WINDOW == 232);
 
-    pub(super) fn delivery(tcp: &TcpStream) -> Option<Delivery> {
-        let fd = tcp.as_raw_fd();
+    /// What the kernel tells, and how many bytes that is.
+    fn info(tcp: &TcpStream) -> Option<(RawTcpInfo, usize)> {
         let mut raw = MaybeUninit::<RawTcpInfo>::zeroed();
         let mut len = size_of::<RawTcpInfo>() as libc::socklen_t;
         // SAFETY: `raw` is valid for `len` bytes of writing, and any bit pattern is a value.
         let result = unsafe {
             libc::getsockopt(
-                fd,
+                tcp.as_raw_fd(),
                 libc::IPPROTO_TCP,
                 libc::TCP_INFO,
                 raw.as_mut_ptr().cast(),
                 &raw mut len,
             )
         };
-        // Without a count of acknowledged bytes nothing is known.
-        let len = len as usize;
-        if result != 0 || len < WITH_BYTES_ACKED {
-            return None;
-        }
         // SAFETY: zeroed to begin with and filled by the kernel; integers only.
         let raw = unsafe { raw.assume_init() };
+        (result == 0).then_some((raw, len as usize))
+    }
+
+    /// Segments that were sent, whatever they carry.
+    #[cfg(test)]
+    pub(super) fn segments_sent(tcp: &TcpStream) -> u32 {
+        info(tcp).unwrap().0.segments[0]
+    }
+
+    pub(super) fn delivery(tcp: &TcpStream) -> Option<Delivery> {
+        // Without a count of acknowledged bytes nothing is known.
+        let (raw, len) = info(tcp).filter(|(_, len)| *len >= WITH_BYTES_ACKED)?;
         let mut outstanding: libc::c_int = 0;
         // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int.
-        let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut outstanding) };
+        let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::TIOCOUTQ, &raw mut outstanding) };
         if result != 0 {
             return None;
         }
@@ -217,5 +237,30 @@ mod tests {
     async fn a_listener_of_others_is_told_from_ours() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         assert!(!has_options(&listener));
+    }
+
+    #[tokio::test]
+    async fn the_last_bytes_and_the_fin_leave_in_one_segment() {
+        // The kernel sends what waits after 200 ms: a process that is stopped in between tries
+        // again.
+        for _ in 0..5 {
+            let listener = crate::listen("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (tcp, _) = listener.accept().await.unwrap();
+            tcp.writable().await.unwrap();
+            let before = linux::segments_sent(&tcp);
+            let slices = [IoSlice::new(b"good"), IoSlice::new(b"bye")];
+            assert_eq!(write_before_fin(&tcp, &slices).unwrap(), 7);
+            SockRef::from(&tcp).shutdown(std::net::Shutdown::Write).unwrap();
+            let sent = linux::segments_sent(&tcp) - before;
+            client.readable().await.unwrap();
+            let mut read = [0; 8];
+            assert_eq!(client.try_read(&mut read).unwrap(), 7);
+            assert_eq!(&read[..7], b"goodbye");
+            if sent == 1 {
+                return;
+            }
+        }
+        panic!("always two segments");
     }
 }

@@ -553,7 +553,9 @@ impl State {
     pub(crate) fn write(&mut self, cx: Option<&mut Context<'_>>) -> Poll<bool> {
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
         let filled = self.connection.slices(&mut slices);
-        match self.io.poll_write(cx, &slices[..filled]) {
+        // From outside the driver's task nobody would shut down at once.
+        let fin_follows = cx.is_some() && self.connection.fin_follows();
+        match self.io.poll_write(cx, &slices[..filled], fin_follows) {
             Poll::Pending => {
                 self.connection.blocked(now());
                 Poll::Pending

@@ -430,6 +430,13 @@ impl Connection {
         !self.outgoing.is_empty()
     }
 
+    /// Whether [`Output::ShutdownWrite`] follows as soon as what waits has left: both may leave in
+    /// one segment.
+    #[must_use]
+    pub fn fin_follows(&self) -> bool {
+        self.machine.fin_follows()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {
