@@ -308,7 +308,10 @@ mod axum_app {
     #[test]
     fn an_address_is_counted_behind_the_101_where_it_is_known_only_then() {
         let app = serve(Endpoint::new().max_connections_per_address(1), false);
-        let peer = app.open();
+        let mut peer = app.open();
+        // Behind the 101 it is counted when its connection is given back.
+        peer.send(&Frame::text("am I in?"));
+        assert_eq!(peer.read_frame(), Frame::text("am I in?"));
         let mut second = app.open();
         second.send(&Frame::text("is anybody there?"));
         let reason = HandshakeError::TooManyFromAddress.to_string();
