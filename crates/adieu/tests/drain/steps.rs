@@ -139,7 +139,8 @@ fn hurry_lets_go_of_all_and_still_says_what_can_be_said() {
     }
     let drained = host.finish();
     println!("{drained}");
-    assert!(after < Duration::from_secs(1), "{after:?}");
+    // Well below what a drain waits for a peer without progress.
+    assert!(after < Duration::from_secs(2), "{after:?}");
     assert_eq!((drained.clean, drained.broken_off, drained.given_up), (0, 0, 6), "{drained}");
     assert!(drained.unsent > 0, "{drained}");
     drop(frozen);
