@@ -85,6 +85,7 @@ fn the_rest(tally: &mut Tally, ready: bool) {
         }
         browsers(&["run", "-p", "browser", "--bin", "browser-table"]).into()
     });
+    tally.step("instructions", Need::WherePossible, || crate::bench::instructions(&[]).into());
     tally.step("autobahn", Need::WherePossible, || {
         autobahn::run(&autobahn::Options::default()).into()
     });

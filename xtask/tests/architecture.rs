@@ -143,6 +143,18 @@ fn the_protocol_has_no_clock_thread_socket_or_unsafe_code() {
 }
 
 #[test]
+fn no_merge_was_left_half_done() {
+    let output = Command::new("git")
+        .args(["grep", "-lE", "^(<<<<<<<|>>>>>>>) "])
+        .current_dir(root())
+        .output()
+        .expect("git runs");
+    // 1: nothing was found. Without a repository (a source archive) there is nothing to look at.
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.is_empty(), "files with conflict markers:\n{said}");
+}
+
+#[test]
 fn no_line_is_wider_than_a_hundred_columns() {
     let mut complaints = Vec::new();
     for file in sources(&root()) {

@@ -74,7 +74,8 @@ pub struct Config {
     pub max_message: u64,
     /// Bytes of waiting output before `send` waits: [`defaults::SEND_QUEUE`].
     pub send_queue: usize,
-    /// Bytes of waiting input before reading pauses: [`defaults::RECEIVE_QUEUE`].
+    /// Bytes of waiting input before reading pauses: [`defaults::RECEIVE_QUEUE`]. A quarter of it
+    /// more may be in the hands of `recv`, 64 KiB at most.
     pub receive_queue: usize,
     /// Time to open: [`defaults::HANDSHAKE_TIMEOUT`].
     pub handshake_timeout: Duration,
