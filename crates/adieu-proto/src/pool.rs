@@ -9,8 +9,8 @@ use bytes::Bytes;
 /// ([`Spare::with_pool`](crate::Spare::with_pool)); without, each message is allocated anew.
 pub trait Pool: Debug + Send + Sync {
     /// A buffer for a message of this length, if there is one that is not far too large: who keeps
-    /// a message keeps its buffer. What it holds means nothing; as far as it is filled, bytes can be
-    /// read to it without a copy: [`payload_room`](crate::Connection::payload_room).
+    /// a message keeps its buffer. What it holds means nothing; as far as it is filled, bytes can
+    /// be read to it without a copy: [`payload_room`](crate::Connection::payload_room).
     fn take(&self, len: usize) -> Option<Vec<u8>>;
 
     /// Shares the bytes of a message. The buffer may come back when the last lets go of it.

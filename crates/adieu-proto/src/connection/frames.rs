@@ -142,8 +142,7 @@ impl Connection {
                 return self.violated(now, error.into());
             }
             match self.reader.next(&mut input, limit, self.pool.as_ref()) {
-                Ok(Some(Received::Message(message))) => self.deliver(message, inbox.as_deref_mut()),
-                Ok(Some(received)) => self.received(now, received),
+                Ok(Some(received)) => self.received(now, received, inbox.as_deref_mut()),
                 Ok(None) => return,
                 Err(violation) => self.violated(now, violation),
             }
@@ -153,15 +152,9 @@ impl Connection {
     /// So many bytes stand in the room of the message under way.
     pub(super) fn read_payload(&mut self, now: Instant, n: usize, inbox: &mut VecDeque<Message>) {
         match self.reader.filled(n, self.pool.as_ref()) {
-            Ok(Some(Received::Message(message))) => self.deliver(message, Some(inbox)),
-            Ok(_) => {}
+            Ok(Some(received)) => self.received(now, received, Some(inbox)),
+            Ok(None) => {}
             Err(violation) => self.violated(now, violation),
-        }
-    }
-
-    fn deliver(&mut self, message: Message, inbox: Option<&mut VecDeque<Message>>) {
-        if self.machine.delivers() {
-            deliver(message, inbox, &mut self.outputs);
         }
     }
 
@@ -170,8 +163,16 @@ impl Connection {
         self.advance(now, Input::Violation { error, said });
     }
 
-    fn received(&mut self, now: Instant, received: Received) {
+    fn received(
+        &mut self,
+        now: Instant,
+        received: Received,
+        inbox: Option<&mut VecDeque<Message>>,
+    ) {
         match received {
+            Received::Message(message) if self.machine.delivers() => {
+                deliver(message, inbox, &mut self.outputs);
+            }
             Received::Message(_) | Received::Pong => {}
             Received::Ping(payload) if self.outgoing.len() <= defaults::PONG_QUEUE as u64 => {
                 self.control(Opcode::Pong, &payload);
