@@ -1,14 +1,16 @@
 //! What holds for every message, every cut of the byte stream and every garbage.
 #![allow(clippy::disallowed_methods)] // The fence is for the protocol, not for its tests.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adieu_proto::{
-    Cause, ClientRequest, Close, Config, Connection, Event, Message, Output, PeerEnd, Request,
-    Version, VersionSet, defaults,
+    Cause, ClientRequest, Close, Config, Connection, Event, Message, Output, PeerEnd, Pool,
+    Request, Spare, Version, VersionSet, defaults,
 };
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -50,12 +52,40 @@ impl Driver {
 
     /// Receives bytes in pieces of the given sizes, over and over, draining after each.
     fn receive(&mut self, bytes: &[u8], sizes: &[usize]) -> Vec<u8> {
+        self.receive_by(bytes, sizes, |connection, now, piece, _| {
+            connection.receive(now, &mut piece.to_vec());
+        })
+    }
+
+    /// The same, with the payload of large messages read to their own buffers where there is room,
+    /// which holds what is left of others.
+    fn receive_in_place(&mut self, bytes: &[u8], sizes: &[usize]) -> Vec<u8> {
+        self.connection.borrow_buffers(&mut Spare::with_pool(Arc::new(Used)));
+        self.receive_by(bytes, sizes, |connection, now, piece, inbox| {
+            let room = connection.payload_room();
+            let (fits, rest) = piece.split_at(piece.len().min(room.len()));
+            room[..fits.len()].copy_from_slice(fits);
+            if !fits.is_empty() {
+                connection.payload_received(now, fits.len(), inbox);
+            }
+            connection.receive_into(now, &mut rest.to_vec(), inbox);
+        })
+    }
+
+    fn receive_by(
+        &mut self,
+        bytes: &[u8],
+        sizes: &[usize],
+        receive: impl Fn(&mut Connection, Instant, &[u8], &mut VecDeque<Message>),
+    ) -> Vec<u8> {
         let mut answers = Vec::new();
+        let mut inbox = VecDeque::new();
         let mut rest = bytes;
         for size in sizes.iter().cycle() {
             let (piece, more) = rest.split_at((*size).min(rest.len()));
             rest = more;
-            self.connection.receive(self.now, &mut piece.to_vec());
+            receive(&mut self.connection, self.now, piece, &mut inbox);
+            self.events.extend(inbox.drain(..).map(Event::Message));
             answers.extend(self.drain(usize::MAX));
             if rest.is_empty() {
                 break;
@@ -74,6 +104,20 @@ impl Driver {
 
     fn endings(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Event::Ended(_))).count()
+    }
+}
+
+/// A pool whose buffers are full of what was there before.
+#[derive(Debug)]
+struct Used;
+
+impl Pool for Used {
+    fn take(&self, len: usize) -> Option<Vec<u8>> {
+        Some(vec![0xAA; len + len % 3])
+    }
+
+    fn share(self: Arc<Self>, bytes: Vec<u8>) -> Bytes {
+        bytes.into()
     }
 }
 
@@ -238,12 +282,16 @@ proptest! {
         mask: [u8; 4],
         sizes in sizes(),
         to_server: bool,
+        in_place: bool,
     ) {
         let mut driver = if to_server { server(Version::Rfc6455) } else { client() };
         driver.messages();
         let mask = to_server.then_some(mask);
         let bytes: Vec<u8> = sent.iter().flat_map(|(m, cuts)| fragments(m, cuts, mask)).collect();
-        let answers = driver.receive(&bytes, &sizes);
+        let answers = match in_place {
+            true => driver.receive_in_place(&bytes, &sizes),
+            false => driver.receive(&bytes, &sizes),
+        };
         let want: Vec<_> = sent.iter().map(|(message, _)| message.clone()).collect();
         prop_assert_eq!(driver.messages(), want);
         let pings: usize = sent.iter().map(|(_, cuts)| cuts.len()).sum();

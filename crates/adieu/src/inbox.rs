@@ -70,3 +70,36 @@ impl Inbox {
         self.cost > 0 && self.cost >= limit
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(lengths: &[usize]) -> Inbox {
+        let mut inbox = Inbox::default();
+        lengths.iter().for_each(|len| inbox.push(vec![0; *len].into()));
+        inbox
+    }
+
+    #[test]
+    fn a_few_messages_are_given_together_and_many_one_by_one() {
+        let limit = 1024 * 1024;
+        for (lengths, together) in [(&[1, 2, 3][..], true), (&[1, TAKE_AT_ONCE, 3], false)] {
+            let (mut inbox, mut taken) = (filled(lengths), None);
+            let first = inbox.take(&mut taken, limit).map(|message| message.len());
+            assert_eq!(first, Some(1));
+            assert_eq!(taken.map_or(0, |taken| taken.len()), if together { 2 } else { 0 });
+            assert_eq!(inbox.is_empty(), together);
+        }
+    }
+
+    #[test]
+    fn what_is_in_hands_is_a_quarter_of_the_limit_at_most() {
+        let (mut inbox, mut taken) = (filled(&[100; 10]), None);
+        assert!(inbox.take(&mut taken, 1000).is_some());
+        assert!(taken.is_none());
+        assert!(inbox.is_full(1000), "nine messages of 164 B");
+        while inbox.take(&mut taken, 1000).is_some() {}
+        assert!(!inbox.is_full(1000));
+    }
+}
