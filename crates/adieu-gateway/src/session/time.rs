@@ -1,0 +1,24 @@
+//! Time that can be written down.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01 UTC: deadlines outlive the process, and a monotonic clock does not.
+///
+/// ```
+/// use std::time::Duration;
+/// use adieu_gateway::session::Timestamp;
+/// assert_eq!(Timestamp(1_000) + Duration::from_secs(2), Timestamp(3_000));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn add(self, length: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
