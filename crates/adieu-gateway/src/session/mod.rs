@@ -1,6 +1,7 @@
 //! Sessions: a person's tab, which outlives its connections. No I/O here: time and randomness are
 //! arguments, what to do comes back as actions.
 
+pub mod hub;
 pub mod inbox;
 pub mod machine;
 pub mod outbox;
@@ -9,6 +10,7 @@ pub mod token;
 pub mod wait;
 pub mod wire;
 
+pub use hub::{Hub, Settings};
 pub use machine::{Action, Input, Refusal, Session, State};
 pub use time::Timestamp;
 pub use token::{Key, SessionId, Token};

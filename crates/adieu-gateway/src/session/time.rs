@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970-01-01 UTC: deadlines outlive the process, and a monotonic clock does not.
+/// Milliseconds since 1970-01-01 UTC: deadlines outlive the process, a monotonic clock does not.
 ///
 /// ```
 /// use std::time::Duration;

@@ -206,8 +206,6 @@ impl FromClient {
 pub enum NotResumed {
     /// It came back too late, or the session is over.
     Expired,
-    /// No such session.
-    Unknown,
     /// No token of this gateway.
     Invalid,
     /// A newer token of the session is in use.
@@ -378,10 +376,12 @@ mod tests {
         };
         assert_eq!(
             connected.to_json(),
-            r#"{"type":"connected","sessionId":"AAAAAAAAAAAAAAAAAAAAAA","reconnectionToken":"t","#
-                .to_owned()
-                + r#""generation":2,"resumed":false,"reason":"stale","window":15000,"sequenceAck":12,"#
-                + r#""heartbeat":20000}"#
+            [
+                r#"{"type":"connected","sessionId":"AAAAAAAAAAAAAAAAAAAAAA","#,
+                r#""reconnectionToken":"t","generation":2,"resumed":false,"reason":"stale","#,
+                r#""window":15000,"sequenceAck":12,"heartbeat":20000}"#
+            ]
+            .concat()
         );
         let payload = Payload::Binary(vec![1, 2, 3]);
         let message = ToClient::Message { sequence_id: 1, payload: (&payload).into() };

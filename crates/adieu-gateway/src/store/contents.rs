@@ -1,0 +1,129 @@
+//! What a store holds, and how it changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::{Backend, Batch, StoreError};
+use crate::session::SessionId;
+
+/// All that a store holds. Values are written by who uses them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Sessions.
+    pub sessions: BTreeMap<SessionId, Bytes>,
+    /// Messages that a client has not acknowledged, by session and sequence id.
+    pub messages: BTreeMap<(SessionId, u64), Bytes>,
+    /// Events that the backend has not taken, by what orders them (a session, a user) and number.
+    pub events: BTreeMap<(Bytes, u64), Bytes>,
+    /// What is there once: the key of the tokens, the last sign of life.
+    pub meta: BTreeMap<String, Bytes>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A session is new or changed.
+    PutSession {
+        /// Which.
+        id: SessionId,
+        /// What it is now.
+        session: Bytes,
+    },
+    /// A session is gone, and its messages.
+    DeleteSession {
+        /// Which.
+        id: SessionId,
+    },
+    /// A message waits for its acknowledgement.
+    PutMessage {
+        /// Of this session.
+        id: SessionId,
+        /// Its number.
+        sequence: u64,
+        /// As it goes on the wire.
+        message: Bytes,
+    },
+    /// Messages up to this one are acknowledged or let go.
+    TrimMessages {
+        /// Of this session.
+        id: SessionId,
+        /// The last of them.
+        up_to: u64,
+    },
+    /// An event waits for the backend.
+    PutEvent {
+        /// What it is ordered by.
+        stream: Bytes,
+        /// Its number there.
+        sequence: u64,
+        /// The event.
+        event: Bytes,
+    },
+    /// The backend has taken an event.
+    DeleteEvent {
+        /// What it is ordered by.
+        stream: Bytes,
+        /// Its number there.
+        sequence: u64,
+    },
+    /// Something that is there once.
+    PutMeta {
+        /// Its name.
+        name: String,
+        /// What it is now.
+        value: Bytes,
+    },
+}
+
+impl Contents {
+    /// Applies a change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::PutSession { id, session } => {
+                self.sessions.insert(id, session);
+            }
+            Change::DeleteSession { id } => {
+                self.sessions.remove(&id);
+                self.trim(id, u64::MAX);
+            }
+            Change::PutMessage { id, sequence, message } => {
+                self.messages.insert((id, sequence), message);
+            }
+            Change::TrimMessages { id, up_to } => self.trim(id, up_to),
+            Change::PutEvent { stream, sequence, event } => {
+                self.events.insert((stream, sequence), event);
+            }
+            Change::DeleteEvent { stream, sequence } => {
+                self.events.remove(&(stream, sequence));
+            }
+            Change::PutMeta { name, value } => {
+                self.meta.insert(name, value);
+            }
+        }
+    }
+
+    fn trim(&mut self, id: SessionId, up_to: u64) {
+        let gone = self.messages.range((id, 0)..=(id, up_to)).map(|(key, _)| *key);
+        for key in gone.collect::<Vec<_>>() {
+            self.messages.remove(&key);
+        }
+    }
+}
+
+/// A store in memory, for tests and for a gateway that need not survive. A clone shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Contents>>);
+
+impl Backend for Memory {
+    fn load(&self) -> Result<Contents, StoreError> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let mut contents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.iter().flatten().cloned().for_each(|change| contents.apply(change));
+        Ok(())
+    }
+}

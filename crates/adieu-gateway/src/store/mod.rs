@@ -1,0 +1,30 @@
+//! What outlives the process: sessions, unacknowledged messages, undelivered events. A batch of
+//! changes is committed whole or not at all, and is on the disk when that is said.
+
+mod contents;
+mod disk;
+mod error;
+mod writer;
+
+pub use contents::{Change, Contents, Memory};
+pub use disk::Disk;
+pub use error::StoreError;
+pub use writer::Store;
+
+/// Changes that belong together.
+pub type Batch = Vec<Change>;
+
+/// Where the changes go. One thread calls it ([`Store`]).
+pub trait Backend: Send + 'static {
+    /// All that is there, at the start.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn load(&self) -> Result<Contents, StoreError>;
+
+    /// Makes these batches durable, in order and in one step.
+    ///
+    /// # Errors
+    /// If it is not sure that they are. Nothing may be committed after that.
+    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+}
