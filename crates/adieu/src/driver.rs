@@ -135,6 +135,8 @@ impl Driver {
             // What the clock would wake is the task before.
             self.sleep = None;
         }
+        // What hyper had read of it was received before: its messages come first.
+        self.events(cx, &mut state);
         self.read(cx, &mut state);
         if self.paused {
             let woke = state.woke;

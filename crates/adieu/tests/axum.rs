@@ -376,3 +376,21 @@ fn a_drain_waits_for_a_101_that_is_on_its_way_and_says_1001_behind_it() {
     assert_eq!(served.account().ending.cause, Cause::Drain);
     assert_eq!(served.stop().clean, 1);
 }
+
+/// What hyper had read behind the request comes before what was still in the socket.
+#[test]
+fn frames_behind_the_request_stay_in_order() {
+    let served = serve(Endpoint::new());
+    let mut peer = Peer::connect(served.addr);
+    let texts: Vec<String> = (0..60).map(|i| format!("{i:0>1000}")).collect();
+    let mut bytes = rfc6455().bytes();
+    texts.iter().for_each(|text| bytes.extend(Frame::text(text).masked()));
+    peer.write(bytes);
+    assert_eq!(peer.read_head().status(), 101);
+    for text in &texts {
+        assert_eq!(peer.read_frame(), Frame::text(text));
+    }
+    peer.fin();
+    served.account();
+    served.stop();
+}
