@@ -221,7 +221,7 @@ impl Connection {
 
     /// As [`receive`](Self::receive), but messages go behind those in `messages` instead of being
     /// outputs: they came before what the outputs tell of these bytes. Those that come with the
-    /// end of the opening handshake are outputs all the same.
+    /// end of the opening handshake are outputs all the same: take the outputs before the next.
     pub fn receive_into(
         &mut self,
         now: Instant,
