@@ -10,7 +10,7 @@ use adieu_gateway::store::{Backend, Batch, Change, Contents, Disk, Memory, Store
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use testkit::random::Random;
+use testkit::Random;
 
 /// Where a child keeps its store.
 const CHILD: &str = "ADIEU_TEST_STORE";

@@ -141,7 +141,10 @@ impl StorageBackend for StoreFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         match &mut *self.state() {
-            State::Held(held) => Ok(held.set_len(len)),
+            State::Held(held) => {
+                held.set_len(len);
+                Ok(())
+            }
             State::Open => self.0.file.set_len(behind(len)?),
             State::Broken => Err(broken()),
         }
@@ -149,7 +152,10 @@ impl StorageBackend for StoreFile {
 
     fn sync_data(&self) -> io::Result<()> {
         match &mut *self.state() {
-            State::Held(held) => Ok(held.sync()),
+            State::Held(held) => {
+                held.sync();
+                Ok(())
+            }
             State::Open => self.0.file.sync_data(),
             State::Broken => Err(broken()),
         }
@@ -157,7 +163,10 @@ impl StorageBackend for StoreFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         match &mut *self.state() {
-            State::Held(held) => Ok(held.write(offset, data)),
+            State::Held(held) => {
+                held.write(offset, data);
+                Ok(())
+            }
             State::Open => self.0.file.write(behind(offset)?, data),
             State::Broken => Err(broken()),
         }
@@ -190,4 +199,29 @@ fn doubled<const N: usize>(bytes: &[u8]) -> u128 {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u128::from(*byte));
     let complement: [u8; N] = std::array::from_fn(|i| !bytes[N + i]);
     if bytes[..N] == complement { number(&complement) } else { u128::MAX }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_some_of_what_was_held_back_is_not_written_nothing_more_is() {
+        let name = format!("adieu-broken-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let file = StoreFile::init(File::create_new(&path).unwrap()).unwrap();
+        file.write(0, b"redb's").unwrap();
+        // A file that is only read refuses each write.
+        let (file, acknowledged) = StoreFile::open(&path, File::open(&path).unwrap()).unwrap();
+        assert_eq!(acknowledged, 0);
+        std::fs::remove_file(path).unwrap();
+        file.write(0, b"REDB").unwrap();
+        let mut there = [0; 6];
+        file.read(0, &mut there).unwrap();
+        assert_eq!(&there, b"REDB's");
+        file.release().unwrap_err();
+        for refused in [file.release(), file.write(0, b"x"), file.set_len(9), file.sync_data()] {
+            assert_eq!(refused.unwrap_err().to_string(), "an earlier write failed");
+        }
+    }
 }

@@ -96,3 +96,64 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, OpenOptions};
+
+    use testkit::Random;
+
+    use super::*;
+    use crate::store::file::PAGE;
+
+    fn file_of(bytes: &[u8]) -> (FileBackend, File) {
+        let name = format!("adieu-held-{}-{:?}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(name);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        // It lives as long as it is open.
+        std::fs::remove_file(path).unwrap();
+        let backend = FileBackend::new(file.try_clone().unwrap()).unwrap();
+        backend.write(0, bytes).unwrap();
+        (backend, file)
+    }
+
+    fn numbers(random: &mut Random, most: u64) -> Vec<u8> {
+        (0..random.below(most)).map(|_| random.next() as u8).collect()
+    }
+
+    #[test]
+    fn what_is_held_back_reads_as_if_it_were_there_and_then_is() {
+        let mut random = Random::new(7);
+        for _ in 0..50 {
+            let mut model = numbers(&mut random, 300);
+            let (backend, file) = file_of(&[&vec![b'-'; PAGE as usize], &*model].concat());
+            let mut held = Held::new(model.len() as u64);
+            for _ in 0..20 {
+                if random.once_in(4) {
+                    let len = random.below(400);
+                    model.resize(len as usize, 0);
+                    held.set_len(len);
+                } else {
+                    let (at, data) = (random.below(350) as usize, numbers(&mut random, 60));
+                    model.resize(model.len().max(at + data.len()), 0);
+                    model[at..][..data.len()].copy_from_slice(&data);
+                    held.write(at as u64, &data);
+                }
+                held.sync();
+                let from = random.below(model.len() as u64 + 1) as usize;
+                let mut part = vec![1; random.below((model.len() - from) as u64 + 1) as usize];
+                held.read(&backend, from as u64, &mut part).unwrap();
+                assert_eq!(part, model[from..][..part.len()]);
+                let beyond = held.read(&backend, from as u64, &mut vec![0; model.len() - from + 1]);
+                assert_eq!(beyond.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+            }
+            assert_eq!(held.len(), model.len() as u64);
+            held.write_to(&backend).unwrap();
+            let mut all = vec![0; model.len()];
+            backend.read(PAGE, &mut all).unwrap();
+            assert_eq!(all, model);
+            assert_eq!(file.metadata().unwrap().len(), PAGE + model.len() as u64);
+        }
+    }
+}

@@ -36,7 +36,7 @@ impl Place {
     ) -> Result<File, StoreError> {
         if !self.is_there()? {
             let new = self.dir.join(NEW);
-            let file = self.locked(&new, &mut private().create(true).truncate(false))?;
+            let file = self.locked(&new, private().create(true).truncate(false))?;
             // Who had the lock before may have given it its name, and then this is the store.
             if !self.is_there()? {
                 let made = file.set_len(0).map_err(|error| error.to_string());

@@ -63,7 +63,7 @@ struct Shared {
 }
 
 impl Store {
-    /// Reads what is there, and starts the thread that writes.
+    /// Reads what is there, which blocks, and starts the thread that writes.
     ///
     /// # Errors
     /// If it cannot be read, or no thread be started.
