@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adieu_gateway::session::SessionId;
@@ -10,6 +11,8 @@ use adieu_gateway::store::{Backend, Batch, Change, Contents, Disk, Memory, Store
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use testkit::Random;
 
 /// Where a child keeps its store.
@@ -23,7 +26,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("adieu-store-{}-{name}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("adieu-store-{}-{name}-{n}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
         let _ = std::fs::remove_dir_all(&dir);
         Scratch(dir)
     }
@@ -187,8 +193,8 @@ fn what_was_said_to_be_committed_survives_kill_9_and_nothing_is_half_there() {
 fn a_first_start_that_was_killed_does_not_block_the_next() {
     let mut random = random();
     let mut made = 0;
-    for round in 0..20 {
-        let scratch = Scratch::new(&format!("first-{round}"));
+    for _ in 0..20 {
+        let scratch = Scratch::new("first");
         let mut child = child("child_that_opens_it", &scratch.0).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(random.below(20_000)));
         child.kill().unwrap();
@@ -325,7 +331,8 @@ fn a_file_that_was_cut_off_is_told_and_left_as_it_is() {
         let len = image.len() as u64;
         let pages = (0..20).map(|_| random.below(len / 4096) * 4096).collect::<Vec<_>>();
         let any = (0..20).map(|_| random.below(len));
-        for len in [0, 1, 15, 16, 600, 4095, 4096, 4097, len - 1].into_iter().chain(pages).chain(any)
+        for len in
+            [0, 1, 15, 16, 600, 4095, 4096, 4097, len - 1].into_iter().chain(pages).chain(any)
         {
             right_or_told(&image[..len as usize], &right, &format!("{kind}, cut at {len}"));
         }
@@ -555,7 +562,7 @@ fn kind(change: &Change) -> usize {
 
 #[test]
 fn the_changes_of_the_property_are_of_every_kind() {
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut runner = TestRunner::deterministic();
     let some = (0..200).map(|_| kind(&change().new_tree(&mut runner).unwrap().current()));
     assert_eq!(some.collect::<std::collections::BTreeSet<_>>(), (0..7).collect());
 }

@@ -52,12 +52,12 @@ impl Disk {
         let place = Place::prepare(dir)?;
         let file = place.open(|file| make(file).map_err(|error| error.to_string()))?;
         let (file, acknowledged) = StoreFile::open(&place.path, file)?;
-        let verified = caught(|| verify(file.clone())).unwrap_or_else(|panic| Err(corrupted(panic)));
+        let verified =
+            caught(|| verify(file.clone())).unwrap_or_else(|panic| Err(corrupted(panic)));
         let (database, commits) = verified.map_err(|error| cannot_open(&place.path, &error))?;
         if commits < acknowledged {
-            let error = format!(
-                "it had {acknowledged} commits, and what is left of it has {commits}"
-            );
+            let error =
+                format!("it had {acknowledged} commits, and what is left of it has {commits}");
             return Err(StoreError::Damaged(place.path, error));
         }
         Ok(Disk { path: place.path, file, database, commits })
@@ -119,8 +119,9 @@ fn corrupted(what: String) -> redb::Error {
 
 fn cannot_open(path: &Path, error: &redb::Error) -> StoreError {
     match error {
-        // What the system refuses is no fault of the file; that it ends too early is.
-        redb::Error::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+        // What the system refuses is no fault of the file. redb and we have errors of this type too:
+        // a wrong first byte, an end that comes too early.
+        redb::Error::Io(error) if error.raw_os_error().is_some() => {
             StoreError::unusable(path, error)
         }
         error => StoreError::Damaged(path.to_owned(), error.to_string()),

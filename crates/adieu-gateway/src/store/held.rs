@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn numbers(random: &mut Random, most: u64) -> Vec<u8> {
-        (0..random.below(most)).map(|_| random.next() as u8).collect()
+        (0..=random.below(most)).map(|_| random.next() as u8).collect()
     }
 
     #[test]
