@@ -77,6 +77,25 @@ pub enum Change {
     },
 }
 
+/// What a change costs beside its bytes: itself, its key, its row in the store. Rather too much, so
+/// that changes without bytes count as well.
+const CHANGE: usize = 128;
+
+impl Change {
+    /// Bytes that it takes while it waits, about.
+    pub(super) fn size(&self) -> usize {
+        let bytes = match self {
+            Change::PutSession { session, .. } => session.len(),
+            Change::PutMessage { message, .. } => message.len(),
+            Change::PutEvent { stream, event, .. } => stream.len() + event.len(),
+            Change::DeleteEvent { stream, .. } => stream.len(),
+            Change::PutMeta { name, value } => name.len() + value.len(),
+            Change::DeleteSession { .. } | Change::TrimMessages { .. } => 0,
+        };
+        CHANGE + bytes
+    }
+}
+
 impl Contents {
     /// Applies a change.
     pub fn apply(&mut self, change: Change) {

@@ -1,14 +1,17 @@
-//! The store in a data directory: one redb file, one commit for many batches, on the disk (fsync)
-//! when it returns.
+//! The store in a data directory: one file, one commit for many batches, on the disk (fsync) when
+//! it returns, verified when it is opened.
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    TableDefinition, WriteTransaction,
 };
 
+use super::error::caught;
+use super::file::StoreFile;
+use super::place::Place;
 use super::{Backend, Batch, Change, Contents, StoreError};
 use crate::session::SessionId;
 
@@ -17,68 +20,47 @@ const MESSAGES: TableDefinition<'_, (&[u8; 16], u64), &[u8]> = TableDefinition::
 const EVENTS: TableDefinition<'_, (&[u8], u64), &[u8]> = TableDefinition::new("events");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-/// In the data directory.
-const FILE: &str = "adieu.redb";
+/// What the store says of itself; no change reaches it.
+const STORE: TableDefinition<'_, &str, u64> = TableDefinition::new("store");
 
-/// How the tables are laid out. A change that an older version would misread has another.
-const FORMAT: u32 = 1;
+/// How many commits there were.
+const COMMITS: &str = "commits";
 
-/// Where the format stands.
-const FORMAT_NAME: &str = "format";
+/// Memory for pages of the file. Who uses the store has its contents in memory already and reads
+/// them once; this is for the pages that commits change again and again. redb would take 1 GiB.
+const CACHE: usize = 32 << 20;
 
 /// A store in a data directory, which one process at a time has open.
 #[derive(Debug)]
 pub struct Disk {
-    file: PathBuf,
+    path: PathBuf,
+    file: StoreFile,
     database: Database,
+    /// The number of the last one.
+    commits: u64,
 }
 
 impl Disk {
-    /// Opens the store in this directory; makes both if they are not there.
+    /// Opens the store in this directory; makes both if they are not there, for their owner only.
+    /// All of the file is verified (docs/sessions.md says what that costs). A file that was there is
+    /// first changed by the first commit.
     ///
     /// # Errors
     /// [`StoreError`]: it is in use, unusable, damaged, or of a later version. Then nothing in it
     /// was changed.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir)
-            .map_err(|error| StoreError::Unusable(dir.to_owned(), error.to_string()))?;
-        let file = dir.join(FILE);
-        let database = Database::create(&file).map_err(|error| cannot_open(dir, &file, error))?;
-        let disk = Disk { file, database };
-        disk.check_format()?;
-        Ok(disk)
-    }
-
-    fn check_format(&self) -> Result<(), StoreError> {
-        let found = self.read(|transaction| match transaction.open_table(META) {
-            Ok(meta) => Ok(meta.get(FORMAT_NAME)?.map(|value| value.value().to_vec())),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        })?;
-        let found = found.map(|bytes| bytes.try_into().map(u32::from_be_bytes).unwrap_or(u32::MAX));
-        match found {
-            Some(FORMAT) => Ok(()),
-            Some(found) => Err(StoreError::Newer { file: self.file.clone(), found, known: FORMAT }),
-            None => self.write(|transaction| {
-                // All tables, so that nobody has to ask whether they are there.
-                transaction.open_table(SESSIONS)?;
-                transaction.open_table(MESSAGES)?;
-                transaction.open_table(EVENTS)?;
-                let format = FORMAT.to_be_bytes();
-                transaction.open_table(META)?.insert(FORMAT_NAME, format.as_slice())?;
-                Ok(())
-            }),
+        let place = Place::prepare(dir)?;
+        let file = place.open(|file| make(file).map_err(|error| error.to_string()))?;
+        let (file, acknowledged) = StoreFile::open(&place.path, file)?;
+        let verified =
+            caught(|| verify(file.clone())).unwrap_or_else(|panic| Err(corrupted(panic)));
+        let (database, commits) = verified.map_err(|error| cannot_open(&place.path, &error))?;
+        if commits < acknowledged {
+            let error =
+                format!("it had {acknowledged} commits, and what is left of it has {commits}");
+            return Err(StoreError::Damaged(place.path, error));
         }
-    }
-
-    fn read<T>(
-        &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, StoreError> {
-        let transaction = self.database.begin_read().map_err(redb::Error::from);
-        transaction
-            .and_then(|transaction| read(&transaction))
-            .map_err(|error| StoreError::Damaged(self.file.clone(), error.to_string()))
+        Ok(Disk { path: place.path, file, database, commits })
     }
 
     fn write(
@@ -86,96 +68,163 @@ impl Disk {
         write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), StoreError> {
         let write = || {
+            self.file.release()?;
             let transaction = self.database.begin_write()?;
             write(&transaction)?;
-            Ok(transaction.commit()?)
+            let commits = self.commits + 1;
+            transaction.open_table(STORE)?.insert(COMMITS, commits)?;
+            transaction.commit()?;
+            Ok(self.file.mark(commits)?)
         };
         write().map_err(|error: redb::Error| StoreError::Failed(error.to_string()))
     }
 }
 
-fn cannot_open(dir: &Path, file: &Path, error: DatabaseError) -> StoreError {
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE);
+    builder
+}
+
+/// Makes a store of an empty file.
+fn make(file: &std::fs::File) -> Result<(), redb::Error> {
+    let database = builder().create_with_backend(StoreFile::init(file.try_clone()?)?)?;
+    let transaction = database.begin_write()?;
+    // All tables, so that nobody has to ask whether they are there.
+    transaction.open_table(SESSIONS)?;
+    transaction.open_table(MESSAGES)?;
+    transaction.open_table(EVENTS)?;
+    transaction.open_table(META)?;
+    transaction.open_table(STORE)?.insert(COMMITS, 0)?;
+    transaction.commit()?;
+    Ok(database.close()?)
+}
+
+/// Opens a file that is there, verifies all of it, and says how many commits it has.
+fn verify(file: StoreFile) -> Result<(Database, u64), redb::Error> {
+    let database = builder().set_check_integrity_on_open(true).create_with_backend(file)?;
+    let transaction = database.begin_read()?;
+    transaction.open_table(SESSIONS)?;
+    transaction.open_table(MESSAGES)?;
+    transaction.open_table(EVENTS)?;
+    transaction.open_table(META)?;
+    let commits = transaction.open_table(STORE)?.get(COMMITS)?.map(|commits| commits.value());
+    let commits = commits.ok_or_else(|| corrupted("it does not say its commits".to_owned()))?;
+    Ok((database, commits))
+}
+
+fn corrupted(what: String) -> redb::Error {
+    redb::Error::Corrupted(what)
+}
+
+fn cannot_open(path: &Path, error: &redb::Error) -> StoreError {
     match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            StoreError::InUse(dir.to_owned())
+        // What the system refuses is no fault of the file. redb and we have errors of this type too:
+        // a wrong first byte, an end that comes too early.
+        redb::Error::Io(error) if error.raw_os_error().is_some() => {
+            StoreError::unusable(path, error)
         }
-        // redb says of a file that is no database of its that its first bytes are not.
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() != std::io::ErrorKind::InvalidData =>
-        {
-            StoreError::Unusable(dir.to_owned(), error.to_string())
-        }
-        error => StoreError::Damaged(file.to_owned(), error.to_string()),
+        error => StoreError::Damaged(path.to_owned(), error.to_string()),
     }
+}
+
+/// All of the tables that are the users'.
+fn contents(transaction: &ReadTransaction) -> Result<Contents, redb::Error> {
+    let mut contents = Contents::default();
+    for entry in transaction.open_table(SESSIONS)?.iter()? {
+        let (id, session) = entry?;
+        let session = Bytes::copy_from_slice(session.value());
+        contents.sessions.insert(SessionId::new(*id.value()), session);
+    }
+    for entry in transaction.open_table(MESSAGES)?.iter()? {
+        let (key, message) = entry?;
+        let (id, sequence) = key.value();
+        let message = Bytes::copy_from_slice(message.value());
+        contents.messages.insert((SessionId::new(*id), sequence), message);
+    }
+    for entry in transaction.open_table(EVENTS)?.iter()? {
+        let (key, event) = entry?;
+        let (stream, sequence) = key.value();
+        let key = (Bytes::copy_from_slice(stream), sequence);
+        contents.events.insert(key, Bytes::copy_from_slice(event.value()));
+    }
+    for entry in transaction.open_table(META)?.iter()? {
+        let (name, value) = entry?;
+        contents.meta.insert(name.value().to_owned(), Bytes::copy_from_slice(value.value()));
+    }
+    Ok(contents)
 }
 
 impl Backend for Disk {
     fn load(&self) -> Result<Contents, StoreError> {
-        self.read(|transaction| {
-            let mut contents = Contents::default();
-            for entry in transaction.open_table(SESSIONS)?.iter()? {
-                let (id, session) = entry?;
-                let session = Bytes::copy_from_slice(session.value());
-                contents.sessions.insert(SessionId::new(*id.value()), session);
-            }
-            for entry in transaction.open_table(MESSAGES)?.iter()? {
-                let (key, message) = entry?;
-                let (id, sequence) = key.value();
-                let message = Bytes::copy_from_slice(message.value());
-                contents.messages.insert((SessionId::new(*id), sequence), message);
-            }
-            for entry in transaction.open_table(EVENTS)?.iter()? {
-                let (key, event) = entry?;
-                let (stream, sequence) = key.value();
-                let key = (Bytes::copy_from_slice(stream), sequence);
-                contents.events.insert(key, Bytes::copy_from_slice(event.value()));
-            }
-            for entry in transaction.open_table(META)?.iter()? {
-                let (name, value) = entry?;
-                if name.value() != FORMAT_NAME {
-                    let value = Bytes::copy_from_slice(value.value());
-                    contents.meta.insert(name.value().to_owned(), value);
-                }
-            }
-            Ok(contents)
-        })
+        let load = || -> Result<_, redb::Error> { contents(&self.database.begin_read()?) };
+        let loaded = caught(load).unwrap_or_else(|panic| Err(corrupted(panic)));
+        loaded.map_err(|error| cannot_open(&self.path, &error))
     }
 
     fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let mut sessions = transaction.open_table(SESSIONS)?;
-            let mut messages = transaction.open_table(MESSAGES)?;
-            let mut events = transaction.open_table(EVENTS)?;
-            let mut meta = transaction.open_table(META)?;
-            for change in batches.iter().flatten() {
-                match change {
-                    Change::PutSession { id, session } => {
-                        sessions.insert(&id.to_bytes(), &**session)?;
-                    }
-                    Change::DeleteSession { id } => {
-                        let id = id.to_bytes();
-                        sessions.remove(&id)?;
-                        messages.retain_in((&id, 0)..=(&id, u64::MAX), |_, _| false)?;
-                    }
-                    Change::PutMessage { id, sequence, message } => {
-                        messages.insert((&id.to_bytes(), *sequence), &**message)?;
-                    }
-                    Change::TrimMessages { id, up_to } => {
-                        let id = id.to_bytes();
-                        messages.retain_in((&id, 0)..=(&id, *up_to), |_, _| false)?;
-                    }
-                    Change::PutEvent { stream, sequence, event } => {
-                        events.insert((&**stream, *sequence), &**event)?;
-                    }
-                    Change::DeleteEvent { stream, sequence } => {
-                        events.remove((&**stream, *sequence))?;
-                    }
-                    Change::PutMeta { name, value } => {
-                        meta.insert(&**name, &**value)?;
-                    }
-                }
-            }
-            Ok(())
+            let mut tables = Tables::open(transaction)?;
+            batches.iter().flatten().try_for_each(|change| tables.apply(change))
+        })?;
+        self.commits += 1;
+        Ok(())
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        let Disk { file, database, .. } = self;
+        let closed = database.close().map_err(redb::Error::from);
+        let closed = closed.and_then(|()| Ok(file.sync_data()?));
+        closed.map_err(|error| StoreError::NotClosed(error.to_string()))
+    }
+}
+
+/// The tables that changes change.
+struct Tables<'t> {
+    sessions: Table<'t, &'static [u8; 16], &'static [u8]>,
+    messages: Table<'t, (&'static [u8; 16], u64), &'static [u8]>,
+    events: Table<'t, (&'static [u8], u64), &'static [u8]>,
+    meta: Table<'t, &'static str, &'static [u8]>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Tables {
+            sessions: transaction.open_table(SESSIONS)?,
+            messages: transaction.open_table(MESSAGES)?,
+            events: transaction.open_table(EVENTS)?,
+            meta: transaction.open_table(META)?,
         })
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
+        match change {
+            Change::PutSession { id, session } => {
+                self.sessions.insert(&id.to_bytes(), &**session)?;
+            }
+            Change::DeleteSession { id } => {
+                self.sessions.remove(&id.to_bytes())?;
+                self.trim(*id, u64::MAX)?;
+            }
+            Change::PutMessage { id, sequence, message } => {
+                self.messages.insert((&id.to_bytes(), *sequence), &**message)?;
+            }
+            Change::TrimMessages { id, up_to } => self.trim(*id, *up_to)?,
+            Change::PutEvent { stream, sequence, event } => {
+                self.events.insert((&**stream, *sequence), &**event)?;
+            }
+            Change::DeleteEvent { stream, sequence } => {
+                self.events.remove((&**stream, *sequence))?;
+            }
+            Change::PutMeta { name, value } => {
+                self.meta.insert(&**name, &**value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, id: SessionId, up_to: u64) -> Result<(), redb::Error> {
+        let id = id.to_bytes();
+        Ok(self.messages.retain_in((&id, 0)..=(&id, up_to), |_, _| false)?)
     }
 }

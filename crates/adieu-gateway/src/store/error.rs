@@ -1,7 +1,9 @@
 //! What may be wrong with a store.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 /// Why a store cannot be opened, or does not commit any more. Each says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +25,18 @@ pub enum StoreError {
     },
     /// A commit failed, and nothing has been committed since; what the system said.
     Failed(String),
+    /// It was not closed as it should be; what the system said. What was committed is there.
+    NotClosed(String),
     /// The store is closed.
     Closed,
+}
+
+impl StoreError {
+    /// The system refused something that concerns this file of the data directory.
+    pub(super) fn unusable(file: &Path, error: &io::Error) -> Self {
+        let dir = file.parent().unwrap_or(file);
+        StoreError::Unusable(dir.to_owned(), error.to_string())
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -57,9 +69,26 @@ impl fmt::Display for StoreError {
             StoreError::Failed(error) => {
                 write!(f, "the store could not commit: {error}; nothing is acknowledged any more")
             }
+            StoreError::NotClosed(error) => write!(
+                f,
+                "the store could not be closed: {error}; what was committed is there, and is \
+                 checked when it is opened again"
+            ),
             StoreError::Closed => f.write_str("the store is closed"),
         }
     }
 }
 
 impl std::error::Error for StoreError {}
+
+/// What it gives, or what it panicked with. Nothing that it had may be used after a panic, but to
+/// close it.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| said(&*panic))
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("panic: {}", text.as_deref().unwrap_or("without a message"))
+}

@@ -4,6 +4,9 @@
 mod contents;
 mod disk;
 mod error;
+mod file;
+mod held;
+mod place;
 mod writer;
 
 pub use contents::{Change, Contents, Memory};
@@ -27,4 +30,15 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// If it is not sure that they are. Nothing may be committed after that.
     fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+
+    /// Lets go of it: when this returns, another process can open it.
+    ///
+    /// # Errors
+    /// If it was not closed as it should be. What was committed is durable none the less.
+    fn close(self) -> Result<(), StoreError>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
 }

@@ -1,23 +1,40 @@
 //! Group commit: one thread writes, and what is submitted while it does goes into the next commit
 //! together.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::{Backend, Batch, Contents, StoreError};
+use super::error::caught;
+use super::{Backend, Batch, Change, Contents, StoreError};
 
-/// Batches that wait for their commit at most; who submits one more waits. A commit takes some
-/// milliseconds, so this is what several thousand callers a second have under way.
-const QUEUE: usize = 4096;
+/// Bytes that wait for their commit at most, those being committed included; who submits more waits.
+/// A disk writes so much in a tenth of a second, so that a longer queue would only take memory and
+/// make everybody wait longer. Fits a u32, as [`Semaphore`] wants it.
+const QUEUE: usize = 16 << 20;
+
+/// What a batch counts at least, which bounds their number as well: 4096, as many as several
+/// thousand callers a second have under way when a commit takes some milliseconds.
+const BATCH: usize = 4 << 10;
 
 /// Batches in one commit at most: what waits behind it should not wait for long.
 const GROUP: usize = 1024;
 
-type Waiting = (Batch, oneshot::Sender<Result<(), StoreError>>);
+/// Bytes from which on a commit takes no further batch, for the same reason.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// What waits for its commit.
+struct Waiting {
+    batch: Batch,
+    bytes: usize,
+    tell: oneshot::Sender<Result<(), StoreError>>,
+    /// Given back once it is told.
+    room: OwnedSemaphorePermit,
+}
 
 /// The way to a store. A clone shares it; when the last is gone, what was submitted is committed
-/// and the store is closed.
+/// and the store is closed. [`close`](Store::close) waits for that.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -28,58 +45,129 @@ type Waiting = (Batch, oneshot::Sender<Result<(), StoreError>>);
 /// assert!(contents.sessions.is_empty());
 /// let change = Change::PutMeta { name: "greeting".into(), value: "hello".into() };
 /// store.commit(vec![change]).await?;
+/// store.close().await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Store(mpsc::Sender<Waiting>);
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Taken when the store is closed. No bound of its own: what is in it has its room.
+    queue: Mutex<Option<mpsc::UnboundedSender<Waiting>>>,
+    /// Bytes that may still be submitted, given out in the order in which they were asked for.
+    room: Arc<Semaphore>,
+    /// How it was closed, once it is.
+    closed: watch::Receiver<Option<Result<(), StoreError>>>,
+}
 
 impl Store {
-    /// Reads what is there, and starts the thread that writes.
+    /// Reads what is there, which blocks, and starts the thread that writes.
     ///
     /// # Errors
     /// If it cannot be read, or no thread be started.
     pub fn start(backend: impl Backend) -> Result<(Self, Contents), StoreError> {
         let contents = backend.load()?;
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let (tell, closed) = watch::channel(None);
         thread::Builder::new()
             .name("adieu-store".into())
-            .spawn(move || write(backend, receiver))
+            .spawn(move || tell.send_replace(Some(write(backend, waiting))))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok((Store(sender), contents))
+        let (queue, room) = (Mutex::new(Some(queue)), Arc::new(Semaphore::new(QUEUE)));
+        Ok((Store(Arc::new(Shared { queue, room, closed })), contents))
     }
 
-    /// Commits a batch; ready when it is durable. Batches of one caller that are submitted in order
-    /// are committed in order. A batch is committed even if nobody waits for it any more.
+    /// Commits a batch; ready when it is durable. Waits for room first, if much is under way.
+    /// Batches are committed in the order in which they found room, and room is given in the order in
+    /// which it was asked for. A batch that found room is committed even if nobody waits for it any
+    /// more.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], for this batch and for all after it.
+    /// [`StoreError::Failed`], for this batch and for all after it; [`StoreError::Closed`].
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let bytes = size(&batch);
+        // One that is larger than all the room there is has it for itself.
+        let room = bytes.clamp(BATCH, QUEUE) as u32;
+        let room = self.0.room.clone().acquire_many_owned(room).await;
+        let room = room.map_err(|_| StoreError::Closed)?;
         let (tell, told) = oneshot::channel();
-        self.0.send((batch, tell)).await.map_err(|_| StoreError::Closed)?;
+        {
+            let queue = self.queue();
+            let queue = queue.as_ref().ok_or(StoreError::Closed)?;
+            let waiting = Waiting { batch, bytes, tell, room };
+            queue.send(waiting).map_err(|_| StoreError::Closed)?;
+        }
         told.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Commits what was submitted before, and closes the store: when it returns, another process can
+    /// open it. What other clones submit from now on is answered with [`StoreError::Closed`]. A
+    /// second one waits as well and is told the same.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] if a commit did; [`StoreError::NotClosed`].
+    pub async fn close(self) -> Result<(), StoreError> {
+        // All the room: whoever asked for some before has had it and been told.
+        let all = self.0.room.acquire_many(QUEUE as u32).await;
+        self.0.room.close();
+        drop(all);
+        // The thread comes to the end of the queue.
+        self.queue().take();
+        let mut closed = self.0.closed.clone();
+        let closed = closed.wait_for(Option::is_some).await;
+        closed.ok().and_then(|closed| closed.clone()).unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<Waiting>>> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn write(mut backend: impl Backend, mut receiver: mpsc::Receiver<Waiting>) {
+fn size(batch: &Batch) -> usize {
+    batch.iter().map(Change::size).sum()
+}
+
+/// Commits until all senders are gone, and closes.
+fn write(
+    mut backend: impl Backend,
+    mut waiting: mpsc::UnboundedReceiver<Waiting>,
+) -> Result<(), StoreError> {
     let mut failed = Ok(());
-    while let Some(first) = receiver.blocking_recv() {
-        let mut waiting = vec![first];
-        while waiting.len() < GROUP
-            && let Ok(next) = receiver.try_recv()
-        {
-            waiting.push(next);
-        }
-        let (batches, tell): (Vec<Batch>, Vec<_>) = waiting.into_iter().unzip();
+    while let Some(first) = waiting.blocking_recv() {
+        let (batches, tell) = group(first, &mut waiting);
         // After one that failed the disk holds nobody knows what: nothing is said to be safe.
         if failed.is_ok() {
-            failed = backend.commit(&batches);
+            let commit = caught(|| backend.commit(&batches));
+            failed = commit.unwrap_or_else(|panic| Err(StoreError::Failed(panic)));
         }
-        for tell in tell {
+        for (tell, _room) in tell {
             // Who has gone away does not want to know.
             let _ = tell.send(failed.clone());
         }
     }
+    let closed = caught(|| backend.close());
+    failed.and(closed.unwrap_or_else(|panic| Err(StoreError::NotClosed(panic))))
+}
+
+type Tell = (oneshot::Sender<Result<(), StoreError>>, OwnedSemaphorePermit);
+
+/// What goes into one commit: the first, and what has come by now.
+fn group(
+    first: Waiting,
+    waiting: &mut mpsc::UnboundedReceiver<Waiting>,
+) -> (Vec<Batch>, Vec<Tell>) {
+    let (mut batches, mut tell, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let mut next = Some(first);
+    while let Some(one) = next {
+        bytes += one.bytes;
+        batches.push(one.batch);
+        tell.push((one.tell, one.room));
+        let more = batches.len() < GROUP && bytes < GROUP_BYTES;
+        next = if more { waiting.try_recv().ok() } else { None };
+    }
+    (batches, tell)
 }
 
 #[cfg(test)]
@@ -99,13 +187,17 @@ mod tests {
         memory: Memory,
         gate: Arc<Mutex<()>>,
         commits: Arc<AtomicUsize>,
+        /// The most bytes that a commit had.
+        most: Arc<AtomicUsize>,
+        closed: Arc<AtomicUsize>,
         fails_from: usize,
+        panics: bool,
     }
 
     impl Gated {
         fn new(fails_from: usize) -> Self {
-            let (memory, gate, commits) = Default::default();
-            Gated { memory, gate, commits, fails_from }
+            let (memory, gate, commits, most, closed) = Default::default();
+            Gated { memory, gate, commits, most, closed, fails_from, panics: false }
         }
     }
 
@@ -116,10 +208,17 @@ mod tests {
 
         fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
             let _open: MutexGuard<'_, ()> = self.gate.lock().unwrap();
+            self.most.fetch_max(batches.iter().map(size).sum(), Ordering::SeqCst);
             if self.commits.fetch_add(1, Ordering::SeqCst) >= self.fails_from {
+                assert!(!self.panics, "page {} is not there", 7);
                 return Err(StoreError::Failed("no space left on device".into()));
             }
             self.memory.commit(batches)
+        }
+
+        fn close(self) -> Result<(), StoreError> {
+            self.closed.fetch_add(1, Ordering::SeqCst);
+            Ok(())
         }
     }
 
@@ -171,6 +270,78 @@ mod tests {
         let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(commit.as_mut().poll(cx))).await;
         drop(commit);
         store.commit(vec![]).await.unwrap();
+        assert_eq!(memory.load().unwrap().meta["note"], "1");
+    }
+
+    #[test]
+    fn who_submits_more_bytes_than_may_wait_waits() {
+        let backend = Gated::new(usize::MAX);
+        let (memory, gate, most) =
+            (backend.memory.clone(), backend.gate.clone(), backend.most.clone());
+        let closed = gate.lock().unwrap();
+        let (store, _) = Store::start(backend).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let large = |i: usize, bytes| {
+            vec![Change::PutMeta { name: i.to_string(), value: vec![0; bytes].into() }]
+        };
+        // One of them does not fit into all the room there is.
+        let sizes = (0..30).map(|i| if i == 20 { QUEUE + 1 } else { 1 << 20 });
+        let submit = |(i, bytes)| {
+            let store = store.clone();
+            runtime.spawn(async move { store.commit(large(i, bytes)).await })
+        };
+        let all: Vec<_> = sizes.enumerate().map(submit).collect();
+        runtime.block_on(tokio::task::yield_now());
+        let left = store.0.room.available_permits();
+        assert!(left < 2 << 20, "{left} bytes are free and somebody waits");
+        drop(closed);
+        runtime.block_on(async {
+            for one in all {
+                one.await.unwrap().unwrap();
+            }
+        });
+        assert_eq!(memory.load().unwrap().meta.len(), 30);
+        let (most, largest) = (most.load(Ordering::SeqCst), size(&large(20, QUEUE + 1)));
+        assert!((largest..=largest + GROUP_BYTES).contains(&most), "{most} in a commit");
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_commit_is_told_with_its_message() {
+        let mut backend = Gated::new(0);
+        backend.panics = true;
+        let closed = backend.closed.clone();
+        let (store, _) = Store::start(backend).unwrap();
+        let failed = StoreError::Failed("panic: page 7 is not there".into());
+        assert_eq!(store.commit(note(1)).await, Err(failed.clone()));
+        assert_eq!(store.commit(note(2)).await, Err(failed.clone()), "and it stays so");
+        assert_eq!(store.close().await, Err(failed));
+        assert_eq!(closed.load(Ordering::SeqCst), 1, "it is closed none the less");
+    }
+
+    #[test]
+    fn closing_commits_what_was_submitted_and_what_comes_later_is_told_that_it_is_closed() {
+        let backend = Gated::new(usize::MAX);
+        let (memory, gate, closed) =
+            (backend.memory.clone(), backend.gate.clone(), backend.closed.clone());
+        let shut = gate.lock().unwrap();
+        let (store, _) = Store::start(backend).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (before, closing, after) = (store.clone(), store.clone(), store.clone());
+        let before = runtime.spawn(async move { before.commit(note(1)).await });
+        let closing = runtime.spawn(closing.close());
+        let after = runtime.spawn(async move { after.commit(note(2)).await });
+        runtime.block_on(tokio::task::yield_now());
+        assert_eq!(closed.load(Ordering::SeqCst), 0);
+        assert!(!closing.is_finished(), "what was submitted is not committed yet");
+        drop(shut);
+        runtime.block_on(async {
+            assert_eq!(before.await.unwrap(), Ok(()));
+            assert_eq!(closing.await.unwrap(), Ok(()));
+            assert_eq!(closed.load(Ordering::SeqCst), 1);
+            assert_eq!(after.await.unwrap(), Err(StoreError::Closed));
+            assert_eq!(store.commit(note(3)).await, Err(StoreError::Closed));
+            assert_eq!(store.close().await, Ok(()), "a second time");
+        });
         assert_eq!(memory.load().unwrap().meta["note"], "1");
     }
 }

@@ -1,0 +1,111 @@
+//! The data directory: the store's file is found in it, or made whole before it has its name.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// In the data directory.
+const FILE: &str = "adieu.redb";
+
+/// What a store is called until it is whole. One that was left by a start that was killed is begun
+/// again.
+const NEW: &str = "adieu.redb.new";
+
+/// Where a store is.
+#[derive(Debug)]
+pub(super) struct Place {
+    dir: PathBuf,
+    /// The store's file.
+    pub(super) path: PathBuf,
+}
+
+impl Place {
+    /// Makes the directory if it is not there.
+    pub(super) fn prepare(dir: &Path) -> Result<Self, StoreError> {
+        let place = Place { dir: dir.to_owned(), path: dir.join(FILE) };
+        make_dir(dir).map_err(|error| place.unusable(&error))?;
+        Ok(place)
+    }
+
+    /// The store's file, locked; `make` is given an empty one if there is none, and lays it out.
+    pub(super) fn open(
+        &self,
+        make: impl FnOnce(&File) -> Result<(), String>,
+    ) -> Result<File, StoreError> {
+        if !self.is_there()? {
+            let new = self.dir.join(NEW);
+            let file = self.locked(&new, private().create(true).truncate(false))?;
+            // Who had the lock before may have given it its name, and then this is the store.
+            if !self.is_there()? {
+                let made = file.set_len(0).map_err(|error| error.to_string());
+                made.and_then(|()| make(&file))
+                    .and_then(|()| self.name(&file, &new).map_err(|error| error.to_string()))
+                    .map_err(|error| StoreError::Unusable(self.dir.clone(), error))?;
+                return Ok(file);
+            }
+        }
+        self.locked(&self.path, &mut private())
+    }
+
+    /// Whether there is anything by that name, be it a link to nowhere.
+    fn is_there(&self) -> Result<bool, StoreError> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.unusable(&error)),
+        }
+    }
+
+    fn locked(&self, path: &Path, options: &mut OpenOptions) -> Result<File, StoreError> {
+        let file = options.open(path).map_err(|error| self.unusable(&error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.dir.clone())),
+            Err(TryLockError::Error(error)) => Err(self.unusable(&error)),
+        }
+    }
+
+    /// Gives a new store its name, once it is on the disk as a whole.
+    fn name(&self, file: &File, new: &Path) -> io::Result<()> {
+        file.sync_all()?;
+        fs::rename(new, &self.path)?;
+        sync_dir(&self.dir)
+    }
+
+    fn unusable(&self, error: &io::Error) -> StoreError {
+        StoreError::Unusable(self.dir.clone(), error.to_string())
+    }
+}
+
+/// A store holds messages of people and the key of the tokens: only its owner reads it.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes what is missing of a directory. One that is there keeps its mode: somebody chose it.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)?;
+    for made in missing {
+        // The name of a directory is on the disk once its parent is.
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+/// A name is on the disk once its directory is; elsewhere than on Unix that cannot be asked for.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
