@@ -79,10 +79,13 @@ impl Accounts {
         }
     }
 
-    /// A connection has ended before it opened.
-    pub(crate) fn never_opened(&self, ended: &Ended<'_>) {
+    /// A connection has ended that is not listed while it is open: of a session, or one that never
+    /// opened.
+    pub(crate) fn ended_elsewhere(&self, ended: &Ended<'_>) {
         let mut inner = self.inner();
         let mut account = inner.account(ended.peer.to_string(), ended.request);
+        let lasted = u64::try_from(ended.ending.lasted.as_millis()).unwrap_or(u64::MAX);
+        account.opened_at = account.opened_at.saturating_sub(lasted);
         account.version = ended.version.map(json::version);
         self.close(&mut inner, account, ended.ending);
     }

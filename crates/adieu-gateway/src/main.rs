@@ -8,6 +8,7 @@ mod json;
 mod live;
 mod page;
 mod serve;
+mod sessions;
 mod trust;
 
 use std::net::SocketAddr;
@@ -30,7 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the live page: see how connections end, in your own browser
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Find out how a WebSocket server says goodbye: a doctor for any server
     Check(check::Check),
     /// Talk to a WebSocket server: lines in, messages out, and how it ended
@@ -55,6 +56,8 @@ pub(crate) struct Serve {
     /// Address or prefix of a proxy whose Forwarded or X-Forwarded-For is believed (repeatable)
     #[arg(long, value_name = "CIDR")]
     trust_proxy: Vec<adieu::Cidr>,
+    #[command(flatten)]
+    sessions: sessions::Sessions,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

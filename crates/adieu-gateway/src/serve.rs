@@ -1,17 +1,23 @@
 //! `adieu serve`: one port for the page, its WebSocket and the list of endings.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::axum::WebSocketUpgrade;
+use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
 use adieu::{Drain, Drained, Endpoint, Request};
+use adieu_gateway::gateway::Gateway;
+use adieu_gateway::http::{self, Access, Origins};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
@@ -19,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::accounts::Accounts;
-use crate::{Serve, json, live, page};
+use crate::{Serve, json, live, page, sessions};
 
 /// A request's head has to be here by then: bytes that dribble in do not extend it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +49,8 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
         }
         _ => None,
     };
+    let access = sessions::access()?;
+    let gateway = options.sessions.start().await?;
     let listen = options.listen;
     let cannot = |e| {
         format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
@@ -53,10 +61,21 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     println!("adieu is listening on {scheme}://{address}/");
     println!("Open it in a browser, then refresh, leave, close. Ctrl-C ends it.");
     let drain = Drain::new();
-    tokio::spawn(stop_on_signal(drain.clone()));
-    let app = router(endpoint(options).drain(drain.clone()), tls.is_some());
-    let drained = accept_all(listener, app, tls, &drain).await;
+    tokio::spawn(stop_on_signal(gateway.clone(), drain.clone()));
+    let site = Site {
+        endpoint: endpoint(options).drain(drain.clone()),
+        origins: options.sessions.origins(),
+        access,
+        tls: tls.is_some(),
+    };
+    let app = router(&gateway, site);
+    let drained = tokio::select! {
+        drained = accept_all(listener, app, tls, &drain) => drained,
+        // Without its store nothing may be acknowledged: the next process goes on with it.
+        Err(error) = gateway.over() => return Err(error.to_string()),
+    };
     println!("{drained}.");
+    gateway.stop().await.map_err(|error| error.to_string())?;
     Ok(if drained.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(NOT_CLEAN) })
 }
 
@@ -69,22 +88,40 @@ fn endpoint(options: &Serve) -> Endpoint {
     }
 }
 
-/// The page and what belongs to it.
-fn router(endpoint: Endpoint, tls: bool) -> Router {
+/// What is served, and to whom.
+struct Site {
+    endpoint: Endpoint,
+    origins: Origins,
+    access: Access,
+    tls: bool,
+}
+
+/// The page and what belongs to it, the sessions' WebSocket and the API.
+fn router(gateway: &Gateway, site: Site) -> Router {
+    let Site { endpoint, origins, access, tls } = site;
     let accounts = Arc::new(Accounts::new());
+    let (hear, counted) = (accounts.clone(), gateway.clone());
+    let of_sessions = endpoint.clone().on_end(move |ended| {
+        counted.metrics().ending(ended.ending);
+        hear.ended_elsewhere(&ended);
+    });
     let hear = accounts.clone();
-    let endpoint = endpoint.on_request(same_origin).on_end(move |ended| {
+    let of_page = endpoint.on_request(same_origin).on_end(move |ended| {
         // Those that opened are accounted for where they were opened.
         if !ended.ending.opened() {
-            hear.never_opened(&ended);
+            hear.ended_elsewhere(&ended);
         }
     });
-    Router::new()
+    let page = Router::new()
         .route("/", get(move |accounts, upgrade| root(accounts, upgrade, tls)))
         .route("/endings", get(endings))
         .merge(page::assets())
-        .layer(Extension(Arc::new(endpoint)))
-        .with_state(accounts)
+        .layer(Extension(Arc::new(of_page)))
+        .with_state(accounts);
+    http::guarded(page, access.clone())
+        .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
+        .merge(http::api(gateway.clone(), access.clone()))
+        .merge(http::health(gateway.clone(), access))
 }
 
 /// A page of another site must not read who is connected here: browsers let any page open a
@@ -136,25 +173,33 @@ async fn accept_all(listener: TcpListener, app: Router, tls: TlsConfig, drain: &
 }
 
 async fn connection(tcp: TcpStream, app: Router, tls: TlsConfig, drain: Drain) {
+    let peer = tcp.peer_addr().ok();
     match tls {
-        None => http(tcp, app, drain).await,
+        None => serve_http(tcp, peer, app, drain).await,
         Some(config) => match TlsStream::accept(tcp, config) {
-            Ok(stream) => http(stream, app, drain).await,
+            Ok(stream) => serve_http(stream, peer, app, drain).await,
             Err(error) => tracing::error!("TLS: {error}"),
         },
     }
 }
 
 /// One HTTP connection; a WebSocket leaves it by its upgrade.
-async fn http<T>(stream: T, app: Router, drain: Drain)
+async fn serve_http<T>(stream: T, peer: Option<SocketAddr>, app: Router, drain: Drain)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(PeerAddr(peer));
+        }
+        app.call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     // One that comes while we stop is served once; then hyper ends it.
@@ -177,8 +222,12 @@ where
 }
 
 /// The first signal ends all well, the second at once.
-async fn stop_on_signal(drain: Drain) {
+async fn stop_on_signal(gateway: Gateway, drain: Drain) {
     signal().await;
+    // Each hears when to come back, before its Close.
+    if let Err(error) = gateway.tell_closing().await {
+        tracing::error!("{error}");
+    }
     drain.start();
     let told = tokio::spawn(tell_progress(drain.clone()));
     signal().await;
@@ -232,20 +281,32 @@ pub(crate) async fn signal() {
 mod tests {
     use super::*;
 
+    const KEY: &str = "a-key-of-many-characters";
+
     #[test]
     fn options_limit_connections_and_trust_proxies() {
         let text = ["adieu", "serve", "--max-connections", "1", "--trust-proxy", "127.0.0.0/8"];
         let cli = <crate::Cli as clap::Parser>::try_parse_from(text).unwrap();
         let Some(crate::Command::Serve(options)) = cli.command else { panic!("serve") };
         let drain = Drain::new();
-        let app = router(endpoint(&options).drain(drain.clone()), false);
         let runtime = tokio::runtime::Runtime::new().unwrap();
+        let gateway = runtime.block_on(options.sessions.start()).unwrap();
+        let site = Site {
+            endpoint: endpoint(&options).drain(drain.clone()),
+            origins: Origins::default(),
+            access: Access::new(Some(KEY)).unwrap(),
+            tls: false,
+        };
+        let app = router(&gateway, site);
         let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = drain.clone();
         let serving = runtime.spawn(async move { accept_all(listener, app, None, &serving).await });
 
-        let request = testkit::Request::rfc6455().field("X-Forwarded-For", "203.0.113.7");
+        let bearer = format!("Bearer {KEY}");
+        let request = testkit::Request::rfc6455()
+            .field("X-Forwarded-For", "203.0.113.7")
+            .field("Authorization", &bearer);
         let mut peer = testkit::Peer::open_with(addr, &request);
         let mut second = testkit::Peer::connect(addr);
         second.write(request.bytes());
@@ -256,7 +317,10 @@ mod tests {
         // The 101 is out before the handler, which lists the connection, has begun.
         testkit::wait_until("the connection is listed by its client's address", || {
             let mut list = testkit::Peer::connect(addr);
-            list.write("GET /endings HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            list.write(format!(
+                "GET /endings HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n\
+                 Connection: close\r\n\r\n"
+            ));
             assert_eq!(list.read_head().status(), 200);
             list.read_to_end().text().contains(&via)
         });

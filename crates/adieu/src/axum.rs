@@ -96,10 +96,22 @@ impl WebSocketUpgrade {
         WebSocketUpgrade { upgrade: self.upgrade.secure(tls) }
     }
 
+    /// Agrees on this subprotocol, if the client has offered it, whatever the [`Endpoint`] says.
+    #[must_use]
+    pub fn subprotocol(self, name: &str) -> Self {
+        WebSocketUpgrade { upgrade: self.upgrade.subprotocol(name) }
+    }
+
     /// The request.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         self.upgrade.request()
+    }
+
+    /// Whose request it is, as far as that is known before the 101.
+    #[must_use]
+    pub fn peer(&self) -> crate::Peer {
+        self.upgrade.peer()
     }
 
     /// Gives the 101; when it has been sent, runs the handler in a task of its own.

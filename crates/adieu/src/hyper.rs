@@ -90,6 +90,7 @@ pub struct Upgrade {
     opened: Opened,
     peer: Peer,
     answer: Answer,
+    tls: bool,
     on_upgrade: OnUpgrade,
     /// A hixie-76 nonce that came as the request's body.
     nonce: Bytes,
@@ -150,15 +151,44 @@ impl Upgrade {
         };
         let answer = answer(&asked, version, subprotocol.as_deref(), false);
         let opened = Opened::new(Some(asked), version, subprotocol);
-        Ok(Upgrade { endpoint, opened, peer, answer, on_upgrade, nonce, started, expected, place })
+        let tls = false;
+        Ok(Upgrade {
+            endpoint,
+            opened,
+            peer,
+            answer,
+            tls,
+            on_upgrade,
+            nonce,
+            started,
+            expected,
+            place,
+        })
     }
 
     /// Says that the connection is TLS: hixie-76 repeats the URL with its scheme.
     #[must_use]
     pub fn secure(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self.answer_anew()
+    }
+
+    /// Agrees on this subprotocol instead of the first of the [`Endpoint`]'s that was offered, for
+    /// those that decide for each request. One that the client has not offered is left out: it
+    /// would fail the connection (RFC 6455 §4.1).
+    #[must_use]
+    pub fn subprotocol(mut self, name: &str) -> Self {
+        let offered = |request: &Request| request.subprotocols().any(|offer| offer == name);
+        if self.request().is_some_and(offered) {
+            self.opened.subprotocol = Some(name.to_owned());
+        }
+        self.answer_anew()
+    }
+
+    fn answer_anew(mut self) -> Self {
         if let Some(asked) = &self.opened.request {
             let subprotocol = self.opened.subprotocol.as_deref();
-            self.answer = answer(asked, self.opened.version, subprotocol, tls);
+            self.answer = answer(asked, self.opened.version, subprotocol, self.tls);
         }
         self
     }
@@ -167,6 +197,12 @@ impl Upgrade {
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         self.opened.request.as_ref()
+    }
+
+    /// Whose request it is, as far as that is known before the 101: see [`PeerAddr`].
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Gives the 101; when hyper has sent it, runs the handler in a task of its own.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(inbox.judge(1), Judged::New);
 /// assert_eq!(inbox.judge(1), Judged::Duplicate);
 /// assert_eq!(inbox.judge(3), Judged::Gap { expected: 2 });
+/// assert_eq!(inbox.judge(0), Judged::Gap { expected: 2 }, "they count from 1");
 /// assert_eq!(inbox.received(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub enum Judged {
     New,
     /// It was taken before: drop it, and acknowledge again.
     Duplicate,
-    /// One before it is missing: the client breaks the protocol.
+    /// One before it is missing, or it is 0, which none has: the client breaks the protocol.
     Gap {
         /// The one that is due.
         expected: u64,
@@ -43,7 +44,7 @@ impl Inbox {
     /// Judges a message by its sequence id, and counts it if it is the one that is due.
     pub fn judge(&mut self, sequence: u64) -> Judged {
         let expected = self.received + 1;
-        if sequence > expected {
+        if sequence == 0 || sequence > expected {
             return Judged::Gap { expected };
         }
         if sequence < expected {

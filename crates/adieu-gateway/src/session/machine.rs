@@ -202,7 +202,8 @@ impl Session {
     }
 
     /// A client that holds a token holds none of those before it: they are stale from then on. One
-    /// newer than we know is good: its MAC is right, and it is our store that lost its tail.
+    /// newer than we know is good: its MAC is right, and it is our store that lost its tail. Who
+    /// comes after the deadline and before it was announced is back, and nothing is announced.
     fn resume(self, presented: u32) -> (Self, Actions) {
         if presented < self.confirmed {
             return (self, vec![Action::Refuse(Refusal::Stale)]);
@@ -240,13 +241,14 @@ impl Session {
         (Session { state: State::Over, ..self }, actions)
     }
 
-    /// A wait is never made shorter by it: a promise of the drain before may be longer.
+    /// A wait is never made shorter by it: a promise of the drain before may be longer. Who was
+    /// away had been told so.
     fn restarted(self, fresh: Timestamp) -> (Self, Actions) {
-        let (departure, until) = match self.state {
-            State::Away { departure, until } => (departure, until.max(fresh)),
-            _ => (Departure::GatewayDown, fresh),
+        let (departure, until, actions) = match self.state {
+            State::Away { departure, until } => (departure, until.max(fresh), Vec::new()),
+            _ => (Departure::GatewayDown, fresh, vec![Action::TellLost]),
         };
-        (Session { state: State::Away { departure, until }, ..self }, Vec::new())
+        (Session { state: State::Away { departure, until }, ..self }, actions)
     }
 }
 
@@ -276,6 +278,8 @@ mod tests {
             all.push(Input::Goodbye { generation });
             for (departure, wait) in [
                 (Departure::Left, Duration::ZERO),
+                (Departure::Left, SECOND),
+                (Departure::Hidden, Duration::ZERO),
                 (Departure::Hidden, SECOND),
                 (Departure::Lost, 2 * SECOND),
             ] {
@@ -361,6 +365,13 @@ mod tests {
             }
             _ => {}
         }
+        // Lost and resumed take turns: each is told when it happens, and never twice.
+        let attached = |session: Session| session.state == State::Attached;
+        let away = |session: Session| matches!(session.state, State::Away { .. });
+        let lost = attached(before) && away(after);
+        assert_eq!(actions.contains(&Action::TellLost), lost, "{context}");
+        let resumed = away(before) && attached(after);
+        assert_eq!(actions.contains(&Action::TellResumed), resumed, "{context}");
         for action in actions {
             if let Action::Supersede(generation) = action {
                 let newest = (before.state, before.generation) == (State::Attached, *generation);

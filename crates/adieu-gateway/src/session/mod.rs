@@ -1,6 +1,7 @@
 //! Sessions: a person's tab, which outlives its connections. No I/O here: time and randomness are
 //! arguments, what to do comes back as actions.
 
+pub mod account;
 pub mod hub;
 pub mod inbox;
 pub mod machine;

@@ -66,6 +66,8 @@ impl Outbox {
     #[must_use]
     pub fn restore(sent: u64, kept: impl IntoIterator<Item = (Timestamp, Bytes)>) -> Self {
         let kept: VecDeque<_> = kept.into_iter().collect();
+        // A row that was written before its messages counts fewer of them than there are.
+        let sent = sent.max(kept.len() as u64);
         let bytes = kept.iter().map(|(_, message)| message.len()).sum();
         Outbox { sent, kept, bytes }
     }
@@ -199,6 +201,12 @@ mod tests {
         outbox.push(NOW + Duration::from_secs(2), "late".into(), &short);
         assert_eq!((outbox.settled(), outbox.sent()), (10, 11));
         assert_eq!(ids(&outbox, 9), Err(Unknown::LetGo));
+    }
+
+    #[test]
+    fn a_count_below_the_messages_that_are_there_is_not_believed() {
+        let restored = Outbox::restore(1, filled(3, &OutboxLimits::default()).kept);
+        assert_eq!((restored.settled(), restored.sent()), (0, 3));
     }
 
     #[test]

@@ -22,3 +22,11 @@ impl std::ops::Add<Duration> for Timestamp {
         Timestamp(self.0.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
     }
 }
+
+impl Timestamp {
+    /// How long it is since an earlier one; nothing if that is later.
+    #[must_use]
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}

@@ -104,8 +104,10 @@ impl Key {
         Key(Hmac::new(&block.into()))
     }
 
+    /// What it is for is signed too: nothing else that this key may sign one day is a token.
     fn mac(&self, signed: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
+        mac.update(b"adieu reconnection token\0");
         mac.update(signed);
         mac
     }

@@ -33,13 +33,9 @@ impl Departure {
             return Departure::Drained;
         }
         let said = ending.goodbye.received().filter(|_| ending.cause == Cause::Peer);
-        let Some(close) = said else {
-            return match ending.cause {
-                // Our own Close is a decision of the backend's.
-                Cause::Application => Departure::Left,
-                _ => Departure::Lost,
-            };
-        };
+        // What the gateway closed by itself (a violation of adieu.v1, a client that is too slow) says
+        // nothing of the person. Where the backend ended the session, it is over before this.
+        let Some(close) = said else { return Departure::Lost };
         match close.code().map(adieu::CloseCode::get) {
             Some(1000) => Departure::Left,
             Some(code @ 4000..=4999) if code != PAGE_HIDDEN => Departure::Left,
@@ -54,7 +50,7 @@ impl Departure {
 /// delay). A resume cancels it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// After a goodbye: [`Departure::Left`].
+    /// After a Close that says so: [`Departure::Left`]. A `goodbye` is never waited for.
     pub left: Duration,
     /// After 1001 or 4001: a slow reload takes seconds.
     pub hidden: Duration,
@@ -97,6 +93,7 @@ impl Waits {
 mod tests {
     use adieu::{Close, Cut, End, Goodbye, Side, Timeline, Transport, Unsent};
 
+    use super::super::wire::Fault;
     use super::*;
 
     fn ended(cause: Cause, goodbye: Goodbye) -> Departure {
@@ -129,6 +126,16 @@ mod tests {
             assert_eq!(ended(cause.clone(), Goodbye::None), Departure::Lost, "{cause:?}");
         }
         assert_eq!(ended(Cause::Drain, Goodbye::None), Departure::Drained);
-        assert_eq!(ended(Cause::Application, Goodbye::None), Departure::Left);
+    }
+
+    #[test]
+    fn a_violation_of_the_subprotocol_is_no_goodbye_of_the_person() {
+        let ours = Fault::Binary.close();
+        let theirs = Close::new(1007, "").unwrap();
+        for goodbye in
+            [Goodbye::Sent { ours: ours.clone() }, Goodbye::SentThenReceived { ours, theirs }]
+        {
+            assert_eq!(ended(Cause::Application, goodbye.clone()), Departure::Lost, "{goodbye:?}");
+        }
     }
 }

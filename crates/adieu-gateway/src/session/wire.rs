@@ -22,6 +22,8 @@ pub const SUPERSEDED: u16 = 4002;
 pub const SESSION_ENDED: u16 = 4003;
 /// The backend refused the connection.
 pub const REFUSED: u16 = 4004;
+/// More waits for the client than is kept: 1008, and what it lacks may be `lost`.
+pub const TOO_SLOW: u16 = 1008;
 
 /// What a client offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +56,17 @@ impl Offer {
         let resume = offered.into_iter().find_map(|name| name.strip_prefix(RESUME));
         let resume = resume.map(|resume| {
             let parts = resume.split_once('.');
-            let read = parts.and_then(|(token, n)| Some((token, n.parse().ok()?)));
+            let read = parts.and_then(|(token, n)| Some((token, number(n)?)));
             let (token, received) = read.unwrap_or_default();
             Resume { token: token.to_owned(), received }
         });
         Some(Offer { resume })
     }
+}
+
+/// Digits alone: what `parse` takes beside them (`+5`) is no number here.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// A payload.
@@ -131,6 +138,7 @@ impl fmt::Display for Fault {
             Fault::Missing(field) => write!(f, "{field} is missing"),
             Fault::TwoPayloads => f.write_str("a message has text or binary, not both"),
             Fault::NotBase64 => f.write_str("binary is no base64"),
+            Fault::Gap { came: 0, .. } => f.write_str("sequenceIds count from 1; 0 came"),
             Fault::Gap { expected, came } => {
                 write!(f, "message {expected} is missing before {came}")
             }
@@ -160,15 +168,34 @@ impl Fault {
     }
 }
 
+/// What decides how the rest is read.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Raw<'a> {
+struct Typed<'a> {
     #[serde(borrow)]
     r#type: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawMessage<'a> {
     sequence_id: Option<u64>,
     text: Option<String>,
     #[serde(borrow)]
     binary: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawAck {
+    sequence_id: Option<u64>,
+}
+
+/// Reads an object: serde would take an array of its fields too.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
+    if !text.trim_start().starts_with('{') {
+        return Err(Fault::NotJson("it does not begin with {".into()));
+    }
+    serde_json::from_str(text).map_err(|error| Fault::NotJson(error.to_string()))
 }
 
 impl FromClient {
@@ -177,22 +204,27 @@ impl FromClient {
     /// # Errors
     /// [`Fault`]: what is wrong with it.
     pub fn read(text: &str) -> Result<Self, Fault> {
-        let raw: Raw<'_> =
-            serde_json::from_str(text).map_err(|error| Fault::NotJson(error.to_string()))?;
-        let sequence_id = raw.sequence_id.ok_or(Fault::Missing("sequenceId"));
-        Ok(match &*raw.r#type {
-            "message" => FromClient::Message {
-                sequence_id: sequence_id?,
-                payload: match (raw.text, raw.binary) {
-                    (Some(text), None) => Payload::Text(text),
-                    (None, Some(binary)) => {
-                        Payload::Binary(STANDARD.decode(&*binary).map_err(|_| Fault::NotBase64)?)
-                    }
-                    (None, None) => return Err(Fault::Missing("text or binary")),
-                    (Some(_), Some(_)) => return Err(Fault::TwoPayloads),
-                },
-            },
-            "sequenceAck" => FromClient::SequenceAck { sequence_id: sequence_id? },
+        let Typed { r#type } = object(text)?;
+        Ok(match &*r#type {
+            "message" => {
+                let raw: RawMessage<'_> = object(text)?;
+                FromClient::Message {
+                    sequence_id: raw.sequence_id.ok_or(Fault::Missing("sequenceId"))?,
+                    payload: match (raw.text, raw.binary) {
+                        (Some(text), None) => Payload::Text(text),
+                        (None, Some(binary)) => Payload::Binary(
+                            STANDARD.decode(&*binary).map_err(|_| Fault::NotBase64)?,
+                        ),
+                        (None, None) => return Err(Fault::Missing("text or binary")),
+                        (Some(_), Some(_)) => return Err(Fault::TwoPayloads),
+                    },
+                }
+            }
+            "sequenceAck" => {
+                let sequence_id = object::<RawAck>(text)?.sequence_id;
+                let sequence_id = sequence_id.ok_or(Fault::Missing("sequenceId"))?;
+                FromClient::SequenceAck { sequence_id }
+            }
             "goodbye" => FromClient::Goodbye,
             "heartbeat" => FromClient::Heartbeat,
             _ => FromClient::Unknown,
@@ -216,6 +248,21 @@ pub enum NotResumed {
     Refused,
     /// Another site's page.
     Origin,
+}
+
+impl NotResumed {
+    /// As it stands in `connected`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            NotResumed::Expired => "expired",
+            NotResumed::Invalid => "invalid",
+            NotResumed::Stale => "stale",
+            NotResumed::Lost => "lost",
+            NotResumed::Refused => "refused",
+            NotResumed::Origin => "origin",
+        }
+    }
 }
 
 /// What the gateway says.
@@ -307,7 +354,13 @@ mod tests {
         let read = |second| Offer::read(["chat", second, SUBPROTOCOL]).unwrap().resume;
         assert_eq!(read("other"), None);
         assert_eq!(read("adieu.resume.t0k-en_.12"), resume("t0k-en_", 12));
-        for wrong in ["adieu.resume.", "adieu.resume.t", "adieu.resume.t.", "adieu.resume.t.-1"] {
+        for wrong in [
+            "adieu.resume.",
+            "adieu.resume.t",
+            "adieu.resume.t.",
+            "adieu.resume.t.-1",
+            "adieu.resume.t.+1",
+        ] {
             assert_eq!(read(wrong), resume("", 0), "{wrong}");
         }
         assert_eq!(Offer::read(["adieu.resume.t.1"]), None, "without the protocol itself");
@@ -332,6 +385,7 @@ mod tests {
             (r#"{"type":"goodbye"}"#, Ok(FromClient::Goodbye)),
             (r#"{"type":"heartbeat"}"#, Ok(FromClient::Heartbeat)),
             (r#"{"type":"of tomorrow"}"#, Ok(FromClient::Unknown)),
+            (r#"{"type":"later","text":1,"sequenceId":"a"}"#, Ok(FromClient::Unknown)),
         ];
         for (text, want) in cases {
             assert_eq!(FromClient::read(text), want, "{text}");
@@ -343,6 +397,7 @@ mod tests {
         let cases = [
             ("", "no JSON object"),
             ("[]", "no JSON object"),
+            (r#"["goodbye",null,null,null]"#, "no JSON object"),
             ("{}", "missing field `type`"),
             (r#"{"type":"message","text":"a"}"#, "sequenceId is missing"),
             (r#"{"type":"message","sequenceId":-1,"text":"a"}"#, "invalid value"),

@@ -1,30 +1,35 @@
 //! All sessions. What happened comes in; a [`Step`] comes back: what to commit, and what to do once
 //! it is committed. So nothing is acknowledged, announced or answered that a crash could undo.
 
+mod backend;
 mod event;
+mod moment;
 mod row;
+mod said;
+mod tell;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use adieu::{Close, CloseCode};
+use adieu::{Close, Message};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-pub use event::{Event, EventType};
-use row::{Entry, Row};
+pub use backend::{Counts, View};
+pub use event::{Data, Event, EventType};
+pub use moment::{Moment, What};
+use row::{Entry, Live, Row};
+pub(crate) use tell::session_stream as stream;
 
 use super::Timestamp;
-use super::inbox::{Inbox, Judged};
-use super::machine::{Action, Input, Refusal, Session, State, Why};
-use super::outbox::{Outbox, OutboxLimits, Unknown};
+use super::inbox::Inbox;
+use super::machine::{Action, Input, Refusal, Session, State};
+use super::outbox::{Outbox, OutboxLimits};
 use super::token::{Key, SessionId, Token};
 use super::wait::{Departure, Waits};
-use super::wire::{
-    self, Fault, FromClient, NotResumed, Payload, Resume, SESSION_ENDED, SUPERSEDED, ToClient,
-};
+use super::wire::{NotResumed, Resume, ToClient};
 use crate::store::{Batch, Change, Contents};
 
 /// How sessions behave.
@@ -34,9 +39,12 @@ pub struct Settings {
     pub waits: Waits,
     /// How much is kept for a client that does not acknowledge.
     pub outbox: OutboxLimits,
-    /// Between two heartbeats of a page; zero = none.
+    /// Between two heartbeats of a page; zero = none. A page that owes an acknowledgement and has
+    /// said nothing for three of them gets nothing more until it speaks.
     pub heartbeat: Duration,
-    /// Whether the backend wants `connection.lost` and `connection.resumed`.
+    /// Whether there is a backend that wants events.
+    pub tell: bool,
+    /// Whether it wants `connection.lost` and `connection.resumed` too.
     pub tell_connections: bool,
 }
 
@@ -46,6 +54,7 @@ impl Default for Settings {
             waits: Waits::default(),
             outbox: OutboxLimits::default(),
             heartbeat: Duration::from_secs(20),
+            tell: true,
             tell_connections: false,
         }
     }
@@ -61,23 +70,40 @@ pub struct Handle {
 }
 
 /// What to do once the changes are committed, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Send this text on the connection, if it is still there.
-    Send(Handle, String),
+    /// Send this on the connection, if it is still there.
+    Send(Handle, Message),
     /// Close the connection.
     Close(Handle, Close),
-    /// Events of this session wait for the backend.
-    Deliver(SessionId),
+    /// An event waits for the backend, behind the others of its stream.
+    Deliver {
+        /// What it is ordered by.
+        stream: Bytes,
+        /// Its number there.
+        sequence: u64,
+        /// The event, as it was written down.
+        event: Bytes,
+    },
+    /// For people to see.
+    Moment(Moment),
 }
 
 /// What comes of something that happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
     /// To be committed, whole.
     pub changes: Batch,
     /// To be done after that.
     pub effects: Vec<Effect>,
+}
+
+impl Step {
+    /// Both, one behind the other.
+    pub fn append(&mut self, mut next: Step) {
+        self.changes.append(&mut next.changes);
+        self.effects.append(&mut next.effects);
+    }
 }
 
 /// No session of this name is here or away.
@@ -88,6 +114,27 @@ pub struct NoSession;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnreadableSession(pub SessionId);
 
+impl std::fmt::Display for UnreadableSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "session {} in the store cannot be read by this version of adieu", self.0)
+    }
+}
+
+impl std::error::Error for UnreadableSession {}
+
+/// Who starts a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newcomer {
+    /// As whom the backend knows the person.
+    pub user: Option<String>,
+    /// Where the page is from.
+    pub origin: Option<String>,
+    /// The client does not speak adieu.v1.
+    pub plain: bool,
+    /// Why the session that it asked for is not resumed.
+    pub not_resumed: Option<NotResumed>,
+}
+
 /// All sessions that are here or away.
 #[derive(Debug)]
 pub struct Hub {
@@ -95,16 +142,28 @@ pub struct Hub {
     settings: Settings,
     sessions: HashMap<SessionId, Entry>,
     deadlines: BTreeSet<(Timestamp, SessionId)>,
+    /// The sessions of each user.
+    users: HashMap<String, BTreeSet<SessionId>>,
+    /// The number of the last event of any user.
+    user_events: u64,
 }
 
 impl Hub {
     /// Without sessions.
     #[must_use]
     pub fn new(key: Key, settings: Settings) -> Self {
-        Hub { key, settings, sessions: HashMap::new(), deadlines: BTreeSet::new() }
+        Hub {
+            key,
+            settings,
+            sessions: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            users: HashMap::new(),
+            user_events: 0,
+        }
     }
 
-    /// As it was stored. From `now` on, when it can accept again, each session has a fresh window.
+    /// As it was stored. From `now` on, when it can accept again, each session has a fresh window;
+    /// those that cannot come back are over.
     ///
     /// # Errors
     /// [`UnreadableSession`]: nothing is guessed.
@@ -115,16 +174,37 @@ impl Hub {
         now: Timestamp,
     ) -> Result<(Self, Step), UnreadableSession> {
         let mut hub = Hub::new(key, settings);
-        let mut step = Step::default();
+        hub.user_events = contents.events.keys().map(|(_, number)| *number).max().unwrap_or(0);
         for (id, bytes) in &contents.sessions {
             let row = Row::read(bytes).ok_or(UnreadableSession(*id))?;
             let kept = contents.messages.range((*id, 0)..=(*id, u64::MAX));
-            let outbox = Outbox::restore(row.sent, kept.map(|(_, message)| (now, message.clone())));
-            hub.sessions.insert(*id, Entry { row, outbox });
-            let window = hub.settings.waits.gateway_down;
-            hub.input(&mut step, now, *id, Input::Restarted { window });
+            let kept: Option<Vec<_>> =
+                kept.map(|(_, message)| row::read_message(message)).collect();
+            let outbox = Outbox::restore(row.sent, kept.ok_or(UnreadableSession(*id))?);
+            if let Some(user) = &row.user {
+                hub.users.entry(user.clone()).or_default().insert(*id);
+            }
+            row.session.deadline().map(|at| hub.deadlines.insert((at, *id)));
+            hub.sessions.insert(*id, Entry { row, outbox, live: Live::default() });
+        }
+        let mut step = Step::default();
+        for id in contents.sessions.keys() {
+            hub.restarted(&mut step, now, *id);
         }
         Ok((hub, step))
+    }
+
+    fn restarted(&mut self, step: &mut Step, now: Timestamp, id: SessionId) {
+        let Some(entry) = self.sessions.get(&id) else { return };
+        let generation = entry.row.session.generation();
+        let plain = entry.row.plain;
+        let input = if plain {
+            let departure = Departure::GatewayDown;
+            Input::Detach { generation, departure, wait: Duration::ZERO }
+        } else {
+            Input::Restarted { window: self.settings.waits.gateway_down }
+        };
+        self.input(step, now, id, input);
     }
 
     /// Sessions that are here or away.
@@ -145,19 +225,14 @@ impl Hub {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// A new session on a new connection. `reason`: why the one that it asked for is not resumed.
-    pub fn start(
-        &mut self,
-        now: Timestamp,
-        id: SessionId,
-        user: Option<String>,
-        origin: Option<String>,
-        reason: Option<NotResumed>,
-    ) -> (Handle, Step) {
+    /// A new session on a new connection.
+    pub fn start(&mut self, now: Timestamp, id: SessionId, newcomer: Newcomer) -> (Handle, Step) {
+        let Newcomer { user, origin, plain, not_resumed } = newcomer;
         let (session, actions) = Session::start();
         let row = Row {
             session,
-            user,
+            plain,
+            user: user.clone(),
             origin,
             started: now,
             connections: 1,
@@ -166,11 +241,15 @@ impl Hub {
             events: 0,
             account: None,
         };
-        self.sessions.insert(id, Entry { row, outbox: Outbox::default() });
+        let (outbox, live) = (Outbox::default(), Live::default());
+        self.sessions.insert(id, Entry { row, outbox, live });
         let mut step = Step::default();
-        self.act(&mut step, now, id, &actions);
         let handle = Handle { session: id, generation: session.generation() };
-        step.effects.insert(0, Effect::Send(handle, self.connected(handle, false, reason)));
+        if !plain {
+            step.effects.push(self.connected(handle, false, not_resumed));
+        }
+        self.act(&mut step, now, id, &actions);
+        self.joined(&mut step, now, id, user);
         self.save(&mut step, id);
         (handle, step)
     }
@@ -185,16 +264,57 @@ impl Hub {
         resume: &Resume,
         origin: Option<&str>,
     ) -> Result<(Handle, Step), NotResumed> {
+        let (id, input) = self.resumable(now, resume, origin)?;
+        let mut step = Step::default();
+        let Some(entry) = self.sessions.get_mut(&id) else { return Err(NotResumed::Expired) };
+        entry.row.connections += 1;
+        entry.row.account = None;
+        let away = entry.live.lost_at.map(|at| millis(now.since(at)));
+        entry.live = Live { wired: resume.received, ..Live::default() };
+        let after = match entry.row.session.state() {
+            State::Away { departure, .. } => Some(departure),
+            State::Attached | State::Over => None,
+        };
+        self.input(&mut step, now, id, input);
+        let Some(entry) = self.sessions.get(&id) else { return Err(NotResumed::Expired) };
+        let handle = Handle { session: id, generation: entry.row.session.generation() };
+        step.effects.push(self.connected(handle, true, None));
+        let replayed = self.flush(&mut step, now, id);
+        // That it is on the way is no acknowledgement, but what it says that it has received is one.
+        self.acknowledge(&mut step, id, resume.received);
+        let generation = handle.generation;
+        let superseded = after.is_none();
+        let what = What::Resumed { generation, superseded, after, away, replayed };
+        step.effects.push(Effect::Moment(Moment { session_id: id, at: now, what }));
+        self.save(&mut step, id);
+        Ok((handle, step))
+    }
+
+    /// Whether a session can be resumed, without doing so: what the backend may be asked after.
+    ///
+    /// # Errors
+    /// [`NotResumed`]: why not.
+    pub fn may_resume(
+        &self,
+        now: Timestamp,
+        resume: &Resume,
+        origin: Option<&str>,
+    ) -> Result<SessionId, NotResumed> {
+        self.resumable(now, resume, origin).map(|(id, _)| id)
+    }
+
+    fn resumable(
+        &self,
+        now: Timestamp,
+        resume: &Resume,
+        origin: Option<&str>,
+    ) -> Result<(SessionId, Input), NotResumed> {
         let token = Token::verify(&resume.token, &self.key).ok_or(NotResumed::Invalid)?;
-        let id = token.session;
         // Its MAC is ours, so there was one.
-        let entry = self.sessions.get(&id).ok_or(NotResumed::Expired)?;
+        let entry = self.sessions.get(&token.session).ok_or(NotResumed::Expired)?;
         if entry.row.origin.as_deref() != origin {
             return Err(NotResumed::Origin);
         }
-        let lacks = entry.outbox.after(resume.received).map_err(|_| NotResumed::Lost)?;
-        let lacks: Vec<String> =
-            lacks.map(|(_, message)| String::from_utf8_lossy(message).into_owned()).collect();
         let input = Input::Resume { presented: token.generation };
         if let [Action::Refuse(refusal)] = entry.row.session.on(now, input).1[..] {
             return Err(match refusal {
@@ -202,83 +322,10 @@ impl Hub {
                 Refusal::Stale => NotResumed::Stale,
             });
         }
-        let mut step = Step::default();
-        self.input(&mut step, now, id, input);
-        let Some(entry) = self.sessions.get_mut(&id) else { return Err(NotResumed::Expired) };
-        entry.row.connections += 1;
-        let handle = Handle { session: id, generation: entry.row.session.generation() };
-        let connected = self.connected(handle, true, None);
-        step.effects.push(Effect::Send(handle, connected));
-        step.effects.extend(lacks.into_iter().map(|message| Effect::Send(handle, message)));
-        self.acknowledge(&mut step, id, resume.received);
-        self.save(&mut step, id);
-        Ok((handle, step))
-    }
-
-    /// A client said something. What it says wrong closes its connection, and no other.
-    pub fn hear(&mut self, now: Timestamp, handle: Handle, text: &str) -> Step {
-        let mut step = Step::default();
-        // What an older connection still says counts for nothing: its client has said it again.
-        if self.newest(handle).is_none() {
-            return step;
+        match entry.outbox.after(resume.received) {
+            Ok(_) => Ok((token.session, input)),
+            Err(_) => Err(NotResumed::Lost),
         }
-        let result =
-            FromClient::read(text).and_then(|said| self.said(&mut step, now, handle, said));
-        if let Err(fault) = result {
-            step.effects.push(Effect::Close(handle, fault.close()));
-        }
-        step
-    }
-
-    fn said(
-        &mut self,
-        step: &mut Step,
-        now: Timestamp,
-        handle: Handle,
-        said: FromClient,
-    ) -> Result<(), Fault> {
-        let id = handle.session;
-        let confirm = Input::Confirm { generation: handle.generation };
-        match said {
-            FromClient::Message { sequence_id, payload } => {
-                let Some(entry) = self.sessions.get_mut(&id) else { return Ok(()) };
-                let judged = entry.row.inbox.judge(sequence_id);
-                let received = entry.row.inbox.received();
-                match judged {
-                    Judged::Gap { expected } => {
-                        return Err(Fault::Gap { expected, came: sequence_id });
-                    }
-                    Judged::Duplicate => {}
-                    Judged::New => {
-                        let data = match payload {
-                            Payload::Text(text) => json!({ "text": text }),
-                            payload @ Payload::Binary(_) => {
-                                json!(wire::PayloadText::from(&payload))
-                            }
-                        };
-                        self.tell(step, now, id, EventType::Message, data);
-                    }
-                }
-                self.input(step, now, id, confirm);
-                let ack = ToClient::SequenceAck { sequence_id: received };
-                step.effects.push(Effect::Send(handle, ack.to_json()));
-                self.save(step, id);
-            }
-            FromClient::SequenceAck { sequence_id } => {
-                self.input(step, now, id, confirm);
-                self.acknowledge_checked(step, id, sequence_id)?;
-                self.save(step, id);
-            }
-            FromClient::Goodbye => {
-                let generation = handle.generation;
-                self.input(step, now, id, Input::Goodbye { generation });
-            }
-            FromClient::Heartbeat => {
-                step.effects.push(Effect::Send(handle, ToClient::Heartbeat.to_json()));
-            }
-            FromClient::Unknown => {}
-        }
-        Ok(())
     }
 
     /// A connection ended. `account` is how, for the backend.
@@ -290,66 +337,21 @@ impl Hub {
         account: Value,
     ) -> Step {
         let mut step = Step::default();
+        let waits = self.settings.waits;
         let Some(entry) = self.newest(handle) else { return step };
         entry.row.account = Some(account);
-        let wait = self.settings.waits.after(departure);
+        entry.live.lost_at = Some(now);
+        let mut wait = waits.after(departure);
+        if let Some(promised) = entry.live.promised.filter(|_| departure != Departure::Left) {
+            wait = wait.max(promised.since(now) + waits.drained);
+        }
+        if entry.row.plain {
+            // It has no token to come back with.
+            wait = Duration::ZERO;
+        }
         let generation = handle.generation;
         self.input(&mut step, now, handle.session, Input::Detach { generation, departure, wait });
         step
-    }
-
-    /// The backend sends a message. It is kept until the client has acknowledged it.
-    ///
-    /// # Errors
-    /// [`NoSession`].
-    pub fn send(
-        &mut self,
-        now: Timestamp,
-        id: SessionId,
-        payload: &Payload,
-    ) -> Result<Step, NoSession> {
-        let entry = self.sessions.get_mut(&id).ok_or(NoSession)?;
-        let mut step = Step::default();
-        let sequence = entry.outbox.sent() + 1;
-        let message = ToClient::Message { sequence_id: sequence, payload: payload.into() };
-        let message = message.to_json();
-        let settled = entry.outbox.settled();
-        entry.outbox.push(now, Bytes::from(message.clone()), &self.settings.outbox);
-        entry.row.sent = sequence;
-        step.changes.push(Change::PutMessage { id, sequence, message: message.clone().into() });
-        if entry.outbox.settled() > settled {
-            let up_to = entry.outbox.settled();
-            step.changes.push(Change::TrimMessages { id, up_to });
-        }
-        if entry.row.session.state() == State::Attached {
-            let handle = Handle { session: id, generation: entry.row.session.generation() };
-            step.effects.push(Effect::Send(handle, message));
-        }
-        self.save(&mut step, id);
-        Ok(step)
-    }
-
-    /// The backend ends a session, with its own code and reason or with 4003.
-    ///
-    /// # Errors
-    /// [`NoSession`].
-    pub fn end(
-        &mut self,
-        now: Timestamp,
-        id: SessionId,
-        close: Option<Close>,
-    ) -> Result<Step, NoSession> {
-        self.sessions.get(&id).ok_or(NoSession)?;
-        let mut step = Step::default();
-        self.input(&mut step, now, id, Input::End);
-        if let Some(own) = close {
-            for effect in &mut step.effects {
-                if let Effect::Close(_, close) = effect {
-                    *close = own.clone();
-                }
-            }
-        }
-        Ok(step)
     }
 
     /// Announces who did not come back in time.
@@ -365,8 +367,7 @@ impl Hub {
 
     /// The backend has taken an event.
     #[must_use]
-    pub fn delivered(&self, id: SessionId, sequence: u64) -> Step {
-        let stream = stream(id);
+    pub fn delivered(&self, stream: Bytes, sequence: u64) -> Step {
         Step { changes: vec![Change::DeleteEvent { stream, sequence }], effects: Vec::new() }
     }
 
@@ -393,119 +394,34 @@ impl Hub {
         }
         self.act(step, now, id, &actions);
         match after.state() {
-            State::Over => {
-                self.sessions.remove(&id);
-                step.changes.push(Change::DeleteSession { id });
-            }
+            State::Over => self.forget(step, now, id),
             _ => self.save(step, id),
         }
     }
 
-    fn act(&mut self, step: &mut Step, now: Timestamp, id: SessionId, actions: &[Action]) {
-        for action in actions {
-            match *action {
-                Action::TellStarted => {
-                    let user = self.sessions.get(&id).and_then(|entry| entry.row.user.clone());
-                    self.tell(step, now, id, EventType::SessionStarted, json!({ "user": user }));
-                }
-                Action::TellLost if self.settings.tell_connections => {
-                    let data = self.account(id);
-                    self.tell(step, now, id, EventType::ConnectionLost, data);
-                }
-                Action::TellResumed if self.settings.tell_connections => {
-                    self.tell(step, now, id, EventType::ConnectionResumed, Value::Null);
-                }
-                Action::TellLost | Action::TellResumed | Action::Refuse(_) => {}
-                Action::TellEnded(why) => {
-                    let data = self.story(now, id, why);
-                    self.tell(step, now, id, EventType::SessionEnded, data);
-                }
-                Action::Supersede(generation) => {
-                    close(step, Handle { session: id, generation }, SUPERSEDED);
-                }
-                Action::CloseNewest => {
-                    let Some(entry) = self.sessions.get(&id) else { continue };
-                    let generation = entry.row.session.generation();
-                    let said = actions.contains(&Action::TellEnded(Why::Goodbye));
-                    let code = if said { CloseCode::NORMAL.get() } else { SESSION_ENDED };
-                    close(step, Handle { session: id, generation }, code);
-                }
-            }
-        }
-    }
-
-    fn account(&self, id: SessionId) -> Value {
-        self.sessions.get(&id).and_then(|entry| entry.row.account.clone()).unwrap_or_default()
-    }
-
-    /// What the backend is told of a session that is over.
-    fn story(&self, now: Timestamp, id: SessionId, why: Why) -> Value {
-        let Some(entry) = self.sessions.get(&id) else { return Value::Null };
-        json!({
-            "why": why,
-            "user": entry.row.user,
-            "connections": entry.row.connections,
-            "startedAt": entry.row.started,
-            "lastedMs": now.0.saturating_sub(entry.row.started.0),
-            "unacknowledged": entry.outbox.unacknowledged(),
-            "ending": entry.row.account,
-        })
-    }
-
-    /// Numbers an event and writes it down.
-    fn tell(
-        &mut self,
-        step: &mut Step,
-        now: Timestamp,
-        id: SessionId,
-        r#type: EventType,
-        data: Value,
-    ) {
-        let Some(entry) = self.sessions.get_mut(&id) else { return };
-        entry.row.events += 1;
-        let (sequence, generation) = (entry.row.events, entry.row.session.generation());
-        let name = format!("{id}-{sequence}");
-        let event =
-            Event { id: name, r#type, session_id: id, generation, sequence, time: now, data };
-        let event = serde_json::to_vec(&event).unwrap_or_default().into();
-        step.changes.push(Change::PutEvent { stream: stream(id), sequence, event });
-        if !step.effects.contains(&Effect::Deliver(id)) {
-            step.effects.push(Effect::Deliver(id));
-        }
-    }
-
-    /// The client has all up to `n`.
-    fn acknowledge(&mut self, step: &mut Step, id: SessionId, n: u64) {
-        let _ = self.acknowledge_checked(step, id, n);
-    }
-
-    fn acknowledge_checked(&mut self, step: &mut Step, id: SessionId, n: u64) -> Result<(), Fault> {
-        let Some(entry) = self.sessions.get_mut(&id) else { return Ok(()) };
-        let before = entry.outbox.settled();
-        match entry.outbox.acknowledge(n) {
-            Err(Unknown::Future { sent }) => return Err(Fault::Future { sent, came: n }),
-            Err(Unknown::LetGo) | Ok(()) => {}
-        }
-        let up_to = entry.outbox.settled();
-        if up_to > before {
-            step.changes.push(Change::TrimMessages { id, up_to });
-        }
-        Ok(())
+    fn forget(&mut self, step: &mut Step, now: Timestamp, id: SessionId) {
+        self.left(step, now, id);
+        self.sessions.remove(&id);
+        let put =
+            |change: &Change| matches!(change, Change::PutSession { id: of, .. } if *of == id);
+        step.changes.retain(|change| !put(change));
+        step.changes.push(Change::DeleteSession { id });
     }
 
     /// Writes a session down, as it is at the end of the step.
     fn save(&mut self, step: &mut Step, id: SessionId) {
-        step.changes
-            .retain(|change| !matches!(change, Change::PutSession { id: of, .. } if *of == id));
+        let put =
+            |change: &Change| matches!(change, Change::PutSession { id: of, .. } if *of == id);
+        step.changes.retain(|change| !put(change));
         if let Some(entry) = self.sessions.get(&id) {
             step.changes.push(Change::PutSession { id, session: entry.row.to_bytes() });
         }
     }
 
-    fn connected(&self, handle: Handle, resumed: bool, reason: Option<NotResumed>) -> String {
+    fn connected(&self, handle: Handle, resumed: bool, reason: Option<NotResumed>) -> Effect {
         let (session, generation) = (handle.session, handle.generation);
         let inbox = self.sessions.get(&session).map(|entry| entry.row.inbox).unwrap_or_default();
-        ToClient::Connected {
+        let said = ToClient::Connected {
             session_id: session,
             reconnection_token: &Token { session, generation }.sign(&self.key),
             generation,
@@ -514,19 +430,9 @@ impl Hub {
             window: millis(self.settings.waits.lost),
             sequence_ack: inbox.received(),
             heartbeat: millis(self.settings.heartbeat),
-        }
-        .to_json()
+        };
+        Effect::Send(handle, Message::from(said.to_json()))
     }
-}
-
-fn close(step: &mut Step, handle: Handle, code: u16) {
-    let close = Close::new(code, "").unwrap_or_else(|_| CloseCode::NORMAL.into());
-    step.effects.push(Effect::Close(handle, close));
-}
-
-/// What events of a session are ordered by.
-fn stream(id: SessionId) -> Bytes {
-    Bytes::copy_from_slice(&id.to_bytes())
 }
 
 fn millis(length: Duration) -> u64 {

@@ -16,6 +16,8 @@ const VERSION: u8 = 1;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
     pub(super) session: Session,
+    /// Its client does not speak adieu.v1: its one connection is all of it.
+    pub(super) plain: bool,
     pub(super) user: Option<String>,
     /// Where its page is from; only that site may come back to it.
     pub(super) origin: Option<String>,
@@ -28,7 +30,7 @@ pub(super) struct Row {
     pub(super) sent: u64,
     /// Events that were numbered.
     pub(super) events: u64,
-    /// The account of the last connection that ended.
+    /// The account of the last connection, if that has ended.
     pub(super) account: Option<Value>,
 }
 
@@ -52,4 +54,29 @@ impl Row {
 pub(super) struct Entry {
     pub(super) row: Row,
     pub(super) outbox: Outbox,
+    pub(super) live: Live,
+}
+
+/// What is known of the newest connection as long as it lasts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Live {
+    /// The highest sequence id that was sent on it, or that its client had before.
+    pub(super) wired: u64,
+    /// Since when the page owes an acknowledgement and has said nothing.
+    pub(super) owes_since: Option<Timestamp>,
+    /// When it was told to come back.
+    pub(super) promised: Option<Timestamp>,
+    /// When it ended, if it has.
+    pub(super) lost_at: Option<Timestamp>,
+}
+
+/// A message as it is kept in the store: when it was sent, and as it goes on the wire.
+pub(super) fn kept_message(at: Timestamp, message: &[u8]) -> Bytes {
+    [&at.0.to_be_bytes(), message].concat().into()
+}
+
+/// Reads what [`kept_message`] wrote.
+pub(super) fn read_message(bytes: &Bytes) -> Option<(Timestamp, Bytes)> {
+    let (at, _) = bytes.split_first_chunk()?;
+    Some((Timestamp(u64::from_be_bytes(*at)), bytes.slice(at.len()..)))
 }

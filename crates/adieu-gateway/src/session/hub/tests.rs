@@ -1,5 +1,10 @@
 use std::collections::VecDeque;
 
+use adieu::CloseCode;
+use serde_json::json;
+
+use super::super::wire::{Payload, SUPERSEDED};
+use super::tell::session_stream as stream;
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -16,32 +21,68 @@ fn text(text: &str) -> Payload {
     Payload::Text(text.into())
 }
 
-/// The token in a `connected`.
-fn token(step: &Step) -> String {
-    let Some(Effect::Send(_, json)) =
-        step.effects.iter().find(|effect| matches!(effect, Effect::Send(..)))
-    else {
-        panic!("{step:?}")
+/// What a step sends.
+fn said(step: &Step) -> Vec<&str> {
+    let text = |effect| match effect {
+        &Effect::Send(_, Message::Text(ref text)) => Some(text.as_str()),
+        _ => None,
     };
-    let json: Value = serde_json::from_str(json).unwrap();
-    json["reconnectionToken"].as_str().expect("a connected").to_owned()
+    step.effects.iter().filter_map(text).collect()
 }
 
-fn events(step: &Step) -> Vec<(EventType, u64)> {
+fn newcomer(user: &str, origin: &str) -> Newcomer {
+    let (user, origin) = (Some(user.into()), Some(origin.into()));
+    Newcomer { user, origin, ..Newcomer::default() }
+}
+
+/// The events that are no user's.
+fn of_session(step: &Step) -> Vec<Event> {
     let event = |change: &Change| match change {
-        Change::PutEvent { event, .. } => {
-            let event: Event = serde_json::from_slice(event).unwrap();
-            Some((event.r#type, event.sequence))
+        Change::PutEvent { stream, event, .. } if stream.starts_with(b"s") => {
+            Some(serde_json::from_slice(event).unwrap())
         }
         _ => None,
     };
     step.changes.iter().filter_map(event).collect()
 }
 
+/// The types of the events of users.
+fn of_users(step: &Step) -> Vec<EventType> {
+    let event = |change: &Change| match change {
+        Change::PutEvent { stream, event, .. } if stream.starts_with(b"u") => {
+            let event: Event = serde_json::from_slice(event).unwrap();
+            Some(event.r#type)
+        }
+        _ => None,
+    };
+    step.changes.iter().filter_map(event).collect()
+}
+
+/// The token in a `connected`.
+fn token(step: &Step) -> String {
+    let said = said(step);
+    let json: Value = serde_json::from_str(said.first().expect("a connected")).unwrap();
+    json["reconnectionToken"].as_str().expect("a connected").to_owned()
+}
+
+fn events(step: &Step) -> Vec<(EventType, u64)> {
+    of_session(step).iter().map(|event| (event.r#type, event.sequence.unwrap())).collect()
+}
+
+/// What is to be done, apart from what is for people and for the backend.
+fn done(step: &Step) -> Vec<&Effect> {
+    let told = |effect: &&Effect| !matches!(effect, Effect::Moment(_) | Effect::Deliver { .. });
+    step.effects.iter().filter(told).collect()
+}
+
 fn started(hub: &mut Hub) -> (Handle, String) {
-    let (handle, step) = hub.start(NOW, id(1), Some("anna".into()), Some("https://a".into()), None);
+    let (handle, step) = hub.start(NOW, id(1), newcomer("anna", "https://a"));
     assert_eq!(events(&step), [(EventType::SessionStarted, 1)]);
     (handle, token(&step))
+}
+
+fn hear(hub: &mut Hub, handle: Handle, said: &str) -> Step {
+    hub.hear(NOW, handle, &Message::from(said))
 }
 
 fn resume(hub: &mut Hub, token: &str, received: u64) -> Result<(Handle, Step), NotResumed> {
@@ -57,19 +98,11 @@ fn a_refresh_is_no_event_and_nothing_is_lost() {
     assert_eq!(events(&gone), []);
     // What is sent meanwhile waits.
     let step = hub.send(NOW, id(1), &text("b")).unwrap();
-    assert_eq!(step.effects, []);
+    assert_eq!(done(&step), Vec::<&Effect>::new());
     let (second, step) = resume(&mut hub, &token, 0).unwrap();
     assert_eq!((second.generation, events(&step)), (2, vec![]));
-    let sent: Vec<&str> = step
-        .effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Send(_, json) if json.contains(r#""type":"message""#) => Some(&json[..]),
-            _ => None,
-        })
-        .collect();
     assert_eq!(
-        sent,
+        said(&step)[1..],
         [
             r#"{"type":"message","sequenceId":1,"text":"a"}"#,
             r#"{"type":"message","sequenceId":2,"text":"b"}"#
@@ -89,12 +122,12 @@ fn who_does_not_come_back_is_announced_once_with_the_account() {
     assert_eq!(hub.expire(Timestamp(due.0 - 1)), Step::default(), "never early");
     let step = hub.expire(due);
     assert_eq!(events(&step), [(EventType::SessionEnded, 2)]);
-    let Some(Change::PutEvent { event, .. }) = step.changes.first() else { panic!("{step:?}") };
-    let event: Event = serde_json::from_slice(event).unwrap();
-    assert_eq!(event.data["why"], json!({ "expired": "hidden" }));
-    assert_eq!(event.data["user"], "anna");
-    assert_eq!(event.data["unacknowledged"], 1);
-    assert_eq!(event.data["ending"]["sentence"], "went");
+    assert_eq!(of_users(&step), [EventType::UserLeft]);
+    let Data::Json(data) = &of_session(&step)[0].data else { panic!("{step:?}") };
+    assert_eq!(data["cause"], "hidden");
+    assert_eq!(data["userId"], "anna");
+    assert_eq!(data["unacknowledged"], 1);
+    assert_eq!(data["ending"]["sentence"], "went");
     assert_eq!((hub.len(), hub.deadline()), (0, None));
     assert_eq!(resume(&mut hub, &token, 0).unwrap_err(), NotResumed::Expired);
 }
@@ -104,16 +137,16 @@ fn a_newer_connection_takes_over_and_the_older_ones_words_and_end_count_for_noth
     let mut hub = Hub::new(key(), Settings::default());
     let (first, token) = started(&mut hub);
     let (second, step) = resume(&mut hub, &token, 0).unwrap();
-    let superseded = Effect::Close(first, Close::new(SUPERSEDED, "").unwrap());
-    assert_eq!(step.effects[0], superseded);
+    let Effect::Close(closed, close) = done(&step)[0] else { panic!("{step:?}") };
+    assert_eq!((*closed, close.code().map(CloseCode::get)), (first, Some(SUPERSEDED)));
     for late in [
-        hub.hear(NOW, first, r#"{"type":"message","sequenceId":1,"text":"late"}"#),
-        hub.hear(NOW, first, r#"{"type":"goodbye"}"#),
+        hear(&mut hub, first, r#"{"type":"message","sequenceId":1,"text":"late"}"#),
+        hear(&mut hub, first, r#"{"type":"goodbye"}"#),
         hub.ended(NOW, first, Departure::Left, Value::Null),
     ] {
         assert_eq!(late, Step::default());
     }
-    let step = hub.hear(NOW, second, r#"{"type":"message","sequenceId":1,"text":"here"}"#);
+    let step = hear(&mut hub, second, r#"{"type":"message","sequenceId":1,"text":"here"}"#);
     assert_eq!(events(&step), [(EventType::Message, 2)]);
 }
 
@@ -122,7 +155,7 @@ fn a_refusal_says_why_and_touches_nothing() {
     let mut hub = Hub::new(key(), Settings::default());
     let (handle, token) = started(&mut hub);
     let (other, other_token) = {
-        let (handle, step) = hub.start(NOW, id(2), None, None, None);
+        let (handle, step) = hub.start(NOW, id(2), Newcomer::default());
         (handle, self::token(&step))
     };
     let foreign = Token { session: id(1), generation: 1 }.sign(&Key::new(&[8; 32]));
@@ -153,8 +186,8 @@ fn what_a_client_says_wrong_closes_its_connection_alone() {
         (r#"{"type":"message","sequenceId":3,"text":"a"}"#, 1008),
         (r#"{"type":"sequenceAck","sequenceId":1}"#, 1008),
     ] {
-        let step = hub.hear(NOW, handle, wrong);
-        let [Effect::Close(closed, close)] = &step.effects[..] else { panic!("{step:?}") };
+        let step = hear(&mut hub, handle, wrong);
+        let [Effect::Close(closed, close)] = done(&step)[..] else { panic!("{step:?}") };
         assert_eq!((*closed, close.code().map(CloseCode::get)), (handle, Some(code)), "{wrong}");
         assert!(!close.reason().is_empty());
     }
@@ -165,7 +198,7 @@ fn what_a_client_says_wrong_closes_its_connection_alone() {
 fn goodbye_and_the_backend_end_it_at_once() {
     let mut hub = Hub::new(key(), Settings::default());
     let (handle, _) = started(&mut hub);
-    let step = hub.hear(NOW, handle, r#"{"type":"goodbye"}"#);
+    let step = hear(&mut hub, handle, r#"{"type":"goodbye"}"#);
     assert_eq!(events(&step), [(EventType::SessionEnded, 2)]);
     assert!(step.effects.contains(&Effect::Close(handle, CloseCode::NORMAL.into())));
     let (handle, _) = started(&mut hub);
@@ -235,7 +268,7 @@ impl World {
             if let Effect::Send(handle, json) = effect
                 && let Some(page) = self.pages.iter_mut().find(|page| page.handle == Some(handle))
             {
-                page.coming.push_back(json);
+                page.coming.push_back(json.as_text().unwrap().to_owned());
             }
         }
     }
@@ -271,7 +304,7 @@ impl World {
                 let token = Token { session: id(n as u8), generation }.sign(&key());
                 self.hub.resume(self.now, &Resume { token, received }, None).expect("it is there")
             }
-            None => self.hub.start(self.now, id(n as u8), None, None, None),
+            None => self.hub.start(self.now, id(n as u8), Newcomer::default()),
         };
         self.pages[n].handle = Some(handle);
         self.perform(step);
@@ -305,7 +338,7 @@ impl World {
         let Some(handle) = page.handle.filter(|_| page.open) else { return };
         let json =
             json!({ "type": "message", "sequenceId": at + 1, "text": page.said[at] }).to_string();
-        let step = self.hub.hear(self.now, handle, &json);
+        let step = self.hub.hear(self.now, handle, &Message::from(json));
         assert!(!step.effects.iter().any(|e| matches!(e, Effect::Close(..))), "{step:?}");
         self.perform(step);
     }
@@ -340,7 +373,7 @@ impl World {
                     && self.chance.is_multiple_of(3)
                 {
                     let ack = json!({ "type": "sequenceAck", "sequenceId": due }).to_string();
-                    let step = self.hub.hear(self.now, handle, &ack);
+                    let step = self.hub.hear(self.now, handle, &Message::from(ack));
                     self.perform(step);
                 }
             }
@@ -402,9 +435,13 @@ impl World {
         for (n, page) in self.pages.iter().enumerate() {
             assert_eq!(page.received, self.sent[n], "to page {n}");
             let events = self.events_of(n);
-            assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as u64));
+            assert!(events.iter().map(|event| event.sequence.unwrap()).eq(1..=events.len() as u64));
             assert_eq!(events[0].r#type, EventType::SessionStarted);
-            let said: Vec<_> = events[1..].iter().map(|event| event.data["text"].clone()).collect();
+            let text = |event: &Event| match &event.data {
+                Data::Text(text) => text.clone(),
+                other => panic!("{other:?}"),
+            };
+            let said: Vec<_> = events[1..].iter().map(text).collect();
             assert_eq!(said, page.said, "from page {n}, and nothing was told otherwise");
         }
     }

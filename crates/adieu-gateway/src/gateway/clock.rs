@@ -1,0 +1,29 @@
+//! The clock of deadlines.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::session::Timestamp;
+
+/// Counts on from when the process started: a step of the system's clock (a suspended machine, a
+/// correction) ends no session early and makes none last longer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    started_at: Timestamp,
+    started: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { started_at: Timestamp(0) + since, started: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.started_at + self.started.elapsed()
+    }
+
+    /// How long it is until then.
+    pub(crate) fn until(&self, at: Timestamp) -> Duration {
+        at.since(self.now())
+    }
+}

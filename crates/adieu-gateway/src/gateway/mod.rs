@@ -1,0 +1,208 @@
+//! The gateway: one task owns all sessions and commits what happens to them before anybody hears of
+//! it; connections, the API and the deliveries to the backend ask it.
+//!
+//! ```text
+//!   connection ─┐                       ┌─► messages, Closes to connections
+//!   API ────────┼─► engine: hub ─► store ┼─► events to the backend (hook)
+//!   clock ──────┘    (one task)  commit  └─► the page, metrics
+//! ```
+
+mod clock;
+mod connection;
+mod drain;
+mod engine;
+mod outlet;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use engine::GatewayError;
+pub(crate) use engine::random;
+
+use crate::hook::{Backend, Deliveries};
+use crate::metrics::Metrics;
+use crate::session::hub::{Hub, Moment, Settings, Step};
+use crate::session::{Key, Timestamp};
+use crate::store::{Backend as StoreBackend, Change, Contents, Store};
+use clock::Clock;
+use engine::{Act, Engine, Scene};
+
+/// What may wait for the engine: as much as it puts into one commit. Who asks for more waits.
+const ACTS: usize = 1024;
+
+/// Bytes of a message at most, either way: as much as a session keeps for its client.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Moments that may wait for a slow listener (a page); one that misses some asks anew.
+const MOMENTS: usize = 1024;
+
+/// Where the key of the tokens stands in the store.
+const TOKEN_KEY: &str = "token_key";
+
+/// How a gateway behaves.
+#[derive(Debug)]
+pub struct Options {
+    /// Sessions.
+    pub sessions: Settings,
+    /// Who hears of them, if anybody.
+    pub backend: Option<Backend>,
+    /// Whether the backend is asked before a session is resumed.
+    pub ask_resume: bool,
+    /// Over how long the clients are told to come back when the gateway stops.
+    pub drain_window: Duration,
+}
+
+/// A running gateway. A clone is the same.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    acts: mpsc::Sender<Act>,
+    backend: Option<Backend>,
+    ask_resume: bool,
+    drain_window: Duration,
+    deliveries: Arc<Deliveries>,
+    metrics: Metrics,
+    moments: tokio::sync::broadcast::Sender<Arc<Moment>>,
+    /// Why the engine is over, once it is.
+    over: watch::Receiver<Option<Result<(), GatewayError>>>,
+    draining: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gateway")
+    }
+}
+
+impl Gateway {
+    /// Reads what the store holds and goes on with it. Inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn start(
+        store: impl StoreBackend,
+        mut options: Options,
+    ) -> Result<Self, GatewayError> {
+        let (store, contents) = Store::start(store)?;
+        let clock = Clock::start();
+        options.sessions.tell = options.backend.is_some();
+        let key = token_key(&store, &contents).await?;
+        let (hub, step) = Hub::restore(key, options.sessions, &contents, clock.now())?;
+        let (acts, receiver) = mpsc::channel(ACTS);
+        let (moments, _) = tokio::sync::broadcast::channel(MOMENTS);
+        let (tell_over, over) = watch::channel(None);
+        let deliveries = Arc::new(Deliveries::new(options.backend.clone()));
+        let inner = Inner {
+            acts,
+            backend: options.backend,
+            ask_resume: options.ask_resume,
+            drain_window: options.drain_window,
+            deliveries: deliveries.clone(),
+            metrics: Metrics::default(),
+            moments: moments.clone(),
+            over,
+            draining: watch::Sender::new(false),
+            stop: watch::Sender::new(false),
+        };
+        let gateway = Gateway { inner: Arc::new(inner) };
+        let mut engine = Engine::new(hub, store, clock, moments, gateway.clone());
+        // What the store holds already is delivered before what the restart brings about.
+        if gateway.inner.backend.is_some() {
+            for ((stream, sequence), event) in contents.events {
+                deliveries.push(&gateway, stream, sequence, event);
+            }
+        }
+        engine.perform(step).await?;
+        tokio::spawn(async move {
+            let result = engine.run(receiver).await;
+            let _ = tell_over.send(Some(result));
+        });
+        Ok(gateway)
+    }
+
+    /// Does something with the sessions; ready when what came of it is committed and done. In
+    /// the order in which it is asked for.
+    pub(crate) async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Scene<'_>, Timestamp) -> (T, Step) + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        let (tell, told) = oneshot::channel();
+        self.submit_act(Box::new(move |scene, now| {
+            let (result, step) = act(scene, now);
+            let tell = move || {
+                // Who has gone away does not want to know.
+                let _ = tell.send(result);
+            };
+            (step, Box::new(tell))
+        }))
+        .await?;
+        told.await.map_err(|_| GatewayError::Stopped)
+    }
+
+    async fn submit_act(&self, act: Act) -> Result<(), GatewayError> {
+        self.inner.acts.send(act).await.map_err(|_| GatewayError::Stopped)
+    }
+
+    /// Looks at the sessions.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Hub) -> T + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        self.act(move |scene, _| (look(scene.hub), Step::default())).await
+    }
+
+    /// The backend has taken an event: it need not be kept. Not waited for: told again after a
+    /// crash it has the same id.
+    pub(crate) async fn delivered(&self, stream: bytes::Bytes, sequence: u64) {
+        let act: Act =
+            Box::new(move |scene, _| (scene.hub.delivered(stream, sequence), Box::new(|| {})));
+        // A gateway that has stopped delivers again when it is started.
+        let _ = self.submit_act(act).await;
+    }
+
+    /// What happens to sessions from now on.
+    #[must_use]
+    pub fn moments(&self) -> tokio::sync::broadcast::Receiver<Arc<Moment>> {
+        self.inner.moments.subscribe()
+    }
+
+    /// The events that wait for the backend.
+    #[must_use]
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.inner.deliveries
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Waits until the gateway is over, and says why if that was not asked for.
+    ///
+    /// # Errors
+    /// The store has failed: nothing is acknowledged any more, and the process should end.
+    pub async fn over(&self) -> Result<(), GatewayError> {
+        let mut over = self.inner.over.clone();
+        let over = over.wait_for(Option::is_some).await;
+        over.ok().and_then(|over| over.clone()).unwrap_or(Err(GatewayError::Stopped))
+    }
+}
+
+/// The key of the tokens; made when the store is.
+async fn token_key(store: &Store, contents: &Contents) -> Result<Key, GatewayError> {
+    if let Some(bytes) = contents.meta.get(TOKEN_KEY) {
+        let bytes: &[u8; 32] = bytes.as_ref().try_into().map_err(|_| GatewayError::BadKey)?;
+        return Ok(Key::new(bytes));
+    }
+    let bytes: [u8; 32] = random();
+    let value = bytes::Bytes::copy_from_slice(&bytes);
+    store.commit(vec![Change::PutMeta { name: TOKEN_KEY.into(), value }]).await?;
+    Ok(Key::new(&bytes))
+}

@@ -1,0 +1,297 @@
+//! The backend: what it is asked, and how it is told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::{Deserialize, Serialize};
+
+use super::{Secret, cloud_event};
+use crate::session::{SessionId, Timestamp};
+
+/// Bytes of an answer at most: an answer is a user id and a reason.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Characters of what the backend answers that are quoted.
+const QUOTED: usize = 200;
+
+/// Who hears of sessions, and decides who may have one.
+#[derive(Clone)]
+pub struct Backend(Arc<Inner>);
+
+struct Inner {
+    uri: Uri,
+    secret: Secret,
+    timeout: Duration,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Backend({})", self.0.uri)
+    }
+}
+
+/// Where the backend is.
+#[derive(Clone, Debug)]
+pub struct BackendOptions {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// Signs what it is told.
+    pub secret: Secret,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Which certificates are trusted.
+    pub tls: Arc<adieu::tls::rustls::ClientConfig>,
+}
+
+/// What the backend is asked about a client that wants a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Question {
+    /// The request's path.
+    pub path: String,
+    /// The query behind it.
+    pub query: Option<String>,
+    /// Where the page is from.
+    pub origin: Option<String>,
+    /// Who the client is.
+    pub peer: String,
+    /// The subprotocols that it offers.
+    pub subprotocols: Vec<String>,
+    /// The fields of its request, cookies and authorization among them.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a subprotocol begins with that holds a token: not for the backend's eyes.
+const TOKEN: &str = "adieu.resume.";
+
+impl Question {
+    /// About the client of this request.
+    #[must_use]
+    pub fn of(request: &adieu::Request, peer: adieu::Peer) -> Self {
+        let mine = |name: &str| name.to_ascii_lowercase().starts_with("sec-websocket-");
+        let headers = request.headers().filter(|(name, _)| !mine(name));
+        let offered = request.subprotocols().filter(|name| !name.starts_with(TOKEN));
+        Question {
+            path: request.path().to_owned(),
+            query: request.query().map(str::to_owned),
+            origin: request.origin().map(str::to_owned),
+            peer: peer.to_string(),
+            subprotocols: offered.map(str::to_owned).collect(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+}
+
+/// What the backend decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may have a session.
+    Accepted {
+        /// As whom the backend knows the person.
+        user: Option<String>,
+        /// For a client that does not speak adieu.v1: what to agree on.
+        subprotocol: Option<String>,
+    },
+    /// It may not.
+    Refused {
+        /// The status of the answer, for a client that does not speak adieu.v1.
+        status: u16,
+        /// Why, for people.
+        reason: String,
+    },
+    /// There was no answer that could be understood; what happened.
+    Unavailable(String),
+}
+
+impl Decision {
+    /// Without a backend everybody may.
+    #[must_use]
+    pub fn accepted() -> Self {
+        Decision::Accepted { user: None, subprotocol: None }
+    }
+}
+
+/// What a backend may answer.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    user_id: Option<String>,
+    subprotocol: Option<String>,
+    reason: Option<String>,
+}
+
+impl Backend {
+    /// A backend at this address.
+    ///
+    /// # Errors
+    /// What is wrong with the address, in a sentence.
+    pub fn new(options: BackendOptions) -> Result<Self, String> {
+        let BackendOptions { url, secret, timeout, tls } = options;
+        let wrong = |why: &str| format!("{url:?} is no backend's address: {why}");
+        let uri: Uri = url.parse().map_err(|_| wrong("it cannot be read as a URL"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+            return Err(wrong("http://HOST/PATH or https://HOST/PATH is needed"));
+        }
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(timeout));
+        http.set_nodelay(true);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config((*tls).clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(hyper_util::rt::TokioTimer::new())
+            .build(connector);
+        Ok(Backend(Arc::new(Inner { uri, secret, timeout, client })))
+    }
+
+    /// Asks whether a client may have a session.
+    pub async fn connect(&self, question: &Question) -> Decision {
+        self.ask("connect", question).await
+    }
+
+    /// Asks whether a client may come back to this session.
+    pub async fn resume(&self, id: SessionId, question: &Question) -> Decision {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Resume<'a> {
+            session_id: SessionId,
+            #[serde(flatten)]
+            question: &'a Question,
+        }
+        self.ask("resume", &Resume { session_id: id, question }).await
+    }
+
+    async fn ask(&self, r#type: &str, question: &impl Serialize) -> Decision {
+        let id = SessionId::new(crate::gateway::random()).to_string();
+        let id = format!("{id}_{type}");
+        // Strings alone: nothing in it can fail.
+        let body = serde_json::to_vec(question).unwrap_or_default();
+        let Inner { uri, secret, .. } = &*self.0;
+        let request = cloud_event::question(uri, secret, (&id, r#type), now(), body);
+        let Some(request) = request else {
+            return Decision::Unavailable(format!("the {type} hook cannot be written"));
+        };
+        match self.post(request).await {
+            Ok((status, body)) => decision(r#type, status, &body),
+            Err(error) => Decision::Unavailable(format!("the {type} hook failed: {error}")),
+        }
+    }
+
+    /// Delivers an event.
+    ///
+    /// # Errors
+    /// Why the backend has not taken it.
+    pub(super) async fn deliver(&self, event: &[u8]) -> Result<(), String> {
+        let Inner { uri, secret, .. } = &*self.0;
+        let request = cloud_event::event(uri, secret, now(), event);
+        let request = request.ok_or("the event cannot be read by this version of adieu")?;
+        let (status, body) = self.post(request).await?;
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(format!("it answered {status}: {}", quote(&body)))
+    }
+
+    async fn post(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
+        let answered = async {
+            let response = self.0.client.request(request).await.map_err(|error| sources(&error))?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, MAX_ANSWER).collect().await;
+            let body = body.map_err(|error| format!("its answer could not be read: {error}"))?;
+            Ok((parts.status, body.to_bytes()))
+        };
+        let timeout = self.0.timeout;
+        let waited = tokio::time::timeout(timeout, answered).await;
+        waited.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
+    }
+}
+
+/// Reads an answer.
+fn decision(r#type: &str, status: StatusCode, body: &[u8]) -> Decision {
+    let answer = match body {
+        [] => Ok(Answer::default()),
+        body => serde_json::from_slice::<Answer>(body),
+    };
+    match (status, answer) {
+        (status, Ok(answer)) if status.is_success() => {
+            Decision::Accepted { user: answer.user_id, subprotocol: answer.subprotocol }
+        }
+        (status, Err(error)) if status.is_success() => Decision::Unavailable(format!(
+            "the {type} hook was answered with no JSON object: {error}; it said {}",
+            quote(body)
+        )),
+        (status, answer) if status.is_client_error() => {
+            let reason = answer.ok().and_then(|answer| answer.reason);
+            let reason = reason.unwrap_or_else(|| "refused by the backend".into());
+            Decision::Refused { status: status.as_u16(), reason }
+        }
+        (status, _) => Decision::Unavailable(format!(
+            "the {type} hook was answered with {status}: {}",
+            quote(body)
+        )),
+    }
+}
+
+fn quote(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * QUOTED)]);
+    format!("{:?}", text.chars().take(QUOTED).collect::<String>())
+}
+
+/// An error and what it came from: hyper's own text hides it.
+fn sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn now() -> Timestamp {
+    Timestamp(0) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: u16, body: &str) -> Decision {
+        decision("connect", StatusCode::from_u16(status).unwrap(), body.as_bytes())
+    }
+
+    #[test]
+    fn an_answer_is_a_status_and_may_be_an_object() {
+        let user = Some("anna".to_owned());
+        assert_eq!(
+            said(200, r#"{"userId":"anna"}"#),
+            Decision::Accepted { user, subprotocol: None }
+        );
+        assert_eq!(said(204, ""), Decision::accepted());
+        let refused = |status, reason: &str| Decision::Refused { status, reason: reason.into() };
+        assert_eq!(said(403, r#"{"reason":"banned"}"#), refused(403, "banned"));
+        assert_eq!(said(401, "<html>"), refused(401, "refused by the backend"));
+    }
+
+    #[test]
+    fn nonsense_is_no_yes() {
+        for (status, body) in [(200, "<html>"), (200, "[1]"), (500, ""), (302, ""), (200, "{")] {
+            let Decision::Unavailable(error) = said(status, body) else {
+                panic!("{status} {body}")
+            };
+            assert!(error.contains("connect hook"), "{error}");
+        }
+    }
+}

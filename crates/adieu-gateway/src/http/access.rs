@@ -1,0 +1,262 @@
+//! Who may see sessions and speak to them: whoever has the key, or, where none is set, this machine
+//! alone.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    AUTHORIZATION, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN, SET_COOKIE, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::json;
+use sha2::Sha256;
+
+/// Characters that a key has at least: it is all that stands between anybody and the sessions.
+const MIN_KEY: usize = 16;
+
+/// What a browser keeps after it was asked for the key: its WebSockets carry no authorization.
+const KEY_COOKIE: &str = "adieu_key";
+
+/// Fields of proxies: with one of them a request is not of this machine, whoever sends it.
+const PROXIED: [HeaderName; 3] =
+    [FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
+
+/// A key that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadKey;
+
+impl fmt::Display for BadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a key has at least {MIN_KEY} printable ASCII characters without spaces; make one with: \
+             head -c 24 /dev/urandom | base64"
+        )
+    }
+}
+
+impl std::error::Error for BadKey {}
+
+/// Guards what is not for everybody.
+#[derive(Clone)]
+pub struct Access {
+    /// Of the key, so that comparing takes the same time wherever two differ.
+    key: Option<Hmac<Sha256>>,
+    /// What the cookie holds: not the key itself.
+    cookie: String,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("has_key", &self.key.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// With this key, or for this machine alone.
+    ///
+    /// # Errors
+    /// [`BadKey`] if it is too short or cannot stand in a field.
+    pub fn new(key: Option<&str>) -> Result<Self, BadKey> {
+        let Some(key) = key else { return Ok(Access { key: None, cookie: String::new() }) };
+        let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
+        if key.len() < MIN_KEY || !printable {
+            return Err(BadKey);
+        }
+        let mac: Hmac<Sha256> = KeyInit::new_from_slice(key.as_bytes()).map_err(|_| BadKey)?;
+        let cookie = hex(&mac.clone().chain_update(b"cookie").finalize().into_bytes());
+        // What is compared is the MAC of what was presented under the key itself.
+        Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie })
+    }
+
+    /// Whether a request may pass; if not, the answer.
+    fn judge(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Passed, Box<Response>> {
+        let Some(expected) = &self.key else {
+            return if is_local(headers, peer) { Ok(Passed::Local) } else { Err(only_local()) };
+        };
+        if let Some(presented) = presented(headers)
+            && self.is_key(expected, &presented)
+        {
+            return Ok(Passed::ByKey);
+        }
+        // A page of another site must not act with the cookie of this one.
+        if cookie(headers).is_some_and(|value| value == self.cookie) && same_origin(headers) {
+            return Ok(Passed::ByCookie);
+        }
+        Err(key_is_needed())
+    }
+
+    fn is_key(&self, expected: &Hmac<Sha256>, presented: &str) -> bool {
+        // Both are hashed under the key presented: equal only if the keys are.
+        let Ok(mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(presented.as_bytes()) else {
+            return false;
+        };
+        let mac = mac.chain_update(presented.as_bytes()).finalize().into_bytes();
+        expected.clone().verify_slice(&mac).is_ok()
+    }
+}
+
+enum Passed {
+    Local,
+    ByKey,
+    ByCookie,
+}
+
+/// A part of the site for who may see it.
+pub fn guarded(router: axum::Router, access: Access) -> axum::Router {
+    router.layer(axum::middleware::from_fn_with_state(access, guard))
+}
+
+/// Lets pass who may; to be laid over what is not for everybody.
+pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<adieu::hyper::PeerAddr>();
+    let peer = peer.map(|peer: &adieu::hyper::PeerAddr| peer.0).map(|addr: SocketAddr| addr.ip());
+    match access.judge(request.headers(), peer) {
+        Err(refusal) => *refusal,
+        Ok(Passed::Local | Passed::ByCookie) => next.run(request).await,
+        Ok(Passed::ByKey) => {
+            let mut response = next.run(request).await;
+            let value =
+                format!("{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", access.cookie);
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().append(SET_COOKIE, value);
+            }
+            response
+        }
+    }
+}
+
+/// Of this machine: its address, no proxy, and no page of another site that names this one by a
+/// name of its own (DNS rebinding) or sends a request blindly.
+fn is_local(headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
+    let loopback = peer.is_some_and(|addr| addr.to_canonical().is_loopback());
+    let proxied = PROXIED.iter().any(|name| headers.contains_key(name));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    loopback && !proxied && host.is_none_or(is_local_name) && same_origin(headers)
+}
+
+fn is_local_name(host: &str) -> bool {
+    if let Ok(addr) = host.parse::<SocketAddr>() {
+        return addr.ip().is_loopback();
+    }
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let name = name.map_or(host, |(name, _)| name);
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|addr| addr.is_loopback())
+}
+
+fn same_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let site = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    matches!((site, host), (Some((_, site)), Some(host)) if site.eq_ignore_ascii_case(host))
+}
+
+/// The key in a field: as a token (RFC 6750) or as the password of a browser's form (RFC 7617).
+fn presented(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    Some(decoded.split_once(':')?.1.to_owned())
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(KEY_COOKIE)?.strip_prefix('='))
+}
+
+fn only_local() -> Box<Response> {
+    let why = "without a key this is served to this machine alone, and not through a proxy: set \
+               ADIEU_API_KEY for the gateway, and send it as a Bearer token or as the password";
+    Box::new((StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response())
+}
+
+fn key_is_needed() -> Box<Response> {
+    let why = "the key is needed: Authorization: Bearer and what ADIEU_API_KEY was set to, or the \
+               same as the password";
+    let form = [(WWW_AUTHENTICATE, "Basic realm=\"adieu: the key as password\"")];
+    Box::new((StatusCode::UNAUTHORIZED, form, Json(json!({ "error": why }))).into_response())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "a-key-of-many-characters";
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        fields.iter().map(field).collect()
+    }
+
+    fn passes(access: &Access, fields: &[(&'static str, &str)], peer: &str) -> bool {
+        access.judge(&headers(fields), peer.parse().ok()).is_ok()
+    }
+
+    #[test]
+    fn without_a_key_this_machine_alone_is_served() {
+        let access = Access::new(None).unwrap();
+        for (fields, peer, may) in [
+            (&[("host", "localhost:8080")][..], "127.0.0.1", true),
+            (&[("host", "[::1]:8080")], "::1", true),
+            (&[("host", "127.0.0.1")], "::ffff:127.0.0.1", true),
+            (&[("host", "localhost:8080"), ("origin", "http://localhost:8080")], "::1", true),
+            (&[("host", "localhost")], "203.0.113.9", false),
+            (&[("host", "localhost"), ("x-forwarded-for", "1.2.3.4")], "127.0.0.1", false),
+            (&[("host", "evil.example")], "127.0.0.1", false),
+            (&[("host", "localhost"), ("origin", "http://evil.example")], "127.0.0.1", false),
+            (&[("host", "localhost"), ("origin", "null")], "127.0.0.1", false),
+            (&[("host", "localhost")], "nobody knows", false),
+        ] {
+            assert_eq!(passes(&access, fields, peer), may, "{fields:?} {peer}");
+        }
+    }
+
+    #[test]
+    fn with_a_key_it_is_needed_wherever_one_is() {
+        let access = Access::new(Some(KEY)).unwrap();
+        let bearer = format!("Bearer {KEY}");
+        let basic = format!("Basic {}", STANDARD.encode(format!("me:{KEY}")));
+        let cookie = format!("a=b; {KEY_COOKIE}={}", access.cookie);
+        for (fields, may) in [
+            (&[("authorization", &*bearer)][..], true),
+            (&[("authorization", &*basic)], true),
+            (&[("cookie", &*cookie)], true),
+            (&[("cookie", &*cookie), ("host", "a"), ("origin", "https://b")], false),
+            (&[("authorization", "Bearer a-key-of-many-character")], false),
+            (&[("authorization", "Bearer ")], false),
+            (&[("cookie", "adieu_key=a-key-of-many-characters")], false),
+            (&[("host", "localhost")], false),
+        ] {
+            assert_eq!(passes(&access, fields, "127.0.0.1"), may, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_key_is_none() {
+        for wrong in ["", "short", "fifteen-letters", "with a space in it"] {
+            assert_eq!(Access::new(Some(wrong)).unwrap_err(), BadKey, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The API of the backend: send to a session or a user, look at them, end them.
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Access;
+use super::access::guard;
+use crate::gateway::{Gateway, GatewayError, MAX_MESSAGE};
+use crate::session::SessionId;
+use crate::session::hub::{NoSession, Step, View};
+use crate::session::wire::Payload;
+
+/// Sessions in one answer at most.
+const LISTED: usize = 1_000;
+
+/// The API, for who may use it.
+pub fn router(gateway: Gateway, access: Access) -> Router {
+    Router::new()
+        .route("/api/sessions", get(sessions))
+        .route("/api/sessions/{id}", get(session).delete(end_session))
+        .route("/api/sessions/{id}/messages", axum::routing::post(send_to_session))
+        .route("/api/users/{user}", get(user).delete(end_user))
+        .route("/api/users/{user}/messages", axum::routing::post(send_to_user))
+        .layer(DefaultBodyLimit::max(MAX_MESSAGE))
+        .layer(from_fn_with_state(access, guard))
+        .with_state(gateway)
+}
+
+/// What was wrong, for people.
+struct Wrong(StatusCode, String);
+
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<GatewayError> for Wrong {
+    fn from(error: GatewayError) -> Self {
+        Wrong(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+fn no_session(what: &str) -> Wrong {
+    let why = format!("{what} is not here: no such session, or it is over");
+    Wrong(StatusCode::NOT_FOUND, why)
+}
+
+/// What a list says.
+#[derive(Serialize)]
+struct Sessions {
+    /// All there are.
+    total: usize,
+    sessions: Vec<View>,
+}
+
+async fn sessions(State(gateway): State<Gateway>) -> Result<Json<Sessions>, Wrong> {
+    let list = gateway.look(|hub| {
+        let sessions = hub.ids().take(LISTED).filter_map(|id| hub.view(id)).collect();
+        Sessions { total: hub.len(), sessions }
+    });
+    Ok(Json(list.await?))
+}
+
+fn read_id(id: &str) -> Result<SessionId, Wrong> {
+    id.parse().map_err(|error| Wrong(StatusCode::BAD_REQUEST, format!("{id:?}: {error}")))
+}
+
+async fn session(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+) -> Result<Json<View>, Wrong> {
+    let id = read_id(&id)?;
+    let view = gateway.look(move |hub| hub.view(id)).await?;
+    view.map(Json).ok_or_else(|| no_session(&id.to_string()))
+}
+
+async fn send_to_session(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Wrong> {
+    let id = read_id(&id)?;
+    let payload = payload(&headers, &body)?;
+    let sent = gateway.act(move |scene, now| match scene.hub.send(now, id, &payload) {
+        Ok(step) => (Ok(()), step),
+        Err(error) => (Err(error), Step::default()),
+    });
+    let sent: Result<(), NoSession> = sent.await?;
+    sent.map(|()| StatusCode::ACCEPTED).map_err(|NoSession| no_session(&id.to_string()))
+}
+
+/// A user's sessions.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    user_id: String,
+    sessions: Vec<View>,
+}
+
+async fn user(
+    State(gateway): State<Gateway>,
+    Path(user): Path<String>,
+) -> Result<Json<User>, Wrong> {
+    let name = user.clone();
+    let found = gateway
+        .look(move |hub| hub.of_user(&name).filter_map(|id| hub.view(id)).collect::<Vec<_>>());
+    let sessions = found.await?;
+    if sessions.is_empty() {
+        return Err(no_session(&user));
+    }
+    Ok(Json(User { user_id: user, sessions }))
+}
+
+async fn send_to_user(
+    State(gateway): State<Gateway>,
+    Path(user): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Wrong> {
+    let payload = payload(&headers, &body)?;
+    let name = user.clone();
+    let sent = gateway.act(move |scene, now| {
+        let ids: Vec<_> = scene.hub.of_user(&name).collect();
+        let mut step = Step::default();
+        for id in &ids {
+            step.append(scene.hub.send(now, *id, &payload).unwrap_or_default());
+        }
+        (ids.len(), step)
+    });
+    match sent.await? {
+        0 => Err(no_session(&user)),
+        sessions => {
+            Ok((StatusCode::ACCEPTED, Json(json!({ "sessions": sessions }))).into_response())
+        }
+    }
+}
+
+/// How a session is ended.
+#[derive(Deserialize)]
+struct Close {
+    code: Option<u16>,
+    reason: Option<String>,
+}
+
+impl Close {
+    fn read(self) -> Result<Option<adieu::Close>, Wrong> {
+        let reason = self.reason.unwrap_or_default();
+        let Some(code) = self.code else {
+            return if reason.is_empty() {
+                Ok(None)
+            } else {
+                Err(Wrong(StatusCode::BAD_REQUEST, "a reason needs a code, like 4000".into()))
+            };
+        };
+        let wrong = |error: adieu::UsageError| Wrong(StatusCode::BAD_REQUEST, error.to_string());
+        adieu::Close::new(code, reason).map(Some).map_err(wrong)
+    }
+}
+
+async fn end_session(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    Query(close): Query<Close>,
+) -> Result<StatusCode, Wrong> {
+    let id = read_id(&id)?;
+    let close = close.read()?;
+    let ended = gateway.act(move |scene, now| match scene.hub.end(now, id, close) {
+        Ok(step) => (Ok(()), step),
+        Err(error) => (Err(error), Step::default()),
+    });
+    let ended: Result<(), NoSession> = ended.await?;
+    ended.map(|()| StatusCode::NO_CONTENT).map_err(|NoSession| no_session(&id.to_string()))
+}
+
+async fn end_user(
+    State(gateway): State<Gateway>,
+    Path(user): Path<String>,
+    Query(close): Query<Close>,
+) -> Result<Response, Wrong> {
+    let close = close.read()?;
+    let name = user.clone();
+    let ended = gateway.act(move |scene, now| {
+        let ids: Vec<_> = scene.hub.of_user(&name).collect();
+        let mut step = Step::default();
+        for id in &ids {
+            step.append(scene.hub.end(now, *id, close.clone()).unwrap_or_default());
+        }
+        (ids.len(), step)
+    });
+    match ended.await? {
+        0 => Err(no_session(&user)),
+        sessions => Ok(Json(json!({ "sessions": sessions })).into_response()),
+    }
+}
+
+/// The body as a message: octets are binary, what is text or JSON is text.
+fn payload(headers: &HeaderMap, body: &Bytes) -> Result<Payload, Wrong> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if kind == "application/octet-stream" {
+        return Ok(Payload::Binary(body.to_vec()));
+    }
+    if kind != "application/json" && !kind.starts_with("text/") {
+        let why = format!(
+            "Content-Type {kind:?} is not known here: text/plain or application/json for a text \
+             message, application/octet-stream for a binary one"
+        );
+        return Err(Wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => Ok(Payload::Text(text.to_owned())),
+        Err(error) => Err(Wrong(StatusCode::BAD_REQUEST, format!("the body is no UTF-8: {error}"))),
+    }
+}

@@ -1,0 +1,44 @@
+//! Whether it lives, whether it is ready, and what it counts.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::Access;
+use super::access::guard;
+use crate::gateway::Gateway;
+
+/// `/healthz` and `/readyz` for everybody, `/metrics` for who may see sessions.
+pub fn router(gateway: Gateway, access: Access) -> Router {
+    let metrics = Router::new()
+        .route("/metrics", get(metrics))
+        .layer(from_fn_with_state(access, guard))
+        .with_state(gateway.clone());
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(gateway)
+        .merge(metrics)
+}
+
+async fn ready(State(gateway): State<Gateway>) -> Response {
+    if gateway.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    // Asked through the engine: one that waits for its disk is not ready.
+    match gateway.look(|_| ()).await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(gateway): State<Gateway>) -> Response {
+    let counts = gateway.look(crate::session::hub::Hub::counts).await.unwrap_or_default();
+    let text = gateway.metrics().encode(&counts, gateway.deliveries().waiting());
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], text).into_response()
+}

@@ -1,0 +1,192 @@
+//! What the gateway counts, as OpenMetrics.
+
+use std::sync::atomic::AtomicU64;
+
+use adieu::{CloseCode, Ending};
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::hook::Waiting;
+use crate::session::Departure;
+use crate::session::account;
+use crate::session::hub::{Counts, Moment, What};
+use crate::session::wire::NotResumed;
+
+/// Close codes that have a label of their own; what a peer makes up would make a series each.
+const CODES: std::ops::RangeInclusive<u16> = 1000..=1015;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndingLabels {
+    initiator: &'static str,
+    mechanism: &'static str,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResumeLabels {
+    result: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    cause: String,
+}
+
+/// The counters.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    endings: Family<EndingLabels, Counter>,
+    refreshes: Counter,
+    resumes: Family<ResumeLabels, Counter>,
+    sessions_ended: Family<CauseLabels, Counter>,
+    sessions_started: Counter,
+    attached: Gauge,
+    away: Gauge,
+    users: Gauge,
+    queued: Gauge,
+    queued_bytes: Gauge,
+    delivered: Gauge<u64, AtomicU64>,
+    failed: Gauge<u64, AtomicU64>,
+    draining: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("adieu"),
+            endings: Family::default(),
+            refreshes: Counter::default(),
+            resumes: Family::default(),
+            sessions_ended: Family::default(),
+            sessions_started: Counter::default(),
+            attached: Gauge::default(),
+            away: Gauge::default(),
+            users: Gauge::default(),
+            queued: Gauge::default(),
+            queued_bytes: Gauge::default(),
+            delivered: Gauge::default(),
+            failed: Gauge::default(),
+            draining: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let Metrics { registry, .. } = self;
+        registry.register(
+            "connection_endings",
+            "WebSockets that ended, by who began it, by what, and the Close code",
+            self.endings.clone(),
+        );
+        registry.register(
+            "refreshes",
+            "Sessions that were back after their page had gone with 1001 or 4001",
+            self.refreshes.clone(),
+        );
+        registry.register(
+            "session_resumes",
+            "Tries to come back to a session, by result and why not",
+            self.resumes.clone(),
+        );
+        registry.register(
+            "sessions_ended",
+            "Sessions that are over, by cause",
+            self.sessions_ended.clone(),
+        );
+        registry.register("sessions_started", "Sessions that began", self.sessions_started.clone());
+        registry.register(
+            "sessions_attached",
+            "Sessions whose connection is open",
+            self.attached.clone(),
+        );
+        registry.register("sessions_away", "Sessions that may come back", self.away.clone());
+        registry.register("users", "Users with a session", self.users.clone());
+        registry.register("events_queued", "Events that wait for the backend", self.queued.clone());
+        registry.register(
+            "events_queued_bytes",
+            "Bytes of the events that wait for the backend",
+            self.queued_bytes.clone(),
+        );
+        registry.register(
+            "events_delivered",
+            "Events that the backend has taken since the start",
+            self.delivered.clone(),
+        );
+        registry.register(
+            "event_failures",
+            "Tries to deliver an event that failed since the start",
+            self.failed.clone(),
+        );
+        registry.register("draining", "1 while it stops", self.draining.clone());
+    }
+
+    /// A WebSocket of a client has ended.
+    pub fn ending(&self, ending: &Ending) {
+        let said = ending.goodbye.received().or(ending.goodbye.sent());
+        let code = said.and_then(adieu::Close::code).map(CloseCode::get);
+        let code = match code {
+            None => "none".to_owned(),
+            Some(code) if CODES.contains(&code) => code.to_string(),
+            Some(4001..=4004) => code.unwrap_or_default().to_string(),
+            Some(3000..=3999) => "3xxx".to_owned(),
+            Some(4000..=4999) => "4xxx".to_owned(),
+            Some(_) => "other".to_owned(),
+        };
+        let (initiator, mechanism) = account::labels(ending);
+        self.endings.get_or_create(&EndingLabels { initiator, mechanism, code }).inc();
+    }
+
+    /// A client wanted to come back.
+    pub(crate) fn resume(&self, result: Result<(), NotResumed>) {
+        let labels = match result {
+            Ok(()) => ResumeLabels { result: "resumed", reason: "" },
+            Err(reason) => ResumeLabels { result: "new_session", reason: reason.word() },
+        };
+        self.resumes.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn moment(&self, moment: &Moment) {
+        match &moment.what {
+            What::Started { .. } => {
+                self.sessions_started.inc();
+            }
+            What::Resumed { after: Some(Departure::Hidden), .. } => {
+                self.refreshes.inc();
+            }
+            What::Ended { story } => {
+                let cause = story["cause"].as_str().unwrap_or("unknown").to_owned();
+                self.sessions_ended.get_or_create(&CauseLabels { cause }).inc();
+            }
+            What::Away { .. } | What::Resumed { .. } => {}
+        }
+    }
+
+    pub(crate) fn draining(&self) {
+        self.draining.set(1);
+    }
+
+    /// All of them as OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self, counts: &Counts, waiting: Waiting) -> String {
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.attached.set(number(counts.attached));
+        self.away.set(number(counts.away));
+        self.users.set(number(counts.users));
+        self.queued.set(number(waiting.events));
+        self.queued_bytes.set(number(waiting.bytes));
+        self.delivered.set(waiting.delivered);
+        self.failed.set(waiting.failed);
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,60 @@
+//! The story of a session, for people: what the page draws and the metrics count.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::wait::Departure;
+use super::super::{SessionId, Timestamp};
+
+/// Something that happened to a session.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moment {
+    /// Whose.
+    pub session_id: SessionId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum What {
+    /// It began.
+    Started {
+        /// Who it is.
+        user: Option<String>,
+        /// Its client does not speak adieu.v1.
+        plain: bool,
+    },
+    /// Its connection ended; the person may come back.
+    Away {
+        /// What the end said.
+        departure: Departure,
+        /// How long that is waited for.
+        until: Timestamp,
+        /// The account.
+        ending: Value,
+    },
+    /// The person is back.
+    Resumed {
+        /// Of the new connection.
+        generation: u32,
+        /// The older connection was still open, as far as we knew.
+        superseded: bool,
+        /// What the end of the connection before said, if it was away.
+        after: Option<Departure>,
+        /// Milliseconds that the person was away, where that is known: not across a restart.
+        away: Option<u64>,
+        /// Messages that were sent again.
+        replayed: usize,
+    },
+    /// It is over.
+    Ended {
+        /// What the backend is told.
+        story: Value,
+    },
+}
