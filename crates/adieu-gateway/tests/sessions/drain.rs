@@ -1,0 +1,134 @@
+//! The gateway is replaced: everybody is told when to come back, and nobody is said to have left.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::world::{Backend, Gateway, Page, Scratch, request};
+
+/// Sessions that come back at once, in the long form and otherwise.
+fn sessions() -> usize {
+    if std::env::var_os("ADIEU_LONG").is_some() { 5_000 } else { 500 }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_sessions_are_resumed_by_the_next_process_and_their_return_is_spread() {
+    let backend = Backend::start().await;
+    let scratch = Scratch::new();
+    let window = Duration::from_secs(5);
+    let options = ["--drain-window", "5s"];
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
+    let (url, addr) = (gateway.url(), gateway.addr);
+    let mut pages = JoinSet::new();
+    for _ in 0..sessions() {
+        let url = url.clone();
+        pages.spawn(async move {
+            let mut page = Page::default();
+            page.connect(&url).await;
+            page
+        });
+        if pages.len() % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let pages = pages.join_all().await;
+    let all = |backend: &Backend| backend.of_type("session.started").len() == sessions();
+    backend.until("all have started", all).await;
+
+    let stopped = Instant::now();
+    gateway.terminate();
+    let mut back = JoinSet::new();
+    for mut page in pages {
+        let url = url.clone();
+        back.spawn(async move {
+            let (code, _) = page.closed_with().await;
+            assert_eq!(code, 1001);
+            let retry_after = Duration::from_millis(page.retry_after.expect("a time to come back"));
+            tokio::time::sleep(retry_after).await;
+            // The next process may not listen yet: a client tries again after a while.
+            while page.try_connect(&url).await.map(|c| assert!(c.resumed, "{c:?}")).is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            (retry_after, stopped.elapsed(), page)
+        });
+    }
+    let status = gateway.ended().await;
+    let down = stopped.elapsed();
+    assert!(status.success(), "{status}");
+    let listen = addr.to_string();
+    let next = Gateway::start_at(&listen, Some(scratch.path()), Some(&backend), &options);
+    let up = stopped.elapsed();
+    let back = back.join_all().await;
+    let mut told: Vec<_> = back.iter().map(|(retry_after, ..)| *retry_after).collect();
+    told.sort();
+    assert!(told.last().unwrap() <= &window && told[told.len() / 2] > window / 4, "spread");
+    assert!(told[told.len() / 2] < window * 3 / 4 && told[0] < window / 4, "spread");
+    let mut seconds = std::collections::BTreeMap::new();
+    for (_, at, _) in &back {
+        *seconds.entry(at.as_secs()).or_insert(0) += 1;
+    }
+    let peak = seconds.values().max().unwrap();
+    println!(
+        "{} sessions: old process gone after {down:.2?}, next ready after {up:.2?}; all back after \
+         {:.2?}, at most {peak} a second: {seconds:?}",
+        back.len(),
+        back.iter().map(|(_, at, _)| *at).max().unwrap()
+    );
+    // They are heard where they left off.
+    let mut pages: Vec<Page> = back.into_iter().map(|(.., page)| page).collect();
+    let last = pages.last_mut().unwrap();
+    last.say("back").await;
+    last.all_acknowledged().await;
+    backend.until("it is heard", |backend| backend.said(&last.session) == ["back"]).await;
+    assert_eq!(backend.of_type("session.ended").len(), 0, "nobody left");
+    assert_eq!(next.metric("adieu_sessions_attached").await, sessions() as f64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_stops_it_is_not_ready() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    // A client that does not answer the Close holds it up.
+    let request_ws = testkit::Request::rfc6455().target("/ws");
+    let mut silent = testkit::Peer::open_with(gateway.addr, &request_ws);
+    gateway.terminate();
+    while silent.read_frame().close_code().is_none() {}
+    let (status, body) = request(gateway.addr, "GET", "/readyz", "", "").await;
+    assert_eq!((status, body.as_str()), (503, "stopping\n"));
+    let (status, _) = request(gateway.addr, "GET", "/healthz", "", "").await;
+    assert_eq!(status, 200);
+    silent.send(&testkit::Frame::close(1001, ""));
+    silent.read_to_end();
+    drop(silent);
+    assert!(gateway.ended().await.success());
+    let told = backend.of_type("session.ended");
+    assert_eq!(told[0].json()["cause"], "drained", "a client that cannot come back");
+}
+
+#[tokio::test]
+async fn time_in_which_the_gateway_was_down_counts_against_nobody() {
+    let backend = Backend::start().await;
+    let scratch = Scratch::new();
+    let waits = ["--wait-lost", "9s", "--wait-hidden", "800ms", "--wait-restart", "2s"];
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &waits);
+    let (mut here, mut away) = (Page::default(), Page::default());
+    here.connect(&gateway.url()).await;
+    away.connect(&gateway.url()).await;
+    away.hide().await;
+    while gateway.metric("adieu_sessions_away").await < 1.0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let addr = gateway.addr.to_string();
+    gateway.kill_9();
+    let long = std::env::var_os("ADIEU_LONG").is_some();
+    tokio::time::sleep(Duration::from_secs(if long { 60 } else { 1 })).await;
+    let gateway = Gateway::start_at(&addr, Some(scratch.path()), Some(&backend), &waits);
+    let ready = Instant::now();
+    assert!(here.connect(&gateway.url()).await.resumed, "it was open when the gateway was killed");
+    // The other one does not come back: told when the fresh window is over.
+    let ended = backend.end_of(&away.session).await;
+    let after = ended.at - ready;
+    assert!(after >= Duration::from_millis(1_500) && after <= Duration::from_secs(3), "{after:?}");
+    assert_eq!(ended.json()["cause"], "hidden");
+    assert_eq!(backend.of_type("session.ended").len(), 1);
+}

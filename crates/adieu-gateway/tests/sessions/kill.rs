@@ -1,0 +1,158 @@
+//! `kill -9` of the gateway at random moments under load: each end is announced, once apart from
+//! repeats, and what was acknowledged is there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use testkit::Random;
+use tokio::task::JoinSet;
+
+use crate::world::{Backend, Gateway, Page, Scratch, Seen, seed};
+
+/// Pages at a time.
+const PAGES: u64 = 12;
+
+/// Rounds of kill and restart: 200 in the long form.
+fn rounds() -> u64 {
+    if std::env::var_os("ADIEU_LONG").is_some() { 200 } else { 20 }
+}
+
+/// What a page knows when it is over.
+struct Story {
+    session: String,
+    said: Vec<String>,
+    acknowledged: usize,
+    /// It has said goodbye or gone for good; otherwise it may still be here.
+    left: bool,
+}
+
+/// Pages come, talk, are cut, come back, and leave, until they are told to stop.
+async fn people(url: String, mut random: Random, stop: Arc<AtomicBool>) -> Vec<Story> {
+    let mut stories = Vec::new();
+    let mut page = Page::default();
+    let mut before = String::new();
+    while !stop.load(Ordering::Relaxed) {
+        let wait = Duration::from_millis(random.below(20));
+        let Ok(connected) = page.try_connect(&url).await else {
+            page.socket = None;
+            tokio::time::sleep(wait).await;
+            continue;
+        };
+        assert!(
+            before.is_empty() || connected.resumed,
+            "a session that was to be resumed was not: {connected:?}"
+        );
+        before = page.session.clone();
+        for _ in 0..random.below(8) {
+            page.say(&format!("{} says {}", page.session, page.said.len())).await;
+        }
+        // Some of the acknowledgements come, or the gateway is killed.
+        let some = tokio::time::timeout(wait, page.all_acknowledged_or_over()).await;
+        let leaves = random.once_in(6) && some.is_ok();
+        if leaves {
+            page.close(1000).await;
+            stories.push(page.story(true));
+            page = Page::default();
+            before.clear();
+        } else if random.once_in(2) {
+            page.hide().await;
+        } else {
+            page.socket = None;
+        }
+    }
+    if !page.session.is_empty() {
+        stories.push(page.story(false));
+    }
+    stories
+}
+
+impl Page {
+    async fn all_acknowledged_or_over(&mut self) {
+        while self.acknowledged < self.said.len() && self.next().await.is_some() {}
+    }
+
+    fn story(&self, left: bool) -> Story {
+        Story {
+            session: self.session.clone(),
+            said: self.said.clone(),
+            acknowledged: self.acknowledged,
+            left,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_it_is_killed_each_end_is_told_once_and_nothing_acknowledged_is_lost() {
+    let seed = seed();
+    let random = Random::new(seed);
+    let mut kills = random.fork(1_000);
+    let backend = Backend::start().await;
+    let scratch = Scratch::new();
+    // Nobody is away for that long: whoever is announced has left, or is gone at the end.
+    let waits = ["--wait-hidden", "30s", "--wait-lost", "30s", "--wait-restart", "30s"];
+    let mut gateway = Gateway::start(Some(scratch.path()), &backend, &waits);
+    let listen = gateway.addr.to_string();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut all = JoinSet::new();
+    for n in 0..PAGES {
+        all.spawn(people(gateway.url(), random.fork(n), stop.clone()));
+    }
+    for _ in 0..rounds() {
+        tokio::time::sleep(Duration::from_millis(20 + kills.below(300))).await;
+        gateway.kill_9();
+        gateway = Gateway::start_at(&listen, Some(scratch.path()), Some(&backend), &waits);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let stories: Vec<Story> = all.join_all().await.into_iter().flatten().collect();
+    // The rest is gone for good, in a gateway that does not wait long.
+    gateway.kill_9();
+    let short = ["--wait-hidden", "1s", "--wait-lost", "1s", "--wait-restart", "1s"];
+    let ends: Vec<_> = stories.iter().map(|story| story.session.clone()).collect();
+    let again = Gateway::start_at(&listen, Some(scratch.path()), Some(&backend), &short);
+    // Those of 30 s are kept: a wait is never made shorter. So they are ended by hand.
+    for story in stories.iter().filter(|story| !story.left) {
+        let (status, body) =
+            again.request("DELETE", &format!("/api/sessions/{}", story.session), "").await;
+        assert!(matches!(status, 204 | 404), "{status} {body}");
+    }
+    let told = |backend: &Backend| {
+        let ended = backend.of_type("session.ended");
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        ended.iter().for_each(|seen| *counts.entry(seen.session.clone()).or_default() += 1);
+        counts
+    };
+    let every = |backend: &Backend| {
+        let counts = told(backend);
+        ends.iter().all(|session| counts.contains_key(session))
+    };
+    backend.until("each end is told", every).await;
+    for (session, times) in told(&backend) {
+        assert_eq!(times, 1, "{session} was announced {times} times");
+    }
+    let events = backend.seen();
+    let mut acknowledged = 0;
+    for Story { session, said, acknowledged: taken, .. } in &stories {
+        let heard = backend.said(session);
+        acknowledged += taken;
+        assert!(heard.len() >= *taken, "{session}: {taken} acknowledged, {} heard", heard.len());
+        assert_eq!(heard[..], said[..heard.len()], "{session}: in order, none twice");
+        let story = backend.story(session);
+        assert_eq!(story.first().map(String::as_str), Some("session.started"), "{session}");
+        assert_eq!(story.last().map(String::as_str), Some("session.ended"), "{session}: {story:?}");
+        let of = |seen: &&Seen| &seen.session == session && seen.sequence.is_some();
+        let numbers: Vec<_> =
+            events.iter().filter(of).map(|s| (s.sequence, s.generation)).collect();
+        assert!(numbers.is_sorted_by_key(|(sequence, _)| *sequence), "{session}: {numbers:?}");
+        assert!(numbers.is_sorted_by_key(|(_, generation)| *generation), "{session}: {numbers:?}");
+    }
+    let (events, repeats) = (events.len(), backend.all().len() - events.len());
+    println!(
+        "{} rounds of kill -9: {} sessions, {} told to have ended, {acknowledged} messages \
+         acknowledged and none lost, {events} events, {repeats} repeats",
+        rounds(),
+        stories.len(),
+        told(&backend).len()
+    );
+}

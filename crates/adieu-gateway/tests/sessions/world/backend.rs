@@ -1,0 +1,224 @@
+//! A backend that writes down what it is told, and can be slow, wrong, or gone.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use adieu_gateway::hook::Secret;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What it does when it is told or asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Mode {
+    /// It takes events, and lets everybody in as the user in the query's `user=`.
+    Well,
+    /// It answers with this status and body.
+    Says(u16, &'static str),
+    /// It is slow, and well.
+    Slow(Duration),
+}
+
+/// Something that it was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) id: String,
+    pub(crate) r#type: String,
+    pub(crate) session: String,
+    pub(crate) user: Option<String>,
+    pub(crate) generation: u32,
+    pub(crate) sequence: Option<u64>,
+    pub(crate) body: Bytes,
+    pub(crate) at: Instant,
+}
+
+impl Seen {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Inner>>);
+
+struct Inner {
+    /// In the order in which it took them.
+    seen: Vec<Seen>,
+    /// What it was asked.
+    asked: Vec<Value>,
+    mode: Mode,
+    asked_mode: Mode,
+    secret: Secret,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct Backend {
+    addr: SocketAddr,
+    shared: Shared,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Backend {
+    pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let inner = Inner {
+            seen: Vec::new(),
+            asked: Vec::new(),
+            mode: Mode::Well,
+            asked_mode: Mode::Well,
+            secret: Secret::read(Self::SECRET).unwrap(),
+        };
+        let shared = Shared(Arc::new(Mutex::new(inner)));
+        let serving = Some(tokio::spawn(serve(listener, shared.clone())));
+        Backend { addr, shared, serving }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/hooks", self.addr)
+    }
+
+    /// It is gone: its port answers with RST.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+            let _ = serving.await;
+        }
+    }
+
+    /// It is back, where it was.
+    pub(crate) async fn start_again(&mut self) {
+        let listener = TcpListener::bind(self.addr).await.unwrap();
+        self.serving = Some(tokio::spawn(serve(listener, self.shared.clone())));
+    }
+
+    /// How it takes events from now on.
+    pub(crate) fn takes_events(&self, mode: Mode) {
+        self.shared.lock().mode = mode;
+    }
+
+    /// How it answers questions from now on.
+    pub(crate) fn answers(&self, mode: Mode) {
+        self.shared.lock().asked_mode = mode;
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Value> {
+        self.shared.lock().asked.clone()
+    }
+
+    /// All that it was told, repeats too.
+    pub(crate) fn all(&self) -> Vec<Seen> {
+        self.shared.lock().seen.clone()
+    }
+
+    /// What it was told, without repeats.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        let mut ids = std::collections::HashSet::new();
+        self.all().into_iter().filter(|seen| ids.insert(seen.id.clone())).collect()
+    }
+
+    pub(crate) fn of_type(&self, r#type: &str) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| seen.r#type == r#type).collect()
+    }
+
+    /// The types of what it was told of a session, in order.
+    pub(crate) fn story(&self, session: &str) -> Vec<String> {
+        let of = |seen: &Seen| seen.session == session && seen.sequence.is_some();
+        self.seen().into_iter().filter(of).map(|seen| seen.r#type).collect()
+    }
+
+    /// What a session said, in the order in which it was told.
+    pub(crate) fn said(&self, session: &str) -> Vec<String> {
+        let of = |seen: &Seen| seen.session == session && seen.r#type == "message";
+        self.seen().iter().filter(|seen| of(seen)).map(|seen| seen.text().to_owned()).collect()
+    }
+
+    /// Waits until what it was told is so.
+    pub(crate) async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
+        let started = Instant::now();
+        while !is(self) {
+            let types: Vec<_> = self.seen().into_iter().map(|seen| seen.r#type).collect();
+            assert!(started.elapsed() < PATIENCE, "never: {what}; it was told {types:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits for the end of a session.
+    pub(crate) async fn end_of(&self, session: &str) -> Seen {
+        let find = |backend: &Self| {
+            let ended = backend.of_type("session.ended");
+            ended.into_iter().find(|seen| seen.session == session)
+        };
+        self.until("the session is over", |backend| find(backend).is_some()).await;
+        find(self).unwrap()
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Shared) {
+    let app = Router::new().route("/hooks", post(hook)).with_state(shared);
+    axum::serve(listener, app).await.unwrap();
+}
+
+async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let (id, time) = (field("webhook-id").unwrap(), field("webhook-timestamp").unwrap());
+    let signed = shared.lock().secret.sign(id, time.parse().unwrap(), &body);
+    assert_eq!(field("webhook-signature"), Some(&*signed), "the signature");
+    assert_eq!((field("ce-id"), field("ce-specversion")), (Some(id), Some("1.0")));
+    let r#type = field("ce-type").unwrap().to_owned();
+    let question = matches!(&*r#type, "connect" | "resume");
+    let mode = {
+        let inner = shared.lock();
+        if question { inner.asked_mode.clone() } else { inner.mode.clone() }
+    };
+    match mode {
+        Mode::Well => {}
+        Mode::Slow(time) => tokio::time::sleep(time).await,
+        Mode::Says(status, body) => {
+            return (StatusCode::from_u16(status).unwrap(), body).into_response();
+        }
+    }
+    let mut inner = shared.lock();
+    if question {
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let query = asked["query"].as_str().unwrap_or_default().to_owned();
+        inner.asked.push(asked);
+        let user = query.split('&').find_map(|pair| pair.strip_prefix("user="));
+        return match user {
+            Some(user) => axum::Json(serde_json::json!({ "userId": user })).into_response(),
+            None => StatusCode::NO_CONTENT.into_response(),
+        };
+    }
+    inner.seen.push(Seen {
+        id: id.to_owned(),
+        r#type,
+        session: field("ce-sessionid").unwrap().to_owned(),
+        user: field("ce-userid").map(str::to_owned),
+        generation: field("ce-generation").unwrap().parse().unwrap(),
+        sequence: field("ce-sequence").map(|n| n.parse().unwrap()),
+        body,
+        at: Instant::now(),
+    });
+    StatusCode::NO_CONTENT.into_response()
+}

@@ -1,0 +1,141 @@
+//! The command `adieu serve`, as a process that is stopped or killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Backend;
+
+/// The key of the API.
+pub(crate) const API_KEY: &str = "a-key-for-the-tests-of-adieu";
+
+/// How long a start or a stop may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running gateway; killed when it is dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Gateway {
+    /// On a free port, told by a backend.
+    pub(crate) fn start(data: Option<&Path>, backend: &Backend, options: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", data, Some(backend), options)
+    }
+
+    /// At this address: that of one that was there before, as a rule.
+    pub(crate) fn start_at(
+        listen: &str,
+        data: Option<&Path>,
+        backend: Option<&Backend>,
+        options: &[&str],
+    ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
+        command.args(["serve", "--listen", listen]).args(options);
+        if let Some(data) = data {
+            command.arg("--data").arg(data);
+        }
+        if let Some(backend) = backend {
+            command.args(["--backend", &backend.url()]);
+        }
+        command.env("ADIEU_BACKEND_SECRET", Backend::SECRET).env("ADIEU_API_KEY", API_KEY);
+        command.env("RUST_LOG", "error");
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("adieu starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let started = Instant::now();
+        let addr = loop {
+            let line = lines.next().expect("it says where it listens").unwrap();
+            if let Some((_, addr)) = line.split_once("://") {
+                break addr.trim_end_matches('/').parse().unwrap();
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not start");
+        };
+        // It goes on to write.
+        std::thread::spawn(move || lines.for_each(drop));
+        Gateway { child, addr }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/ws", self.addr)
+    }
+
+    pub(crate) fn kill_9(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A request to its API; the status and the body.
+    pub(crate) async fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let auth = format!("Authorization: Bearer {API_KEY}\r\n");
+        request(self.addr, method, path, &format!("{auth}Content-Type: text/plain\r\n"), body).await
+    }
+
+    /// Sends a text to a session.
+    pub(crate) async fn send(&self, session: &str, text: &str) {
+        let (status, body) =
+            self.request("POST", &format!("/api/sessions/{session}/messages"), text).await;
+        assert_eq!(status, 202, "{body}");
+    }
+
+    /// A value of `/metrics`.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.request("GET", "/metrics", "").await;
+        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(is_value));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+}
+
+fn is_value(rest: &str) -> bool {
+    rest.starts_with(' ')
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A request over a connection of its own.
+pub(crate) async fn request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &str,
+    body: &str,
+) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut tcp = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{fields}\
+         Content-Length: {length}\r\n\r\n"
+    );
+    tcp.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tcp.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
