@@ -35,9 +35,9 @@ async fn each_way_to_go_is_told_once_with_its_cause_after_its_wait() {
                 page.session = first(&mut peer);
                 let went = Instant::now();
                 if way == "rst" {
-                    peer.reset()
+                    peer.reset();
                 } else {
-                    peer.fin_and_wait()
+                    peer.fin_and_wait();
                 }
                 went
             }

@@ -4,6 +4,7 @@
 mod backend_trouble;
 mod bad_input;
 mod drain;
+mod example;
 mod kill;
 mod leaving;
 mod resume;

@@ -26,6 +26,11 @@ impl Gateway {
         Self::start_at("127.0.0.1:0", data, Some(backend), options)
     }
 
+    /// At this address, told by a backend at that one.
+    pub(crate) fn start_told_at(listen: &str, backend: &str) -> Self {
+        Self::run(listen, None, Some(backend), &[])
+    }
+
     /// At this address: that of one that was there before, as a rule.
     pub(crate) fn start_at(
         listen: &str,
@@ -33,13 +38,17 @@ impl Gateway {
         backend: Option<&Backend>,
         options: &[&str],
     ) -> Self {
+        Self::run(listen, data, backend.map(Backend::url).as_deref(), options)
+    }
+
+    fn run(listen: &str, data: Option<&Path>, backend: Option<&str>, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
         command.args(["serve", "--listen", listen]).args(options);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
         if let Some(backend) = backend {
-            command.args(["--backend", &backend.url()]);
+            command.args(["--backend", backend]);
         }
         command.env("ADIEU_BACKEND_SECRET", Backend::SECRET).env("ADIEU_API_KEY", API_KEY);
         command.env("RUST_LOG", "error");
