@@ -38,7 +38,7 @@ export class Session {
    */
   reload(): string | undefined {
     const stored = this.#store.load();
-    if (!stored?.token) return undefined;
+    if (!stored) return undefined;
     const { id } = this;
     this.#restore(stored);
     if (id === this.id) return undefined;

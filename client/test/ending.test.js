@@ -167,7 +167,7 @@ test('a connection that the browser does not allow is told', async () => {
   await world.advance(10);
   assert.deepEqual(types(socket), ['error', 'ended', 'close']);
   assert.equal(ended(socket).reason, 'blocked');
-  await isOver({ world, page, socket }, 1);
+  await isOver({ world, page, socket }, 0);
 });
 
 for (const reason of ['expired', 'invalid', 'stale', 'lost', 'refused', 'origin']) {
