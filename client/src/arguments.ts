@@ -1,6 +1,6 @@
 // What an application passes in, checked as WebSocket does.
 
-import { type Data, MAY_RETURN } from './wire.js';
+import { type Data, isFinal } from './wire.js';
 
 /** RFC 6455 §5.5: a control frame has 125 bytes, of which the code takes two. */
 const MAX_REASON = 123;
@@ -20,8 +20,7 @@ export const socketUrl = (given: string | URL): string => {
 };
 
 export const closeCode = (code: number): number => {
-  if (code === 1000 || (code >= 4000 && code < 5000 && code !== MAY_RETURN)) return code;
-  return fail(`${code} does not mean to leave`, 'InvalidAccessError');
+  return isFinal(code) ? code : fail(`${code} does not mean to leave`, 'InvalidAccessError');
 };
 
 export const closeReason = (reason: string): string =>

@@ -61,7 +61,9 @@ export class Connection {
   visible(visible: boolean): void {
     clearInterval(this.#beat);
     if (!visible) this.#heard();
-    else if (this.#interval) this.#beat = setInterval(() => this.probe(ANSWER_LIMIT), this.#interval);
+    else if (this.#interval) {
+      this.#beat = setInterval(() => this.probe(ANSWER_LIMIT), this.#interval);
+    }
   }
 
   /** Asks for an answer, and gives the connection up if nothing comes. */

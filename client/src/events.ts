@@ -84,6 +84,38 @@ export interface AdieuSocketEventMap {
   warning: CustomEvent<WarningDetail>;
 }
 
+type Handlers = {
+  [T in keyof AdieuSocketEventMap as `on${T}`]:
+    | ((this: AdieuEvents, event: AdieuSocketEventMap[T]) => unknown)
+    | null;
+};
+
+/** An EventTarget that knows the types of its events. */
+export interface AdieuEvents extends EventTarget, Handlers {
+  addEventListener<T extends keyof AdieuSocketEventMap>(
+    type: T,
+    listener: (this: AdieuEvents, event: AdieuSocketEventMap[T]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<T extends keyof AdieuSocketEventMap>(
+    type: T,
+    listener: (this: AdieuEvents, event: AdieuSocketEventMap[T]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+export const AdieuEvents = EventTarget as new () => AdieuEvents;
+
 type Handler = ((event: never) => unknown) | null;
 
 const TYPES = [
@@ -102,7 +134,7 @@ export const defineHandlers = (target: EventTarget): void => {
         this.removeEventListener(type, (handlers.get(this) ?? null) as EventListener | null);
         const set = typeof handler === 'function' ? handler : null;
         handlers.set(this, set);
-        this.addEventListener(type, set as EventListener | null);
+        if (set) this.addEventListener(type, set as EventListener);
       },
     });
   }

@@ -2,7 +2,7 @@
 
 /** Messages that may wait for the gateway's acknowledgement. */
 export const MAX_COUNT = 1000;
-/** Bytes that may wait: browsers give a site about 5 MiB of sessionStorage, base64 needs a third. */
+/** Bytes that may wait; browsers give a site about 5 MiB, and base64 adds a third. */
 export const MAX_BYTES = 1 << 20;
 
 /** First step of the exponential back-off, ms. */

@@ -1,15 +1,11 @@
+import { closeCode, closeReason, outgoing, socketUrl } from './arguments.js';
 import { backoff } from './backoff.js';
 import { Connection } from './connection.js';
-import {
-  type AdieuSocketEventMap,
-  type EndedDetail,
-  type EndedReason,
-  defineHandlers,
-} from './events.js';
+import { AdieuEvents, type EndedDetail, type EndedReason, defineHandlers } from './events.js';
+import { type Leaving, type Life, isMistake, isViolation } from './life.js';
 import { LEAVE_LIMIT, MAX_BYTES, MAX_COUNT, MAX_VIOLATIONS, STABLE } from './limits.js';
 import { SessionLock } from './lock.js';
 import { Session } from './session.js';
-import { closeCode, closeReason, outgoing, socketUrl } from './arguments.js';
 import {
   type Connected,
   type Data,
@@ -20,6 +16,7 @@ import {
   REFUSED,
   SUBPROTOCOL,
   SUPERSEDED,
+  isFinal,
   offer,
   payload,
 } from './wire.js';
@@ -36,39 +33,8 @@ export interface AdieuSocketOptions {
   storageKey?: string;
 }
 
-/** Where the socket is. What a state needs is gone when the state is left. */
-type Life =
-  /** Asks whether the stored session belongs to this tab. */
-  | { at: 'locking' }
-  /** Until the gateway's `connected`. */
-  | { at: 'connecting'; connection: Connection }
-  | { at: 'open'; connection: Connection; since: number }
-  /** For the next try; `told`: the gateway has said when. */
-  | { at: 'waiting'; timer: ReturnType<typeof setTimeout>; told: boolean }
-  /** From `pagehide` to `pageshow`, if that ever comes. */
-  | { at: 'hidden' }
-  | { at: 'closed' };
-
-/** The application wants to leave; without a code it says goodbye. */
-interface Leaving {
-  reason: 'goodbye' | 'closed';
-  code: number | undefined;
-  text: string;
-  said: boolean;
-  timer: ReturnType<typeof setTimeout>;
-}
-
-/** Codes of a Close that answers a violation: coming back does not heal them. */
-const VIOLATIONS = [1002, 1003, 1007, 1008, 1009];
-
-/** Endings that are a mistake of somebody. */
-const ERRORS: EndedReason[] = ['unsupported', 'blocked', 'violation'];
-
-const isFinal = (code: number): boolean =>
-  code === 1000 || (code >= 4000 && code < 5000 && code !== MAY_RETURN);
-
 /** A WebSocket whose session outlives its connections and the page's refresh. */
-export class AdieuSocket extends EventTarget {
+export class AdieuSocket extends AdieuEvents {
   static readonly CONNECTING = 0;
   static readonly OPEN = 1;
   static readonly CLOSING = 2;
@@ -104,7 +70,10 @@ export class AdieuSocket extends EventTarget {
       options.storageKey ?? `adieu:${this.url}`,
       options.maxUnacknowledgedMessages ?? MAX_COUNT,
       options.maxUnacknowledgedBytes ?? MAX_BYTES,
-      (error) => queueMicrotask(() => this.#warn(`sessionStorage: ${error}`)),
+      (error) => {
+        const message = `sessionStorage: ${error}`;
+        queueMicrotask(() => this.#emit('warning', { message }));
+      },
     );
     const { signal } = this.#listening;
     const on = (target: EventTarget | undefined, type: string, then: (e: Event) => void): void =>
@@ -193,7 +162,7 @@ export class AdieuSocket extends EventTarget {
     const ours = !id || (await this.#lock.take(id));
     if (this.#life !== life) return;
     if (!ours) {
-      // The stored messages belong to the other tab, and are told only to a page that had sent them.
+      // The stored messages are the other tab's; they are told only to a page that sent them.
       const ended = this.#ended('superseded', 0, 'another tab has it', true, true);
       if (seen) this.#emit('ended', ended);
       if (this.#life !== life) return;
@@ -314,7 +283,7 @@ export class AdieuSocket extends EventTarget {
     if (isFinal(code)) {
       return this.#finish(code === REFUSED ? 'refused' : 'backend', code, reason, wasClean);
     }
-    if ((violation || VIOLATIONS.includes(code)) && ++this.#violations >= MAX_VIOLATIONS) {
+    if ((violation || isViolation(code)) && ++this.#violations >= MAX_VIOLATIONS) {
       return this.#finish('violation', code, reason, wasClean);
     }
     this.#retry(code, reason);
@@ -365,10 +334,13 @@ export class AdieuSocket extends EventTarget {
   /** Out of the back/forward cache, where sockets die even if they still say OPEN. */
   #show(): void {
     if (this.#life.at !== 'hidden') this.#hide();
+    if (this.readyState === 3) return;
     const sessionId = this.#session.reload();
     const life = this.#life;
-    if (sessionId) this.#emit('ended', { sessionId, reason: 'replaced', code: 0, text: '',
-      elsewhere: false, restarts: true, unacknowledged: [] });
+    if (sessionId) {
+      this.#emit('ended', { sessionId, reason: 'replaced', code: 0, text: '', elsewhere: false,
+        restarts: true, unacknowledged: [] });
+    }
     if (this.#life === life) void this.#begin();
   }
 
@@ -404,7 +376,7 @@ export class AdieuSocket extends EventTarget {
     clearTimeout(this.#leaving?.timer);
     this.#listening.abort();
     this.#session.forget();
-    if (ERRORS.includes(reason)) this.#emit('error');
+    if (isMistake(reason)) this.#emit('error');
     this.#emit('ended', ended);
     this.dispatchEvent(new CloseEvent('close', { code, reason: text, wasClean }));
   }
@@ -418,42 +390,9 @@ export class AdieuSocket extends EventTarget {
     return { sessionId, reason, code, text, elsewhere, restarts, unacknowledged };
   }
 
-  #warn(message: string): void {
-    this.#emit('warning', { message });
-  }
-
   #emit(type: string, detail?: object): void {
     this.dispatchEvent(detail ? new CustomEvent(type, { detail }) : new Event(type));
   }
 }
 
 defineHandlers(AdieuSocket.prototype);
-
-type Handlers = {
-  [T in keyof AdieuSocketEventMap as `on${T}`]:
-    | ((this: AdieuSocket, event: AdieuSocketEventMap[T]) => unknown)
-    | null;
-};
-
-export interface AdieuSocket extends Handlers {
-  addEventListener<T extends keyof AdieuSocketEventMap>(
-    type: T,
-    listener: (this: AdieuSocket, event: AdieuSocketEventMap[T]) => unknown,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<T extends keyof AdieuSocketEventMap>(
-    type: T,
-    listener: (this: AdieuSocket, event: AdieuSocketEventMap[T]) => unknown,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
-}

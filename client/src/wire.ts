@@ -12,6 +12,10 @@ export const SUPERSEDED = 4002;
 /** The backend refused the connection. */
 export const REFUSED = 4004;
 
+/** A Close with this code ends the session, whoever says it. */
+export const isFinal = (code: number): boolean =>
+  code === 1000 || (code >= 4000 && code < 5000 && code !== MAY_RETURN);
+
 /** What an application sends and receives. */
 export type Data = string | ArrayBuffer;
 

@@ -162,7 +162,8 @@ test('a server that does not select adieu.v1 is told and left', async () => {
 test('a connection that the browser does not allow is told', async () => {
   const world = new World();
   const page = world.page();
-  page.storage.setItem('adieu:wss://a.test/live', '{"token":"not a token","received":0,"acked":0}');
+  const stored = '{"token":"not a token","received":0,"acked":0}';
+  page.storage.setItem('adieu:wss://a.test/live', stored);
   const socket = page.open();
   await world.advance(10);
   assert.deepEqual(types(socket), ['error', 'ended', 'close']);
@@ -171,7 +172,7 @@ test('a connection that the browser does not allow is told', async () => {
 });
 
 for (const reason of ['expired', 'invalid', 'stale', 'lost', 'refused', 'origin']) {
-  test(`not resumed, ${reason}: told with the unacknowledged, and a new session opens`, async () => {
+  test(`not resumed, ${reason}: told with what is unacknowledged, then a new opens`, async () => {
     const { world, gateway, socket } = await opened((world) => {
       world.gateway.acknowledges = false;
     });

@@ -64,7 +64,9 @@ class ServerConnection {
       return this.close(4004, '');
     }
     const id = `s${this.gateway.sessions.size + 1}`;
-    const fresh = { id, generation: 0, confirmed: 1, received: [], sent: [], acked: 0, over: false };
+    const fresh = {
+      id, generation: 0, confirmed: 1, received: [], sent: [], acked: 0, over: false,
+    };
     this.gateway.sessions.set(id, fresh);
     this.#connected(fresh, false, reason, 0);
   }

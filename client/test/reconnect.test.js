@@ -15,7 +15,7 @@ for (const code of NOT_FINAL) {
   });
 }
 
-test('the back-off doubles from 250 ms to a quarter of the window, times a random part', async () => {
+test('the back-off doubles from 250 ms to a quarter of the window, with full jitter', async () => {
   const { world, page, socket } = await opened((world) => {
     world.gateway.window = 8000;
   });

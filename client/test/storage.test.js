@@ -55,7 +55,11 @@ test('no sessionStorage at all: it goes on in memory and says so once', async ()
   assert.deepEqual(types(socket), ['warning', 'open', 'interrupted', 'resumed']);
 });
 
-for (const text of ['', 'null', '5', '{}', '{"token":', '{"token":"s1_1","received":0,"acked":0}\nx']) {
+const FOREIGN = [
+  '', 'null', '5', '{}', '{"token":', '{"token":"s1_1","received":0,"acked":0}\nx',
+];
+
+for (const text of FOREIGN) {
   test(`what somebody else wrote there is not taken for a session: ${text}`, async () => {
     const world = new World();
     const page = world.page();

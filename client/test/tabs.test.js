@@ -62,7 +62,7 @@ test('leaving the page while the lock is asked for leaves nothing behind', async
   assert.deepEqual([...world.locks.held.keys()], ['adieu:s1']);
 });
 
-test('without locks the older tab is superseded and begins a session of its own, once', async () => {
+test('without locks the older tab is superseded and begins its own session, once', async () => {
   const { world, gateway, page, socket } = await opened(undefined, { locks: false });
   gateway.acknowledges = false;
   socket.send('whose?');
@@ -89,7 +89,7 @@ test('without locks the older tab is superseded and begins a session of its own,
   assert.equal(last(socket, 'ended').detail.elsewhere, true);
 });
 
-test('a restored page whose session another tab has taken begins a new one and says so', async () => {
+test('a restored page whose session another tab has begins a new one and says so', async () => {
   const { world, page, socket } = await opened();
   page.hide(true);
   await world.advance(1);
@@ -127,7 +127,10 @@ test('a socket that left gives its key to the next one', async () => {
 test('a lock manager that is forbidden is as good as none', async () => {
   const { world, page } = await opened();
   const next = page.refresh({ locks: false });
-  next.window.navigator.locks = { request: async () => { throw new DOMException('', 'SecurityError'); } };
+  const forbidden = async () => {
+    throw new DOMException('', 'SecurityError');
+  };
+  next.window.navigator.locks = { request: forbidden };
   const again = next.open();
   await world.advance(100);
   assert.deepEqual(types(again), ['resumed']);

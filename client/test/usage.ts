@@ -6,7 +6,9 @@ const socket: AdieuSocket = new AdieuSocket(new URL('wss://example.org/live'), {
   maxUnacknowledgedMessages: 10,
 });
 socket.onmessage = ({ data }) => (typeof data === 'string' ? data.length : data.byteLength);
-socket.addEventListener('resumed', ({ detail }) => detail.generation + Number(detail.afterPageLoad));
+socket.addEventListener('resumed', ({ detail }) => {
+  return detail.afterPageLoad ? detail.generation : 0;
+});
 socket.addEventListener('ended', (event) => {
   const detail: EndedDetail = event.detail;
   if (detail.restarts) detail.unacknowledged.forEach((data) => socket.send(data));

@@ -104,7 +104,8 @@ export class Page {
   frozen = false;
   sockets = [];
 
-  constructor(world, { storage = new MemoryStorage(), locks = true, url = 'https://a.test/' } = {}) {
+  constructor(world, { storage = new MemoryStorage(), locks = true }) {
+    const url = 'https://a.test/';
     this.world = world;
     this.storage = storage;
     this.window = new EventTarget();
