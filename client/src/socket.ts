@@ -172,7 +172,6 @@ export class AdieuSocket extends AdieuEvents {
 
   #connect(): void {
     const { token, received } = this.#session;
-    this.#owed = 0;
     this.#retryAfter = undefined;
     try {
       const connection = new Connection(this.url, offer(token, received), {

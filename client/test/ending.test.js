@@ -231,3 +231,12 @@ test('a page that is left while it says goodbye is over', async () => {
   assert.equal(session.over, true);
   assert.equal(page.storage.entries.size, 0);
 });
+
+test('a page that is shown while it says goodbye is over', async () => {
+  const { world, page, socket } = await opened();
+  socket.goodbye();
+  page.show();
+  await world.advance(1000);
+  assert.equal(page.sockets.length, 1);
+  assert.deepEqual(types(socket), ['open', 'ended', 'close']);
+});

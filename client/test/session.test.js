@@ -224,3 +224,19 @@ test('a message from before the refresh of a page without a session is delivered
   await world.advance(10);
   assert.deepEqual(world.gateway.session.received, ['early']);
 });
+
+test('a state older than the gateway: a new message is not taken for an old one', async () => {
+  const { world, page, socket, session } = await opened();
+  socket.send('a');
+  await world.advance(0);
+  const storage = page.storage.copy();
+  socket.send('b');
+  await world.advance(10);
+  page.crash();
+  // As after a browser that restored its tabs from what it had on disk.
+  const again = world.page({ storage }).open();
+  again.send('c');
+  await world.advance(100);
+  assert.deepEqual(session.received, ['a', 'b', 'c']);
+  assert.deepEqual(types(again), ['resumed']);
+});

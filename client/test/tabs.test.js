@@ -62,6 +62,39 @@ test('leaving the page while the lock is asked for leaves nothing behind', async
   assert.deepEqual([...world.locks.held.keys()], ['adieu:s1']);
 });
 
+test('a page that is hidden while the lock is asked for keeps its session', async () => {
+  const { world, page } = await opened();
+  const copy = world.page({ storage: page.storage.copy() });
+  const socket = copy.open();
+  await world.advance(100);
+  copy.hide();
+  await world.advance(100);
+  assert.equal(socket.sessionId, 's1');
+});
+
+test('a lock that is granted too late is given back', async () => {
+  const { world, page } = await opened();
+  const next = page.refresh();
+  next.open();
+  // The request is under way.
+  await null;
+  next.hide();
+  await world.advance(100);
+  assert.equal(world.locks.held.size, 0);
+});
+
+test('what asked for the lock before does not release it', async () => {
+  const { world, page } = await opened();
+  const copy = world.page({ storage: page.storage.copy() });
+  copy.open();
+  await world.advance(90);
+  copy.hide();
+  page.crash();
+  copy.show();
+  await world.advance(5000);
+  assert.deepEqual([...world.locks.held], [['adieu:s1', copy]]);
+});
+
 test('without locks the older tab is superseded and begins its own session, once', async () => {
   const { world, gateway, page, socket } = await opened(undefined, { locks: false });
   gateway.acknowledges = false;
