@@ -115,7 +115,7 @@ export class AdieuSocket extends AdieuEvents {
     if (type !== 'arraybuffer') throw new DOMException('only arraybuffer', 'NotSupportedError');
   }
 
-  /** Empty before the first connection. */
+  /** Empty before the first connection and after the end. */
   get sessionId(): string {
     return this.#session.id ?? '';
   }
