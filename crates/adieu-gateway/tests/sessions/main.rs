@@ -5,6 +5,7 @@ mod backend_trouble;
 mod bad_input;
 mod drain;
 mod example;
+mod faults;
 mod kill;
 mod leaving;
 mod resume;

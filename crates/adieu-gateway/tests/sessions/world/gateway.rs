@@ -134,17 +134,29 @@ pub(crate) async fn request(
     fields: &str,
     body: &str,
 ) -> (u16, String) {
+    try_request(addr, method, path, fields, body).await.expect("an answer")
+}
+
+/// The same of a gateway that may be killed meanwhile: `None` if there was no whole answer.
+pub(crate) async fn try_request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &str,
+    body: &str,
+) -> Option<(u16, String)> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut tcp = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let mut tcp = tokio::net::TcpStream::connect(addr).await.ok()?;
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{fields}\
          Content-Length: {length}\r\n\r\n"
     );
-    tcp.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    // One that refuses a body need not read it all.
+    let _ = tcp.write_all(format!("{head}{body}").as_bytes()).await;
     let mut answer = Vec::new();
-    tcp.read_to_end(&mut answer).await.unwrap();
+    let _ = tcp.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }

@@ -5,7 +5,7 @@ mod gateway;
 mod page;
 
 pub(crate) use backend::{Backend, Mode, Seen};
-pub(crate) use gateway::{API_KEY, Gateway, request};
+pub(crate) use gateway::{API_KEY, Gateway, request, try_request};
 pub(crate) use page::Page;
 
 use std::io::Write;
