@@ -3,7 +3,6 @@
 use std::fs;
 use std::time::Duration;
 
-use browser::browser::Tab;
 use browser::server::Adieu;
 use browser::wait::wait_for;
 use browser::{Browser, Error, Kind, Result, page, results};
@@ -23,10 +22,11 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     let live = browser.current_tab()?;
     page::open_watched(&mut browser, &adieu)?;
     page::connected(&mut browser)?;
-    assert_eq!(shown(&mut browser, "#sessions-empty:not([hidden])")?, 1, "nobody was here");
+    let empty = shown(&mut browser, "#sessions-empty:not([hidden])")?;
+    assert_eq!(empty, 1, "nobody was here");
     pictures(&mut browser, "empty")?;
 
-    let stays = open(&mut browser, &adieu)?;
+    open(&mut browser, &adieu)?;
     browser.refresh()?;
     says(&mut browser, "status", "The same session, connection 2")?;
     page::press(&mut browser, "backend-send")?;
@@ -37,13 +37,10 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     says(&mut browser, "status", "The same session, connection 3")?;
     pictures(&mut browser, "own")?;
 
-    for (button, cause) in [("goodbye", "goodbye"), ("close", "goodbye"), ("backend-end", "ended")]
-    {
+    for button in ["goodbye", "close", "backend-end"] {
         open(&mut browser, &adieu)?;
         page::press(&mut browser, button)?;
-        says(&mut browser, "status", "The session is over").map_err(|error| {
-            Error::malformed("the page of a session", format!("{cause}: {error}"))
-        })?;
+        says(&mut browser, "status", "The session is over")?;
         browser.close_tab()?;
         browser.switch_to(&live)?;
     }
@@ -60,20 +57,18 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     cards(&mut browser, "is-over", 4)?;
     let gone = unfold(&mut browser, "is-over")?;
     assert!(gone.contains("did not come back"), "{gone}");
-    assert_eq!(shown(&mut browser, "#session-list .span.away")?, 3, "two refreshes, one end");
+    assert_eq!(shown(&mut browser, "#session-list .span-away")?, 3, "two refreshes, one end");
     pictures(&mut browser, "over")?;
 
     assert_eq!(page::kept_errors(&mut browser)?, Vec::<String>::new());
-    browser.switch_to(&stays)?;
     browser.quit()
 }
 
 /// A tab with a session, which is connected; it is the current one then.
-fn open(browser: &mut Browser, adieu: &Adieu) -> Result<Tab> {
+fn open(browser: &mut Browser, adieu: &Adieu) -> Result<()> {
     browser.new_tab()?;
     browser.navigate(&adieu.url("/session"))?;
-    says(browser, "status", "A new session")?;
-    browser.current_tab()
+    says(browser, "status", "A new session")
 }
 
 fn says(browser: &mut Browser, element: &str, text: &str) -> Result<()> {

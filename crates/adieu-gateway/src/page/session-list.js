@@ -9,12 +9,14 @@ import { gatewayNow, last, lastAt, sessions, spans, stateOf, takeOver } from "./
 import { bar, growBars, words } from "./time-line.js";
 import { clock, duration, plural } from "./words.js";
 
-const CARDS_MAX = 40; // drawn at once; the search finds the others
+const CARDS_FIRST = 6; // drawn at once: the endings stand below
+const CARDS_MORE = 30; // drawn with each press of the button
 const RENDER_EVERY_MS = 80; // a busy gateway may tell hundreds of moments in a second
 
 const filter = { bar: null, text: "" };
 const unfolded = new Map(); // what the visitor folded or unfolded by hand
 const cards = new Redrawn(unfolded);
+let shown = CARDS_FIRST;
 let timer = null;
 
 export function renderSessionsSoon() {
@@ -26,6 +28,10 @@ export function wireSessions() {
     filter.text = target.value.trim().toLowerCase();
     render();
   });
+  $("sessions-more").addEventListener("click", () => {
+    shown += CARDS_MORE;
+    render();
+  });
 }
 
 function render() {
@@ -33,7 +39,7 @@ function render() {
   timer = null;
   const all = inOrder();
   const matching = all.filter(passes);
-  const items = matching.slice(0, CARDS_MAX).map(item);
+  const items = matching.slice(0, shown).map(item);
   cards.reconcile($("session-list"), items);
   cards.done(items);
   drawBars();
@@ -42,8 +48,9 @@ function render() {
   $("session-list").hidden = none;
   $("session-search").hidden = none;
   $("sessions-no-match").hidden = none || items.length > 0;
-  $("sessions-more").hidden = matching.length <= CARDS_MAX;
-  $("sessions-more").textContent = `${CARDS_MAX} of ${matching.length} are shown.`;
+  const more = matching.length - items.length;
+  $("sessions-more").hidden = more === 0;
+  $("sessions-more").textContent = `Show more of ${matching.length.toLocaleString("en")}`;
   announce(takeOver());
 }
 

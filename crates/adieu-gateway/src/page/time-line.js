@@ -7,7 +7,6 @@ import { gatewayNow, last, spans, stateOf } from "./sessions.js";
 import { clock, duration } from "./words.js";
 
 const SPANS_MAX = 40; // on one line: more would be too narrow to tell apart
-const LABEL_SHARE = 0.14; // of the line, for a length to be written into it
 const MOMENTS_MAX = 40; // in words at once
 
 // ---- the line -----------------------------------------------------------------------------------
@@ -19,24 +18,41 @@ export function bar(story) {
   const shown = all.slice(-SPANS_MAX);
   const line = el("span", "time-line");
   line.setAttribute("aria-hidden", "true");
-  if (all.length > shown.length) line.append(el("span", "span earlier", "…"));
-  const total = (shown[shown.length - 1].to ?? gatewayNow()) - shown[0].from;
-  for (const span of shown) line.append(...spanNodes(span, total));
+  if (all.length > shown.length) line.append(el("span", "earlier", "…"));
+  for (const span of shown) line.append(...spanNodes(span));
   const end = last(story);
-  if (end?.what === "ended") line.append(mark(end.cause));
+  if (end?.what === "ended") line.append(endMark(end.cause));
+  if (end?.what === "away") line.append(...deadline(end));
   return line;
 }
 
-function spanNodes(span, total) {
-  const length = (span.to ?? gatewayNow()) - span.from;
-  const node = el("span", `span ${span.kind}`);
+function spanNodes(span) {
+  const node = el("span", `span span-${span.kind}`);
   node.title = spanTitle(span);
-  node.style.flexGrow = Math.max(length, 1);
-  if (length > total * LABEL_SHARE && span.to !== null) {
-    node.append(el("span", "span-length", duration(length)));
+  if (span.to === null) {
+    node.dataset.from = span.from;
+    setWidth(node, gatewayNow() - span.from);
+  } else {
+    // Hidden by the style sheet where it does not fit.
+    node.append(el("span", "span-length", duration(span.to - span.from)));
+    setWidth(node, span.to - span.from);
   }
-  if (span.to === null) node.dataset.from = span.from;
   return span.resumed ? [resumeMark(span.resumed), node] : [node];
+}
+
+function setWidth(node, ms) {
+  node.style.flexGrow = Math.max(ms, 1);
+}
+
+// What is left of the wait, and the announcement at its end.
+function deadline({ until }) {
+  const left = el("span", "span span-left");
+  left.dataset.to = until;
+  left.title = "What is left of the wait";
+  setWidth(left, until - gatewayNow());
+  const node = el("span", "mark mark-until");
+  node.title = `Announced as gone at ${clock(until, false)}`;
+  return [left, node];
 }
 
 function spanTitle({ kind, from, to, away }) {
@@ -50,22 +66,25 @@ function spanTitle({ kind, from, to, away }) {
 }
 
 function resumeMark({ at, generation, superseded }) {
-  const node = el("span", `mark ${superseded ? "took-over" : "resumed"}`);
+  const node = el("span", `mark ${superseded ? "mark-took-over" : "mark-resumed"}`);
   const how = superseded ? "A newer connection took over" : "Back";
   node.title = `${how}: connection ${generation}. ${clock(at, false)}`;
   return node;
 }
 
-function mark(cause) {
-  const node = el("span", `mark ended cause-${causeHue(cause)}`, icon(causeIcon(cause)));
+function endMark(cause) {
+  const node = el("span", `mark mark-ended cause-${causeHue(cause)}`, icon(causeIcon(cause)));
   node.title = causeSentence(cause);
   return node;
 }
 
-// What goes on gets longer.
+// What goes on gets longer, what is left gets shorter.
 export function growBars() {
   for (const node of document.querySelectorAll(".span[data-from]")) {
-    node.style.flexGrow = Math.max(gatewayNow() - Number(node.dataset.from), 1);
+    setWidth(node, gatewayNow() - Number(node.dataset.from));
+  }
+  for (const node of document.querySelectorAll(".span[data-to]")) {
+    setWidth(node, Number(node.dataset.to) - gatewayNow());
   }
 }
 
@@ -101,6 +120,6 @@ function momentIcon({ what, cause }) {
 function item(at, kind, symbol, title, gloss) {
   const time = el("time", "when", clock(at));
   time.dateTime = new Date(at).toISOString();
-  return el("li", `story-moment is-${kind}`, time, icon(symbol),
+  return el("li", `story-moment story-${kind}`, time, icon(symbol),
     el("div", "words", el("span", "what", title), gloss ? el("span", "gloss", gloss) : null));
 }
