@@ -87,3 +87,13 @@ fn screenshots() -> Result<()> {
 fn sessions_are_shown_in_chromium() -> Result<()> {
     sessions::are_shown(Kind::Chromium)
 }
+
+#[test]
+fn sessions_are_shown_in_firefox() -> Result<()> {
+    sessions::are_shown(Kind::Firefox)
+}
+
+#[test]
+fn sessions_are_shown_in_webkit() -> Result<()> {
+    sessions::are_shown(Kind::WebKit)
+}

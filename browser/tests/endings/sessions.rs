@@ -107,8 +107,12 @@ fn unfold(browser: &mut Browser, state: &str) -> Result<String> {
     })
 }
 
-/// Pictures to look at, in light and dark and on a phone; nothing is wider than its screen.
+/// Pictures to look at, in light and dark and on a phone; nothing is wider than its screen. Of
+/// Chromium alone, which can be told all three.
 fn pictures(browser: &mut Browser, name: &str) -> Result<()> {
+    if browser.kind() != Kind::Chromium {
+        return Ok(());
+    }
     for (scheme, dark, width, height) in
         [("light", false, 1280, 1600), ("dark", true, 1280, 1600), ("phone", false, 390, 1600)]
     {

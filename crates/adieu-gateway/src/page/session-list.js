@@ -154,7 +154,7 @@ function summary(story, state) {
     ? [causeShort(moment.cause), causeIcon(moment.cause)] : [STATES[state][0], STATES[state][2]];
   const who = el("span", story.userId ? "session-user" : "session-id", name(story));
   who.title = `Session ${story.sessionId}`;
-  const meta = el("span", "meta", el("span", "", plural(connections(story), "connection")),
+  const meta = el("span", "meta", el("span", "", plural(story.connections, "connection")),
     el("span", "", when(story, state)));
   if (story.plain) meta.prepend(el("span", "badge", "without adieu.v1"));
   const head = el("span", "card-head", el("span", "kind", icon(symbol), text), meta,
@@ -166,12 +166,6 @@ function summary(story, state) {
 function when(story, state) {
   const at = lastAt(story);
   return state === "over" ? clock(at, false) : `since ${clock(at, false)}`;
-}
-
-// A story that begins in the middle still knows how many there were, once one has come back.
-function connections({ moments }) {
-  const told = moments.map((moment) => moment.connections ?? moment.generation ?? 1);
-  return Math.max(1, ...told);
 }
 
 function sentence(story, state) {
@@ -197,7 +191,8 @@ function facts(story) {
   fact("User", story.userId ?? "not known: no backend says who it is");
   fact("Session", el("code", "", story.sessionId));
   fact("Lasted", end && duration(end.at - story.startedAt));
-  fact("Connected", end && duration(connected(story)));
+  // Of a story that begins in the middle nobody can tell.
+  fact("Connected", end && story.knownFrom === null && duration(connected(story)));
   fact("Messages", end && `${end.received} from the client, ${end.sent} to it`);
   fact("Not acknowledged", end?.unacknowledged && plural(end.unacknowledged, "message"));
   return list;

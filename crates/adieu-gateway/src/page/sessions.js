@@ -2,9 +2,10 @@
 
 const HERE_MAX = 1000; // as many as the gateway keeps
 const OVER_MAX = 500;
+const MOMENTS_MAX = 100;
 
 // Stories by session, the one that something happened to last at the end of each map. A story is
-// { sessionId, userId, plain, startedAt, knownFrom, moments }.
+// { sessionId, userId, plain, startedAt, knownFrom, connections, moments }.
 export const sessions = {
   here: new Map(), over: new Map(), causes: {}, counts: { attached: 0, away: 0, users: 0 },
 };
@@ -50,10 +51,11 @@ export function takeMoment(message) {
 
 function withMoment({ session, moment }) {
   const known = sessions.here.get(session.sessionId);
-  const moments = known?.moments ?? [];
   // What this page knows may begin earlier than what the gateway still keeps.
-  const story = { ...session, ...known, moments };
-  if (moment.what !== "started") moments.push(moment);
+  const story = { ...session, ...known, connections: session.connections };
+  story.moments = [...known?.moments ?? []];
+  if (moment.what !== "started") story.moments.push(moment);
+  if (story.moments.length > MOMENTS_MAX) story.knownFrom = story.moments.shift().at;
   return story;
 }
 

@@ -34,7 +34,8 @@ function spanNodes(span) {
     setWidth(node, gatewayNow() - span.from);
   } else {
     // Hidden by the style sheet where it does not fit.
-    node.append(el("span", "span-length", duration(span.to - span.from)));
+    const text = span.kind === "unknown" ? "not known" : duration(span.to - span.from);
+    node.append(el("span", "span-length", text));
     setWidth(node, span.to - span.from);
   }
   return span.resumed ? [resumeMark(span.resumed), node] : [node];

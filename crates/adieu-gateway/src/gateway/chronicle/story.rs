@@ -32,6 +32,8 @@ pub(super) struct About {
     started_at: Timestamp,
     /// What happened between its start and this is not known here.
     known_from: Option<Timestamp>,
+    /// Connections that it has had.
+    connections: u32,
 }
 
 /// Something that happened: of the account its sentence alone. All of it is in `/endings`.
@@ -64,7 +66,7 @@ pub(super) enum Told {
 pub(super) struct Over {
     at: Timestamp,
     cause: Word,
-    connections: u64,
+    connections: u32,
     received: u64,
     sent: u64,
     unacknowledged: u64,
@@ -95,10 +97,16 @@ impl About {
         let (session_id, at) = (moment.session_id, moment.at);
         if let What::Started { user, plain } = &moment.what {
             let user_id = user.as_deref().map(Into::into);
-            return About { session_id, user_id, plain: *plain, started_at: at, known_from: None };
+            let (plain, started_at) = (*plain, at);
+            let (known_from, connections) = (None, 1);
+            return About { session_id, user_id, plain, started_at, known_from, connections };
         }
         if let Some(view) = view() {
-            return About::from_view(&view, at);
+            let mut about = About::from_view(&view, at);
+            // The hub has counted the connection that this moment tells of.
+            let counted = u32::from(matches!(moment.what, What::Resumed { .. }));
+            about.connections = about.connections.saturating_sub(counted);
+            return about;
         }
         // It is over already, and its end says who it was.
         let story = match &moment.what {
@@ -111,6 +119,7 @@ impl About {
             plain: false,
             started_at: story["startedAt"].as_u64().map_or(at, Timestamp),
             known_from: Some(at),
+            connections: small(&story["connections"]),
         }
     }
 
@@ -121,6 +130,7 @@ impl About {
             plain: view.plain,
             started_at: view.started_at,
             known_from: Some(known_from),
+            connections: view.connections,
         }
     }
 }
@@ -142,6 +152,11 @@ impl Story {
     /// Keeps a moment, and gives it as it is told.
     pub(super) fn push(&mut self, moment: &Moment) -> Told {
         let told = self.told(moment);
+        match &told {
+            Told::Resumed { .. } => self.about.connections += 1,
+            Told::Ended(over) => self.about.connections = over.connections,
+            Told::Started { .. } | Told::Away { .. } => {}
+        }
         if matches!(told, Told::Started { .. }) {
             return told;
         }
@@ -178,7 +193,7 @@ impl Story {
         Over {
             at,
             cause: word(story["cause"].as_str().unwrap_or("unknown")),
-            connections: number("connections"),
+            connections: small(&story["connections"]),
             received: number("received"),
             sent: number("sent"),
             unacknowledged: number("unacknowledged"),
@@ -197,6 +212,10 @@ impl Story {
         }
         Story { about, moments: self.moments.iter().skip(skipped).cloned().collect() }
     }
+}
+
+fn small(value: &Value) -> u32 {
+    value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
 }
 
 fn text(value: &Value) -> Option<Box<str>> {

@@ -76,6 +76,7 @@ fn a_session_has_its_story_from_its_start_to_its_end() {
     let story = &list["over"][0];
     assert_eq!((&story["userId"], &story["startedAt"]), (&json!("anna"), &json!(10)));
     assert_eq!(story["knownFrom"], Value::Null, "all of it is known");
+    assert_eq!(story["connections"], 2);
     let away = json!({
         "what": "away", "at": 20, "departure": "hidden", "until": 28,
         "sentence": "The peer said goodbye.",
@@ -135,6 +136,18 @@ fn a_restored_session_begins_with_what_the_hub_knows() {
         assert_eq!((&story["startedAt"], &story["knownFrom"]), (&json!(7), &json!(known_from)));
         assert_eq!(story["moments"][0]["until"], 99);
     }
+}
+
+#[test]
+fn connections_are_counted_on_from_what_the_hub_knows() {
+    let chronicle = chronicle();
+    let resume = |at, generation| {
+        let moment = Moment { session_id: id(1), at: Timestamp(at), what: resumed(generation) };
+        chronicle.record(&moment, Counts::default(), |_| Some(view(1)));
+        list(&chronicle)["here"][0]["connections"].clone()
+    };
+    assert_eq!(resume(10, 4), 4, "the hub knows of the fourth");
+    assert_eq!(resume(20, 5), 5);
 }
 
 #[test]
