@@ -28,7 +28,7 @@ pub(super) struct About {
     session_id: SessionId,
     user_id: Option<Box<str>>,
     /// Its client does not speak adieu.v1.
-    plain: bool,
+    plain: Option<bool>,
     started_at: Timestamp,
     /// What happened between its start and this is not known here.
     known_from: Option<Timestamp>,
@@ -97,7 +97,7 @@ impl About {
         let (session_id, at) = (moment.session_id, moment.at);
         if let What::Started { user, plain } = &moment.what {
             let user_id = user.as_deref().map(Into::into);
-            let (plain, started_at) = (*plain, at);
+            let (plain, started_at) = (Some(*plain), at);
             let (known_from, connections) = (None, 1);
             return About { session_id, user_id, plain, started_at, known_from, connections };
         }
@@ -108,18 +108,23 @@ impl About {
             about.connections = about.connections.saturating_sub(counted);
             return about;
         }
-        // It is over already, and its end says who it was.
-        let story = match &moment.what {
-            What::Ended { story } => story,
-            _ => &Value::Null,
-        };
+        // It is over already, and its end will say who it was.
         About {
             session_id,
-            user_id: text(&story["userId"]),
-            plain: false,
-            started_at: story["startedAt"].as_u64().map_or(at, Timestamp),
+            user_id: None,
+            plain: None,
+            started_at: at,
             known_from: Some(at),
-            connections: small(&story["connections"]),
+            connections: 0,
+        }
+    }
+
+    /// What the end of the session says of it.
+    fn complete(&mut self, story: &Value) {
+        self.user_id = text(&story["userId"]);
+        self.connections = small(&story["connections"]);
+        if let Some(started_at) = story["startedAt"].as_u64() {
+            self.started_at = Timestamp(started_at);
         }
     }
 
@@ -127,7 +132,7 @@ impl About {
         About {
             session_id: view.session_id,
             user_id: view.user_id.as_deref().map(Into::into),
-            plain: view.plain,
+            plain: Some(view.plain),
             started_at: view.started_at,
             known_from: Some(known_from),
             connections: view.connections,
@@ -152,10 +157,10 @@ impl Story {
     /// Keeps a moment, and gives it as it is told.
     pub(super) fn push(&mut self, moment: &Moment) -> Told {
         let told = self.told(moment);
-        match &told {
-            Told::Resumed { .. } => self.about.connections += 1,
-            Told::Ended(over) => self.about.connections = over.connections,
-            Told::Started { .. } | Told::Away { .. } => {}
+        match &moment.what {
+            What::Resumed { .. } => self.about.connections += 1,
+            What::Ended { story } => self.about.complete(story),
+            What::Started { .. } | What::Away { .. } => {}
         }
         if matches!(told, Told::Started { .. }) {
             return told;

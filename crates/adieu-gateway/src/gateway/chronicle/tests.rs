@@ -36,7 +36,7 @@ fn resumed(generation: u32) -> What {
 
 fn ended(cause: &str) -> What {
     let story = json!({
-        "cause": cause, "userId": "anna", "connections": 2, "startedAt": 5, "received": 1,
+        "cause": cause, "userId": "anna", "connections": 2, "startedAt": 10, "received": 1,
         "ending": { "sentence": "The peer said goodbye." },
     });
     What::Ended { story }
@@ -155,8 +155,8 @@ fn what_was_forgotten_is_said_to_be_unknown() {
     let chronicle = chronicle();
     record(&chronicle, 1, 20, ended("lost"));
     let story = &list(&chronicle)["over"][0];
-    assert_eq!((&story["startedAt"], &story["knownFrom"]), (&json!(5), &json!(20)));
-    assert_eq!(story["userId"], "anna");
+    assert_eq!((&story["startedAt"], &story["knownFrom"]), (&json!(10), &json!(20)));
+    assert_eq!((&story["userId"], &story["plain"]), (&json!("anna"), &Value::Null));
 }
 
 #[test]
