@@ -34,10 +34,20 @@ impl Adieu {
     /// # Errors
     /// [`Error::Io`] if there is none, [`Error::Exited`] if it says no address.
     pub fn start() -> Result<Adieu> {
+        Self::start_with(&[], &[])
+    }
+
+    /// The same with more options and a larger environment.
+    ///
+    /// # Errors
+    /// As [`Adieu::start`].
+    pub fn start_with(options: &[&str], env: &[(&str, &str)]) -> Result<Adieu> {
         let program = program()?;
         let doing = format!("start {}", program.display());
         let mut child = Command::new(&program)
             .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(options)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -50,6 +60,11 @@ impl Adieu {
             log: format!("its first line was {line:?}"),
         })?;
         Ok(adieu)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The address of a page, given its path.

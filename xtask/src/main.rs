@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 mod autobahn;
 mod bench;
+mod client;
 mod endings;
 mod run;
+mod sessions;
 mod setup;
 mod tally;
 mod test;
@@ -38,6 +40,10 @@ Usage: cargo xtask <task>
       --peers         also axum, tokio-tungstenite and npm ws (needs node): the checks once
                       each, the storm as often as ours; only then is the storm kept
       --only WHAT     `checks` or `storm`; the kept figures of the other stay as they are
+  client              the browser client: builds it, runs its tests, weighs it
+  sessions            the tests of sessions in their long form (200 rounds of kill -9, a backend
+                      that is down for a minute, 5,000 sessions over a restart, real browsers):
+                      a quarter of an hour; writes conformance/sessions.txt
   bench [options]     Adieu beside the floor of the kernel and other servers (needs node and two
                       cores); writes bench/results.json and docs/performance.md.
                       `cargo xtask bench --help` lists the options
@@ -61,6 +67,8 @@ fn main() -> ExitCode {
         ["endings", options @ ..] => endings::Options::parse(options)
             .and_then(|options| endings::run(&options))
             .map(|()| ExitCode::SUCCESS),
+        ["client"] => client::check().map(|()| ExitCode::SUCCESS),
+        ["sessions"] => sessions::run().map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {

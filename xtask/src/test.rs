@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use crate::autobahn;
+use crate::client;
 use crate::run;
 use crate::setup;
 use crate::tally::{Need, Outcome, Tally};
@@ -68,13 +69,15 @@ fn the_rest(tally: &mut Tally, ready: bool) {
     let examples = ["test", "--workspace", "--exclude", "browser", "--all-features", "--doc"];
     cargo(tally, "documentation tests", &examples);
     tally.step("documentation", Need::Always, || documentation().into());
+    let client = tally.step("client", Need::Always, || client::check().into());
     let build = ["build", "--release", "-p", "adieu-gateway", "--bin", "adieu"];
     let built = cargo(tally, "release build", &build);
     let tested = tally.step("browser tests", Need::Always, || {
-        let cannot = match (ready, built) {
-            (false, _) => Some("the set-up failed"),
-            (_, false) => Some("there is no release build"),
-            (true, true) => None,
+        let cannot = match (ready, built, client) {
+            (false, ..) => Some("the set-up failed"),
+            (_, false, _) => Some("there is no release build"),
+            (.., false) => Some("the client is not well"),
+            (true, true, true) => None,
         };
         let tests = ["test", "-p", "browser", "--", "--test-threads=2", "--nocapture"];
         cannot.map_or_else(|| browsers(&tests).into(), |why| Outcome::Skipped(why.into()))

@@ -7,7 +7,8 @@ use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::hook::Waiting;
 use crate::session::Departure;
@@ -17,6 +18,9 @@ use crate::session::wire::NotResumed;
 
 /// Close codes that have a label of their own; what a peer makes up would make a series each.
 const CODES: std::ops::RangeInclusive<u16> = 1000..=1015;
+
+/// Seconds: heard at once, within a round trip, by the clocks of liveness (25 s by default).
+const LATENCIES: [f64; 7] = [0.0, 0.1, 1.0, 5.0, 15.0, 30.0, 60.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndingLabels {
@@ -41,6 +45,7 @@ struct CauseLabels {
 pub struct Metrics {
     registry: Registry,
     endings: Family<EndingLabels, Counter>,
+    detection: Histogram,
     refreshes: Counter,
     resumes: Family<ResumeLabels, Counter>,
     sessions_ended: Family<CauseLabels, Counter>,
@@ -60,6 +65,7 @@ impl Default for Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("adieu"),
             endings: Family::default(),
+            detection: Histogram::new(LATENCIES),
             refreshes: Counter::default(),
             resumes: Family::default(),
             sessions_ended: Family::default(),
@@ -85,6 +91,12 @@ impl Metrics {
             "connection_endings",
             "WebSockets that ended, by who began it, by what, and the Close code",
             self.endings.clone(),
+        );
+        registry.register_with_unit(
+            "detection_latency",
+            "Between a client's last byte and the moment its end was noticed",
+            Unit::Seconds,
+            self.detection.clone(),
         );
         registry.register(
             "refreshes",
@@ -140,6 +152,9 @@ impl Metrics {
             Some(4000..=4999) => "4xxx".to_owned(),
             Some(_) => "other".to_owned(),
         };
+        if let Some(latency) = account::detection_latency(ending) {
+            self.detection.observe(latency.as_secs_f64());
+        }
         let (initiator, mechanism) = account::labels(ending);
         self.endings.get_or_create(&EndingLabels { initiator, mechanism, code }).inc();
     }

@@ -308,13 +308,16 @@ fn a_damaged_bit_is_told_or_harmless() {
 }
 
 #[test]
-fn each_damaged_bit_of_the_headers_is_told_or_harmless() {
+fn damaged_bits_of_the_headers_are_told_or_harmless() {
     let (images, right) = images();
-    // Ours has 24 bytes, and 16 in its second sector; redb's has 320.
+    // Ours has 24 bytes, and 16 in its second sector; redb's has 64, and 256 for its two commits.
     let bytes: Vec<usize> = (0..24).chain(512..528).chain(4096..4096 + 320).collect();
+    let mut random = random();
     for (image, kind) in images.iter().zip(["closed", "killed"]) {
         for at in &bytes {
-            for bit in 0..8 {
+            // The checksums of the commits take all bits alike: one of each byte will do.
+            let drawn = random.below(8);
+            for bit in if *at < 4096 + 64 { 0..8 } else { drawn..drawn + 1 } {
                 let mut harmed = image.clone();
                 harmed[*at] ^= 1 << bit;
                 right_or_told(&harmed, &right, &format!("{kind}, bit {bit} of byte {at}"));

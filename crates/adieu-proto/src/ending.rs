@@ -273,6 +273,9 @@ pub struct Unsent {
 pub struct Timeline {
     /// The opening handshake was complete.
     pub opened: Option<Duration>,
+    /// The last bytes of the peer were read. After an ending by silence (a time-out) this is how
+    /// long the peer may have been gone before that was noticed.
+    pub heard: Option<Duration>,
     /// Our Close had left.
     pub close_sent: Option<Duration>,
     /// The peer's Close was read.
@@ -287,6 +290,7 @@ impl Timeline {
     /// Nothing has happened.
     pub(crate) const NONE: Self = Timeline {
         opened: None,
+        heard: None,
         close_sent: None,
         close_received: None,
         fin_sent: None,

@@ -26,8 +26,22 @@ pub fn account(ending: &Ending) -> Value {
         "unsentMessages": ending.unsent.messages,
         "unsentBytes": ending.unsent.bytes,
         "unacknowledgedBytes": ending.unsent.unacknowledged,
+        "detectionLatencyMs": detection_latency(ending).map(ms),
         "lastedMs": ms(ending.lasted),
     })
+}
+
+/// How long the peer may have been gone before that was noticed: since its last byte, where it ended
+/// by silence; nothing where its end was heard. `None` where we ended it: there was nothing to notice.
+#[must_use]
+pub fn detection_latency(ending: &Ending) -> Option<Duration> {
+    match ending.cause {
+        Cause::Timeout(_) | Cause::Unreachable => {
+            Some(ending.lasted.saturating_sub(ending.timeline.heard.unwrap_or_default()))
+        }
+        Cause::Peer | Cause::Violation(_) | Cause::Eof | Cause::Reset => Some(Duration::ZERO),
+        _ => None,
+    }
 }
 
 /// Who began it and by what, for counting.
@@ -137,6 +151,23 @@ mod tests {
         let theirs = Close::new(4999, "bye").unwrap();
         let account = of(Cause::Peer, Goodbye::Received { theirs });
         assert_eq!((&account["code"], &account["reason"]), (&json!(4999), &json!("bye")));
-        assert_eq!(account["lastedMs"], 1500);
+        assert_eq!(
+            (&account["lastedMs"], &account["detectionLatencyMs"]),
+            (&json!(1500), &json!(0))
+        );
+    }
+
+    #[test]
+    fn after_an_ending_by_silence_it_is_said_how_long_the_silence_was() {
+        let mut timeline = Timeline::default();
+        timeline.heard = Some(Duration::from_secs(60));
+        let transport = Transport { end: End::TimedOut, first: Side::Local, close_notify: None };
+        let (cut, unsent) = (Cut::BetweenMessages, Unsent::default());
+        let cause = Cause::Timeout(Timer::Pong);
+        let lasted = Duration::from_secs(85);
+        let ending =
+            Ending::from_parts(cause, Goodbye::None, transport, cut, unsent, timeline, lasted);
+        assert_eq!(account(&ending)["detectionLatencyMs"], 25_000);
+        assert_eq!(of(Cause::Drain, Goodbye::None)["detectionLatencyMs"], Value::Null);
     }
 }

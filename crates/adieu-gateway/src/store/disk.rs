@@ -42,8 +42,8 @@ pub struct Disk {
 
 impl Disk {
     /// Opens the store in this directory; makes both if they are not there, for their owner only.
-    /// All of the file is verified (docs/sessions.md says what that costs). A file that was there is
-    /// first changed by the first commit.
+    /// All of the file is verified (docs/sessions.md says what that costs). A file that was there
+    /// is first changed by the first commit.
     ///
     /// # Errors
     /// [`StoreError`]: it is in use, unusable, damaged, or of a later version. Then nothing in it
@@ -119,8 +119,8 @@ fn corrupted(what: String) -> redb::Error {
 
 fn cannot_open(path: &Path, error: &redb::Error) -> StoreError {
     match error {
-        // What the system refuses is no fault of the file. redb and we have errors of this type too:
-        // a wrong first byte, an end that comes too early.
+        // What the system refuses is no fault of the file. redb and we have errors of this type
+        // too: a wrong first byte, an end that comes too early.
         redb::Error::Io(error) if error.raw_os_error().is_some() => {
             StoreError::unusable(path, error)
         }

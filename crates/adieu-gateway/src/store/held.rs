@@ -8,8 +8,8 @@ use redb::backends::FileBackend;
 
 use super::file::behind;
 
-/// What was done to a file that has not been done. redb does little when it opens one: it writes its
-/// header, some pages and syncs in between.
+/// What redb thinks was done to a file. It is little when it opens one: it writes its header, some
+/// pages, and syncs in between.
 #[derive(Debug)]
 pub(super) struct Held {
     /// What the file has, from where redb's begins.

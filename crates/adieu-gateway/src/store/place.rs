@@ -24,6 +24,8 @@ pub(super) struct Place {
 impl Place {
     /// Makes the directory if it is not there.
     pub(super) fn prepare(dir: &Path) -> Result<Self, StoreError> {
+        // Of no name is where the process is, and is opened by this one.
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         let place = Place { dir: dir.to_owned(), path: dir.join(FILE) };
         make_dir(dir).map_err(|error| place.unusable(&error))?;
         Ok(place)
@@ -46,7 +48,10 @@ impl Place {
                 return Ok(file);
             }
         }
-        self.locked(&self.path, &mut private())
+        let file = self.locked(&self.path, &mut private())?;
+        // Who gave it its name may have been killed before that was on the disk.
+        sync_dir(&self.dir).map_err(|error| self.unusable(&error))?;
+        Ok(file)
     }
 
     /// Whether there is anything by that name, be it a link to nowhere.
@@ -105,7 +110,28 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A name is on the disk once its directory is; elsewhere than on Unix that cannot be asked for.
+/// A name is on the disk once its directory is; where that cannot be asked for (elsewhere than on
+/// Unix, some file systems of networks), it is left to the system.
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(dir)?.sync_all() {
+        Err(error) if NOT_ASKED_FOR.contains(&error.kind()) => Ok(()),
+        synced => synced,
+    }
+}
+
+const NOT_ASKED_FOR: [io::ErrorKind; 2] = [io::ErrorKind::InvalidInput, io::ErrorKind::Unsupported];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_no_name_is_the_one_where_the_process_is() {
+        let place = Place::prepare(Path::new("")).unwrap();
+        assert_eq!(place.path, Path::new("./adieu.redb"));
+        sync_dir(&place.dir).unwrap();
+    }
 }

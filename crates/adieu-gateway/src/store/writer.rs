@@ -9,9 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use super::error::caught;
 use super::{Backend, Batch, Change, Contents, StoreError};
 
-/// Bytes that wait for their commit at most, those being committed included; who submits more waits.
-/// A disk writes so much in a tenth of a second, so that a longer queue would only take memory and
-/// make everybody wait longer. Fits a u32, as [`Semaphore`] wants it.
+/// Bytes that wait for their commit at most, those being committed included; who submits more
+/// waits. A disk writes so much in a tenth of a second, so that a longer queue would only take
+/// memory and make everybody wait longer. Fits a u32, as [`Semaphore`] wants it.
 const QUEUE: usize = 16 << 20;
 
 /// What a batch counts at least, which bounds their number as well: 4096, as many as several
@@ -80,9 +80,9 @@ impl Store {
     }
 
     /// Commits a batch; ready when it is durable. Waits for room first, if much is under way.
-    /// Batches are committed in the order in which they found room, and room is given in the order in
-    /// which it was asked for. A batch that found room is committed even if nobody waits for it any
-    /// more.
+    /// Batches are committed in the order in which they found room, and room is given in the order
+    /// in which it was asked for. A batch that found room is committed even if nobody waits for it
+    /// any more.
     ///
     /// # Errors
     /// [`StoreError::Failed`], for this batch and for all after it; [`StoreError::Closed`].
@@ -102,9 +102,10 @@ impl Store {
         told.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Commits what was submitted before, and closes the store: when it returns, another process can
-    /// open it. What other clones submit from now on is answered with [`StoreError::Closed`]. A
-    /// second one waits as well and is told the same.
+    /// Commits what was submitted before, and closes the store: when it returns, another process
+    /// can open it. What other clones submit from now on is answered with [`StoreError::Closed`].
+    /// A second one waits as well and is told the same. Each future of [`commit`](Store::commit)
+    /// that was begun has to be polled to its end, or dropped: what has room is waited for.
     ///
     /// # Errors
     /// [`StoreError::Failed`] if a commit did; [`StoreError::NotClosed`].
@@ -235,8 +236,12 @@ mod tests {
             runtime.spawn(async move { store.commit(note(i)).await })
         };
         let all: Vec<_> = (0..=100).map(submit).collect();
-        // Each of them runs until it waits for its commit.
-        runtime.block_on(tokio::task::yield_now());
+        // Each of them runs until it waits for its commit; the runtime asks us again before that.
+        runtime.block_on(async {
+            while store.0.room.available_permits() > QUEUE - 101 * BATCH {
+                tokio::task::yield_now().await;
+            }
+        });
         drop(closed);
         runtime.block_on(async {
             for one in all {

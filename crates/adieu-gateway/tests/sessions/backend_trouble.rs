@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::world::{Backend, Gateway, Mode, Page, Scratch};
+use crate::world::{Backend, Gateway, Mode, Page, Scratch, figure};
 
 /// Messages of one session that may be taken while the backend takes none: what the gateway keeps
 /// for it, and what was under way.
@@ -38,7 +38,6 @@ async fn while_the_backend_is_down_nothing_is_lost_and_no_more_is_taken_than_the
     while tokio::time::timeout_at(down, page.next()).await.is_ok() {
         last = page.acknowledged;
     }
-    println!("{last} of {count} taken while the backend was down for {:?}", away());
     assert!(last > 1 && last <= 1 + BOUND, "{last} were acknowledged");
     assert!(gateway.metric("adieu_events_queued").await >= last as f64);
     assert!(gateway.metric("adieu_event_failures").await > 0.0);
@@ -50,6 +49,12 @@ async fn while_the_backend_is_down_nothing_is_lost_and_no_more_is_taken_than_the
     backend.end_of(&leaver.session).await;
     assert_eq!(backend.story(&leaver.session), ["session.started", "session.ended"]);
     assert_eq!(gateway.metric("adieu_events_queued").await, 0.0);
+    let measured = format!(
+        "{:?}: {last} of {count} messages of a session acknowledged meanwhile, all delivered in \
+         order afterwards",
+        away()
+    );
+    figure("the backend down", &measured);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use adieu::Client;
 use serde_json::json;
 
-use crate::world::{Backend, Gateway, Page};
+use crate::world::{Backend, Gateway, Page, figure};
 
 /// Told later than the wait by this much at most (a busy machine stands still for a while).
 const LATE: Duration = Duration::from_secs(1);
@@ -18,6 +18,7 @@ async fn each_way_to_go_is_told_once_with_its_cause_after_its_wait() {
     let gateway = Gateway::start(None, &backend, WAITS);
     let (at_once, hidden, lost) =
         (Duration::ZERO, Duration::from_millis(400), Duration::from_millis(900));
+    let mut measured = Vec::new();
     for (way, wait, cause, initiator, mechanism, code) in [
         ("goodbye", at_once, "goodbye", "client", "goodbye", None),
         ("1000", at_once, "left", "client", "close_frame", Some(1000)),
@@ -34,9 +35,9 @@ async fn each_way_to_go_is_told_once_with_its_cause_after_its_wait() {
                 page.session = first(&mut peer);
                 let went = Instant::now();
                 if way == "rst" {
-                    peer.reset()
+                    peer.reset();
                 } else {
-                    peer.fin_and_wait()
+                    peer.fin_and_wait();
                 }
                 went
             }
@@ -57,6 +58,7 @@ async fn each_way_to_go_is_told_once_with_its_cause_after_its_wait() {
         let ended = backend.end_of(&page.session).await;
         let after = ended.at - went;
         assert!(after >= wait && after <= wait + LATE, "{way}: told after {after:?}");
+        measured.push(format!("{way} {after:.0?} (wait {wait:?})"));
         let told = ended.json();
         assert_eq!(told["cause"], cause, "{way}: {told}");
         assert_eq!(told["initiator"], initiator, "{way}: {told}");
@@ -66,6 +68,7 @@ async fn each_way_to_go_is_told_once_with_its_cause_after_its_wait() {
         assert_eq!(backend.story(&page.session), ["session.started", "session.ended"], "{way}");
     }
     assert_eq!(gateway.metric("adieu_sessions_attached").await, 0.0);
+    figure("session.ended after the person went", &measured.join(", "));
 }
 
 fn raw(addr: std::net::SocketAddr) -> testkit::Peer {

@@ -4,6 +4,8 @@
 mod backend_trouble;
 mod bad_input;
 mod drain;
+mod example;
+mod faults;
 mod kill;
 mod leaving;
 mod resume;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::world::{Backend, Gateway, Page};
+use crate::world::{Backend, Gateway, Page, figure};
 
 /// A second connection of the same tab.
 fn second(page: &Page) -> Page {
@@ -34,6 +34,7 @@ async fn it_is_served_at_once_while_the_older_is_open_and_that_ones_end_changes_
     new.all_acknowledged().await;
     backend.until("it is heard", |backend| backend.said(&new.session) == ["here"]).await;
     assert_eq!(backend.story(&new.session), ["session.started", "message"]);
+    figure("takeover while the older connection is open", &format!("served after {served:.1?}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

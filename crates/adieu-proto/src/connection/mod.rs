@@ -79,6 +79,8 @@ use crate::timer::{Timer, Timers};
 pub struct Connection {
     config: Arc<Config>,
     started: Instant,
+    /// When bytes of the peer came last.
+    heard: Option<Instant>,
     version: Version,
     /// Until the opening handshake has succeeded or failed.
     opening: Option<Box<Opening>>,
@@ -159,6 +161,7 @@ impl Connection {
         timers.set(Timer::Handshake, now + config.handshake_timeout);
         Connection {
             started: now,
+            heard: None,
             version: Version::Rfc6455,
             opening: Some(Box::new(opening)),
             reader: Reader::hybi(seed.is_none()),
@@ -232,6 +235,7 @@ impl Connection {
     }
 
     fn read(&mut self, now: Instant, bytes: &mut [u8], inbox: Option<&mut VecDeque<Message>>) {
+        self.heard = Some(now);
         self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
         match self.opening {
             None => self.read_frames(now, bytes, inbox),
@@ -249,6 +253,7 @@ impl Connection {
     /// So many bytes of the peer were read to the [`payload_room`](Self::payload_room). A message
     /// that they complete goes behind those in `messages`.
     pub fn payload_received(&mut self, now: Instant, n: usize, messages: &mut VecDeque<Message>) {
+        self.heard = Some(now);
         self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
         self.read_payload(now, n, messages);
     }
@@ -375,6 +380,7 @@ impl Connection {
         };
         let mut ending = self.machine.ending(now - self.started, unsent, close_notify);
         ending.round_trip = self.progress.round_trip();
+        ending.timeline.heard = self.heard.map(|at| at - self.started);
         self.outputs.push_back(Output::Event(Event::Ended(Box::new(ending))));
     }
 
@@ -470,6 +476,8 @@ impl Connection {
         let Connection {
             config: _,
             started,
+            // Told, and nothing depends on it.
+            heard: _,
             version,
             opening,
             reader,

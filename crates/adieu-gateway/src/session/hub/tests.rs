@@ -209,6 +209,113 @@ fn goodbye_and_the_backend_end_it_at_once() {
     assert_eq!(hub.send(NOW, id(1), &text("a")), Err(NoSession));
 }
 
+#[test]
+fn a_client_that_was_told_when_to_come_back_is_waited_for_until_then_and_some_more() {
+    let mut hub = Hub::new(key(), Settings::default());
+    let (handle, token) = started(&mut hub);
+    let step = hub.closing(NOW, id(1), Duration::from_secs(7));
+    assert_eq!(said(&step), [r#"{"type":"closing","retryAfter":7000}"#]);
+    // It may be gone before our Close is: the promise counts.
+    for departure in [Departure::Drained, Departure::Hidden, Departure::Lost] {
+        let mut hub =
+            Hub { sessions: hub.sessions.clone(), ..Hub::new(key(), Settings::default()) };
+        let later = NOW + Duration::from_secs(1);
+        hub.ended(later, handle, departure, Value::Null);
+        assert_eq!(hub.deadline(), Some(NOW + Duration::from_secs(7 + 15)), "{departure:?}");
+    }
+    let (_, _) = resume(&mut hub, &token, 0).unwrap();
+    assert_eq!(hub.deadline(), None);
+}
+
+#[test]
+fn a_page_that_owes_an_acknowledgement_and_is_silent_gets_nothing_more_until_it_speaks() {
+    let mut hub = Hub::new(key(), Settings::default());
+    let (handle, _) = started(&mut hub);
+    let send = |hub: &mut Hub, seconds: u64| {
+        let step = hub.send(NOW + Duration::from_secs(seconds), id(1), &text("x")).unwrap();
+        said(&step).len()
+    };
+    assert_eq!(send(&mut hub, 0), 1);
+    assert_eq!(send(&mut hub, 60), 1, "three heartbeats");
+    assert_eq!(send(&mut hub, 61), 0, "it is kept");
+    let later = NOW + Duration::from_secs(3_000);
+    let ack = Message::from(r#"{"type":"sequenceAck","sequenceId":2}"#);
+    let step = hub.hear(later, handle, &ack);
+    assert_eq!(said(&step), [r#"{"type":"message","sequenceId":3,"text":"x"}"#]);
+    // One that owes nothing may be silent for as long as it likes.
+    hub.hear(later, handle, &Message::from(r#"{"type":"sequenceAck","sequenceId":3}"#));
+    assert_eq!(send(&mut hub, 9_000), 1);
+}
+
+#[test]
+fn a_client_for_which_more_waits_than_is_kept_is_closed_and_never_sent_a_gap() {
+    let outbox = OutboxLimits { messages: 2, ..OutboxLimits::default() };
+    let mut hub = Hub::new(key(), Settings { outbox, ..Settings::default() });
+    let (handle, token) = started(&mut hub);
+    hub.send(NOW, id(1), &text("1")).unwrap();
+    // Silent: the others are kept, and then let go.
+    let late = NOW + Duration::from_secs(100);
+    for n in 2..6 {
+        let step = hub.send(late, id(1), &text(&n.to_string())).unwrap();
+        assert_eq!(said(&step), [] as [&str; 0]);
+    }
+    let step = hub.hear(late, handle, &Message::from(r#"{"type":"sequenceAck","sequenceId":1}"#));
+    let [Effect::Close(closed, close)] = done(&step)[..] else { panic!("{step:?}") };
+    assert_eq!((*closed, close.code().map(CloseCode::get)), (handle, Some(1008)));
+    assert_eq!(resume(&mut hub, &token, 1).unwrap_err(), NotResumed::Lost);
+}
+
+#[test]
+fn a_client_without_the_subprotocol_cannot_come_back() {
+    let mut hub = Hub::new(key(), Settings::default());
+    let newcomer = || Newcomer { plain: true, ..newcomer("anna", "https://a") };
+    let (handle, step) = hub.start(NOW, id(1), newcomer());
+    assert_eq!(said(&step), [] as [&str; 0], "no connected");
+    let step = hub.hear(NOW, handle, &Message::from(vec![1, 2, 3]));
+    assert_eq!(of_session(&step)[0].data, Data::Binary("AQID".into()));
+    let step = hub.send(NOW, id(1), &text("as it is")).unwrap();
+    assert_eq!(said(&step), ["as it is"]);
+    let step = hub.ended(NOW, handle, Departure::Lost, Value::Null);
+    assert_eq!(events(&step).last().unwrap().0, EventType::SessionEnded);
+    assert!(hub.is_empty());
+    // Nor after a restart, nor is it told to.
+    let (_, step) = hub.start(NOW, id(1), newcomer());
+    let mut contents = Contents::default();
+    step.changes.into_iter().for_each(|change| contents.apply(change));
+    assert_eq!(hub.closing(NOW, id(1), Duration::from_secs(1)), Step::default());
+    let (hub, step) = Hub::restore(key(), Settings::default(), &contents, NOW).unwrap();
+    assert_eq!(events(&step), [(EventType::SessionEnded, 2)]);
+    assert!(hub.is_empty());
+}
+
+#[test]
+fn a_user_joins_with_the_first_session_and_leaves_with_the_last() {
+    let mut hub = Hub::new(key(), Settings::default());
+    let mut start = |n| hub.start(NOW, id(n), newcomer("anna", "https://a"));
+    let (one, step) = start(1);
+    assert_eq!(of_users(&step), [EventType::UserJoined]);
+    let (two, step) = start(2);
+    assert_eq!(of_users(&step), []);
+    assert_eq!(hub.of_user("anna").count(), 2);
+    let step = hub.ended(NOW, one, Departure::Left, Value::Null);
+    assert_eq!(of_users(&step), []);
+    let step = hub.ended(NOW, two, Departure::Hidden, Value::Null);
+    assert_eq!(of_users(&step), [], "the same grace");
+    let step = hub.expire(NOW + Duration::from_secs(8));
+    assert_eq!(of_users(&step), [EventType::UserLeft]);
+    assert_eq!(hub.of_user("anna").count(), 0);
+}
+
+#[test]
+fn without_a_backend_nothing_is_kept_for_one() {
+    let mut hub = Hub::new(key(), Settings { tell: false, ..Settings::default() });
+    let (handle, step) = hub.start(NOW, id(1), newcomer("anna", "https://a"));
+    assert!(events(&step).is_empty() && of_users(&step).is_empty());
+    let step = hear(&mut hub, handle, r#"{"type":"message","sequenceId":1,"text":"a"}"#);
+    assert_eq!(said(&step), [r#"{"type":"sequenceAck","sequenceId":1}"#]);
+    assert!(events(&step).is_empty());
+}
+
 /// A page and its way to the hub, which breaks.
 #[derive(Default)]
 struct Page {

@@ -154,6 +154,22 @@ impl Backend {
         self.seen().iter().filter(|seen| of(seen)).map(|seen| seen.text().to_owned()).collect()
     }
 
+    /// How many different sessions it was told to have ended.
+    pub(crate) fn ended(&self) -> std::collections::HashSet<String> {
+        let inner = self.shared.lock();
+        let ended = inner.seen.iter().filter(|seen| seen.r#type == "session.ended");
+        ended.map(|seen| seen.session.clone()).collect()
+    }
+
+    /// What it was told, without repeats, by session.
+    pub(crate) fn stories(&self) -> std::collections::HashMap<String, Vec<Seen>> {
+        let mut stories = std::collections::HashMap::<_, Vec<Seen>>::new();
+        for seen in self.seen().into_iter().filter(|seen| seen.sequence.is_some()) {
+            stories.entry(seen.session.clone()).or_default().push(seen);
+        }
+        stories
+    }
+
     /// Waits until what it was told is so.
     pub(crate) async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
         let started = Instant::now();

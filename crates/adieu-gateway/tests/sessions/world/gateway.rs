@@ -26,6 +26,11 @@ impl Gateway {
         Self::start_at("127.0.0.1:0", data, Some(backend), options)
     }
 
+    /// At this address, told by a backend at that one.
+    pub(crate) fn start_told_at(listen: &str, backend: &str) -> Self {
+        Self::run(listen, None, Some(backend), &[])
+    }
+
     /// At this address: that of one that was there before, as a rule.
     pub(crate) fn start_at(
         listen: &str,
@@ -33,13 +38,17 @@ impl Gateway {
         backend: Option<&Backend>,
         options: &[&str],
     ) -> Self {
+        Self::run(listen, data, backend.map(Backend::url).as_deref(), options)
+    }
+
+    fn run(listen: &str, data: Option<&Path>, backend: Option<&str>, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
         command.args(["serve", "--listen", listen]).args(options);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
         if let Some(backend) = backend {
-            command.args(["--backend", &backend.url()]);
+            command.args(["--backend", backend]);
         }
         command.env("ADIEU_BACKEND_SECRET", Backend::SECRET).env("ADIEU_API_KEY", API_KEY);
         command.env("RUST_LOG", "error");
@@ -125,17 +134,29 @@ pub(crate) async fn request(
     fields: &str,
     body: &str,
 ) -> (u16, String) {
+    try_request(addr, method, path, fields, body).await.expect("an answer")
+}
+
+/// The same of a gateway that may be killed meanwhile: `None` if there was no whole answer.
+pub(crate) async fn try_request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &str,
+    body: &str,
+) -> Option<(u16, String)> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut tcp = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let mut tcp = tokio::net::TcpStream::connect(addr).await.ok()?;
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{fields}\
          Content-Length: {length}\r\n\r\n"
     );
-    tcp.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    // One that refuses a body need not read it all.
+    let _ = tcp.write_all(format!("{head}{body}").as_bytes()).await;
     let mut answer = Vec::new();
-    tcp.read_to_end(&mut answer).await.unwrap();
+    let _ = tcp.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }

@@ -5,9 +5,10 @@ mod gateway;
 mod page;
 
 pub(crate) use backend::{Backend, Mode, Seen};
-pub(crate) use gateway::{API_KEY, Gateway, request};
+pub(crate) use gateway::{API_KEY, Gateway, request, try_request};
 pub(crate) use page::Page;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,4 +44,12 @@ pub(crate) fn seed() -> u64 {
     });
     println!("ADIEU_SEED={seed}");
     seed
+}
+
+/// Says what was measured, and keeps it where `cargo xtask sessions` collects it.
+pub(crate) fn figure(what: &str, measured: &str) {
+    println!("{what}: {measured}");
+    let Some(file) = std::env::var_os("ADIEU_FIGURES") else { return };
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
+    writeln!(file.unwrap(), "{what}: {measured}").unwrap();
 }

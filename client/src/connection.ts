@@ -1,0 +1,139 @@
+import {
+  ACK_COUNT,
+  ACK_DELAY,
+  ANSWER_LIMIT,
+  CONNECT_LIMIT,
+  PROBE_LIMIT,
+} from './limits.js';
+import { type FromGateway, HEARTBEAT, MAY_RETURN, SUBPROTOCOL, acknowledgement } from './wire.js';
+
+/** What a connection tells; nothing any more once it was closed from here. */
+export interface Listener {
+  message(message: FromGateway): void;
+  /** The server does not speak adieu.v1. */
+  unsupported(): void;
+  /** It ended, or was given up; `violation`: because the gateway said what it must not. */
+  lost(code: number, reason: string, wasClean: boolean, violation?: boolean): void;
+}
+
+/** One WebSocket, with the timers that live as long as it does. */
+export class Connection {
+  #socket: WebSocket;
+  #listening = new AbortController();
+  #beat: ReturnType<typeof setInterval> | undefined;
+  /** Until when something must have come. */
+  #limit: ReturnType<typeof setTimeout> | undefined;
+  /** Between heartbeats, ms; `undefined` until the session goes on with this connection. */
+  #interval: number | undefined;
+  #owed = 0;
+  #highest = 0;
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    url: string,
+    protocols: string[],
+    private readonly listener: Listener,
+  ) {
+    const socket = (this.#socket = new WebSocket(url, protocols));
+    const { signal } = this.#listening;
+    socket.addEventListener('open', () => this.#opened(), { signal });
+    socket.addEventListener('message', ({ data }) => this.#read(data), { signal });
+    // The code decides, never `wasClean`: browsers give it for other reasons too.
+    socket.addEventListener(
+      'close',
+      ({ code, reason, wasClean }) => {
+        this.#stop();
+        listener.lost(code, reason, wasClean);
+      },
+      { signal },
+    );
+    this.#limit = setTimeout(() => this.fail('no answer to the connection'), CONNECT_LIMIT);
+  }
+
+  /** The session goes on with it; `heartbeat`: ms, 0 = none. */
+  start(heartbeat: number): void {
+    this.#heard();
+    this.#interval = heartbeat;
+    this.visible(globalThis.document?.visibilityState !== 'hidden');
+  }
+
+  /** A page that is not seen has slow timers, or is stopped: it proves nothing then. */
+  visible(visible: boolean): void {
+    clearInterval(this.#beat);
+    if (!visible) this.#heard();
+    else if (this.#interval) {
+      this.#beat = setInterval(() => this.probe(ANSWER_LIMIT), this.#interval);
+    }
+  }
+
+  /** Asks for an answer, and gives the connection up if nothing comes. */
+  probe(limit = PROBE_LIMIT): void {
+    this.send(HEARTBEAT);
+    this.#limit ??= setTimeout(() => this.fail('no answer to a heartbeat'), limit);
+  }
+
+  send(text: string): void {
+    this.#socket.send(text);
+  }
+
+  /** `count` more messages are to be acknowledged, all up to `highest`. */
+  owe(highest: number, count: number): void {
+    this.#highest = highest;
+    this.#owed += count;
+    if (this.#owed >= ACK_COUNT) this.acknowledge();
+    else if (this.#owed) this.#ackTimer ??= setTimeout(() => this.acknowledge(), ACK_DELAY);
+  }
+
+  acknowledge(): void {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    if (this.#owed) this.send(acknowledgement(this.#highest));
+    this.#owed = 0;
+  }
+
+  /** Says Close and goes on listening for the answer. */
+  close(code: number, reason: string): void {
+    this.acknowledge();
+    this.#socket.close(code, reason);
+  }
+
+  /** Leaves it, whatever becomes of it. */
+  abandon(reason: string, code = MAY_RETURN): void {
+    this.#stop();
+    this.#socket.close(code, reason);
+  }
+
+  /** Gives it up and tells so. */
+  fail(reason: string, violation = false): void {
+    this.abandon(reason);
+    this.listener.lost(1006, reason, false, violation);
+  }
+
+  #opened(): void {
+    if (this.#socket.protocol !== SUBPROTOCOL) this.listener.unsupported();
+  }
+
+  #read(data: unknown): void {
+    let message: FromGateway;
+    try {
+      message = JSON.parse(data as string);
+    } catch {
+      return this.fail('the gateway sent what is no JSON', true);
+    }
+    // Whatever it is, it proves that the gateway is there.
+    if (this.#interval !== undefined) this.#heard();
+    this.listener.message(message);
+  }
+
+  #heard(): void {
+    clearTimeout(this.#limit);
+    this.#limit = undefined;
+  }
+
+  #stop(): void {
+    this.#listening.abort();
+    this.#heard();
+    clearInterval(this.#beat);
+    clearTimeout(this.#ackTimer);
+  }
+}

@@ -1,0 +1,36 @@
+import type { Connection } from './connection.js';
+import type { EndedReason } from './events.js';
+
+type Timer = ReturnType<typeof setTimeout>;
+
+/** Where a socket is. What a state needs is gone when the state is left. */
+export type Life =
+  /** Asks whether the stored session belongs to this tab. */
+  | { at: 'locking' }
+  /** Until the gateway's `connected`. */
+  | { at: 'connecting'; connection: Connection }
+  | { at: 'open'; connection: Connection; since: number }
+  /** For the next try; `told`: the gateway has said when. */
+  | { at: 'waiting'; timer: Timer; told: boolean }
+  /** From `pagehide` to `pageshow`, if that ever comes. */
+  | { at: 'hidden' }
+  | { at: 'closed' };
+
+/** The application wants to leave; without a code it says goodbye. */
+export interface Leaving {
+  reason: 'goodbye' | 'closed';
+  code: number | undefined;
+  text: string;
+  said: boolean;
+  timer: Timer;
+}
+
+/** Codes of a Close that answers a violation: coming back does not heal them. */
+const VIOLATIONS = [1002, 1003, 1007, 1008, 1009];
+
+export const isViolation = (code: number): boolean => VIOLATIONS.includes(code);
+
+/** Endings that are somebody's mistake: they make an `error` too. */
+const MISTAKES: EndedReason[] = ['unsupported', 'blocked', 'violation'];
+
+export const isMistake = (reason: EndedReason): boolean => MISTAKES.includes(reason);

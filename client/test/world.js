@@ -1,0 +1,292 @@
+// Browsers without a browser: pages with their own globals, a network and a clock that stands
+// still until told. Nothing here waits for real time.
+
+import { readFileSync } from 'node:fs';
+import { transformSync } from 'esbuild';
+import { Clock } from './clock.js';
+import { Gateway } from './gateway.js';
+
+const bundle = readFileSync(new URL('../dist/index.js', import.meta.url), 'utf8');
+const { code } = transformSync(bundle, { format: 'cjs' });
+
+/** A repeatable Math.random (mulberry32). */
+export const randomFrom = (seed) => () => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+};
+
+export class World {
+  clock = new Clock();
+  locks = new Locks();
+  links = [];
+  /** One way through the network, ms. */
+  latency = () => 1;
+  /** What Math.random is for the pages. */
+  random = () => 0.5;
+  /** Whether a connection can be made. */
+  up = true;
+  gateway = new Gateway(this);
+
+  page(options = {}) {
+    return new Page(this, options);
+  }
+
+  advance(ms) {
+    return this.clock.advance(ms);
+  }
+
+  cut() {
+    for (const link of this.links) link.cut();
+  }
+}
+
+export class MemoryStorage {
+  entries = new Map();
+  /** Set to an error to have writing fail. */
+  failure = undefined;
+
+  getItem(key) {
+    return this.entries.get(key) ?? null;
+  }
+
+  setItem(key, value) {
+    if (this.failure) throw this.failure;
+    this.entries.set(key, value);
+  }
+
+  removeItem(key) {
+    this.entries.delete(key);
+  }
+
+  copy() {
+    const copy = new MemoryStorage();
+    copy.entries = new Map(this.entries);
+    return copy;
+  }
+}
+
+class Locks {
+  held = new Map();
+  requests = [];
+
+  /** The `navigator.locks` of a page. */
+  of(page) {
+    return {
+      request: async (name, options, granted) => {
+        this.requests.push({ name, options });
+        await null;
+        if (this.held.has(name)) return granted(null);
+        this.held.set(name, page);
+        const result = granted({ name });
+        await result;
+        if (this.held.get(name) === page) this.held.delete(name);
+      },
+    };
+  }
+
+  releaseAll(page) {
+    for (const [name, holder] of this.held) if (holder === page) this.held.delete(name);
+  }
+}
+
+class CloseEvent extends Event {
+  constructor(type, init) {
+    super(type);
+    Object.assign(this, { code: 0, reason: '', wasClean: false }, init);
+  }
+}
+
+/** A page of a tab. */
+export class Page {
+  alive = true;
+  frozen = false;
+  sockets = [];
+
+  constructor(world, { storage = new MemoryStorage(), locks = true }) {
+    const url = 'https://a.test/';
+    this.world = world;
+    this.storage = storage;
+    this.window = new EventTarget();
+    this.document = Object.assign(new EventTarget(), { visibilityState: 'visible', baseURI: url });
+    const navigator = locks ? { locks: world.locks.of(this) } : {};
+    const globals = this.#globals(navigator, world);
+    Object.assign(this.window, globals, { globalThis: this.window });
+    const names = Object.keys(globals);
+    const module = { exports: {} };
+    new Function('module', 'globalThis', ...names, code)(
+      module, this.window, ...names.map((name) => globals[name]),
+    );
+    this.AdieuSocket = module.exports.AdieuSocket;
+  }
+
+  #globals(navigator, world) {
+    const page = this;
+    const { clock } = world;
+    const runs = () => this.alive && !this.frozen;
+    return {
+      navigator,
+      document: this.document,
+      sessionStorage: this.storage,
+      CloseEvent,
+      Math: Object.assign(Object.create(Math), {
+        random: () => world.random(), min: Math.min, max: Math.max, imul: Math.imul,
+      }),
+      Date: { now: () => clock.now },
+      setTimeout: (then, ms) => clock.add(then, ms, undefined, runs),
+      setInterval: (then, ms) => clock.add(then, ms, ms, runs),
+      clearTimeout: (id) => clock.remove(id),
+      clearInterval: (id) => clock.remove(id),
+      WebSocket: class extends FakeWebSocket {
+        constructor(url, protocols) {
+          super(page, url, protocols);
+        }
+      },
+    };
+  }
+
+  /** A socket that notes its events. */
+  open(url = 'wss://a.test/live', options) {
+    const socket = new this.AdieuSocket(url, options);
+    socket.log = [];
+    for (const type of ['open', 'message', 'close', 'error', 'resumed', 'ended', 'interrupted',
+      'warning']) {
+      socket.addEventListener(type, (event) => socket.log.push(event));
+    }
+    return socket;
+  }
+
+  hide(persisted = false) {
+    this.window.dispatchEvent(Object.assign(new Event('pagehide'), { persisted }));
+    this.frozen = persisted;
+  }
+
+  show() {
+    this.frozen = false;
+    this.window.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
+  }
+
+  look(visibilityState) {
+    this.document.visibilityState = visibilityState;
+    this.document.dispatchEvent(new Event('visibilitychange'));
+  }
+
+  online() {
+    this.window.dispatchEvent(new Event('online'));
+  }
+
+  /** Its process dies. */
+  crash() {
+    this.alive = false;
+    this.world.locks.releaseAll(this);
+    for (const socket of this.sockets) socket.link.cut();
+  }
+
+  /** Refreshed: answers the next page of the tab. */
+  refresh(options = {}) {
+    this.hide();
+    this.alive = false;
+    this.world.locks.releaseAll(this);
+    return this.world.page({ storage: this.storage, ...options });
+  }
+
+  get socket() {
+    return this.sockets.at(-1);
+  }
+}
+
+/** Both directions of a connection, in order. */
+class Link {
+  open = true;
+  #last = { client: 0, server: 0 };
+
+  constructor(world, page) {
+    this.world = world;
+    this.page = page;
+    world.links.push(this);
+  }
+
+  /** Has something happen at one end after the network's delay, after all that went before. */
+  deliver(to, then) {
+    const at = Math.max(this.#last[to], this.world.clock.now + this.world.latency());
+    this.#last[to] = at;
+    this.world.clock.add(() => this.open && then(), at - this.world.clock.now);
+  }
+
+  /** What is under way is lost, and both ends are told nothing but that. */
+  cut() {
+    if (!this.open) return;
+    this.open = false;
+    this.world.links.splice(this.world.links.indexOf(this), 1);
+    this.world.clock.add(() => this.client.ended(1006, '', false), 1);
+    this.world.clock.add(() => this.server?.ended(1006), 1);
+  }
+
+  /** Both have said Close. */
+  end(code, reason) {
+    this.open = false;
+    this.world.links.splice(this.world.links.indexOf(this), 1);
+    this.client.ended(code, reason, true);
+  }
+}
+
+class FakeWebSocket extends EventTarget {
+  readyState = 0;
+  protocol = '';
+  sent = [];
+
+  constructor(page, url, protocols) {
+    super();
+    for (const protocol of protocols) {
+      if (!/^[\w.~-]+$/.test(protocol)) throw new DOMException(protocol, 'SyntaxError');
+    }
+    const { world } = page;
+    Object.assign(this, { page, url, protocols });
+    page.sockets.push(this);
+    this.link = new Link(world, page);
+    this.link.client = this;
+    const { up } = world;
+    this.link.deliver('server', () => {
+      if (!up || !world.up) return this.link.cut();
+      this.link.server = world.gateway.accept(this.link, protocols);
+    });
+  }
+
+  /** The gateway has selected a subprotocol. */
+  accepted(protocol) {
+    this.readyState = 1;
+    this.protocol = protocol;
+    this.#dispatch(new Event('open'));
+  }
+
+  receive(data) {
+    if (this.readyState === 1) this.#dispatch(new MessageEvent('message', { data }));
+  }
+
+  ended(code, reason, wasClean) {
+    if (this.readyState === 3) return;
+    this.readyState = 3;
+    this.#dispatch(new CloseEvent('close', { code, reason, wasClean }));
+  }
+
+  send(text) {
+    if (this.readyState === 0) throw new DOMException('CONNECTING', 'InvalidStateError');
+    if (this.readyState !== 1) return;
+    this.sent.push(JSON.parse(text));
+    this.link.deliver('server', () => this.link.server.receive(text));
+  }
+
+  close(code, reason) {
+    if (this.readyState > 1) return;
+    this.closedWith = { code, reason };
+    const connected = this.readyState === 1;
+    this.readyState = 2;
+    if (!connected) return this.link.cut();
+    this.link.deliver('server', () => this.link.server.closed(code));
+  }
+
+  #dispatch(event) {
+    if (this.page.alive && !this.page.frozen) this.dispatchEvent(event);
+  }
+}
