@@ -9,7 +9,8 @@ const LOG_MAX = 50; // lines of the log, kept across a refresh
 const BUTTONS = ["goodbye", "close", "backend-send", "backend-end", "send"];
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-const socket = new AdieuSocket(`${scheme}//${location.host}/ws`);
+// A backend may be asked who it is: /session?user=anna names somebody to the example.
+const socket = new AdieuSocket(`${scheme}//${location.host}/ws${location.search}`);
 
 // ---- what is heard ------------------------------------------------------------------------------
 
