@@ -13,8 +13,8 @@ use crate::{Turn, start};
 /// A page that was closed is waited for for 8 s; a busy machine takes its time as well.
 const LIMIT: Duration = Duration::from_secs(45);
 
-/// A tab is refreshed and stays, another is closed and is away, then gone; one says goodbye, one is
-/// ended by the backend. The live page shows each of it as it happens.
+/// A tab is refreshed, left and returned to; another is closed and is away, then gone; one says
+/// goodbye, one closes, one is ended by the backend. The live page shows each of it as it happens.
 pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     let _turn = Turn::take();
     let Some(mut browser) = start(kind)? else { return Ok(()) };
@@ -35,6 +35,10 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     says(&mut browser, "sent", "all messages up to 1")?;
     browser.refresh()?;
     says(&mut browser, "status", "The same session, connection 3")?;
+    // From the back/forward cache or anew: both are the same to the session.
+    browser.navigate(&adieu.url("/away"))?;
+    browser.back()?;
+    says(&mut browser, "status", "The same session, connection 4")?;
     pictures(&mut browser, "own")?;
 
     for button in ["goodbye", "close", "backend-end"] {
@@ -57,7 +61,7 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     cards(&mut browser, "is-over", 4)?;
     let gone = unfold(&mut browser, "is-over")?;
     assert!(gone.contains("did not come back"), "{gone}");
-    assert_eq!(shown(&mut browser, "#session-list .span-away")?, 3, "two refreshes, one end");
+    assert_eq!(shown(&mut browser, "#session-list .span-away")?, 4, "away thrice, gone once");
     pictures(&mut browser, "over")?;
 
     assert_eq!(page::kept_errors(&mut browser)?, Vec::<String>::new());

@@ -98,7 +98,8 @@ export function words(story) {
   const skipped = moments.length - MOMENTS_MAX;
   const unknown = knownFrom !== null && "What happened next is not known here any more.";
   const more = skipped > 0 && `${skipped} earlier moments are not shown.`;
-  if (unknown || more) list.append(el("li", "story-gap", [unknown, more].filter(Boolean).join(" ")));
+  const gap = [unknown, more].filter(Boolean).join(" ");
+  if (gap) list.append(el("li", "story-gap", gap));
   moments.forEach((moment, i) => {
     if (i < skipped) return;
     const { title, gloss } = momentText(moment, moments[i - 1]);

@@ -2,7 +2,7 @@
 //! that it costs the same however many sessions there are; what it has forgotten is said to be
 //! unknown, never made up.
 //!
-//! An idle session costs about 300 bytes here, and only if it is among the [`HERE`] that something
+//! An idle session costs about 250 bytes here, and only if it is among the [`HERE`] that something
 //! happened to last: the others cost nothing.
 
 mod story;
