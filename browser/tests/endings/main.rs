@@ -6,6 +6,7 @@
 mod actions;
 mod expected;
 mod looks;
+mod sessions;
 
 use std::sync::{Condvar, Mutex};
 
@@ -80,4 +81,19 @@ fn the_page_works_in_webkit() -> Result<()> {
 #[test]
 fn screenshots() -> Result<()> {
     looks::screenshots()
+}
+
+#[test]
+fn sessions_are_shown_in_chromium() -> Result<()> {
+    sessions::are_shown(Kind::Chromium)
+}
+
+#[test]
+fn sessions_are_shown_in_firefox() -> Result<()> {
+    sessions::are_shown(Kind::Firefox)
+}
+
+#[test]
+fn sessions_are_shown_in_webkit() -> Result<()> {
+    sessions::are_shown(Kind::WebKit)
 }

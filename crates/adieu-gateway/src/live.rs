@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use adieu::{Close, CloseCode, Closed, Message, Socket};
+use adieu::{Close, CloseCode, Closed, Message, Socket, Utf8Bytes};
+use adieu_gateway::gateway::{Gateway, Sessions};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -25,13 +26,21 @@ enum Ask {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Tell {
-    Hello { id: u64, endings: Endings },
+    Hello { id: u64, endings: Endings, sessions: Sessions },
     Echo { text: String },
     Error { text: String },
 }
 
+/// What there is to tell of.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) gateway: Gateway,
+}
+
 /// Runs one connection.
-pub(crate) async fn connection(accounts: Arc<Accounts>, socket: Socket) -> Result<Close, Closed> {
+pub(crate) async fn connection(watched: Watched, socket: Socket) -> Result<Close, Closed> {
+    let accounts = watched.accounts.clone();
     let id = accounts.open(&socket);
     let sender = socket.sender();
     tokio::spawn({
@@ -39,7 +48,7 @@ pub(crate) async fn connection(accounts: Arc<Accounts>, socket: Socket) -> Resul
         async move { accounts.ended(id, &sender.ended().await) }
     });
     let is_page = socket.request().and_then(accounts::tab).is_some();
-    if is_page { page(&accounts, id, socket).await } else { echo(&accounts, id, socket).await }
+    if is_page { page(&watched, id, socket).await } else { echo(&accounts, id, socket).await }
 }
 
 async fn echo(accounts: &Accounts, id: u64, mut socket: Socket) -> Result<Close, Closed> {
@@ -50,9 +59,12 @@ async fn echo(accounts: &Accounts, id: u64, mut socket: Socket) -> Result<Close,
     Ok(CloseCode::NORMAL.into())
 }
 
-async fn page(accounts: &Accounts, id: u64, mut socket: Socket) -> Result<Close, Closed> {
-    let mut news = accounts.subscribe();
-    hello(accounts, id, &socket).await?;
+async fn page(watched: &Watched, id: u64, mut socket: Socket) -> Result<Close, Closed> {
+    let accounts = &*watched.accounts;
+    // Before the lists: nothing is missed in between.
+    let mut endings = accounts.subscribe();
+    let mut moments = watched.gateway.chronicle().subscribe();
+    hello(watched, id, &socket).await?;
     loop {
         tokio::select! {
             message = socket.recv() => {
@@ -75,19 +87,27 @@ async fn page(accounts: &Accounts, id: u64, mut socket: Socket) -> Result<Close,
                     None => socket.send(message).await?,
                 }
             }
-            happened = next(&mut news) => match happened {
-                Some(text) => {
-                    socket.send(text).await?;
-                    accounts.count(id, 0, 1);
-                }
-                None => hello(accounts, id, &socket).await?,
-            },
+            news = next(&mut endings) => pass_on(watched, id, &socket, news).await?,
+            news = next(&mut moments) => pass_on(watched, id, &socket, news).await?,
         }
     }
 }
 
+/// Sends news, or, if some were missed, the whole lists again.
+async fn pass_on(
+    watched: &Watched,
+    id: u64,
+    socket: &Socket,
+    news: Option<Utf8Bytes>,
+) -> Result<(), Closed> {
+    let Some(text) = news else { return hello(watched, id, socket).await };
+    socket.send(text).await?;
+    watched.accounts.count(id, 0, 1);
+    Ok(())
+}
+
 /// The next news; `None` if some were missed.
-async fn next(news: &mut Receiver<adieu::Utf8Bytes>) -> Option<adieu::Utf8Bytes> {
+async fn next(news: &mut Receiver<Utf8Bytes>) -> Option<Utf8Bytes> {
     match news.recv().await {
         Ok(text) => Some(text),
         Err(RecvError::Lagged(_)) => None,
@@ -100,9 +120,10 @@ fn asked(message: &Message) -> Option<Ask> {
     serde_json::from_str(message.as_text()?).ok()
 }
 
-async fn hello(accounts: &Accounts, id: u64, socket: &Socket) -> Result<(), Closed> {
-    let endings = accounts.list(None);
-    tell(accounts, id, socket, &Tell::Hello { id, endings }).await
+async fn hello(watched: &Watched, id: u64, socket: &Socket) -> Result<(), Closed> {
+    let endings = watched.accounts.list(None);
+    let sessions = watched.gateway.chronicle().list();
+    tell(&watched.accounts, id, socket, &Tell::Hello { id, endings, sessions }).await
 }
 
 async fn tell(accounts: &Accounts, id: u64, socket: &Socket, what: &Tell) -> Result<(), Closed> {

@@ -31,7 +31,9 @@ macro_rules! module {
 
 const ASSETS: &[Asset] = &[
     asset!("/page.css", CSS, "page.css"),
+    asset!("/sessions.css", CSS, "sessions.css"),
     asset!("/away", HTML, "away.html"),
+    asset!("/session", HTML, "session.html"),
     module!("main.js"),
     module!("away.js"),
     module!("connection.js"),
@@ -42,6 +44,13 @@ const ASSETS: &[Asset] = &[
     module!("picture.js"),
     module!("moments.js"),
     module!("meaning.js"),
+    module!("sessions.js"),
+    module!("session-list.js"),
+    module!("session-words.js"),
+    module!("time-line.js"),
+    module!("session.js"),
+    module!("adieu-v1.js"),
+    module!("redrawn.js"),
     module!("words.js"),
     module!("elements.js"),
 ];
@@ -51,7 +60,7 @@ pub(crate) fn index() -> Response {
     file(&asset!("/", HTML, "index.html"))
 }
 
-/// What it needs, and the other page that it leaves for.
+/// What it needs, the page that it leaves for, and the page of a session.
 pub(crate) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     ASSETS.iter().fold(
         Router::new().route("/favicon.ico", get(async || StatusCode::NO_CONTENT)),

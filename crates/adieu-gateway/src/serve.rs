@@ -10,7 +10,7 @@ use adieu::axum::WebSocketUpgrade;
 use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
 use adieu::{Drain, Drained, Endpoint, Request};
-use adieu_gateway::gateway::Gateway;
+use adieu_gateway::gateway::{Gateway, Sessions};
 use adieu_gateway::http::{self, Access, Origins};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::accounts::Accounts;
+use crate::live::Watched;
 use crate::{Serve, json, live, page, sessions};
 
 /// A request's head has to be here by then: bytes that dribble in do not extend it.
@@ -112,12 +113,14 @@ fn router(gateway: &Gateway, site: Site) -> Router {
             hear.ended_elsewhere(&ended);
         }
     });
+    let watched = Watched { accounts, gateway: gateway.clone() };
     let page = Router::new()
-        .route("/", get(move |accounts, upgrade| root(accounts, upgrade, tls)))
+        .route("/", get(move |watched, upgrade| root(watched, upgrade, tls)))
         .route("/endings", get(endings))
+        .route("/sessions", get(stories))
         .merge(page::assets())
         .layer(Extension(Arc::new(of_page)))
-        .with_state(accounts);
+        .with_state(watched);
     http::guarded(page, access.clone())
         .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
         .merge(http::api(gateway.clone(), access.clone()))
@@ -134,13 +137,13 @@ fn same_origin(request: &Request) -> Result<(), u16> {
 
 /// `/` is the page, and its WebSocket.
 async fn root(
-    State(accounts): State<Arc<Accounts>>,
+    State(watched): State<Watched>,
     upgrade: Result<WebSocketUpgrade, adieu::axum::Refusal>,
     tls: bool,
 ) -> Response {
     match upgrade {
         Ok(upgrade) => {
-            upgrade.secure(tls).run(move |socket| live::connection(accounts.clone(), socket))
+            upgrade.secure(tls).run(move |socket| live::connection(watched.clone(), socket))
         }
         Err(refusal) if *refusal.error() == adieu::HandshakeError::NotUpgrade => page::index(),
         Err(refusal) => refusal.into_response(),
@@ -153,10 +156,16 @@ struct Filter {
 }
 
 async fn endings(
-    State(accounts): State<Arc<Accounts>>,
+    State(watched): State<Watched>,
     Query(filter): Query<Filter>,
 ) -> Json<json::Endings> {
-    Json(accounts.list(filter.tab.as_deref()))
+    Json(watched.accounts.list(filter.tab.as_deref()))
+}
+
+/// What happened to sessions, for a page that has no WebSocket at the moment. The backend asks the
+/// API.
+async fn stories(State(watched): State<Watched>) -> Json<Sessions> {
+    Json(watched.gateway.chronicle().list())
 }
 
 /// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.

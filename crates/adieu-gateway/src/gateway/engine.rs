@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::clock::Clock;
 use super::outlet::Outlet;
-use super::{ACTS, Gateway};
+use super::{ACTS, Gateway, chronicle};
 use crate::session::hub::{Effect, Handle, Hub, Moment, Step, UnreadableSession};
 use crate::session::{SessionId, Timestamp};
 use crate::store::{Batch, Change, Store, StoreError};
@@ -154,12 +154,22 @@ impl Engine {
                 }
                 Effect::Moment(moment) => {
                     self.gateway.metrics().moment(&moment);
+                    let chronicle = self.gateway.chronicle();
+                    chronicle.record(&moment, self.hub.counts(), |id| self.hub.view(id));
                     // Without pages nobody listens.
                     let _ = self.moments.send(Arc::new(moment));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sessions that the store held begin their stories with what is known of them.
+    pub(super) fn chronicle_restored(&self) {
+        let (now, counts) = (self.clock.now(), self.hub.counts());
+        for view in self.hub.ids().take(chronicle::HERE).filter_map(|id| self.hub.view(id)) {
+            self.gateway.chronicle().restored(now, &view, counts);
+        }
     }
 
     fn close(&self, handle: Handle, close: Close) {

@@ -7,6 +7,7 @@
 //!   clock ──────┘    (one task)  commit  └─► the page, metrics
 //! ```
 
+mod chronicle;
 mod clock;
 mod connection;
 mod drain;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
 pub(crate) use engine::random;
 
@@ -68,6 +70,7 @@ struct Inner {
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
     moments: tokio::sync::broadcast::Sender<Arc<Moment>>,
+    chronicle: Chronicle,
     /// Why the engine is over, once it is.
     over: watch::Receiver<Option<Result<(), GatewayError>>>,
     draining: watch::Sender<bool>,
@@ -106,6 +109,7 @@ impl Gateway {
             deliveries: deliveries.clone(),
             metrics: Metrics::default(),
             moments: moments.clone(),
+            chronicle: Chronicle::new(clock),
             over,
             draining: watch::Sender::new(false),
             stop: watch::Sender::new(false),
@@ -119,6 +123,7 @@ impl Gateway {
             }
         }
         engine.perform(step).await?;
+        engine.chronicle_restored();
         tokio::spawn(async move {
             let result = engine.run(receiver).await;
             let _ = tell_over.send(Some(result));
@@ -170,6 +175,12 @@ impl Gateway {
     #[must_use]
     pub fn moments(&self) -> tokio::sync::broadcast::Receiver<Arc<Moment>> {
         self.inner.moments.subscribe()
+    }
+
+    /// What happened to sessions, as far as it is kept for people to see.
+    #[must_use]
+    pub fn chronicle(&self) -> &Chronicle {
+        &self.inner.chronicle
     }
 
     /// The events that wait for the backend.

@@ -4,6 +4,7 @@ import {
   fetchEndings, nameSocket, randomId, record, server, tab, takeAll, takeEnded, takeOpened,
 } from "./accounts.js";
 import { $ } from "./elements.js";
+import { fetchSessions, takeMoment, takeSessions } from "./sessions.js";
 import { duration, wholeSeconds } from "./words.js";
 
 const RETRY_FIRST_MS = 1000; // longer than Firefox needs to leave a page whose socket it has ended
@@ -81,7 +82,7 @@ function closed(code, wasClean) {
     setState("closed", again ? "The server cannot be reached" : "The connection is gone", said);
     retryLater(said);
   }
-  fetchEndings().then(pollWhileClosed);
+  fetchAll().then(pollWhileClosed);
 }
 
 // Back-off doubles; the random half keeps a thousand pages from coming back in one instant.
@@ -108,6 +109,8 @@ export function comeBack() {
   else current.wish = "returned";
 }
 
+const fetchAll = () => Promise.all([fetchEndings(), fetchSessions()]);
+
 // Without a socket nobody tells us about endings, our own least of all: ask, often while our own
 // account is still missing, seldom afterwards, never while nobody looks.
 let poll = null;
@@ -117,7 +120,7 @@ function pollWhileClosed() {
   const { number } = current;
   const missing = number !== null && !server.ended.has(number) && !retry.attempt;
   poll = setTimeout(async () => {
-    if (state() === "closed" && !document.hidden) await fetchEndings();
+    if (state() === "closed" && !document.hidden) await fetchAll();
     pollWhileClosed();
   }, missing ? POLL_SOON_MS : POLL_MS);
 }
@@ -136,11 +139,14 @@ function hear(connection, data) {
     nameSocket(connection.key, message.id, own?.opened_at ?? null);
     connection.number = message.id;
     takeAll(message.endings);
+    takeSessions(message.sessions);
     refreshStatus();
   } else if (message.type === "opened") {
     takeOpened(message.account);
   } else if (message.type === "ended") {
     takeEnded(message.account, message.counts);
+  } else if (message.type === "moment") {
+    takeMoment(message);
   } else if (message.type === "echo") {
     echoed(message.text);
   }

@@ -3,8 +3,9 @@
 import { accountKey, pageAccounts, server, tab, takeNews } from "./accounts.js";
 import { card, orphanCard, unfolded } from "./cards.js";
 import { livingKey } from "./connection.js";
-import { $, placeAt } from "./elements.js";
+import { $ } from "./elements.js";
 import { drawBars, passes, passesWithoutCause } from "./filters.js";
+import { Redrawn } from "./redrawn.js";
 
 const CARDS_MAX = 200; // endings drawn at once: enough to scroll, cheap enough for a phone
 const OPEN_MAX = 8; // open connections of other tabs drawn at once
@@ -15,7 +16,7 @@ const RENDER_EVERY_MS = 80; // a busy server may report hundreds of endings in a
 const own = (account) => account.tab === tab;
 
 let renderTimer = null;
-let rendered = false;
+const cards = new Redrawn(unfolded);
 
 export function renderSoon() {
   renderTimer ??= setTimeout(render, RENDER_EVERY_MS);
@@ -27,9 +28,9 @@ export function render() {
   const groups = pageAccounts(livingKey());
   const open = openItems(groups);
   const { items, matching } = endedItems(groups);
-  reconcile($("open-list"), open);
-  reconcile($("ended-list"), items);
-  forget([...open, ...items]);
+  cards.reconcile($("open-list"), open);
+  cards.reconcile($("ended-list"), items);
+  cards.done([...open, ...items]);
   drawBars(render);
   const nothing = server.ended.size === 0 && groups.orphans.size === 0;
   $("empty").hidden = !nothing;
@@ -40,7 +41,6 @@ export function render() {
   $("more").hidden = matching <= CARDS_MAX;
   $("more").textContent = `The newest ${CARDS_MAX} of ${matching} are shown; all are in /endings.`;
   announce(takeNews());
-  rendered = true;
 }
 
 function announce(news) {
@@ -88,45 +88,4 @@ function orphanItems(orphans) {
       signature: `orphan ${events.length}`, build: () => orphanCard(events) }))
     .sort((a, b) => b.at - a.at)
     .slice(0, ORPHANS_MAX);
-}
-
-// ---- what is redrawn ----------------------------------------------------------------------------
-
-const drawn = new Map(); // key -> { node, signature }, for both lists
-
-function reconcile(list, items) {
-  const keys = new Set(items.map((item) => item.key));
-  for (const node of [...list.children]) if (!keys.has(node.dataset.key)) node.remove();
-  items.forEach((item, i) => {
-    const old = drawn.get(item.key);
-    if (old?.signature === item.signature) {
-      placeAt(list, old.node, i);
-      followDefault(old.node, item);
-    } else {
-      replace(list, item, i, old?.node);
-    }
-  });
-}
-
-function replace(list, item, i, old) {
-  const focused = old?.contains(document.activeElement);
-  const node = item.build();
-  node.dataset.key = item.key;
-  if (!old && rendered) node.classList.add("fresh");
-  old?.remove();
-  drawn.set(item.key, { node, signature: item.signature });
-  placeAt(list, node, i);
-  if (focused) node.querySelector("summary").focus();
-}
-
-// A card that was unfolded only because it was among the newest folds when newer ones come.
-function followDefault(node, item) {
-  if (item.open !== undefined && !unfolded.has(item.key) && node.open && !item.open) {
-    if (!node.contains(document.activeElement)) node.open = false;
-  }
-}
-
-function forget(items) {
-  const keys = new Set(items.map((item) => item.key));
-  for (const key of [...drawn.keys()]) if (!keys.has(key)) drawn.delete(key);
 }

@@ -13,12 +13,16 @@ import {
 import { $ } from "./elements.js";
 import { wireFilters } from "./filters.js";
 import { render, renderSoon } from "./list.js";
+import { refreshSessions, renderSessionsSoon, wireSessions } from "./session-list.js";
+import { onSessions, sessions } from "./sessions.js";
 
 function start() {
   // For tests and for the curious at the console.
-  window.adieu = { tab, events: history, socket: () => current.socket };
+  window.adieu = { tab, events: history, socket: () => current.socket, sessions };
   onChange(renderSoon);
+  onSessions(renderSessionsSoon);
   wireFilters(render);
+  wireSessions();
   wireButtons();
   connect();
   wireSwitches();
@@ -28,6 +32,7 @@ function start() {
 
 function everySecond() {
   refreshAges();
+  refreshSessions();
   refreshStatus();
 }
 

@@ -1,0 +1,134 @@
+//! Sessions in a real browser: the page that opens one, and the section that shows it.
+
+use std::fs;
+use std::time::Duration;
+
+use browser::server::Adieu;
+use browser::wait::wait_for;
+use browser::{Browser, Error, Kind, Result, page, results};
+use serde_json::{Value, json};
+
+use crate::{Turn, start};
+
+/// A page that was closed is waited for for 8 s; a busy machine takes its time as well.
+const LIMIT: Duration = Duration::from_secs(45);
+
+/// A tab is refreshed, left and returned to; another is closed and is away, then gone; one says
+/// goodbye, one closes, one is ended by the backend. The live page shows each of it as it happens.
+pub(crate) fn are_shown(kind: Kind) -> Result<()> {
+    let _turn = Turn::take();
+    let Some(mut browser) = start(kind)? else { return Ok(()) };
+    let adieu = Adieu::start()?;
+    let live = browser.current_tab()?;
+    page::open_watched(&mut browser, &adieu)?;
+    page::connected(&mut browser)?;
+    let empty = shown(&mut browser, "#sessions-empty:not([hidden])")?;
+    assert_eq!(empty, 1, "nobody was here");
+    pictures(&mut browser, "empty")?;
+
+    open(&mut browser, &adieu)?;
+    browser.refresh()?;
+    says(&mut browser, "status", "The same session, connection 2")?;
+    page::press(&mut browser, "backend-send")?;
+    says(&mut browser, "log", "The backend says")?;
+    page::press(&mut browser, "send")?;
+    says(&mut browser, "sent", "all messages up to 1")?;
+    browser.refresh()?;
+    says(&mut browser, "status", "The same session, connection 3")?;
+    // From the back/forward cache or anew: both are the same to the session.
+    browser.navigate(&adieu.url("/away"))?;
+    browser.back()?;
+    says(&mut browser, "status", "The same session, connection 4")?;
+    pictures(&mut browser, "own")?;
+
+    for button in ["goodbye", "close", "backend-end"] {
+        open(&mut browser, &adieu)?;
+        page::press(&mut browser, button)?;
+        says(&mut browser, "status", "The session is over")?;
+        browser.close_tab()?;
+        browser.switch_to(&live)?;
+    }
+    open(&mut browser, &adieu)?;
+    browser.close_tab()?;
+
+    browser.switch_to(&live)?;
+    cards(&mut browser, "is-away", 1)?;
+    cards(&mut browser, "is-here", 1)?;
+    cards(&mut browser, "is-over", 3)?;
+    let here = unfold(&mut browser, "is-here")?;
+    assert!(here.contains("connection 2") && here.contains("connection 3"), "{here}");
+    pictures(&mut browser, "away")?;
+    cards(&mut browser, "is-over", 4)?;
+    let gone = unfold(&mut browser, "is-over")?;
+    assert!(gone.contains("did not come back"), "{gone}");
+    assert_eq!(shown(&mut browser, "#session-list .span-away")?, 4, "away thrice, gone once");
+    pictures(&mut browser, "over")?;
+
+    assert_eq!(page::kept_errors(&mut browser)?, Vec::<String>::new());
+    browser.quit()
+}
+
+/// A tab with a session, which is connected; it is the current one then.
+fn open(browser: &mut Browser, adieu: &Adieu) -> Result<()> {
+    browser.new_tab()?;
+    browser.navigate(&adieu.url("/session"))?;
+    says(browser, "status", "A new session")
+}
+
+fn says(browser: &mut Browser, element: &str, text: &str) -> Result<()> {
+    let script = "return document.getElementById(arguments[0]).textContent";
+    wait_for(format_args!("{text:?} in #{element}"), LIMIT, || {
+        let says = browser.execute(script, &[json!(element)])?;
+        Ok(says.as_str().is_some_and(|says| says.contains(text)).then_some(()))
+    })
+}
+
+fn shown(browser: &mut Browser, selector: &str) -> Result<u64> {
+    let script = "return document.querySelectorAll(arguments[0]).length";
+    Ok(browser.execute(script, &[json!(selector)])?.as_u64().unwrap_or_default())
+}
+
+/// Waits until as many cards of sessions are shown in this state.
+fn cards(browser: &mut Browser, state: &str, wanted: u64) -> Result<()> {
+    wait_for(format_args!("{wanted} sessions that are {state}"), LIMIT, || {
+        let found = shown(browser, &format!("#session-list .{state}"))?;
+        Ok((found == wanted).then_some(()))
+    })
+}
+
+/// Unfolds the first card in this state and gives its text.
+fn unfold(browser: &mut Browser, state: &str) -> Result<String> {
+    let script = r#"
+        const card = document.querySelector(`#session-list .${arguments[0]}`);
+        if (!card.open) card.querySelector("summary").click();
+        return card.querySelector(".card-body")?.textContent ?? null;
+    "#;
+    wait_for(format_args!("the story of one that is {state}"), LIMIT, || {
+        match browser.execute(script, &[json!(state)])? {
+            Value::String(text) => Ok(Some(text)),
+            _ => Ok(None),
+        }
+    })
+}
+
+/// Pictures to look at, in light and dark and on a phone; nothing is wider than its screen. Of
+/// Chromium alone, which can be told all three.
+fn pictures(browser: &mut Browser, name: &str) -> Result<()> {
+    if browser.kind() != Kind::Chromium {
+        return Ok(());
+    }
+    for (scheme, dark, width, height) in
+        [("light", false, 1280, 1600), ("dark", true, 1280, 1600), ("phone", false, 390, 1600)]
+    {
+        browser.set_viewport(width, height)?;
+        browser.emulate_dark(dark)?;
+        page::at_rest(browser)?;
+        let overflow = "return document.documentElement.scrollWidth - innerWidth";
+        let overflow = browser.execute(overflow, &[])?;
+        assert!(overflow.as_i64() <= Some(0), "{name} {scheme}: {overflow} px too wide");
+        let path = results::file(&format!("sessions-{name}-{scheme}.png"))?;
+        let doing = Error::io(format!("write {}", path.display()));
+        fs::write(path, browser.screenshot()?).map_err(doing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! What happened to the sessions, for people: the page draws it. In memory only and bounded, so
+//! that it costs the same however many sessions there are; what it has forgotten is said to be
+//! unknown, never made up.
+//!
+//! An idle session costs about 250 bytes here, and only if it is among the [`HERE`] that something
+//! happened to last: the others cost nothing.
+
+mod story;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use adieu::Utf8Bytes;
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use super::clock::Clock;
+use crate::session::hub::{Counts, Moment, View};
+use crate::session::{SessionId, Timestamp};
+use story::{About, Story, Told};
+
+/// Stories of sessions that are here or away: as many as a page may want to look through, as many
+/// as the API lists. Of more sessions those are kept that something happened to last.
+pub(super) const HERE: usize = 1_000;
+
+/// Stories of sessions that are over: what a page may want to look back at.
+const OVER: usize = 500;
+
+/// Moments of one story: fifty refreshes, more than a picture can show.
+const MOMENTS: usize = 100;
+
+/// Moments in one list, the newest stories' first: about 1.5 MB of JSON. Without it a thousand
+/// pages that are refreshed all the time would make a list of 20 MB.
+const LISTED: usize = 10_000;
+
+/// Moments of a story that come after those: enough to say where a session is, and why.
+const LISTED_AT_LEAST: usize = 1;
+
+/// News that may wait for a slow page; one that misses some gets the whole list again.
+const NEWS: usize = 256;
+
+/// A cause in a word; those that we know are not copied.
+type Word = Cow<'static, str>;
+
+/// What happened to the sessions.
+#[derive(Debug)]
+pub struct Chronicle {
+    inner: Mutex<Inner>,
+    news: broadcast::Sender<Utf8Bytes>,
+    clock: Clock,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Moments so far: what is newer than a list has a higher number.
+    number: u64,
+    /// Sessions that are here or away.
+    here: HashMap<SessionId, Kept>,
+    /// The same by the number of their last moment, so that the one that is forgotten is found.
+    order: BTreeMap<u64, SessionId>,
+    /// Newest first.
+    over: VecDeque<Arc<Story>>,
+    /// Why sessions were over, since the start.
+    causes: BTreeMap<Word, u64>,
+    counts: Counts,
+}
+
+/// A story, which a list may be reading.
+#[derive(Debug)]
+struct Kept {
+    story: Arc<Story>,
+    /// Of its last moment.
+    number: u64,
+}
+
+/// All that is kept, as a page gets it first.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sessions {
+    /// The gateway's time: deadlines are told in it.
+    now: Timestamp,
+    /// Of the last moment in it.
+    number: u64,
+    counts: Counts,
+    causes: BTreeMap<Word, u64>,
+    here: Vec<Story>,
+    over: Vec<Story>,
+}
+
+/// What pages are told as it happens.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct News<'a> {
+    r#type: &'static str,
+    number: u64,
+    session: &'a About,
+    moment: &'a Told,
+    counts: Counts,
+    causes: &'a BTreeMap<Word, u64>,
+}
+
+impl Chronicle {
+    pub(super) fn new(clock: Clock) -> Self {
+        Chronicle { inner: Mutex::default(), news: broadcast::Sender::new(NEWS), clock }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened to a session. `view` is what the hub knows of one whose story begins in
+    /// the middle: it was restored from the store, or forgotten here.
+    pub(super) fn record(
+        &self,
+        moment: &Moment,
+        counts: Counts,
+        view: impl FnOnce(SessionId) -> Option<View>,
+    ) {
+        let mut inner = self.inner();
+        inner.number += 1;
+        inner.counts = counts;
+        let id = moment.session_id;
+        let mut story = match inner.take(id) {
+            Some(story) => story,
+            None => Arc::new(Story::new(About::of(moment, || view(id)))),
+        };
+        let told = Arc::make_mut(&mut story).push(moment);
+        if let Some(cause) = told.cause() {
+            *inner.causes.entry(cause.clone()).or_default() += 1;
+        }
+        self.tell(&inner, &story.about, &told);
+        if told.cause().is_some() { inner.keep_over(story) } else { inner.keep(id, story) }
+    }
+
+    /// A session that the store held, of which no moment is told: it was away already.
+    pub(super) fn restored(&self, now: Timestamp, view: &View, counts: Counts) {
+        let mut inner = self.inner();
+        inner.counts = counts;
+        if !inner.here.contains_key(&view.session_id) {
+            inner.number += 1;
+            let story = Arc::new(Story::restored(now, view));
+            inner.keep(view.session_id, story);
+        }
+    }
+
+    fn tell(&self, inner: &Inner, session: &About, moment: &Told) {
+        // Without pages nobody listens.
+        if self.news.receiver_count() == 0 {
+            return;
+        }
+        let (number, counts, causes) = (inner.number, inner.counts, &inner.causes);
+        let news = News { r#type: "moment", number, session, moment, counts, causes };
+        if let Ok(text) = serde_json::to_string(&news) {
+            let _ = self.news.send(text.into());
+        }
+    }
+
+    /// What happens from now on: JSON texts. Subscribed to before [`list`](Self::list) is asked
+    /// for, nothing is missed; what is in both has a number that the list has too.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Utf8Bytes> {
+        self.news.subscribe()
+    }
+
+    /// All that is kept, newest first.
+    #[must_use]
+    pub fn list(&self) -> Sessions {
+        let (here, over, mut sessions) = self.inner().list(self.clock.now());
+        // Not under the lock: the engine does not wait for who reads.
+        let mut room = LISTED;
+        sessions.here = here.iter().map(|story| story.shortened(&mut room)).collect();
+        sessions.over = over.iter().map(|story| story.shortened(&mut room)).collect();
+        sessions
+    }
+}
+
+impl Inner {
+    fn take(&mut self, id: SessionId) -> Option<Arc<Story>> {
+        let kept = self.here.remove(&id)?;
+        self.order.remove(&kept.number);
+        Some(kept.story)
+    }
+
+    fn keep(&mut self, id: SessionId, story: Arc<Story>) {
+        let number = self.number;
+        self.here.insert(id, Kept { story, number });
+        self.order.insert(number, id);
+        if self.here.len() > HERE
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.here.remove(&oldest);
+        }
+    }
+
+    fn keep_over(&mut self, story: Arc<Story>) {
+        self.over.truncate(OVER - 1);
+        self.over.push_front(story);
+    }
+
+    fn list(&self, now: Timestamp) -> (Vec<Arc<Story>>, Vec<Arc<Story>>, Sessions) {
+        let newest_first = self.order.values().rev();
+        let here = newest_first.filter_map(|id| Some(self.here.get(id)?.story.clone()));
+        let sessions = Sessions {
+            now,
+            number: self.number,
+            counts: self.counts,
+            causes: self.causes.clone(),
+            here: Vec::new(),
+            over: Vec::new(),
+        };
+        (here.collect(), self.over.iter().cloned().collect(), sessions)
+    }
+}
+
+#[cfg(test)]
+mod tests;

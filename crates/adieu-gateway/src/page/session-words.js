@@ -1,0 +1,82 @@
+// How what happens to sessions is called.
+
+import { clock, duration, plural } from "./words.js";
+
+// Why people left: as short as a bar, and as a sentence; and whose colour and symbol that is.
+const CAUSES = {
+  goodbye: ["Said goodbye", "Said goodbye: nothing was waited for.", "peer", "cause-peer"],
+  left: ["Closed for good", "Closed with a code that says so: nothing was waited for.", "peer",
+    "cause-peer"],
+  hidden: ["Left the page", "Left the page and did not come back in time.", "timeout",
+    "session-hidden"],
+  lost: ["Connection lost", "The connection was lost, and nobody came back in time.", "reset",
+    "cause-reset"],
+  drained: ["After our shutdown", "Did not come back after the gateway was stopped.", "drain",
+    "cause-drain"],
+  gateway_down: ["After our crash", "Did not come back after the gateway was down.", "panicked",
+    "cause-panicked"],
+  ended_by_backend: ["The backend ended it", "The backend ended the session.", "application",
+    "cause-application"],
+};
+
+const unknown = (cause) => [cause, "The gateway has a reason this page has no words for.", "other",
+  "cause-other"];
+
+export const CAUSE_NAMES = Object.keys(CAUSES);
+const cause = (name) => CAUSES[name] ?? unknown(name);
+export const causeShort = (name) => cause(name)[0];
+export const causeSentence = (name) => cause(name)[1];
+export const causeHue = (name) => cause(name)[2];
+export const causeIcon = (name) => cause(name)[3];
+
+const DEPARTURES = {
+  left: "said goodbye for good", hidden: "the page was left, or is being refreshed",
+  lost: "the connection was lost without a word",
+  drained: "the gateway went away and said when to come back",
+  gateway_down: "the gateway was down",
+};
+
+export const departureText = (departure) => DEPARTURES[departure] ?? departure;
+
+export function name(story) {
+  return story.userId ?? story.sessionId.slice(0, 8);
+}
+
+// The seconds that are left; less than none while the announcement is on its way.
+export function countdown(ms) {
+  if (ms <= 0) return "now";
+  return ms < 60000 ? `in ${Math.ceil(ms / 1000)} s` : `in ${duration(ms)}`;
+}
+
+// One sentence for each moment of a story, and what more there is to say.
+export function momentText(moment, before) {
+  switch (moment.what) {
+    case "away": return awayText(moment);
+    case "resumed": return resumedText(moment, before);
+    case "ended": return endedText(moment);
+    default: return { title: moment.what, gloss: "" };
+  }
+}
+
+function awayText({ departure, until, at, sentence }) {
+  const wait = `${upper(departureText(departure))}. Waited for until ${clock(until, false)}`
+    + ` (${duration(until - at)}).`;
+  return { title: "Away", gloss: [sentence, wait].filter(Boolean).join(" ") };
+}
+
+function resumedText({ generation, superseded, replayed, at }, before) {
+  const again = replayed ? `${plural(replayed, "message")} sent again.` : "";
+  if (superseded) {
+    const gloss = "A newer connection took over; the older one was closed with 4002.";
+    return { title: `Connection ${generation}`, gloss: [gloss, again].filter(Boolean).join(" ") };
+  }
+  const away = before?.what === "away" ? ` after ${duration(at - before.at)}` : "";
+  return { title: `Back${away}: connection ${generation}`, gloss: again };
+}
+
+function endedText({ cause: name, connections, sentence }) {
+  const had = `${plural(connections, "connection")} in all.`;
+  return { title: "Over", gloss: [causeSentence(name), sentence, had].filter(Boolean).join(" ") };
+}
+
+const upper = (text) => text[0].toUpperCase() + text.slice(1);

@@ -1,0 +1,128 @@
+// A tab with a session: what it hears, and buttons for all ways to go.
+
+import { store, stored } from "./accounts.js";
+import { AdieuSocket } from "./adieu-v1.js";
+import { $, el } from "./elements.js";
+import { clock, plural } from "./words.js";
+
+const LOG_MAX = 50; // lines of the log, kept across a refresh
+const BUTTONS = ["goodbye", "close", "backend-send", "backend-end", "send"];
+
+const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+// A backend may be asked who it is: /session?user=anna names somebody to the example.
+const socket = new AdieuSocket(`${scheme}//${location.host}/ws${location.search}`);
+
+// ---- what is heard ------------------------------------------------------------------------------
+
+const WHY_ENDED = {
+  goodbye: "The session is over: this tab said so.",
+  superseded: "Another tab has the session now.",
+  backend: "The backend ended the session.",
+  refused: "The backend refused this tab.",
+  expired: "The old session was over: this tab came back too late.",
+  invalid: "The gateway did not know the old session.",
+  stale: "The old session is in use elsewhere.",
+  lost: "The old session could not go on: messages were missing.",
+};
+
+socket.addEventListener("open", () => {
+  note("A new session began.");
+  connected("A new session");
+});
+
+socket.addEventListener("resumed", ({ detail }) => {
+  const { generation, afterPageLoad } = detail;
+  const how = afterPageLoad ? "after a page load" : "after a lost connection";
+  note(`The session goes on ${how}: connection ${generation}.`);
+  connected(`The same session, connection ${generation}`);
+});
+
+socket.addEventListener("interrupted", ({ detail }) => {
+  const seconds = (detail.retryIn / 1000).toFixed(1);
+  note(`The connection ended (${detail.code}); tried again in ${seconds} s.`);
+  setState("connecting", "Connecting again…", `Session ${socket.sessionId}`);
+});
+
+socket.addEventListener("ended", ({ detail }) => {
+  const { reason, code, text } = detail;
+  const said = text ? ` It said “${text}”.` : "";
+  note(`${WHY_ENDED[reason] ?? "The session is over."}${code ? ` Close ${code}.` : ""}${said}`);
+});
+
+socket.addEventListener("close", ({ code }) => {
+  setState("closed", "The session is over", `The page was told close(${code}).`);
+});
+
+socket.addEventListener("message", ({ data }) => note(`The backend says “${data}”.`));
+
+socket.addEventListener("acknowledged", ({ detail }) => {
+  const waits = socket.unacknowledged;
+  if (waits) $("sent").textContent = `${plural(waits, "message")} not acknowledged yet.`;
+  else if (detail.sequenceId) {
+    $("sent").textContent = `The gateway has all messages up to ${detail.sequenceId}.`;
+  }
+});
+
+function connected(title) {
+  setState("open", title, `Session ${socket.sessionId}`);
+}
+
+function setState(next, title, detail) {
+  document.body.dataset.state = next;
+  $("status").textContent = title;
+  $("status-detail").textContent = detail;
+  const focused = document.activeElement;
+  for (const id of BUTTONS) $(id).disabled = next !== "open";
+  $("again").hidden = next !== "closed";
+  // The button that was pressed is gone for the keyboard now; go on at what can be done.
+  if (next === "closed" && focused?.disabled) $("again").focus();
+}
+
+// ---- the log ------------------------------------------------------------------------------------
+
+function log() {
+  return JSON.parse(stored("adieu-session-log") ?? "[]");
+}
+
+function note(text) {
+  const at = Date.now();
+  store("adieu-session-log", JSON.stringify([{ at, text }, ...log()].slice(0, LOG_MAX)));
+  $("log").prepend(line({ at, text }));
+}
+
+function line({ at, text }) {
+  return el("li", "", el("time", "when", clock(at)), el("span", "", text));
+}
+
+$("log").append(...log().map(line));
+
+// ---- buttons ------------------------------------------------------------------------------------
+
+const press = (id, act) => $(id).addEventListener("click", act);
+
+press("refresh", () => location.reload());
+press("goodbye", () => socket.goodbye());
+press("close", () => socket.close(1000));
+press("again", () => location.reload());
+press("backend-send", () => asBackend("POST", "/messages", "A message of the backend"));
+press("backend-end", () => asBackend("DELETE", ""));
+
+$("say").addEventListener("submit", (event) => {
+  event.preventDefault();
+  socket.send($("text").value);
+});
+
+// What a backend would do through the API.
+async function asBackend(method, path, text) {
+  const headers = text ? { "Content-Type": "text/plain" } : {};
+  const url = `/api/sessions/${encodeURIComponent(socket.sessionId)}${path}`;
+  try {
+    const answer = await fetch(url, { method, headers, body: text });
+    if (!answer.ok) note(`The API answered ${answer.status}: ${await answer.text()}`);
+  } catch {
+    note("The API does not answer.");
+  }
+}
+
+// For tests and for the curious at the console.
+window.adieu = { socket };
