@@ -59,6 +59,7 @@ async fn gateway() {
         backend: Some(Backend::new(options).expect("an address")),
         ask_resume: false,
         drain_window: Duration::ZERO,
+        durable: false,
     };
     let gateway = Gateway::start(Memory::default(), options).await.expect("a gateway");
     let access = Access::new(Some(KEY)).expect("a key");

@@ -57,6 +57,7 @@ pub struct Metrics {
     queued_bytes: Gauge,
     delivered: Gauge<u64, AtomicU64>,
     failed: Gauge<u64, AtomicU64>,
+    rejected: Gauge<u64, AtomicU64>,
     draining: Gauge,
 }
 
@@ -77,6 +78,7 @@ impl Default for Metrics {
             queued_bytes: Gauge::default(),
             delivered: Gauge::default(),
             failed: Gauge::default(),
+            rejected: Gauge::default(),
             draining: Gauge::default(),
         };
         metrics.register();
@@ -136,6 +138,11 @@ impl Metrics {
             "event_failures",
             "Tries to deliver an event that failed since the start",
             self.failed.clone(),
+        );
+        registry.register(
+            "events_rejected",
+            "Events that were set aside since the start, because the backend said they are wrong",
+            self.rejected.clone(),
         );
         registry.register("draining", "1 while it stops", self.draining.clone());
     }
@@ -199,6 +206,7 @@ impl Metrics {
         self.queued_bytes.set(number(waiting.bytes));
         self.delivered.set(waiting.delivered);
         self.failed.set(waiting.failed);
+        self.rejected.set(waiting.rejected);
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);

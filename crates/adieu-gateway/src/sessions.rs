@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, Secret};
-use adieu_gateway::http::{Access, Origins};
+use adieu_gateway::http::{Access, BadKey, Origins};
 use adieu_gateway::session::Waits;
 use adieu_gateway::session::hub::Settings;
 use adieu_gateway::store::{Disk, Memory};
@@ -104,7 +104,8 @@ impl Sessions {
             ..Settings::default()
         };
         let (ask_resume, drain_window) = (self.ask_resume, self.drain_window);
-        Ok(Options { sessions, backend: self.backend()?, ask_resume, drain_window })
+        let (backend, durable) = (self.backend()?, self.data.is_some());
+        Ok(Options { sessions, backend, ask_resume, drain_window, durable })
     }
 
     fn backend(&self) -> Result<Option<Backend>, String> {
@@ -129,6 +130,11 @@ fn wrong_secret() -> String {
 
 /// Who may see pages and use the API.
 pub(crate) fn access() -> Result<Access, String> {
-    let key = std::env::var(KEY).ok();
+    let key = match std::env::var(KEY) {
+        Ok(key) => Some(key),
+        Err(std::env::VarError::NotPresent) => None,
+        // To go on without one would open what was to be closed.
+        Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{KEY}: {BadKey}")),
+    };
     Access::new(key.as_deref()).map_err(|error| format!("{KEY}: {error}"))
 }

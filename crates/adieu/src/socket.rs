@@ -189,6 +189,14 @@ impl Sender {
         self.shared.close(close.into(), Cause::Application);
     }
 
+    /// Whether the peer has ended it: its Close was read, or its FIN, or all is over. Messages that
+    /// it sent before may still wait to be received.
+    #[must_use]
+    pub fn peer_has_ended(&self) -> bool {
+        let state = self.shared.lock();
+        state.inbox.ended || state.ending.is_some()
+    }
+
     /// Waits for the end and tells how it was.
     pub async fn ended(&self) -> Ending {
         (*self.shared.ended(false).await).clone()

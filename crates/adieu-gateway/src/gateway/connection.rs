@@ -1,24 +1,35 @@
 //! One WebSocket of a session: what its client says goes to the engine, and its end too.
 
-use adieu::{Close, CloseCode, Closed, Ending, Message, Sender, Socket};
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::Duration;
+
+use adieu::{Close, CloseCode, Closed, Ending, Message, Socket};
 
 use super::engine::random;
 use super::{Act, Gateway, GatewayError};
-use crate::hook::{Decision, Question};
+use crate::hook::{Decision, Question, Room};
 use crate::session::account::account;
 use crate::session::hub::{Handle, Newcomer, Step};
-use crate::session::wire::{NotResumed, Offer, REFUSED, Resume, ToClient};
+use crate::session::wire::{FromClient, NotResumed, Offer, Payload, REFUSED, Resume, ToClient};
 use crate::session::{Departure, SessionId};
 
-/// Messages of one connection that are under way to the engine at most, before it is asked whether
-/// the backend keeps up.
-const IN_FLIGHT: usize = 16;
+/// While a message waits for room, what follows it is not read, heartbeats among it: so often the
+/// page hears that the gateway is there. A client gives up after 10 s.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// What became of a request for a session.
 enum Attached {
     Session(Handle),
     /// It is not taken; how that is said.
     Closed(Close),
+    /// The client has gone meanwhile: it has no session, and takes none from a newer connection.
+    Gone,
+}
+
+/// A client that cannot be told anything.
+fn gone() -> Close {
+    CloseCode::GOING_AWAY.into()
 }
 
 impl Gateway {
@@ -36,9 +47,11 @@ impl Gateway {
     /// # Errors
     /// [`Closed`] if the client goes before it is answered.
     pub async fn session(&self, mut socket: Socket) -> Result<Close, Closed> {
-        match self.attach(&socket).await {
-            Ok(Attached::Session(handle)) => Ok(self.converse(&mut socket, handle).await),
+        // Apart, so that an idle session does not keep its room.
+        match Box::pin(self.attach(&socket)).await {
+            Ok(Attached::Session(handle)) => Ok(self.converse(&mut socket, handle, false).await),
             Ok(Attached::Closed(close)) => Ok(close),
+            Ok(Attached::Gone) => Ok(gone()),
             Err(error) => {
                 tracing::error!("{error}");
                 Ok(CloseCode::INTERNAL_ERROR.into())
@@ -54,7 +67,8 @@ impl Gateway {
         let origin = socket.request().and_then(|request| request.origin()).map(str::to_owned);
         let newcomer = Newcomer { user, origin, plain: true, not_resumed: None };
         match self.start_session(&socket, newcomer).await {
-            Ok(handle) => Ok(self.converse(&mut socket, handle).await),
+            Ok(Some(handle)) => Ok(self.converse(&mut socket, handle, true).await),
+            Ok(None) => Ok(gone()),
             Err(error) => {
                 tracing::error!("{error}");
                 Ok(CloseCode::INTERNAL_ERROR.into())
@@ -66,22 +80,27 @@ impl Gateway {
         let Some(request) = socket.request() else {
             return Ok(Attached::Closed(CloseCode::INTERNAL_ERROR.into()));
         };
+        if self.is_draining() {
+            return Ok(Attached::Closed(self.come_back(socket).await));
+        }
         let question = Question::of(request, socket.peer());
         let offer = Offer::read(request.subprotocols().collect::<Vec<_>>());
-        let origin = question.origin.clone();
         let mut not_resumed = None;
         if let Some(resume) = offer.and_then(|offer| offer.resume) {
-            let resumed = self.resume(socket, resume, origin.clone(), &question).await?;
-            self.inner.metrics.resume(resumed.map(|_| ()));
-            match resumed {
-                Ok(handle) => return Ok(Attached::Session(handle)),
+            match self.resume(socket, resume, &question).await? {
+                Ok(attached) => return Ok(attached),
                 Err(reason) => not_resumed = Some(reason),
             }
         }
         match self.ask(&question).await {
+            Decision::Accepted { .. } if self.is_draining() => {
+                Ok(Attached::Closed(self.come_back(socket).await))
+            }
             Decision::Accepted { user, .. } => {
+                let origin = question.origin;
                 let newcomer = Newcomer { user, origin, plain: false, not_resumed };
-                Ok(Attached::Session(self.start_session(socket, newcomer).await?))
+                let started = self.start_session(socket, newcomer).await?;
+                Ok(started.map_or(Attached::Gone, Attached::Session))
             }
             Decision::Refused { reason, .. } => {
                 // A page cannot see an HTTP status, but this.
@@ -89,13 +108,17 @@ impl Gateway {
                 let _ = socket.send(Message::from(refused.to_json())).await;
                 Ok(Attached::Closed(close(REFUSED, &reason)))
             }
-            Decision::Unavailable(error) => {
-                tracing::warn!("{error}");
-                // It comes back by itself, as from any end that is not final.
-                let code = CloseCode::INTERNAL_ERROR.get();
-                Ok(Attached::Closed(close(code, "the backend did not answer")))
-            }
+            Decision::Unavailable(error) => Ok(Attached::Closed(no_answer(&error))),
         }
+    }
+
+    /// Who comes while we stop is told when to come back, as the others are.
+    async fn come_back(&self, socket: &Socket) -> Close {
+        let retry_after = self.a_time_to_come_back();
+        let retry_after = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+        let closing = ToClient::Closing { retry_after };
+        let _ = socket.send(Message::from(closing.to_json())).await;
+        CloseCode::GOING_AWAY.into()
     }
 
     /// Resumes a session, or says why not.
@@ -103,69 +126,96 @@ impl Gateway {
         &self,
         socket: &Socket,
         resume: Resume,
-        origin: Option<String>,
         question: &Question,
-    ) -> Result<Result<Handle, NotResumed>, GatewayError> {
-        if self.inner.ask_resume
-            && let Some(backend) = &self.inner.backend
-        {
-            let (asked, site) = (resume.clone(), origin.clone());
-            let may = self.act(move |scene, now| {
-                (scene.hub.may_resume(now, &asked, site.as_deref()), Step::default())
-            });
-            match may.await? {
-                Err(reason) => return Ok(Err(reason)),
-                Ok(id) => match backend.resume(id, question).await {
-                    Decision::Accepted { .. } => {}
-                    // Not known is not yes; the client may come back with the same token.
-                    Decision::Refused { .. } => return Ok(Err(NotResumed::Refused)),
-                    Decision::Unavailable(error) => {
-                        tracing::warn!("{error}");
-                        return Ok(Err(NotResumed::Refused));
-                    }
-                },
-            }
+    ) -> Result<Result<Attached, NotResumed>, GatewayError> {
+        let asked = self.may_resume(&resume, question).await?;
+        if let Some(closed) = asked {
+            let counted = closed.as_ref().map(|_| ()).map_err(|reason| *reason);
+            self.inner.metrics.resume(counted.and(Err(NotResumed::Refused)));
+            return Ok(closed);
         }
-        let sender = socket.sender();
-        self.act(move |scene, now| match scene.hub.resume(now, &resume, origin.as_deref()) {
-            Ok((handle, step)) => {
-                scene.attach(handle, sender);
-                (Ok(handle), step)
+        let (sender, origin) = (socket.sender(), question.origin.clone());
+        let resumed = self.act(move |scene, now| {
+            // A late try of a page that has gone on must not take the session from a newer one.
+            if sender.peer_has_ended() {
+                return (Ok(Attached::Gone), Step::default());
             }
-            Err(reason) => (Err(reason), Step::default()),
-        })
-        .await
+            match scene.hub.resume(now, &resume, origin.as_deref()) {
+                Ok((handle, step)) => {
+                    scene.attach(handle, sender);
+                    (Ok(Attached::Session(handle)), step)
+                }
+                Err(reason) => (Err(reason), Step::default()),
+            }
+        });
+        let resumed = resumed.await?;
+        let reason = resumed.as_ref().err().copied();
+        self.inner.metrics.resume(reason.map_or(Ok(()), Err));
+        Ok(resumed)
     }
 
+    /// Asks the backend, if it wants that. `None`: it may be resumed.
+    async fn may_resume(
+        &self,
+        resume: &Resume,
+        question: &Question,
+    ) -> Result<Option<Result<Attached, NotResumed>>, GatewayError> {
+        let Some(backend) = self.inner.backend.as_ref().filter(|_| self.inner.ask_resume) else {
+            return Ok(None);
+        };
+        let (asked, site) = (resume.clone(), question.origin.clone());
+        let judged = backend.timeout() + JUDGED;
+        let may = self.act(move |scene, now| {
+            match scene.hub.may_resume(now, &asked, site.as_deref()) {
+                // Who is back in time is not given up while the backend thinks.
+                Ok(id) => (Ok(id), scene.hub.hold(now, id, now + judged)),
+                Err(reason) => (Err(reason), Step::default()),
+            }
+        });
+        let id = match may.await? {
+            Ok(id) => id,
+            Err(reason) => return Ok(Some(Err(reason))),
+        };
+        Ok(match backend.resume(id, question).await {
+            Decision::Accepted { .. } => None,
+            Decision::Refused { .. } => Some(Err(NotResumed::Refused)),
+            // Not known is not no: the client comes back with the same token.
+            Decision::Unavailable(error) => Some(Ok(Attached::Closed(no_answer(&error)))),
+        })
+    }
+
+    /// `None`: the client has gone already, and nobody has to hear of it.
     async fn start_session(
         &self,
         socket: &Socket,
         newcomer: Newcomer,
-    ) -> Result<Handle, GatewayError> {
+    ) -> Result<Option<Handle>, GatewayError> {
         let sender = socket.sender();
         self.act(move |scene, now| {
+            // One that does not speak adieu.v1 may say what it has to say and go.
+            if !newcomer.plain && sender.peer_has_ended() {
+                return (None, Step::default());
+            }
             let id = SessionId::new(random());
             let (handle, step) = scene.hub.start(now, id, newcomer);
             scene.attach(handle, sender);
-            (handle, step)
+            (Some(handle), step)
         })
         .await
     }
 
     /// Reads to the end of the connection and accounts for it.
-    async fn converse(&self, socket: &mut Socket, handle: Handle) -> Close {
-        let sender = socket.sender();
-        let mut under_way = 0;
-        loop {
-            self.room(handle, &sender).await;
-            let Some(message) = socket.recv().await else { break };
-            under_way += 1;
-            let wait = under_way >= IN_FLIGHT;
-            if self.hear(handle, message, wait).await.is_err() {
-                return CloseCode::INTERNAL_ERROR.into();
-            }
-            if wait {
-                under_way = 0;
+    async fn converse(&self, socket: &mut Socket, handle: Handle, plain: bool) -> Close {
+        while let Some(message) = socket.recv().await {
+            let heard = if plain {
+                self.hear_plain(socket, handle, &message).await
+            } else {
+                self.hear(socket, handle, &message).await
+            };
+            match heard {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return CloseCode::INTERNAL_ERROR.into(),
             }
         }
         let ending = socket.ended().await;
@@ -173,30 +223,71 @@ impl Gateway {
         CloseCode::NORMAL.into()
     }
 
-    /// Waits while the backend has too much of this session to take. When the connection is over
-    /// meanwhile, what it had said is heard: no more is coming.
-    async fn room(&self, handle: Handle, sender: &Sender) {
-        let room = self.inner.deliveries.room(handle.session);
-        tokio::pin!(room);
-        // Without a wait, the end is not asked for.
-        if std::future::poll_fn(|cx| std::task::Poll::Ready(room.as_mut().poll(cx).is_ready()))
-            .await
-        {
-            return;
+    /// Hears a message; false if the connection ended before there was room for it. It was not
+    /// acknowledged then, and neither was what follows: the client says it again.
+    async fn hear(
+        &self,
+        socket: &Socket,
+        handle: Handle,
+        message: &Message,
+    ) -> Result<bool, GatewayError> {
+        let said = FromClient::of(message);
+        let mut room = None;
+        if matches!(said, Ok(FromClient::Message { .. })) {
+            match self.room(socket, handle, message.len(), true).await {
+                Some(kept) => room = kept,
+                None => return Ok(false),
+            }
         }
-        tokio::select! {
-            () = room => {}
-            _ = sender.ended() => {}
-        }
+        let act: Act = Box::new(move |scene, now| {
+            (scene.hub.hear(now, handle, said), Box::new(move || drop(room)))
+        });
+        self.submit_act(act).await.map(|()| true)
     }
 
-    async fn hear(&self, handle: Handle, message: Message, wait: bool) -> Result<(), GatewayError> {
-        if wait {
-            return self.act(move |scene, now| ((), scene.hub.hear(now, handle, &message))).await;
+    async fn hear_plain(
+        &self,
+        socket: &Socket,
+        handle: Handle,
+        message: &Message,
+    ) -> Result<bool, GatewayError> {
+        let payload = Payload::from(message);
+        // Nobody says it again: what it had said before it ended is heard.
+        let room = self.room(socket, handle, message.len(), false).await.flatten();
+        let act: Act = Box::new(move |scene, now| {
+            (scene.hub.hear_plain(now, handle, &payload), Box::new(move || drop(room)))
+        });
+        self.submit_act(act).await.map(|()| true)
+    }
+
+    /// Waits until the backend has taken enough of this session that there is room for a message,
+    /// and keeps it. `None`: the connection is over.
+    async fn room(
+        &self,
+        socket: &Socket,
+        handle: Handle,
+        bytes: usize,
+        signs: bool,
+    ) -> Option<Option<Room>> {
+        let mut room = Box::pin(self.inner.deliveries.room(handle.session, bytes));
+        let once = poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx))).await;
+        if let Poll::Ready(room) = once {
+            return Some(room);
         }
-        let act: Act =
-            Box::new(move |scene, now| (scene.hub.hear(now, handle, &message), Box::new(|| {})));
-        self.submit_act(act).await
+        let sender = socket.sender();
+        let mut ended = Box::pin(sender.ended());
+        let heartbeat = ToClient::Heartbeat.to_json();
+        loop {
+            tokio::select! {
+                room = &mut room => return Some(room),
+                _ = &mut ended => return None,
+                () = tokio::time::sleep(SIGN_OF_LIFE), if signs => {
+                    // One that takes nothing is seen by its clocks.
+                    let said = sender.send(heartbeat.clone());
+                    let _ = tokio::time::timeout(SIGN_OF_LIFE, said).await;
+                }
+            }
+        }
     }
 
     async fn ended(&self, handle: Handle, ending: &Ending) {
@@ -211,6 +302,15 @@ impl Gateway {
             tracing::error!("a connection's end could not be written down: {error}");
         }
     }
+}
+
+/// How long it may take to act on an answer of the backend.
+const JUDGED: Duration = Duration::from_secs(2);
+
+/// It comes back by itself, as from any end that is not final.
+fn no_answer(error: &str) -> Close {
+    tracing::warn!("{error}");
+    close(CloseCode::INTERNAL_ERROR.get(), "the backend did not answer")
 }
 
 /// Bytes of a Close's reason at most (RFC 6455 §5.5).

@@ -6,6 +6,13 @@ use super::engine::random;
 use super::{Gateway, GatewayError};
 use crate::session::hub::Step;
 
+/// How long the store may take over the last commits before the process ends without them: they were
+/// acknowledged to nobody.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// How long it may take to write down what clients are promised, before they are closed all the same.
+const PROMISES: Duration = Duration::from_secs(2);
+
 /// How long the last events may take to the backend: those that stay are told by the next start.
 const LAST_DELIVERIES: Duration = Duration::from_secs(2);
 
@@ -25,16 +32,20 @@ impl Gateway {
         self.inner.draining.send_replace(true);
         self.inner.metrics.draining();
         let window = self.inner.drain_window;
-        self.act(move |scene, now| {
+        let told = self.act(move |scene, now| {
             let ids: Vec<_> = scene.hub.ids().collect();
             let mut step = Step::default();
             for id in ids {
-                let share = f64::from(u32::from_le_bytes(random())) / f64::from(u32::MAX);
-                step.append(scene.hub.closing(now, id, window.mul_f64(share)));
+                step.append(scene.hub.closing(now, id, a_share_of(window)));
             }
             (step.effects.len(), step)
-        })
-        .await
+        });
+        tokio::time::timeout(PROMISES, told).await.unwrap_or(Err(GatewayError::Stuck))
+    }
+
+    /// When a client that comes while we stop is to come back.
+    pub(super) fn a_time_to_come_back(&self) -> Duration {
+        a_share_of(self.inner.drain_window)
     }
 
     /// Ends the gateway: what has happened is committed, and the store is closed, so that the next
@@ -43,8 +54,22 @@ impl Gateway {
     /// # Errors
     /// If the store has failed.
     pub async fn stop(&self) -> Result<(), GatewayError> {
+        let stopped = tokio::time::timeout(LAST_WORDS, self.stop_in_order()).await;
+        stopped.unwrap_or_else(|_| Err(GatewayError::Stuck))
+    }
+
+    async fn stop_in_order(&self) -> Result<(), GatewayError> {
+        if !self.inner.durable {
+            // Nobody can come back to them.
+            self.act(|scene, now| ((), scene.hub.give_up(now))).await?;
+        }
         let _ = tokio::time::timeout(LAST_DELIVERIES, self.inner.deliveries.settled()).await;
         self.inner.stop.send_replace(true);
         self.over().await
     }
+}
+
+/// Drawn evenly.
+fn a_share_of(window: Duration) -> Duration {
+    window.mul_f64(f64::from(u32::from_le_bytes(random())) / f64::from(u32::MAX))
 }

@@ -48,6 +48,8 @@ pub enum GatewayError {
     BadKey,
     /// It has stopped.
     Stopped,
+    /// The store does not answer.
+    Stuck,
 }
 
 impl fmt::Display for GatewayError {
@@ -57,6 +59,7 @@ impl fmt::Display for GatewayError {
             GatewayError::Unreadable(error) => error.fmt(f),
             GatewayError::BadKey => f.write_str("the store's key of the tokens is not 32 bytes"),
             GatewayError::Stopped => f.write_str("the gateway has stopped"),
+            GatewayError::Stuck => f.write_str("the store does not answer: is its disk well?"),
         }
     }
 }

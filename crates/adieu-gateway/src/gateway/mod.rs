@@ -54,6 +54,9 @@ pub struct Options {
     pub ask_resume: bool,
     /// Over how long the clients are told to come back when the gateway stops.
     pub drain_window: Duration,
+    /// Whether what the store holds outlives the process. If not, all sessions are over when the
+    /// gateway stops.
+    pub durable: bool,
 }
 
 /// A running gateway. A clone is the same.
@@ -67,6 +70,7 @@ struct Inner {
     backend: Option<Backend>,
     ask_resume: bool,
     drain_window: Duration,
+    durable: bool,
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
     moments: tokio::sync::broadcast::Sender<Arc<Moment>>,
@@ -106,6 +110,7 @@ impl Gateway {
             backend: options.backend,
             ask_resume: options.ask_resume,
             drain_window: options.drain_window,
+            durable: options.durable,
             deliveries: deliveries.clone(),
             metrics: Metrics::default(),
             moments: moments.clone(),

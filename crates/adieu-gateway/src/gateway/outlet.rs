@@ -11,7 +11,7 @@ use adieu::{Close, CloseCode, Message, Sender};
 /// What may wait for a connection that takes nothing: a replay of all that a session keeps, twice.
 /// Beyond it the client is too slow, and has to come back for what is still kept.
 const MAX_MESSAGES: usize = 2_000;
-const MAX_BYTES: usize = 2 * 1024 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Outlet {
@@ -25,6 +25,8 @@ struct Waiting {
     bytes: usize,
     /// A task sends what waits.
     pumped: bool,
+    /// Said behind what waits.
+    close: Option<Close>,
 }
 
 impl Outlet {
@@ -54,9 +56,14 @@ impl Outlet {
         }
     }
 
-    /// Closes the connection. What still waits is kept for a resume, if there is one.
+    /// Closes the connection, behind what waits: that was taken before.
     pub(super) fn close(&self, close: Close) {
-        self.sender.close(close);
+        let mut waiting = lock(&self.waiting);
+        if waiting.pumped {
+            waiting.close.get_or_insert(close);
+        } else {
+            self.sender.close(close);
+        }
     }
 }
 
@@ -74,7 +81,12 @@ async fn pump(sender: Sender, waiting: Arc<Mutex<Waiting>>) {
             waiting.pumped = next.is_some();
             next
         };
-        let Some(message) = next else { return };
+        let Some(message) = next else {
+            if let Some(close) = lock(&waiting).close.take() {
+                sender.close(close);
+            }
+            return;
+        };
         if sender.send(message).await.is_err() {
             let mut waiting = lock(&waiting);
             *waiting = Waiting::default();

@@ -12,9 +12,16 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::{Secret, cloud_event};
 use crate::session::{SessionId, Timestamp};
+
+/// Questions under way at most: after a restart everybody comes at once.
+const QUESTIONS: usize = 64;
+
+/// Bytes of a user id at most: it stands in a field of each event.
+const MAX_USER: usize = 256;
 
 /// Bytes of an answer at most: an answer is a user id and a reason.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -30,6 +37,7 @@ struct Inner {
     uri: Uri,
     secret: Secret,
     timeout: Duration,
+    questions: Semaphore,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
@@ -153,7 +161,13 @@ impl Backend {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .build(connector);
-        Ok(Backend(Arc::new(Inner { uri, secret, timeout, client })))
+        let questions = Semaphore::new(QUESTIONS);
+        Ok(Backend(Arc::new(Inner { uri, secret, timeout, questions, client })))
+    }
+
+    /// How long it may take to answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.timeout
     }
 
     /// Asks whether a client may have a session.
@@ -183,9 +197,17 @@ impl Backend {
         let Some(request) = request else {
             return Decision::Unavailable(format!("the {type} hook cannot be written"));
         };
-        match self.post(request).await {
-            Ok((status, body)) => decision(r#type, status, &body),
-            Err(error) => Decision::Unavailable(format!("the {type} hook failed: {error}")),
+        let failed = |error| Decision::Unavailable(format!("the {type} hook failed: {error}"));
+        let timeout = self.0.timeout;
+        let asked = async {
+            // Closed never.
+            let _slot = self.0.questions.acquire().await;
+            self.answer(request).await
+        };
+        match tokio::time::timeout(timeout, asked).await {
+            Ok(Ok((status, Ok(body)))) => decision(r#type, status, &body),
+            Ok(Ok((_, Err(error))) | Err(error)) => failed(error),
+            Err(_) => failed(format!("no answer within {timeout:?}")),
         }
     }
 
@@ -193,28 +215,56 @@ impl Backend {
     ///
     /// # Errors
     /// Why the backend has not taken it.
-    pub(super) async fn deliver(&self, event: &[u8]) -> Result<(), String> {
-        let Inner { uri, secret, .. } = &*self.0;
+    pub(super) async fn deliver(&self, event: &[u8]) -> Result<(), NotTaken> {
+        let Inner { uri, secret, timeout, .. } = &*self.0;
         let request = cloud_event::event(uri, secret, now(), event);
-        let request = request.ok_or("the event cannot be read by this version of adieu")?;
-        let (status, body) = self.post(request).await?;
-        if status.is_success() {
-            return Ok(());
+        let request = request.ok_or_else(|| NotTaken {
+            status: None,
+            why: "the event cannot be read by this version of adieu".into(),
+        })?;
+        let unheard = |why| NotTaken { status: None, why };
+        let answered = tokio::time::timeout(*timeout, self.answer(request)).await;
+        let answered = answered.map_err(|_| unheard(format!("no answer within {timeout:?}")))?;
+        match answered.map_err(unheard)? {
+            // What it says beside that is of no interest.
+            (status, _) if status.is_success() => Ok(()),
+            (status, body) => {
+                let why = format!("it answered {status}: {}", quote(&body.unwrap_or_default()));
+                Err(NotTaken { status: Some(status), why })
+            }
         }
-        Err(format!("it answered {status}: {}", quote(&body)))
     }
 
-    async fn post(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
-        let answered = async {
-            let response = self.0.client.request(request).await.map_err(|error| sources(&error))?;
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await;
-            let body = body.map_err(|error| format!("its answer could not be read: {error}"))?;
-            Ok((parts.status, body.to_bytes()))
-        };
-        let timeout = self.0.timeout;
-        let waited = tokio::time::timeout(timeout, answered).await;
-        waited.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
+    /// The status, and the body as far as it can be had.
+    async fn answer(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Result<Bytes, String>), String> {
+        let response = self.0.client.request(request).await.map_err(|error| sources(&error))?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes);
+        Ok((parts.status, body.map_err(|error| format!("its answer could not be read: {error}"))))
+    }
+}
+
+/// Why the backend has not taken an event.
+#[derive(Debug)]
+pub(super) struct NotTaken {
+    /// What it answered, if it did.
+    status: Option<StatusCode>,
+    pub(super) why: String,
+}
+
+impl NotTaken {
+    /// Whether it said something.
+    pub(super) fn was_answered(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Whether what it said is of the event itself: the same again will be answered the same.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.status.map(|status| status.as_u16()), Some(400 | 410 | 413 | 415 | 422))
     }
 }
 
@@ -226,16 +276,26 @@ fn decision(r#type: &str, status: StatusCode, body: &[u8]) -> Decision {
     };
     match (status, answer) {
         (status, Ok(answer)) if status.is_success() => {
-            Decision::Accepted { user: answer.user_id, subprotocol: answer.subprotocol }
+            // An empty one would make one person of all whom nobody knows.
+            let user = answer.user_id.filter(|user| !user.is_empty());
+            if let Some(long) = user.as_ref().filter(|user| user.len() > MAX_USER) {
+                return Decision::Unavailable(format!(
+                    "the {type} hook was answered with a userId of {} bytes, {MAX_USER} are the most",
+                    long.len()
+                ));
+            }
+            Decision::Accepted { user, subprotocol: answer.subprotocol }
         }
         (status, Err(error)) if status.is_success() => Decision::Unavailable(format!(
             "the {type} hook was answered with no JSON object: {error}; it said {}",
             quote(body)
         )),
-        (status, answer) if status.is_client_error() => {
-            let reason = answer.ok().and_then(|answer| answer.reason);
-            let reason = reason.unwrap_or_else(|| "refused by the backend".into());
+        // A reason shows that it was meant: 404 and 429 may come from anything on the way.
+        (status, Ok(Answer { reason: Some(reason), .. })) if status.is_client_error() => {
             Decision::Refused { status: status.as_u16(), reason }
+        }
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+            Decision::Refused { status: status.as_u16(), reason: "refused by the backend".into() }
         }
         (status, _) => Decision::Unavailable(format!(
             "the {type} hook was answered with {status}: {}",
@@ -280,14 +340,26 @@ mod tests {
             Decision::Accepted { user, subprotocol: None }
         );
         assert_eq!(said(204, ""), Decision::accepted());
+        assert_eq!(said(200, r#"{"userId":""}"#), Decision::accepted());
         let refused = |status, reason: &str| Decision::Refused { status, reason: reason.into() };
         assert_eq!(said(403, r#"{"reason":"banned"}"#), refused(403, "banned"));
         assert_eq!(said(401, "<html>"), refused(401, "refused by the backend"));
+        assert_eq!(said(409, r#"{"reason":"twice"}"#), refused(409, "twice"));
     }
 
     #[test]
     fn nonsense_is_no_yes() {
-        for (status, body) in [(200, "<html>"), (200, "[1]"), (500, ""), (302, ""), (200, "{")] {
+        let long = format!(r#"{{"userId":"{}"}}"#, "x".repeat(300));
+        for (status, body) in [
+            (200, "<html>"),
+            (200, "[1]"),
+            (500, ""),
+            (302, ""),
+            (200, "{"),
+            (404, ""),
+            (429, "slow down"),
+            (200, &long),
+        ] {
             let Decision::Unavailable(error) = said(status, body) else {
                 panic!("{status} {body}")
             };

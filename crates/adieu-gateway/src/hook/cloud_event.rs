@@ -16,6 +16,9 @@ use crate::session::hub::{Data, Event};
 /// `source`: with `id` it names an event (CloudEvents 1.0 §3.1).
 const SOURCE: &str = "/adieu";
 
+/// The last millisecond that RFC 3339 can write: of the year 9999.
+const LAST_TIME: u64 = 253_402_300_799_999;
+
 /// The attributes that every one has, and the signature.
 fn request(
     uri: &Uri,
@@ -25,7 +28,7 @@ fn request(
     body: &[u8],
 ) -> Builder {
     let seconds = sent_at.0 / 1000;
-    let time = UNIX_EPOCH + Duration::from_millis(time.0);
+    let time = UNIX_EPOCH + Duration::from_millis(time.0.min(LAST_TIME));
     Request::builder()
         .method(Method::POST)
         .uri(uri)
@@ -139,6 +142,15 @@ mod tests {
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(&body[..], br#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_time_that_no_clock_should_show_is_written_all_the_same() {
+        let secret = Secret::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let uri = Uri::from_static("http://backend/hooks");
+        let now = Timestamp(u64::MAX);
+        let request = question(&uri, &secret, ("id", "connect"), now, Vec::new()).unwrap();
+        assert_eq!(request.headers()["ce-time"], "9999-12-31T23:59:59.999Z");
     }
 
     #[tokio::test]

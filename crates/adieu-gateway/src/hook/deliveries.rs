@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
 
 use super::Backend;
+use super::backend::NotTaken;
 use crate::gateway::{Gateway, random};
 use crate::session::SessionId;
 use crate::session::hub::stream;
@@ -22,6 +23,10 @@ const PER_SESSION: usize = 256;
 
 /// Bytes of all events that wait before no more is read of any session.
 const BYTES: usize = 64 * 1024 * 1024;
+
+/// How often an event is sent to a backend that answers that it is wrong in itself (400, 410, 413,
+/// 415, 422), before it is set aside: what is behind it has to be told too.
+const WRONG_TRIES: u32 = 5;
 
 /// The first wait after a failure, doubled with each, up to the longest.
 const BACK_OFF: Duration = Duration::from_millis(250);
@@ -37,19 +42,75 @@ pub struct Deliveries {
     taken: Notify,
     /// Nothing waits.
     empty: Notify,
+    /// There is room again where all of it had been taken.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     streams: HashMap<Bytes, Stream>,
     counts: Waiting,
+    /// Bytes that room is kept for.
+    reserved: usize,
+    /// Somebody waits because all sessions together have too much.
+    pressed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
     events: VecDeque<(u64, Bytes)>,
+    /// Messages that room is kept for.
+    reserved: usize,
+    /// A task delivers them.
+    busy: bool,
     /// Who waits for room.
     room: Arc<Notify>,
+}
+
+/// Room that is kept for a message until its event waits, or there is none.
+#[derive(Debug)]
+pub(crate) struct Room {
+    deliveries: Arc<Deliveries>,
+    stream: Bytes,
+    bytes: usize,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut queue = self.deliveries.queue();
+        queue.reserved -= self.bytes;
+        if let Some(of) = queue.streams.get_mut(&self.stream) {
+            of.reserved -= 1;
+            of.room.notify_waiters();
+        }
+        queue.forget_if_empty(&self.stream);
+        self.deliveries.tell_freed(&mut queue);
+    }
+}
+
+impl Queue {
+    /// Keeps room for a message, if there is some.
+    fn reserve(&mut self, stream: &Bytes, bytes: usize) -> bool {
+        let all = self.counts.bytes + self.reserved;
+        if all > 0 && all + bytes > BYTES {
+            self.pressed = true;
+            return false;
+        }
+        let of = self.streams.entry(stream.clone()).or_default();
+        let fits = of.events.len() + of.reserved < PER_SESSION;
+        if fits {
+            of.reserved += 1;
+            self.reserved += bytes;
+        }
+        fits
+    }
+
+    fn forget_if_empty(&mut self, stream: &Bytes) {
+        let empty = |of: &Stream| of.events.is_empty() && of.reserved == 0 && !of.busy;
+        if self.streams.get(stream).is_some_and(empty) {
+            self.streams.remove(stream);
+        }
+    }
 }
 
 /// What waits for the backend, and what has become of the rest.
@@ -63,6 +124,8 @@ pub struct Waiting {
     pub delivered: u64,
     /// Tries that failed since the start.
     pub failed: u64,
+    /// Events that were set aside since the start, because the backend said that they are wrong.
+    pub rejected: u64,
 }
 
 impl Deliveries {
@@ -73,6 +136,7 @@ impl Deliveries {
             slots: Arc::new(Semaphore::new(AT_A_TIME)),
             taken: Notify::new(),
             empty: Notify::new(),
+            freed: Notify::new(),
         }
     }
 
@@ -97,27 +161,42 @@ impl Deliveries {
         let mut queue = self.queue();
         queue.counts.events += 1;
         queue.counts.bytes += event.len();
-        let begins = !queue.streams.contains_key(&stream);
-        queue.streams.entry(stream.clone()).or_default().events.push_back((sequence, event));
+        let of = queue.streams.entry(stream.clone()).or_default();
+        of.events.push_back((sequence, event));
+        let begins = !std::mem::replace(&mut of.busy, true);
         drop(queue);
         if begins {
             tokio::spawn(deliver(self.clone(), gateway.clone(), stream));
         }
     }
 
-    /// Ready when there is room for more of this session.
-    pub(crate) async fn room(&self, id: SessionId) {
+    /// Ready when there is room for a message of this session with so many bytes; it is kept as long
+    /// as what is given lives. Without a backend nothing waits for it.
+    pub(crate) async fn room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Option<Room> {
+        self.backend.as_ref()?;
         let stream = stream(id);
         loop {
+            // First the place among those who are told, then the look: nothing is missed.
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
             let room = {
-                let queue = self.queue();
-                let Some(waiting) = queue.streams.get(&stream) else { return };
-                if waiting.events.len() < PER_SESSION && queue.counts.bytes < BYTES {
-                    return;
+                let mut queue = self.queue();
+                if queue.reserve(&stream, bytes) {
+                    return Some(Room { deliveries: self.clone(), stream, bytes });
                 }
-                waiting.room.clone().notified_owned()
+                let of = queue.streams.get(&stream).filter(|of| of.events.len() + of.reserved > 0);
+                of.map(|of| of.room.clone().notified_owned())
             };
-            room.await;
+            match room {
+                Some(room) => tokio::select! { () = room => {}, () = freed => {} },
+                None => freed.await,
+            }
+        }
+    }
+
+    fn tell_freed(&self, queue: &mut Queue) {
+        if std::mem::replace(&mut queue.pressed, false) {
+            self.freed.notify_waiters();
         }
     }
 
@@ -137,23 +216,20 @@ impl Deliveries {
         self.queue().streams.get(stream)?.events.front().cloned()
     }
 
-    /// The first of a stream is taken; false if it was the last.
-    fn pop(&self, stream: &Bytes) -> bool {
+    /// The first of a stream is taken, or set aside; false if it was the last.
+    fn pop(&self, stream: &Bytes, taken: bool) -> bool {
         let mut queue = self.queue();
-        let full = queue.counts.bytes >= BYTES;
         let Some(of) = queue.streams.get_mut(stream) else { return false };
         let bytes = of.events.pop_front().map_or(0, |(_, event)| event.len());
         of.room.notify_waiters();
         let more = !of.events.is_empty();
-        if !more {
-            queue.streams.remove(stream);
-        }
+        of.busy = more;
+        queue.forget_if_empty(stream);
         queue.counts.events -= 1;
         queue.counts.bytes -= bytes;
-        queue.counts.delivered += 1;
-        if full && queue.counts.bytes < BYTES {
-            queue.streams.values().for_each(|stream| stream.room.notify_waiters());
-        }
+        queue.counts.delivered += u64::from(taken);
+        queue.counts.rejected += u64::from(!taken);
+        self.tell_freed(&mut queue);
         if queue.counts.events == 0 {
             self.empty.notify_waiters();
         }
@@ -171,25 +247,44 @@ async fn deliver(deliveries: Arc<Deliveries>, gateway: Gateway, stream: Bytes) {
             let _slot = deliveries.slots.acquire().await;
             backend.deliver(&event).await
         };
-        match result {
+        let taken = match result {
             Ok(()) => {
-                failures = 0;
                 deliveries.taken.notify_waiters();
-                gateway.delivered(stream.clone(), sequence).await;
-                if !deliveries.pop(&stream) {
-                    return;
-                }
+                true
+            }
+            Err(error) if error.is_final() && failures >= WRONG_TRIES => {
+                tracing::error!(
+                    "the backend will not take an event, it is set aside after {failures} tries: {}",
+                    error.why
+                );
+                false
             }
             Err(error) => {
                 deliveries.queue().counts.failed += 1;
-                tracing::warn!("the backend has not taken an event, it is sent again: {error}");
-                tokio::select! {
-                    () = tokio::time::sleep(back_off(failures)) => failures += 1,
-                    // It is back: no need to wait longer.
-                    () = deliveries.taken.notified() => failures = 0,
-                }
+                wait(&deliveries, failures, &error).await;
+                failures += 1;
+                continue;
             }
+        };
+        failures = 0;
+        gateway.delivered(stream.clone(), sequence).await;
+        if !deliveries.pop(&stream, taken) {
+            return;
         }
+    }
+}
+
+/// Waits before an event is sent again.
+async fn wait(deliveries: &Deliveries, failures: u32, error: &NotTaken) {
+    tracing::warn!("the backend has not taken an event, it is sent again: {}", error.why);
+    let back_off = tokio::time::sleep(back_off(failures));
+    if error.was_answered() {
+        return back_off.await;
+    }
+    tokio::select! {
+        () = back_off => {}
+        // It could not be reached, and now it can: no need to wait longer.
+        () = deliveries.taken.notified() => {}
     }
 }
 

@@ -7,5 +7,6 @@ mod deliveries;
 mod secret;
 
 pub use backend::{Backend, BackendOptions, Decision, Question};
+pub(crate) use deliveries::Room;
 pub use deliveries::{Deliveries, Waiting};
 pub use secret::{BadSecret, Secret};

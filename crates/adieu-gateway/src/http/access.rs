@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN, SET_COOKIE, WWW_AUTHENTICATE,
+    AUTHORIZATION, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN, SET_COOKIE, VIA, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -25,8 +25,12 @@ const MIN_KEY: usize = 16;
 const KEY_COOKIE: &str = "adieu_key";
 
 /// Fields of proxies: with one of them a request is not of this machine, whoever sends it.
-const PROXIED: [HeaderName; 3] =
-    [FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
+const PROXIED: [HeaderName; 4] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+];
 
 /// A key that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,16 +85,25 @@ impl Access {
         let Some(expected) = &self.key else {
             return if is_local(headers, peer) { Ok(Passed::Local) } else { Err(only_local()) };
         };
-        if let Some(presented) = presented(headers)
-            && self.is_key(expected, &presented)
-        {
-            return Ok(Passed::ByKey);
+        match presented(headers) {
+            Some(Presented::Token(key)) if self.is_key(expected, &key) => return Ok(Passed::ByKey),
+            // What a browser sends by itself, a page of another site must not act with.
+            Some(Presented::Password(key)) if own_site(headers) && self.is_key(expected, &key) => {
+                return Ok(Passed::ByKey);
+            }
+            _ => {}
         }
-        // A page of another site must not act with the cookie of this one.
-        if cookie(headers).is_some_and(|value| value == self.cookie) && same_origin(headers) {
+        if cookie(headers).is_some_and(|value| self.is_cookie(value)) && own_site(headers) {
             return Ok(Passed::ByCookie);
         }
         Err(key_is_needed())
+    }
+
+    /// Compared by their MACs, in the same time wherever they differ.
+    fn is_cookie(&self, value: &str) -> bool {
+        let Some(expected) = &self.key else { return false };
+        let mac = |text: &str| expected.clone().chain_update(text.as_bytes()).finalize();
+        mac(value) == mac(&self.cookie)
     }
 
     fn is_key(&self, expected: &Hmac<Sha256>, presented: &str) -> bool {
@@ -117,6 +130,8 @@ pub fn guarded(router: axum::Router, access: Access) -> axum::Router {
 /// Lets pass who may; to be laid over what is not for everybody.
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<adieu::hyper::PeerAddr>();
+    // No browser and no tool of today speaks HTTP/1.0, but proxies do.
+    let peer = peer.filter(|_| request.version() == axum::http::Version::HTTP_11);
     let peer = peer.map(|peer: &adieu::hyper::PeerAddr| peer.0).map(|addr: SocketAddr| addr.ip());
     match access.judge(request.headers(), peer) {
         Err(refusal) => *refusal,
@@ -160,18 +175,31 @@ fn same_origin(headers: &HeaderMap) -> bool {
     matches!((site, host), (Some((_, site)), Some(host)) if site.eq_ignore_ascii_case(host))
 }
 
-/// The key in a field: as a token (RFC 6750) or as the password of a browser's form (RFC 7617).
-fn presented(headers: &HeaderMap) -> Option<String> {
+/// Of a page of this site, or of no page: what browsers say of themselves (Fetch Metadata) counts.
+fn own_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    same_origin(headers) && !matches!(site, Some("cross-site" | "same-site"))
+}
+
+/// The key in a field.
+enum Presented {
+    /// RFC 6750: set by a program.
+    Token(String),
+    /// RFC 7617: asked for by a browser, which sends it again by itself.
+    Password(String),
+}
+
+fn presented(headers: &HeaderMap) -> Option<Presented> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().to_owned());
+        return Some(Presented::Token(rest.trim().to_owned()));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    Some(decoded.split_once(':')?.1.to_owned())
+    Some(Presented::Password(decoded.split_once(':')?.1.to_owned()))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -224,6 +252,7 @@ mod tests {
             (&[("host", "localhost:8080"), ("origin", "http://localhost:8080")], "::1", true),
             (&[("host", "localhost")], "203.0.113.9", false),
             (&[("host", "localhost"), ("x-forwarded-for", "1.2.3.4")], "127.0.0.1", false),
+            (&[("host", "localhost"), ("via", "1.1 proxy")], "127.0.0.1", false),
             (&[("host", "evil.example")], "127.0.0.1", false),
             (&[("host", "localhost"), ("origin", "http://evil.example")], "127.0.0.1", false),
             (&[("host", "localhost"), ("origin", "null")], "127.0.0.1", false),
@@ -242,6 +271,10 @@ mod tests {
         for (fields, may) in [
             (&[("authorization", &*bearer)][..], true),
             (&[("authorization", &*basic)], true),
+            (&[("authorization", &*basic), ("host", "a"), ("origin", "https://a")], true),
+            (&[("authorization", &*basic), ("host", "a"), ("origin", "https://b")], false),
+            (&[("authorization", &*basic), ("sec-fetch-site", "cross-site")], false),
+            (&[("authorization", &*bearer), ("host", "a"), ("origin", "https://b")], true),
             (&[("cookie", &*cookie)], true),
             (&[("cookie", &*cookie), ("host", "a"), ("origin", "https://b")], false),
             (&[("authorization", "Bearer a-key-of-many-character")], false),

@@ -1,5 +1,7 @@
 //! Whether it lives, whether it is ready, and what it counts.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,7 +12,11 @@ use axum::routing::get;
 
 use super::Access;
 use super::access::guard;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, GatewayError};
+use crate::session::hub::Hub;
+
+/// How long the store may take before it is not ready: probes ask every few seconds.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// `/healthz` and `/readyz` for everybody, `/metrics` for who may see sessions.
 pub fn router(gateway: Gateway, access: Access) -> Router {
@@ -30,14 +36,20 @@ async fn ready(State(gateway): State<Gateway>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     // Asked through the engine: one that waits for its disk is not ready.
-    match gateway.look(|_| ()).await {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    match tokio::time::timeout(PATIENCE, gateway.look(|_| ())).await {
+        Ok(Ok(())) => "ready\n".into_response(),
+        Ok(Err(error)) => unready(&error),
+        Err(_) => unready(&GatewayError::Stuck),
     }
 }
 
+fn unready(error: &GatewayError) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+}
+
 async fn metrics(State(gateway): State<Gateway>) -> Response {
-    let counts = gateway.look(crate::session::hub::Hub::counts).await.unwrap_or_default();
+    let counts = tokio::time::timeout(PATIENCE, gateway.look(Hub::counts)).await;
+    let counts = counts.ok().and_then(Result::ok).unwrap_or_default();
     let text = gateway.metrics().encode(&counts, gateway.deliveries().waiting());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], text).into_response()

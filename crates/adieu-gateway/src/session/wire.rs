@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use adieu::{Close, CloseCode};
+use adieu::{Close, CloseCode, Message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,15 @@ pub enum Payload {
     Text(String),
     /// `binary`, base64 on the wire.
     Binary(Vec<u8>),
+}
+
+impl From<&Message> for Payload {
+    fn from(message: &Message) -> Self {
+        match message {
+            Message::Text(text) => Payload::Text(text.to_string()),
+            Message::Binary(bytes) => Payload::Binary(bytes.to_vec()),
+        }
+    }
 }
 
 /// What a client says.
@@ -235,6 +244,14 @@ fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
 }
 
 impl FromClient {
+    /// Reads a message of the connection.
+    ///
+    /// # Errors
+    /// [`Fault`]: what is wrong with it.
+    pub fn of(message: &Message) -> Result<Self, Fault> {
+        message.as_text().ok_or(Fault::Binary).and_then(Self::read)
+    }
+
     /// Reads a message.
     ///
     /// # Errors

@@ -157,3 +157,15 @@ async fn options_that_are_wrong_are_answered_with_what_to_do() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains("stop that one first"), "{error}");
 }
+
+#[tokio::test]
+async fn half_a_surrogate_pair_does_not_wedge_a_session() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    // What JSON.stringify gives for "😀".slice(0, 1).
+    page.tell_raw(r#"{"type":"message","sequenceId":1,"text":"\ud83d"}"#).await;
+    assert_eq!(page.next().await.expect("it is taken")["type"], "sequenceAck");
+    backend.until("it is heard", |backend| backend.said(&page.session) == ["\u{FFFD}"]).await;
+}

@@ -3,6 +3,8 @@
 
 mod backend_trouble;
 mod bad_input;
+mod bounds;
+mod coming_back;
 mod cost;
 mod drain;
 mod example;

@@ -121,3 +121,34 @@ async fn metrics_count_endings_and_resumes_by_what_they_were() {
     assert_eq!(metric("adieu_sessions_attached").await, 1.0);
     assert_eq!(metric("adieu_events_queued").await, 0.0);
 }
+
+#[tokio::test]
+async fn a_form_of_another_site_does_not_act_with_the_password_that_the_browser_keeps() {
+    use base64::Engine as _;
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    let mut page = Page::of("anna");
+    page.connect(&gateway.url()).await;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("me:{API_KEY}"));
+    // <form method=post enctype=text/plain action=https://gateway/api/users/anna/messages>
+    let fields = format!(
+        "Authorization: Basic {basic}\r\nOrigin: https://evil.example\r\n\
+         Sec-Fetch-Site: cross-site\r\nContent-Type: text/plain\r\n"
+    );
+    let (status, body) =
+        request(gateway.addr, "POST", "/api/users/anna/messages", &fields, "x=y").await;
+    assert_eq!(status, 401, "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_data_directory_a_stop_tells_who_is_gone() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    gateway.terminate();
+    assert_eq!(page.closed_with().await.0, 1001);
+    assert!(gateway.ended().await.success());
+    // Nobody could come back to it.
+    assert_eq!(backend.end_of(&page.session).await.json()["cause"], "drained");
+}

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 
+use super::super::wire::FromClient;
 use super::tell::session_stream as stream;
 use super::tests::{NOW, events, id, key, text};
 use super::*;
@@ -137,7 +138,7 @@ impl World {
         let Some(handle) = page.handle.filter(|_| page.open) else { return };
         let json =
             json!({ "type": "message", "sequenceId": at + 1, "text": page.said[at] }).to_string();
-        let step = self.hub.hear(self.now, handle, &Message::from(json));
+        let step = self.hub.hear(self.now, handle, FromClient::read(&json));
         assert!(!step.effects.iter().any(|e| matches!(e, Effect::Close(..))), "{step:?}");
         self.perform(step);
     }
@@ -172,7 +173,7 @@ impl World {
                     && self.chance.is_multiple_of(3)
                 {
                     let ack = json!({ "type": "sequenceAck", "sequenceId": due }).to_string();
-                    let step = self.hub.hear(self.now, handle, &Message::from(ack));
+                    let step = self.hub.hear(self.now, handle, FromClient::read(&ack));
                     self.perform(step);
                 }
             }

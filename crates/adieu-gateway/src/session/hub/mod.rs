@@ -383,6 +383,18 @@ impl Hub {
         step
     }
 
+    /// Announces all who are away: they cannot come back to this gateway nor to a later one.
+    pub fn give_up(&mut self, now: Timestamp) -> Step {
+        for (at, id) in std::mem::take(&mut self.deadlines) {
+            let at = at.min(now);
+            if let Some(entry) = self.sessions.get_mut(&id) {
+                entry.row.session = entry.row.session.not_after(at);
+                self.deadlines.insert((at, id));
+            }
+        }
+        self.expire(now)
+    }
+
     /// The backend has taken an event.
     #[must_use]
     pub fn delivered(&self, stream: Bytes, sequence: u64) -> Step {

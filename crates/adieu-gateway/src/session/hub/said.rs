@@ -12,23 +12,30 @@ use crate::store::Change;
 
 impl Hub {
     /// A client said something. What it says wrong closes its connection, and no other.
-    pub fn hear(&mut self, now: Timestamp, handle: Handle, message: &Message) -> Step {
+    pub fn hear(
+        &mut self,
+        now: Timestamp,
+        handle: Handle,
+        said: Result<FromClient, Fault>,
+    ) -> Step {
         let mut step = Step::default();
         // What an older connection still says counts for nothing: its client has said it again.
-        let Some(entry) = self.newest(handle) else { return step };
-        if entry.row.plain {
-            self.message(&mut step, now, handle.session, &payload(message));
-            self.save(&mut step, handle.session);
+        if self.newest(handle).is_none() {
             return step;
         }
-        let result = message
-            .as_text()
-            .ok_or(Fault::Binary)
-            .and_then(FromClient::read)
-            .and_then(|said| self.said(&mut step, now, handle, said));
-        match result {
+        match said.and_then(|said| self.said(&mut step, now, handle, said)) {
             Ok(()) => self.alive(&mut step, now, handle.session),
             Err(fault) => step.effects.push(Effect::Close(handle, fault.close())),
+        }
+        step
+    }
+
+    /// A client that does not speak adieu.v1 said something.
+    pub fn hear_plain(&mut self, now: Timestamp, handle: Handle, payload: &Payload) -> Step {
+        let mut step = Step::default();
+        if self.newest(handle).is_some() {
+            self.message(&mut step, now, handle.session, payload);
+            self.save(&mut step, handle.session);
         }
         step
     }
@@ -106,13 +113,6 @@ impl Hub {
             step.changes.push(Change::TrimMessages { id, up_to });
         }
         Ok(())
-    }
-}
-
-fn payload(message: &Message) -> Payload {
-    match message {
-        Message::Text(text) => Payload::Text(text.to_string()),
-        Message::Binary(bytes) => Payload::Binary(bytes.to_vec()),
     }
 }
 

@@ -1,7 +1,7 @@
 use adieu::CloseCode;
 use serde_json::json;
 
-use super::super::wire::{Payload, SUPERSEDED};
+use super::super::wire::{FromClient, Payload, SUPERSEDED};
 use super::*;
 
 pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -79,7 +79,7 @@ fn started(hub: &mut Hub) -> (Handle, String) {
 }
 
 fn hear(hub: &mut Hub, handle: Handle, said: &str) -> Step {
-    hub.hear(NOW, handle, &Message::from(said))
+    hub.hear(NOW, handle, FromClient::read(said))
 }
 
 fn resume(hub: &mut Hub, token: &str, received: u64) -> Result<(Handle, Step), NotResumed> {
@@ -237,10 +237,10 @@ fn a_page_that_owes_an_acknowledgement_and_is_silent_gets_nothing_more_until_it_
     assert_eq!(send(&mut hub, 61), 0, "it is kept");
     let later = NOW + Duration::from_secs(3_000);
     let ack = Message::from(r#"{"type":"sequenceAck","sequenceId":2}"#);
-    let step = hub.hear(later, handle, &ack);
+    let step = hub.hear(later, handle, FromClient::of(&ack));
     assert_eq!(said(&step), [r#"{"type":"message","sequenceId":3,"text":"x"}"#]);
     // One that owes nothing may be silent for as long as it likes.
-    hub.hear(later, handle, &Message::from(r#"{"type":"sequenceAck","sequenceId":3}"#));
+    hub.hear(later, handle, FromClient::read(r#"{"type":"sequenceAck","sequenceId":3}"#));
     assert_eq!(send(&mut hub, 9_000), 1);
 }
 
@@ -256,7 +256,7 @@ fn a_client_for_which_more_waits_than_is_kept_is_closed_and_never_sent_a_gap() {
         let step = hub.send(late, id(1), &text(&n.to_string())).unwrap();
         assert_eq!(said(&step), [] as [&str; 0]);
     }
-    let step = hub.hear(late, handle, &Message::from(r#"{"type":"sequenceAck","sequenceId":1}"#));
+    let step = hub.hear(late, handle, FromClient::read(r#"{"type":"sequenceAck","sequenceId":1}"#));
     let [Effect::Close(closed, close)] = done(&step)[..] else { panic!("{step:?}") };
     assert_eq!((*closed, close.code().map(CloseCode::get)), (handle, Some(1008)));
     assert_eq!(resume(&mut hub, &token, 1).unwrap_err(), NotResumed::Lost);
@@ -268,7 +268,7 @@ fn a_client_without_the_subprotocol_cannot_come_back() {
     let newcomer = || Newcomer { plain: true, ..newcomer("anna", "https://a") };
     let (handle, step) = hub.start(NOW, id(1), newcomer());
     assert_eq!(said(&step), [] as [&str; 0], "no connected");
-    let step = hub.hear(NOW, handle, &Message::from(vec![1, 2, 3]));
+    let step = hub.hear_plain(NOW, handle, &Payload::Binary(vec![1, 2, 3]));
     assert_eq!(of_session(&step)[0].data, Data::Binary("AQID".into()));
     let step = hub.send(NOW, id(1), &text("as it is")).unwrap();
     assert_eq!(said(&step), ["as it is"]);

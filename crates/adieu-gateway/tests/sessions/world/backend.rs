@@ -58,8 +58,10 @@ struct Shared(Arc<Mutex<Inner>>);
 struct Inner {
     /// In the order in which it took them.
     seen: Vec<Seen>,
-    /// What it was asked.
+    /// What it was asked, and has answered.
     asked: Vec<Value>,
+    /// How often it was asked.
+    questions: usize,
     mode: Mode,
     asked_mode: Mode,
     secret: Secret,
@@ -86,6 +88,7 @@ impl Backend {
         let inner = Inner {
             seen: Vec::new(),
             asked: Vec::new(),
+            questions: 0,
             mode: Mode::Well,
             asked_mode: Mode::Well,
             secret: Secret::read(Self::SECRET).unwrap(),
@@ -121,6 +124,11 @@ impl Backend {
     /// How it answers questions from now on.
     pub(crate) fn answers(&self, mode: Mode) {
         self.shared.lock().asked_mode = mode;
+    }
+
+    /// How often it was asked, answered or not yet.
+    pub(crate) fn being_asked(&self) -> usize {
+        self.shared.lock().questions
     }
 
     pub(crate) fn asked(&self) -> Vec<Value> {
@@ -210,7 +218,8 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let r#type = field("ce-type").unwrap().to_owned();
     let question = matches!(&*r#type, "connect" | "resume");
     let mode = {
-        let inner = shared.lock();
+        let mut inner = shared.lock();
+        inner.questions += usize::from(question);
         if question { inner.asked_mode.clone() } else { inner.mode.clone() }
     };
     match mode {
@@ -242,4 +251,25 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         at: Instant::now(),
     });
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// A backend that answers each hook by its type and body.
+pub(crate) async fn other_backend(
+    hook: impl Fn(String, Bytes) -> Response + Clone + Send + Sync + 'static,
+) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    let app = Router::new().route(
+        "/hooks",
+        post(move |headers: HeaderMap, body: Bytes| {
+            let kind = headers["ce-type"].to_str().unwrap().to_owned();
+            let answer = hook(kind, body);
+            async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                answer
+            }
+        }),
+    );
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    url
 }

@@ -1,0 +1,131 @@
+//! A client comes back while another of its tries, the backend or the gateway is slow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use adieu::{Client, Close, Socket};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use crate::world::{Backend, Gateway, Mode, Page, Scratch, other_backend};
+
+/// A try that its page has given up by the time it is answered.
+async fn a_try(gateway: &Gateway, token: Option<&str>) -> Socket {
+    let mut client = Client::new().subprotocol("adieu.v1");
+    if let Some(token) = token {
+        client = client.subprotocol(format!("adieu.resume.{token}.0"));
+    }
+    client.connect(&gateway.url()).await.unwrap()
+}
+
+/// Waits until the backend has been asked once more.
+async fn asked(backend: &Backend, times: usize) {
+    backend.until("it is asked", |backend| backend.being_asked() >= times).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_try_does_not_take_the_session_from_a_newer_one() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &["--ask-resume"]);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    page.hide().await;
+    // The first try: the backend thinks, and the page gives it up.
+    backend.answers(Mode::Slow(Duration::from_millis(700)));
+    let first = a_try(&gateway, page.token.as_deref()).await;
+    asked(&backend, 2).await;
+    first.close(Close::new(4001, "").unwrap()).await;
+    backend.answers(Mode::Well);
+    assert!(page.connect(&gateway.url()).await.resumed);
+    backend.until("both tries are judged", |backend| backend.asked().len() == 3).await;
+    // It stays, for nobody newer is there.
+    page.say("here").await;
+    page.all_acknowledged().await;
+    let quiet = tokio::time::timeout(Duration::from_millis(500), page.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    assert_eq!(backend.of_type("session.ended").len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_late_does_not_take_over_from_one_that_has_spoken() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    let token = page.token.clone().unwrap();
+    page.hide().await;
+    assert!(page.connect(&gateway.url()).await.resumed);
+    // It has its new token, and nothing else to say.
+    page.tell(&json!({ "type": "heartbeat" })).await;
+    assert_eq!(page.next().await.unwrap()["type"], "heartbeat");
+    let late = a_try(&gateway, Some(&token)).await;
+    late.close(Close::new(4001, "").unwrap()).await;
+    page.say("here").await;
+    page.all_acknowledged().await;
+    assert_eq!(backend.of_type("session.ended").len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_gone_before_the_backend_answered_is_not_announced() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &["--wait-hidden", "100ms"]);
+    backend.answers(Mode::Slow(Duration::from_millis(500)));
+    let first = a_try(&gateway, None).await;
+    asked(&backend, 1).await;
+    // Refreshed while it connects.
+    first.close(Close::new(1001, "").unwrap()).await;
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    backend.until("the page is announced", |backend| !backend.seen().is_empty()).await;
+    page.close(1000).await;
+    backend.end_of(&page.session).await;
+    assert_eq!(backend.seen().len(), 2, "{:?}", backend.seen());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_turned_away_by_the_drain_is_not_announced() {
+    let backend = Backend::start().await;
+    let scratch = Scratch::new();
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &[]);
+    backend.answers(Mode::Slow(Duration::from_millis(700)));
+    let mut first = a_try(&gateway, None).await;
+    asked(&backend, 1).await;
+    gateway.terminate();
+    while first.recv().await.is_some() {}
+    assert!(gateway.ended().await.success());
+    assert_eq!(backend.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failure_of_the_resume_hook_does_not_cost_the_session() {
+    let fails = Arc::new(AtomicUsize::new(1));
+    let url = other_backend(move |kind, _| {
+        if kind == "resume" && fails.swap(0, Ordering::SeqCst) == 1 {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        StatusCode::NO_CONTENT.into_response()
+    })
+    .await;
+    let options = ["--ask-resume", "--backend", &url];
+    let gateway = Gateway::start_at("127.0.0.1:0", None, None, &options);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    page.hide().await;
+    page.try_connect(&gateway.url()).await.unwrap_err();
+    assert_eq!(page.closed_with().await, (1011, "the backend did not answer".into()));
+    assert!(page.connect(&gateway.url()).await.resumed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_back_in_time_is_not_announced_while_the_backend_thinks() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &["--ask-resume", "--wait-hidden", "400ms"]);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    page.hide().await;
+    backend.answers(Mode::Slow(Duration::from_millis(1000)));
+    assert!(page.connect(&gateway.url()).await.resumed);
+    assert_eq!(backend.of_type("session.ended").len(), 0);
+}
