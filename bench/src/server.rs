@@ -26,6 +26,9 @@ pub const ADIEU: &str = "Adieu";
 /// Ours on tokio's other runtime, with one worker; measured only where it is asked for.
 pub const ADIEU_MULTI: &str = "Adieu-multi";
 
+/// The gateway, a backend behind it; measured only where it is asked for.
+pub const GATEWAY: &str = "gateway";
+
 /// A kind of server.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -64,6 +67,7 @@ pub fn peers(root: &Path) -> Vec<Peer> {
         Peer { version: String::new(), ..native(FLOOR, "floor", "bench") },
         native(ADIEU, "adieu", "adieu"),
         Peer { option: Some("multi"), ..native(ADIEU_MULTI, "adieu", "adieu") },
+        native(GATEWAY, "gateway", "adieu-gateway"),
         native("fastwebsockets", "fastwebsockets", "fastwebsockets"),
         native("tokio-tungstenite", "tungstenite", "tokio-tungstenite"),
         native("axum", "axum", "axum"),

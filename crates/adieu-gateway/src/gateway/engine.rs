@@ -100,16 +100,18 @@ impl Engine {
         let mut stop = self.gateway.inner.stop.subscribe();
         loop {
             let due = self.hub.deadline().map(|at| self.clock.until(at));
+            let mut stopped = false;
             let first = tokio::select! {
-                act = acts.recv() => act,
-                () = sleep(due) => None,
+                act = acts.recv(), if !acts.is_closed() => act,
+                () = sleep(due), if !acts.is_closed() => None,
                 // Stopped: what waits is done, and no more is taken.
                 () = told(&mut stop) => {
                     acts.close();
-                    acts.recv().await
+                    let act = acts.recv().await;
+                    stopped = act.is_none();
+                    act
                 }
             };
-            let stopped = acts.is_closed() && first.is_none();
             let (step, replies) = self.group(first, &mut acts);
             self.perform(step).await?;
             replies.into_iter().for_each(|reply| reply());
@@ -185,7 +187,7 @@ impl Gateway {
     }
 }
 
-/// Of several rows of one session the last is enough.
+/// Of several rows of one session the last is enough, and none of one that is gone.
 fn last_rows(changes: Batch) -> Batch {
     let mut seen: HashSet<SessionId> = HashSet::new();
     let mut kept: Batch = changes
@@ -193,6 +195,10 @@ fn last_rows(changes: Batch) -> Batch {
         .rev()
         .filter(|change| match change {
             Change::PutSession { id, .. } => seen.insert(*id),
+            Change::DeleteSession { id } => {
+                seen.insert(*id);
+                true
+            }
             _ => true,
         })
         .collect();

@@ -96,6 +96,11 @@ pub enum Input {
     End,
     /// Time has passed.
     Expire,
+    /// The client is back and is being judged: it is waited for until then at least.
+    Hold {
+        /// When that has to be decided.
+        until: Timestamp,
+    },
     /// The gateway was down and accepts again from now on: who was here or away has this long.
     Restarted {
         /// The fresh window.
@@ -174,6 +179,17 @@ impl Session {
         }
     }
 
+    /// The same, not waited for longer than until then.
+    #[must_use]
+    pub fn not_after(self, latest: Timestamp) -> Self {
+        match self.state {
+            State::Away { departure, until } if until > latest => {
+                Session { state: State::Away { departure, until: latest }, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The one transition function.
     #[must_use]
     pub fn on(self, now: Timestamp, input: Input) -> (Self, Actions) {
@@ -194,10 +210,14 @@ impl Session {
             (State::Away { departure, until }, Input::Expire) if until <= now => {
                 self.end(Why::Expired(departure))
             }
+            (State::Away { departure, until: before }, Input::Hold { until }) => {
+                let state = State::Away { departure, until: before.max(until) };
+                (Session { state, ..self }, Vec::new())
+            }
             (_, Input::Restarted { window }) => self.restarted(now + window),
             // What comes from an older connection, or too early.
             (_, Input::Confirm { .. } | Input::Detach { .. } | Input::Goodbye { .. })
-            | (_, Input::Expire) => (self, Vec::new()),
+            | (_, Input::Expire | Input::Hold { .. }) => (self, Vec::new()),
         }
     }
 
@@ -267,6 +287,7 @@ mod tests {
     /// What may happen next, whatever the state.
     fn alphabet(session: &Session) -> Vec<Input> {
         let mut all = vec![Input::End, Input::Expire, Input::Restarted { window: 3 * SECOND }];
+        all.push(Input::Hold { until: Timestamp(2_500) });
         // A token that is newer than the store knows.
         all.push(Input::Resume { presented: session.generation + 1 });
         for age in AGES {
@@ -355,6 +376,10 @@ mod tests {
             Input::Expire => {
                 let due = before.deadline().is_some_and(|until| until <= now);
                 assert_eq!(ended == 1, due, "never early, and when it is due: {context}");
+            }
+            Input::Hold { .. } => {
+                assert_eq!(actions.len(), 0, "{context}");
+                assert!(after.deadline() >= before.deadline(), "never shorter: {context}");
             }
             Input::Resume { presented } => {
                 let taken = before.state != State::Over && presented >= before.confirmed;

@@ -20,10 +20,10 @@ pub struct OutboxLimits {
 }
 
 impl Default for OutboxLimits {
-    /// 1,000 messages, 1 MiB, 5 minutes: more than a client misses that comes back in time, and
-    /// 10,000 sessions that all use it up stay below 10 GiB.
+    /// 1,000 messages, 4 MiB, 5 minutes: more than a client misses that comes back in time. 1,000
+    /// sessions that all use it up stay at 4 GiB.
     fn default() -> Self {
-        OutboxLimits { messages: 1_000, bytes: 1024 * 1024, age: Duration::from_secs(300) }
+        OutboxLimits { messages: 1_000, bytes: 4 * 1024 * 1024, age: Duration::from_secs(300) }
     }
 }
 
@@ -99,9 +99,11 @@ impl Outbox {
         self.sent
     }
 
-    /// Lets go of what is too much or too old.
+    /// Lets go of what is too much or too old, but never of the newest: its sender was told that it
+    /// is taken.
     pub fn trim(&mut self, now: Timestamp, limits: &OutboxLimits) {
         while let Some((at, _)) = self.kept.front()
+            && self.kept.len() > 1
             && (self.kept.len() > limits.messages
                 || self.bytes > limits.bytes
                 || *at + limits.age < now)
@@ -207,6 +209,13 @@ mod tests {
     fn a_count_below_the_messages_that_are_there_is_not_believed() {
         let restored = Outbox::restore(1, filled(3, &OutboxLimits::default()).kept);
         assert_eq!((restored.settled(), restored.sent()), (0, 3));
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_kept_until_the_next() {
+        let small = OutboxLimits { bytes: 4, ..OutboxLimits::default() };
+        assert_eq!(ids(&filled(1, &small), 0), Ok(vec![1]));
+        assert_eq!(filled(3, &small).settled(), 2);
     }
 
     #[test]

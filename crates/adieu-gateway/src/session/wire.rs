@@ -179,9 +179,45 @@ struct Typed<'a> {
 #[serde(rename_all = "camelCase")]
 struct RawMessage<'a> {
     sequence_id: Option<u64>,
-    text: Option<String>,
+    text: Option<WellFormed>,
     #[serde(borrow)]
     binary: Option<Cow<'a, str>>,
+}
+
+/// A text in which half of a surrogate pair is U+FFFD, as `WebSocket.send` makes it: JavaScript's
+/// strings may have one (when an emoji is cut in two), and `JSON.stringify` writes it as it is.
+struct WellFormed(String);
+
+impl<'de> Deserialize<'de> for WellFormed {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = WellFormed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<WellFormed, E> {
+                Ok(WellFormed(well_formed(bytes)))
+            }
+        }
+        // As bytes, for there halves of pairs are let through, in the form of three bytes each.
+        deserializer.deserialize_bytes(Text)
+    }
+}
+
+fn well_formed(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Err(error) = std::str::from_utf8(rest) {
+        let (good, bad) = rest.split_at(error.valid_up_to());
+        text.push_str(std::str::from_utf8(good).unwrap_or_default());
+        text.push(char::REPLACEMENT_CHARACTER);
+        rest = &bad[bad.len().min(3)..];
+    }
+    text.push_str(std::str::from_utf8(rest).unwrap_or_default());
+    text
 }
 
 #[derive(Deserialize)]
@@ -211,7 +247,7 @@ impl FromClient {
                 FromClient::Message {
                     sequence_id: raw.sequence_id.ok_or(Fault::Missing("sequenceId"))?,
                     payload: match (raw.text, raw.binary) {
-                        (Some(text), None) => Payload::Text(text),
+                        (Some(WellFormed(text)), None) => Payload::Text(text),
                         (None, Some(binary)) => Payload::Binary(
                             STANDARD.decode(&*binary).map_err(|_| Fault::NotBase64)?,
                         ),
@@ -375,6 +411,10 @@ mod tests {
                 message(5, Payload::Text("grüß \"Gott\"".into())),
             ),
             (
+                r#"{"type":"message","sequenceId":1,"text":"a\ud83d b\udc00\ud83d\ude00"}"#,
+                message(1, Payload::Text("a\u{FFFD} b\u{FFFD}\u{1F600}".into())),
+            ),
+            (
                 r#"{"sequenceId":1,"type":"message","binary":"AQID"}"#,
                 message(1, Payload::Binary(vec![1, 2, 3])),
             ),
@@ -402,6 +442,8 @@ mod tests {
             (r#"{"type":"message","text":"a"}"#, "sequenceId is missing"),
             (r#"{"type":"message","sequenceId":-1,"text":"a"}"#, "invalid value"),
             (r#"{"type":"message","sequenceId":1}"#, "text or binary is missing"),
+            (r#"{"type":"message","sequenceId":1,"text":7}"#, "expected a string"),
+            (r#"{"type":"message","sequenceId":1,"text":[65]}"#, "expected a string"),
             (r#"{"type":"message","sequenceId":1,"text":"a","binary":""}"#, "not both"),
             (r#"{"type":"message","sequenceId":1,"binary":"*"}"#, "no base64"),
             (r#"{"type":"sequenceAck"}"#, "sequenceId is missing"),

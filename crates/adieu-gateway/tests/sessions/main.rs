@@ -3,6 +3,7 @@
 
 mod backend_trouble;
 mod bad_input;
+mod cost;
 mod drain;
 mod example;
 mod faults;

@@ -12,7 +12,7 @@ use super::super::wire::{Payload, TOO_SLOW, ToClient};
 use super::super::{SessionId, Timestamp};
 use super::said::send;
 use super::tell::close;
-use super::{Effect, Handle, Hub, NoSession, Step, millis, row};
+use super::{Effect, Handle, Hub, NoSession, Step, millis};
 use crate::store::Change;
 
 /// Heartbeats that a page which owes an acknowledgement may miss before it gets nothing more.
@@ -97,8 +97,7 @@ impl Hub {
         let settled = entry.outbox.settled();
         entry.outbox.push(now, message.clone(), &self.settings.outbox);
         entry.row.sent = sequence;
-        let kept = row::kept_message(now, &message);
-        step.changes.push(Change::PutMessage { id, sequence, message: kept });
+        step.changes.push(Change::PutMessage { id, sequence, message });
         let up_to = entry.outbox.settled();
         if up_to > settled {
             step.changes.push(Change::TrimMessages { id, up_to });
@@ -175,9 +174,11 @@ impl Hub {
         if entry.row.session.state() != State::Attached || entry.row.plain {
             return step;
         }
-        entry.live.promised = Some(now + retry_after);
+        // Written down: it holds for the next process too, whatever becomes of this one.
+        entry.row.promised = Some(now + retry_after);
         let handle = Handle { session: id, generation: entry.row.session.generation() };
         step.effects.push(send(handle, &ToClient::Closing { retry_after: millis(retry_after) }));
+        self.save(&mut step, id);
         step
     }
 

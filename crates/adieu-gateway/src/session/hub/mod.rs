@@ -2,6 +2,8 @@
 //! it is committed. So nothing is acknowledged, announced or answered that a crash could undo.
 
 mod backend;
+#[cfg(test)]
+mod broken_world;
 mod event;
 mod moment;
 mod row;
@@ -59,6 +61,10 @@ impl Default for Settings {
         }
     }
 }
+
+/// A wait that is carried over a restart is no longer than this, beginning with the restart: the
+/// clock may have been wrong before.
+const MAX_CARRIED: Duration = Duration::from_secs(3600);
 
 /// One connection of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -178,12 +184,12 @@ impl Hub {
         for (id, bytes) in &contents.sessions {
             let row = Row::read(bytes).ok_or(UnreadableSession(*id))?;
             let kept = contents.messages.range((*id, 0)..=(*id, u64::MAX));
-            let kept: Option<Vec<_>> =
-                kept.map(|(_, message)| row::read_message(message)).collect();
-            let outbox = Outbox::restore(row.sent, kept.ok_or(UnreadableSession(*id))?);
+            // Their age begins anew: time when nobody could fetch them counts against nobody.
+            let outbox = Outbox::restore(row.sent, kept.map(|(_, message)| (now, message.clone())));
             if let Some(user) = &row.user {
                 hub.users.entry(user.clone()).or_default().insert(*id);
             }
+            let row = Row { session: row.session.not_after(now + MAX_CARRIED), ..row };
             row.session.deadline().map(|at| hub.deadlines.insert((at, *id)));
             hub.sessions.insert(*id, Entry { row, outbox, live: Live::default() });
         }
@@ -202,7 +208,9 @@ impl Hub {
             let departure = Departure::GatewayDown;
             Input::Detach { generation, departure, wait: Duration::ZERO }
         } else {
-            Input::Restarted { window: self.settings.waits.gateway_down }
+            let Waits { gateway_down, drained, .. } = self.settings.waits;
+            let promised = entry.row.promised.map_or(Duration::ZERO, |at| at.since(now) + drained);
+            Input::Restarted { window: gateway_down.max(promised.min(MAX_CARRIED)) }
         };
         self.input(step, now, id, input);
     }
@@ -240,6 +248,7 @@ impl Hub {
             sent: 0,
             events: 0,
             account: None,
+            promised: None,
         };
         let (outbox, live) = (Outbox::default(), Live::default());
         self.sessions.insert(id, Entry { row, outbox, live });
@@ -269,6 +278,7 @@ impl Hub {
         let Some(entry) = self.sessions.get_mut(&id) else { return Err(NotResumed::Expired) };
         entry.row.connections += 1;
         entry.row.account = None;
+        entry.row.promised = None;
         let away = entry.live.lost_at.map(|at| millis(now.since(at)));
         entry.live = Live { wired: resume.received, ..Live::default() };
         let after = match entry.row.session.state() {
@@ -301,6 +311,14 @@ impl Hub {
         origin: Option<&str>,
     ) -> Result<SessionId, NotResumed> {
         self.resumable(now, resume, origin).map(|(id, _)| id)
+    }
+
+    /// Whoever is asked about may not be given up meanwhile: a wait that would be over before this
+    /// is made longer.
+    pub fn hold(&mut self, now: Timestamp, id: SessionId, until: Timestamp) -> Step {
+        let mut step = Step::default();
+        self.input(&mut step, now, id, Input::Hold { until });
+        step
     }
 
     fn resumable(
@@ -342,7 +360,7 @@ impl Hub {
         entry.row.account = Some(account);
         entry.live.lost_at = Some(now);
         let mut wait = waits.after(departure);
-        if let Some(promised) = entry.live.promised.filter(|_| departure != Departure::Left) {
+        if let Some(promised) = entry.row.promised.filter(|_| departure != Departure::Left) {
             wait = wait.max(promised.since(now) + waits.drained);
         }
         if entry.row.plain {

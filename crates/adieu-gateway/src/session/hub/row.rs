@@ -32,6 +32,8 @@ pub(super) struct Row {
     pub(super) events: u64,
     /// The account of the last connection, if that has ended.
     pub(super) account: Option<Value>,
+    /// When its client was told to come back, if the gateway stops.
+    pub(super) promised: Option<Timestamp>,
 }
 
 impl Row {
@@ -64,19 +66,6 @@ pub(super) struct Live {
     pub(super) wired: u64,
     /// Since when the page owes an acknowledgement and has said nothing.
     pub(super) owes_since: Option<Timestamp>,
-    /// When it was told to come back.
-    pub(super) promised: Option<Timestamp>,
     /// When it ended, if it has.
     pub(super) lost_at: Option<Timestamp>,
-}
-
-/// A message as it is kept in the store: when it was sent, and as it goes on the wire.
-pub(super) fn kept_message(at: Timestamp, message: &[u8]) -> Bytes {
-    [&at.0.to_be_bytes(), message].concat().into()
-}
-
-/// Reads what [`kept_message`] wrote.
-pub(super) fn read_message(bytes: &Bytes) -> Option<(Timestamp, Bytes)> {
-    let (at, _) = bytes.split_first_chunk()?;
-    Some((Timestamp(u64::from_be_bytes(*at)), bytes.slice(at.len()..)))
 }

@@ -67,7 +67,10 @@ impl Hub {
                 let generation = handle.generation;
                 self.input(step, now, id, Input::Goodbye { generation });
             }
-            FromClient::Heartbeat => step.effects.push(send(handle, &ToClient::Heartbeat)),
+            FromClient::Heartbeat => {
+                self.input(step, now, id, confirm);
+                step.effects.push(send(handle, &ToClient::Heartbeat));
+            }
             FromClient::Unknown => {}
         }
         Ok(())

@@ -154,6 +154,11 @@ impl Backend {
         self.seen().iter().filter(|seen| of(seen)).map(|seen| seen.text().to_owned()).collect()
     }
 
+    /// How much it was told.
+    pub(crate) fn told(&self) -> usize {
+        self.shared.lock().seen.len()
+    }
+
     /// How many different sessions it was told to have ended.
     pub(crate) fn ended(&self) -> std::collections::HashSet<String> {
         let inner = self.shared.lock();

@@ -106,6 +106,14 @@ impl Gateway {
         assert_eq!(status, 202, "{body}");
     }
 
+    /// Bytes of memory that it has touched.
+    pub(crate) fn memory(&self) -> u64 {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()));
+        let rollup = rollup.unwrap();
+        let kilobytes = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        kilobytes.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// A value of `/metrics`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.request("GET", "/metrics", "").await;
