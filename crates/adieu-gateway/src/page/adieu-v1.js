@@ -4,7 +4,7 @@
 const SUBPROTOCOL = "adieu.v1";
 const RESUME = "adieu.resume.";
 const HIDDEN = 4001; // the page goes or is hidden, and may come back
-const RETRY_FIRST_MS = 250;
+const RETRY_FIRST_MS = 1000; // longer than Firefox needs to leave a page whose socket it has ended
 const RETRY_MAX_MS = 4000; // well within the time that the gateway waits
 
 // Ends after which nothing is tried again: 1000 and the application's own codes.
@@ -108,8 +108,9 @@ export class AdieuSocket extends EventTarget {
       this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
       return;
     }
-    const longest = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.#attempt++);
-    const retryIn = this.#retryAfter ?? Math.random() * longest;
+    const longest = Math.min(RETRY_MAX_MS, 2 * RETRY_FIRST_MS * 2 ** this.#attempt++);
+    // The random half keeps a thousand pages from coming back in one instant.
+    const retryIn = this.#retryAfter ?? longest * (0.5 + Math.random() / 2);
     this.#timers.retry = setTimeout(() => this.#connect(), retryIn);
     this.#tell("interrupted", { code, reason, retryIn });
   }

@@ -32,8 +32,8 @@ socket.addEventListener("open", () => {
 
 socket.addEventListener("resumed", ({ detail }) => {
   const { generation, afterPageLoad } = detail;
-  const how = afterPageLoad ? "after a page load" : "after a lost connection";
-  note(`The session goes on ${how}: connection ${generation}.`);
+  const how = afterPageLoad ? " after a page load" : "";
+  note(`The session goes on${how}: connection ${generation}.`);
   connected(`The same session, connection ${generation}`);
 });
 
