@@ -32,7 +32,7 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     page::press(&mut browser, "backend-send")?;
     says(&mut browser, "log", "The backend says")?;
     page::press(&mut browser, "send")?;
-    says(&mut browser, "sent", "all messages up to 1")?;
+    says(&mut browser, "sent", "has all messages")?;
     browser.refresh()?;
     goes_on(&mut browser, 3)?;
     // From the back/forward cache or anew: both are the same to the session.

@@ -49,7 +49,7 @@ const ASSETS: &[Asset] = &[
     module!("session-words.js"),
     module!("time-line.js"),
     module!("session.js"),
-    module!("adieu-v1.js"),
+    module!("adieu-client.js"),
     module!("redrawn.js"),
     module!("words.js"),
     module!("elements.js"),

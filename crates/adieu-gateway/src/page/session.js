@@ -1,11 +1,12 @@
 // A tab with a session: what it hears, and buttons for all ways to go.
 
 import { store, stored } from "./accounts.js";
-import { AdieuSocket } from "./adieu-v1.js";
+import { AdieuSocket } from "./adieu-client.js"; // @adieu/client as it is published
 import { $, el } from "./elements.js";
 import { clock, plural } from "./words.js";
 
 const LOG_MAX = 50; // lines of the log, kept across a refresh
+const WAITING_MS = 50; // between two looks at what waits for the gateway
 const BUTTONS = ["goodbye", "close", "backend-send", "backend-end", "send"];
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -23,6 +24,9 @@ const WHY_ENDED = {
   invalid: "The gateway did not know the old session.",
   stale: "The old session is in use elsewhere.",
   lost: "The old session could not go on: messages were missing.",
+  origin: "The old session was begun on another site.",
+  closed: "The session is over: this tab closed it.",
+  unsupported: "The server does not speak adieu.v1.",
 };
 
 socket.addEventListener("open", () => {
@@ -55,13 +59,14 @@ socket.addEventListener("close", ({ code }) => {
 
 socket.addEventListener("message", ({ data }) => note(`The backend says “${data}”.`));
 
-socket.addEventListener("acknowledged", ({ detail }) => {
-  const waits = socket.unacknowledged;
-  if (waits) $("sent").textContent = `${plural(waits, "message")} not acknowledged yet.`;
-  else if (detail.sequenceId) {
-    $("sent").textContent = `The gateway has all messages up to ${detail.sequenceId}.`;
-  }
-});
+// There is no event for it: as with a WebSocket, one looks at what is still waiting.
+function tellWaiting() {
+  const waits = socket.bufferedAmount;
+  $("sent").textContent = waits
+    ? `${plural(waits, "byte")} not acknowledged yet.`
+    : "The gateway has all messages.";
+  if (waits) setTimeout(tellWaiting, WAITING_MS);
+}
 
 function connected(title) {
   setState("open", title, `Session ${socket.sessionId}`);
@@ -110,6 +115,7 @@ press("backend-end", () => asBackend("DELETE", ""));
 $("say").addEventListener("submit", (event) => {
   event.preventDefault();
   socket.send($("text").value);
+  tellWaiting();
 });
 
 // What a backend would do through the API.
