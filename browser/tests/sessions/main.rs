@@ -293,19 +293,10 @@ fn killed(mut world: World) -> Result<String> {
 fn run(kind: Kind) -> Result<()> {
     let Some(mut world) = World::start(kind)? else { return Ok(()) };
     let version = world.browser.version();
-    let mut measured = Vec::new();
     for action in [refreshes, handshakes, tabs, away_and_back, duplicate] {
-        let line = action(&mut world)?;
-        println!("{version}: {line}");
-        measured.push(line);
+        testkit::figure(&version, &action(&mut world)?);
     }
-    measured.push(killed(world)?);
-    println!("{version}: {}", measured.last().unwrap());
-    if let Some(file) = std::env::var_os("ADIEU_FIGURES") {
-        let lines = measured.iter().map(|line| format!("{version}: {line}\n")).collect::<String>();
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
-        std::io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
-    }
+    testkit::figure(&version, &killed(world)?);
     Ok(())
 }
 

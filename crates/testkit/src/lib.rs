@@ -28,6 +28,7 @@
 // Written once, and owned by the crate that is published: `adieu check` has raw peers too.
 mod diag;
 mod faults;
+mod figure;
 #[path = "../../adieu-gateway/src/check/frame.rs"]
 mod frame;
 #[path = "../../adieu-gateway/src/check/head.rs"]
@@ -42,6 +43,7 @@ mod random;
 use std::time::Duration;
 
 pub use faults::{Direction, Fault, FaultProxy};
+pub use figure::{figure, seed};
 pub use frame::{Frame, MASK};
 pub use head::{ACCEPT, Head, NONCE, Request};
 pub use kernel::{Tcp, wait_until};

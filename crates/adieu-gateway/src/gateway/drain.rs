@@ -55,7 +55,7 @@ impl Gateway {
     /// If the store has failed.
     pub async fn stop(&self) -> Result<(), GatewayError> {
         let stopped = tokio::time::timeout(LAST_WORDS, self.stop_in_order()).await;
-        stopped.unwrap_or_else(|_| Err(GatewayError::Stuck))
+        stopped.unwrap_or(Err(GatewayError::Stuck))
     }
 
     async fn stop_in_order(&self) -> Result<(), GatewayError> {

@@ -1,12 +1,14 @@
 //! The API of the backend: send to a session or a user, look at them, end them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,9 @@ use crate::gateway::{Gateway, GatewayError, MAX_MESSAGE};
 use crate::session::SessionId;
 use crate::session::hub::{NoSession, Step, View};
 use crate::session::wire::Payload;
+
+/// How long a request may take, its body included: one that dribbles in is not waited for.
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Sessions in one answer at most.
 const LISTED: usize = 1_000;
@@ -31,8 +36,17 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .route("/api/users/{user}", get(user).delete(end_user))
         .route("/api/users/{user}/messages", axum::routing::post(send_to_user))
         .layer(DefaultBodyLimit::max(MAX_MESSAGE))
+        .layer(from_fn(deadline))
         .layer(from_fn_with_state(access, guard))
         .with_state(gateway)
+}
+
+async fn deadline(request: Request, next: Next) -> Response {
+    tokio::time::timeout(DEADLINE, next.run(request)).await.unwrap_or_else(|_| {
+        let why =
+            format!("the request was not whole, or the store did not answer, in {DEADLINE:?}");
+        Wrong(StatusCode::REQUEST_TIMEOUT, why).into_response()
+    })
 }
 
 /// What was wrong, for people.

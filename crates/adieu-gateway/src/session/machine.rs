@@ -416,11 +416,12 @@ mod tests {
         let mut walk = Walk::default();
         let sequences = walk.from(session, DEPTH);
         let states: HashSet<_> = walk.sequences.keys().map(|(session, _)| *session).collect();
-        println!(
-            "{sequences} sequences of {DEPTH} inputs over {} states, {} transitions checked",
-            states.len(),
-            walk.transitions
+        let measured = format!(
+            "{} transitions checked over {} states, by which go {sequences} sequences of {DEPTH} inputs",
+            walk.transitions,
+            states.len()
         );
+        testkit::figure("session machine", &measured);
         assert!(states.len() > 100, "{}", states.len());
     }
 

@@ -140,6 +140,8 @@ fn a_newer_connection_takes_over_and_the_older_ones_words_and_end_count_for_noth
         hear(&mut hub, first, r#"{"type":"message","sequenceId":1,"text":"late"}"#),
         hear(&mut hub, first, r#"{"type":"goodbye"}"#),
         hub.ended(NOW, first, Departure::Left, Value::Null),
+        // A page in the back/forward cache of Chromium is noticed after ten minutes.
+        hub.ended(NOW + Duration::from_secs(600), first, Departure::Lost, Value::Null),
     ] {
         assert_eq!(late, Step::default());
     }

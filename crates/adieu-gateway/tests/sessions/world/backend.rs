@@ -257,7 +257,7 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
 pub(crate) async fn other_backend(
     hook: impl Fn(String, Bytes) -> Response + Clone + Send + Sync + 'static,
 ) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());
     let app = Router::new().route(
         "/hooks",

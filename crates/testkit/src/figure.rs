@@ -1,0 +1,29 @@
+//! What a run measured, and by which seed.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Says what was measured, and appends it to the file that `ADIEU_FIGURES` names, where
+/// `cargo xtask sessions` collects it.
+///
+/// # Panics
+/// If that file cannot be written.
+pub fn figure(what: &str, measured: &str) {
+    println!("{what}: {measured}");
+    let Some(file) = std::env::var_os("ADIEU_FIGURES") else { return };
+    let file = OpenOptions::new().append(true).create(true).open(file);
+    writeln!(file.expect("the file of figures"), "{what}: {measured}").expect("it is written");
+}
+
+/// The seed of this run: `ADIEU_SEED`, or another each time. It is printed.
+#[must_use]
+pub fn seed() -> u64 {
+    let given = std::env::var("ADIEU_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.subsec_nanos().into()
+    });
+    println!("ADIEU_SEED={seed}");
+    seed
+}
