@@ -128,10 +128,9 @@ impl Gateway {
         resume: Resume,
         question: &Question,
     ) -> Result<Result<Attached, NotResumed>, GatewayError> {
-        let asked = self.may_resume(&resume, question).await?;
-        if let Some(closed) = asked {
-            let counted = closed.as_ref().map(|_| ()).map_err(|reason| *reason);
-            self.inner.metrics.resume(counted.and(Err(NotResumed::Refused)));
+        if let Some(closed) = self.may_resume(&resume, question).await? {
+            let reason = closed.as_ref().err().copied();
+            self.inner.metrics.resume(Err(reason.unwrap_or(NotResumed::Refused)));
             return Ok(closed);
         }
         let (sender, origin) = (socket.sender(), question.origin.clone());
@@ -235,7 +234,7 @@ impl Gateway {
         let mut room = None;
         if matches!(said, Ok(FromClient::Message { .. })) {
             match self.room(socket, handle, message.len(), true).await {
-                Some(kept) => room = kept,
+                Some(kept) => room = Some(kept),
                 None => return Ok(false),
             }
         }
@@ -253,7 +252,7 @@ impl Gateway {
     ) -> Result<bool, GatewayError> {
         let payload = Payload::from(message);
         // Nobody says it again: what it had said before it ended is heard.
-        let room = self.room(socket, handle, message.len(), false).await.flatten();
+        let room = self.room(socket, handle, message.len(), false).await;
         let act: Act = Box::new(move |scene, now| {
             (scene.hub.hear_plain(now, handle, &payload), Box::new(move || drop(room)))
         });
@@ -268,7 +267,7 @@ impl Gateway {
         handle: Handle,
         bytes: usize,
         signs: bool,
-    ) -> Option<Option<Room>> {
+    ) -> Option<Room> {
         let mut room = Box::pin(self.inner.deliveries.room(handle.session, bytes));
         let once = poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx))).await;
         if let Poll::Ready(room) = once {

@@ -171,9 +171,9 @@ impl Deliveries {
     }
 
     /// Ready when there is room for a message of this session with so many bytes; it is kept as long
-    /// as what is given lives. Without a backend nothing waits for it.
-    pub(crate) async fn room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Option<Room> {
-        self.backend.as_ref()?;
+    /// as what is given lives: until its event waits for the backend or, without one, until the
+    /// message is committed.
+    pub(crate) async fn room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Room {
         let stream = stream(id);
         loop {
             // First the place among those who are told, then the look: nothing is missed.
@@ -182,7 +182,7 @@ impl Deliveries {
             let room = {
                 let mut queue = self.queue();
                 if queue.reserve(&stream, bytes) {
-                    return Some(Room { deliveries: self.clone(), stream, bytes });
+                    return Room { deliveries: self.clone(), stream, bytes };
                 }
                 let of = queue.streams.get(&stream).filter(|of| of.events.len() + of.reserved > 0);
                 of.map(|of| of.room.clone().notified_owned())
