@@ -144,7 +144,8 @@ fn refreshes(world: &mut World) -> Result<String> {
     let other = world.backend.story(&session).into_iter().filter(|kind| kind != "message");
     assert_eq!(other.collect::<Vec<_>>(), ["session.started"], "a refresh is no event");
     Ok(format!(
-        "{REFRESHES} refreshes: 0 events, {} messages from the page and {} to it, none lost or doubled",
+        "{REFRESHES} refreshes: 0 events; {} messages from the page and {} to it, none lost or \
+         doubled",
         said.len(),
         sent.len()
     ))

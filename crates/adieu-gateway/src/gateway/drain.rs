@@ -6,11 +6,12 @@ use super::engine::random;
 use super::{Gateway, GatewayError};
 use crate::session::hub::Step;
 
-/// How long the store may take over the last commits before the process ends without them: they were
-/// acknowledged to nobody.
+/// How long the store may take over the last commits before the process ends without them: they
+/// were acknowledged to nobody.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// How long it may take to write down what clients are promised, before they are closed all the same.
+/// How long it may take to write down what clients are promised, before they are closed all the
+/// same.
 const PROMISES: Duration = Duration::from_secs(2);
 
 /// How long the last events may take to the backend: those that stay are told by the next start.

@@ -280,7 +280,7 @@ fn decision(r#type: &str, status: StatusCode, body: &[u8]) -> Decision {
             let user = answer.user_id.filter(|user| !user.is_empty());
             if let Some(long) = user.as_ref().filter(|user| user.len() > MAX_USER) {
                 return Decision::Unavailable(format!(
-                    "the {type} hook was answered with a userId of {} bytes, {MAX_USER} are the most",
+                    "the {type} hook was answered with a userId of {} bytes; {MAX_USER} at most",
                     long.len()
                 ));
             }

@@ -170,7 +170,7 @@ impl Deliveries {
         }
     }
 
-    /// Ready when there is room for a message of this session with so many bytes; it is kept as long
+    /// Ready when there is room for a message of this session with so many bytes. It is kept as long
     /// as what is given lives: until its event waits for the backend or, without one, until the
     /// message is committed.
     pub(crate) async fn room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Room {
@@ -254,7 +254,7 @@ async fn deliver(deliveries: Arc<Deliveries>, gateway: Gateway, stream: Bytes) {
             }
             Err(error) if error.is_final() && failures >= WRONG_TRIES => {
                 tracing::error!(
-                    "the backend will not take an event, it is set aside after {failures} tries: {}",
+                    "the backend will not take an event; set aside after {failures} tries: {}",
                     error.why
                 );
                 false

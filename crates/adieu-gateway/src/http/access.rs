@@ -40,8 +40,8 @@ impl fmt::Display for BadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a key has at least {MIN_KEY} printable ASCII characters without spaces; make one with: \
-             head -c 24 /dev/urandom | base64"
+            "a key has at least {MIN_KEY} printable ASCII characters without spaces; make one \
+             with: head -c 24 /dev/urandom | base64"
         )
     }
 }

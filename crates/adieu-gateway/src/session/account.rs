@@ -31,8 +31,9 @@ pub fn account(ending: &Ending) -> Value {
     })
 }
 
-/// How long the peer may have been gone before that was noticed: since its last byte, where it ended
-/// by silence; nothing where its end was heard. `None` where we ended it: there was nothing to notice.
+/// How long the peer may have been gone before that was noticed: since its last byte, where it
+/// ended by silence; nothing where its end was heard. `None` where we ended it: there was nothing
+/// to notice.
 #[must_use]
 pub fn detection_latency(ending: &Ending) -> Option<Duration> {
     match ending.cause {

@@ -417,7 +417,7 @@ mod tests {
         let sequences = walk.from(session, DEPTH);
         let states: HashSet<_> = walk.sequences.keys().map(|(session, _)| *session).collect();
         let measured = format!(
-            "{} transitions checked over {} states, by which go {sequences} sequences of {DEPTH} inputs",
+            "{} transitions checked over {} states: {sequences} sequences of {DEPTH} inputs",
             walk.transitions,
             states.len()
         );

@@ -33,8 +33,8 @@ impl Departure {
             return Departure::Drained;
         }
         let said = ending.goodbye.received().filter(|_| ending.cause == Cause::Peer);
-        // What the gateway closed by itself (a violation of adieu.v1, a client that is too slow) says
-        // nothing of the person. Where the backend ended the session, it is over before this.
+        // What the gateway closed by itself (a violation of adieu.v1, a client that is too slow)
+        // says nothing of the person. Where the backend ended the session, it is over before this.
         let Some(close) = said else { return Departure::Lost };
         match close.code().map(adieu::CloseCode::get) {
             Some(1000) => Departure::Left,

@@ -36,7 +36,7 @@ async fn an_idle_session_takes_a_few_kilobytes() {
         "memory of an idle session of adieu.v1",
         &format!("{each} B each, {} of them", open.len()),
     );
-    // Not a target but an alarm: one buffer held by an idle session would be 16 KiB and more. Of few
-    // sessions the process itself is a large part.
+    // Not a target but an alarm: one buffer held by an idle session would be 16 KiB and more. Of
+    // few sessions the process itself is a large part.
     assert!(each < 32 * 1024, "{each} B");
 }

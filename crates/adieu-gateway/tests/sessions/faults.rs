@@ -150,8 +150,8 @@ async fn whatever_breaks_both_sides_lists_agree_at_the_end() {
     assert_eq!(backend.of_type("session.ended").len(), 0, "nobody left");
     let connections = proxy.finish().len();
     let measured = format!(
-        "{} kills, {connections} connections through faults: {said} messages from the pages and {sent} \
-         to them, both sides' lists agree (seed {seed})",
+        "{} kills, {connections} connections through faults: {said} messages from the pages and \
+         {sent} to them, both sides' lists agree (seed {seed})",
         kills()
     );
     figure("random faults of network, gateway and backend", &measured);

@@ -290,7 +290,7 @@ impl Hub {
         let handle = Handle { session: id, generation: entry.row.session.generation() };
         step.effects.push(self.connected(handle, true, None));
         let replayed = self.flush(&mut step, now, id);
-        // That it is on the way is no acknowledgement, but what it says that it has received is one.
+        // That it is on the way is no acknowledgement; what it says that it has received is one.
         self.acknowledge(&mut step, id, resume.received);
         let generation = handle.generation;
         let superseded = after.is_none();
