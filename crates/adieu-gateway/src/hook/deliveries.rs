@@ -170,9 +170,9 @@ impl Deliveries {
         }
     }
 
-    /// Ready when there is room for a message of this session with so many bytes. It is kept as long
-    /// as what is given lives: until its event waits for the backend or, without one, until the
-    /// message is committed.
+    /// Ready when there is room for a message of this session with so many bytes. It is kept as
+    /// long as what is given lives: until its event waits for the backend or, without one, until
+    /// the message is committed.
     pub(crate) async fn room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Room {
         let stream = stream(id);
         loop {
