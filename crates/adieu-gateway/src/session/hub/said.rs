@@ -33,7 +33,9 @@ impl Hub {
     /// A client that does not speak adieu.v1 said something.
     pub fn hear_plain(&mut self, now: Timestamp, handle: Handle, payload: &Payload) -> Step {
         let mut step = Step::default();
-        if self.newest(handle).is_some() {
+        if let Some(entry) = self.newest(handle) {
+            // They have no numbers of their own; they are counted all the same.
+            entry.row.inbox.judge(entry.row.inbox.received() + 1);
             self.message(&mut step, now, handle.session, payload);
             self.save(&mut step, handle.session);
         }
