@@ -276,7 +276,8 @@ fn a_client_without_the_subprotocol_cannot_come_back() {
     assert_eq!(said(&step), ["as it is"]);
     let step = hub.ended(NOW, handle, Departure::Lost, Value::Null);
     assert_eq!(events(&step).last().unwrap().0, EventType::SessionEnded);
-    let Data::Json(story) = &of_session(&step).last().unwrap().data else { panic!("{step:?}") };
+    let told = of_session(&step);
+    let Data::Json(story) = &told.last().unwrap().data else { panic!("{step:?}") };
     assert_eq!((&story["received"], &story["sent"]), (&json!(1), &json!(1)));
     assert!(hub.is_empty());
     // Nor after a restart, nor is it told to.
