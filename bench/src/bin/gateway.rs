@@ -59,7 +59,6 @@ async fn gateway() {
         backend: Some(Backend::new(options).expect("an address")),
         ask_resume: false,
         drain_window: Duration::ZERO,
-        durable: false,
     };
     let gateway = Gateway::start(Memory::default(), options).await.expect("a gateway");
     let access = Access::new(Some(KEY)).expect("a key");

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use adieu::{Ended, Request, Socket, Utf8Bytes};
+use adieu_gateway::session::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
@@ -93,7 +93,7 @@ impl Accounts {
     fn close(&self, inner: &mut Inner, mut account: Account, ending: &adieu::Ending) {
         let ending = json::Ending::from(ending);
         *inner.counts.entry(json::cause_word(&ending)).or_default() += 1;
-        account.ended_at = Some(unix_ms());
+        account.ended_at = Some(Timestamp::of_system().0);
         account.ending = Some(ending);
         self.tell(&News::Ended { account: &account, counts: &inner.counts });
         inner.ended.truncate(KEEP - 1);
@@ -137,7 +137,7 @@ impl Inner {
             browser: user_agent.as_deref().and_then(browser::name),
             user_agent,
             version: None,
-            opened_at: unix_ms(),
+            opened_at: Timestamp::of_system().0,
             ended_at: None,
             messages_in: 0,
             messages_out: 0,
@@ -153,9 +153,4 @@ pub(crate) fn tab(request: &Request) -> Option<&str> {
 
 fn short(text: &str) -> String {
     text.chars().take(KEEP_CHARS).collect()
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -104,8 +104,7 @@ impl Sessions {
             ..Settings::default()
         };
         let (ask_resume, drain_window) = (self.ask_resume, self.drain_window);
-        let (backend, durable) = (self.backend()?, self.data.is_some());
-        Ok(Options { sessions, backend, ask_resume, drain_window, durable })
+        Ok(Options { sessions, backend: self.backend()?, ask_resume, drain_window })
     }
 
     fn backend(&self) -> Result<Option<Backend>, String> {

@@ -1,6 +1,6 @@
 //! The clock of deadlines.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::session::Timestamp;
 
@@ -14,8 +14,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Clock { started_at: Timestamp(0) + since, started: Instant::now() }
+        Clock { started_at: Timestamp::of_system(), started: Instant::now() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

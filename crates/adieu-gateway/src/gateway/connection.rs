@@ -1,17 +1,17 @@
 //! One WebSocket of a session: what its client says goes to the engine, and its end too.
 
-use std::future::{Future, poll_fn};
-use std::task::Poll;
 use std::time::Duration;
 
-use adieu::{Close, CloseCode, Closed, Ending, Message, Socket};
+use adieu::{Close, CloseCode, Ending, Message, Socket};
 
-use super::engine::random;
+use super::random;
 use super::{Act, Gateway, GatewayError};
 use crate::hook::{Decision, Question, Room};
 use crate::session::account::account;
 use crate::session::hub::{Handle, Newcomer, Step};
-use crate::session::wire::{FromClient, NotResumed, Offer, Payload, REFUSED, Resume, ToClient};
+use crate::session::wire::{
+    FromClient, NotResumed, Offer, Payload, REFUSED, Resume, ToClient, close,
+};
 use crate::session::{Departure, SessionId};
 
 /// While a message waits for room, what follows it is not read, heartbeats among it: so often the
@@ -23,13 +23,11 @@ enum Attached {
     Session(Handle),
     /// It is not taken; how that is said.
     Closed(Close),
-    /// The client has gone meanwhile: it has no session, and takes none from a newer connection.
-    Gone,
 }
 
-/// A client that cannot be told anything.
-fn gone() -> Close {
-    CloseCode::GOING_AWAY.into()
+/// The client has gone meanwhile: it has no session, and takes none from a newer connection.
+fn gone() -> Attached {
+    Attached::Closed(CloseCode::GOING_AWAY.into())
 }
 
 impl Gateway {
@@ -43,35 +41,32 @@ impl Gateway {
     }
 
     /// Runs a connection whose client speaks adieu.v1.
-    ///
-    /// # Errors
-    /// [`Closed`] if the client goes before it is answered.
-    pub async fn session(&self, mut socket: Socket) -> Result<Close, Closed> {
+    pub async fn session(&self, socket: Socket) -> Close {
         // Apart, so that an idle session does not keep its room.
-        match Box::pin(self.attach(&socket)).await {
-            Ok(Attached::Session(handle)) => Ok(self.converse(&mut socket, handle, false).await),
-            Ok(Attached::Closed(close)) => Ok(close),
-            Ok(Attached::Gone) => Ok(gone()),
-            Err(error) => {
-                tracing::error!("{error}");
-                Ok(CloseCode::INTERNAL_ERROR.into())
-            }
-        }
+        let attached = Box::pin(self.attach(&socket)).await;
+        self.run(socket, attached, false).await
     }
 
     /// Runs a connection whose client does not speak adieu.v1: it is a session of its own.
-    ///
-    /// # Errors
-    /// None: it ends as its session says.
-    pub async fn plain(&self, mut socket: Socket, user: Option<String>) -> Result<Close, Closed> {
+    pub async fn plain(&self, socket: Socket, user: Option<String>) -> Close {
         let origin = socket.request().and_then(|request| request.origin()).map(str::to_owned);
         let newcomer = Newcomer { user, origin, plain: true, not_resumed: None };
-        match self.start_session(&socket, newcomer).await {
-            Ok(Some(handle)) => Ok(self.converse(&mut socket, handle, true).await),
-            Ok(None) => Ok(gone()),
+        let attached = self.start_session(&socket, newcomer).await;
+        self.run(socket, attached, true).await
+    }
+
+    async fn run(
+        &self,
+        mut socket: Socket,
+        attached: Result<Attached, GatewayError>,
+        plain: bool,
+    ) -> Close {
+        match attached {
+            Ok(Attached::Session(handle)) => self.converse(&mut socket, handle, plain).await,
+            Ok(Attached::Closed(close)) => close,
             Err(error) => {
                 tracing::error!("{error}");
-                Ok(CloseCode::INTERNAL_ERROR.into())
+                CloseCode::INTERNAL_ERROR.into()
             }
         }
     }
@@ -99,8 +94,7 @@ impl Gateway {
             Decision::Accepted { user, .. } => {
                 let origin = question.origin;
                 let newcomer = Newcomer { user, origin, plain: false, not_resumed };
-                let started = self.start_session(socket, newcomer).await?;
-                Ok(started.map_or(Attached::Gone, Attached::Session))
+                self.start_session(socket, newcomer).await
             }
             Decision::Refused { reason, .. } => {
                 // A page cannot see an HTTP status, but this.
@@ -137,7 +131,7 @@ impl Gateway {
         let resumed = self.act(move |scene, now| {
             // A late try of a page that has gone on must not take the session from a newer one.
             if sender.peer_has_ended() {
-                return (Ok(Attached::Gone), Step::default());
+                return (Ok(gone()), Step::default());
             }
             match scene.hub.resume(now, &resume, origin.as_deref()) {
                 Ok((handle, step)) => {
@@ -148,8 +142,12 @@ impl Gateway {
             }
         });
         let resumed = resumed.await?;
-        let reason = resumed.as_ref().err().copied();
-        self.inner.metrics.resume(reason.map_or(Ok(()), Err));
+        match &resumed {
+            Ok(Attached::Session(_)) => self.inner.metrics.resume(Ok(())),
+            Err(reason) => self.inner.metrics.resume(Err(*reason)),
+            // Nobody is there who came back.
+            Ok(Attached::Closed(_)) => {}
+        }
         Ok(resumed)
     }
 
@@ -183,22 +181,21 @@ impl Gateway {
         })
     }
 
-    /// `None`: the client has gone already, and nobody has to hear of it.
     async fn start_session(
         &self,
         socket: &Socket,
         newcomer: Newcomer,
-    ) -> Result<Option<Handle>, GatewayError> {
+    ) -> Result<Attached, GatewayError> {
         let sender = socket.sender();
         self.act(move |scene, now| {
             // One that does not speak adieu.v1 may say what it has to say and go.
             if !newcomer.plain && sender.peer_has_ended() {
-                return (None, Step::default());
+                return (gone(), Step::default());
             }
             let id = SessionId::new(random());
             let (handle, step) = scene.hub.start(now, id, newcomer);
             scene.attach(handle, sender);
-            (Some(handle), step)
+            (Attached::Session(handle), step)
         })
         .await
     }
@@ -268,13 +265,24 @@ impl Gateway {
         bytes: usize,
         signs: bool,
     ) -> Option<Room> {
-        let mut room = Box::pin(self.inner.deliveries.room(handle.session, bytes));
-        let once = poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx))).await;
-        if let Poll::Ready(room) = once {
+        let deliveries = &self.inner.deliveries;
+        if let Some(room) = deliveries.try_room(handle.session, bytes) {
             return Some(room);
         }
+        // Apart, so that an idle session does not keep its room.
+        Box::pin(self.wait_for_room(socket, handle, bytes, signs)).await
+    }
+
+    async fn wait_for_room(
+        &self,
+        socket: &Socket,
+        handle: Handle,
+        bytes: usize,
+        signs: bool,
+    ) -> Option<Room> {
+        let mut room = std::pin::pin!(self.inner.deliveries.room(handle.session, bytes));
         let sender = socket.sender();
-        let mut ended = Box::pin(sender.ended());
+        let mut ended = std::pin::pin!(sender.ended());
         let heartbeat = ToClient::Heartbeat.to_json();
         loop {
             tokio::select! {
@@ -310,16 +318,4 @@ const JUDGED: Duration = Duration::from_secs(2);
 fn no_answer(error: &str) -> Close {
     tracing::warn!("{error}");
     close(CloseCode::INTERNAL_ERROR.get(), "the backend did not answer")
-}
-
-/// Bytes of a Close's reason at most (RFC 6455 §5.5).
-const MAX_REASON: usize = 123;
-
-/// A Close with as much of the reason as fits.
-pub(crate) fn close(code: u16, reason: &str) -> Close {
-    let mut end = reason.len().min(MAX_REASON);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    Close::new(code, &reason[..end]).unwrap_or_else(|_| CloseCode::NORMAL.into())
 }

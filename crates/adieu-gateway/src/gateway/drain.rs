@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::engine::random;
+use super::random::a_share_of;
 use super::{Gateway, GatewayError};
 use crate::session::hub::Step;
 
@@ -68,9 +68,4 @@ impl Gateway {
         self.inner.stop.send_replace(true);
         self.over().await
     }
-}
-
-/// Drawn evenly.
-fn a_share_of(window: Duration) -> Duration {
-    window.mul_f64(f64::from(u32::from_le_bytes(random())) / f64::from(u32::MAX))
 }

@@ -2,15 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 
-use adieu::{Close, Sender};
-use tokio::sync::{broadcast, mpsc, watch};
+use adieu::Sender;
+use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use super::outlet::Outlet;
 use super::{ACTS, Gateway, chronicle};
-use crate::session::hub::{Effect, Handle, Hub, Moment, Step, UnreadableSession};
+use crate::session::hub::{Effect, Handle, Hub, Step, UnreadableSession};
 use crate::session::{SessionId, Timestamp};
 use crate::store::{Batch, Change, Store, StoreError};
 
@@ -83,19 +82,12 @@ pub(super) struct Engine {
     outlets: HashMap<Handle, Outlet>,
     store: Store,
     clock: Clock,
-    moments: broadcast::Sender<Arc<Moment>>,
     gateway: Gateway,
 }
 
 impl Engine {
-    pub(super) fn new(
-        hub: Hub,
-        store: Store,
-        clock: Clock,
-        moments: broadcast::Sender<Arc<Moment>>,
-        gateway: Gateway,
-    ) -> Self {
-        Engine { hub, outlets: HashMap::new(), store, clock, moments, gateway }
+    pub(super) fn new(hub: Hub, store: Store, clock: Clock, gateway: Gateway) -> Self {
+        Engine { hub, outlets: HashMap::new(), store, clock, gateway }
     }
 
     /// Runs until it is told to stop, or the store fails.
@@ -153,16 +145,19 @@ impl Engine {
                         outlet.send(message);
                     }
                 }
-                Effect::Close(handle, close) => self.close(handle, close),
+                Effect::Close(handle, close) => {
+                    if let Some(outlet) = self.outlets.get(&handle) {
+                        outlet.close(close);
+                    }
+                }
                 Effect::Deliver { stream, sequence, event } => {
-                    self.gateway.deliveries_push(stream, sequence, event);
+                    let deliveries = &self.gateway.inner.deliveries;
+                    deliveries.push(&self.gateway, stream, sequence, event);
                 }
                 Effect::Moment(moment) => {
                     self.gateway.metrics().moment(&moment);
                     let chronicle = self.gateway.chronicle();
                     chronicle.record(&moment, self.hub.counts(), |id| self.hub.view(id));
-                    // Without pages nobody listens.
-                    let _ = self.moments.send(Arc::new(moment));
                 }
             }
         }
@@ -175,18 +170,6 @@ impl Engine {
         for view in self.hub.ids().take(chronicle::HERE).filter_map(|id| self.hub.view(id)) {
             self.gateway.chronicle().restored(now, &view, counts);
         }
-    }
-
-    fn close(&self, handle: Handle, close: Close) {
-        if let Some(outlet) = self.outlets.get(&handle) {
-            outlet.close(close);
-        }
-    }
-}
-
-impl Gateway {
-    fn deliveries_push(&self, stream: bytes::Bytes, sequence: u64, event: bytes::Bytes) {
-        self.inner.deliveries.push(self, stream, sequence, event);
     }
 }
 
@@ -221,12 +204,4 @@ async fn sleep(due: Option<std::time::Duration>) {
         Some(due) => tokio::time::sleep(due).await,
         None => std::future::pending().await,
     }
-}
-
-/// Random bytes of the operating system.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // Without randomness a token could be guessed: there is nothing to go on with.
-    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-    bytes
 }

@@ -13,6 +13,7 @@ mod connection;
 mod drain;
 mod engine;
 mod outlet;
+mod random;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
-pub(crate) use engine::random;
+pub(crate) use random::{a_share_of, random};
 
 use crate::hook::{Backend, Deliveries};
 use crate::metrics::Metrics;
-use crate::session::hub::{Hub, Moment, Settings, Step};
+use crate::session::hub::{Hub, Settings, Step};
 use crate::session::{Key, Timestamp};
 use crate::store::{Backend as StoreBackend, Change, Contents, Store};
 use clock::Clock;
@@ -36,9 +37,6 @@ const ACTS: usize = 1024;
 
 /// Bytes of a message at most, either way: as much as a session keeps for its client.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
-
-/// Moments that may wait for a slow listener (a page); one that misses some asks anew.
-const MOMENTS: usize = 1024;
 
 /// Where the key of the tokens stands in the store.
 const TOKEN_KEY: &str = "token_key";
@@ -54,9 +52,6 @@ pub struct Options {
     pub ask_resume: bool,
     /// Over how long the clients are told to come back when the gateway stops.
     pub drain_window: Duration,
-    /// Whether what the store holds outlives the process. If not, all sessions are over when the
-    /// gateway stops.
-    pub durable: bool,
 }
 
 /// A running gateway. A clone is the same.
@@ -73,7 +68,6 @@ struct Inner {
     durable: bool,
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
-    moments: tokio::sync::broadcast::Sender<Arc<Moment>>,
     chronicle: Chronicle,
     /// Why the engine is over, once it is.
     over: watch::Receiver<Option<Result<(), GatewayError>>>,
@@ -96,13 +90,13 @@ impl Gateway {
         store: impl StoreBackend,
         mut options: Options,
     ) -> Result<Self, GatewayError> {
+        let durable = store.outlives_the_process();
         let (store, contents) = Store::start(store)?;
         let clock = Clock::start();
         options.sessions.tell = options.backend.is_some();
         let key = token_key(&store, &contents).await?;
         let (hub, step) = Hub::restore(key, options.sessions, &contents, clock.now())?;
         let (acts, receiver) = mpsc::channel(ACTS);
-        let (moments, _) = tokio::sync::broadcast::channel(MOMENTS);
         let (tell_over, over) = watch::channel(None);
         let deliveries = Arc::new(Deliveries::new(options.backend.clone()));
         let inner = Inner {
@@ -110,17 +104,16 @@ impl Gateway {
             backend: options.backend,
             ask_resume: options.ask_resume,
             drain_window: options.drain_window,
-            durable: options.durable,
+            durable,
             deliveries: deliveries.clone(),
             metrics: Metrics::default(),
-            moments: moments.clone(),
             chronicle: Chronicle::new(clock),
             over,
             draining: watch::Sender::new(false),
             stop: watch::Sender::new(false),
         };
         let gateway = Gateway { inner: Arc::new(inner) };
-        let mut engine = Engine::new(hub, store, clock, moments, gateway.clone());
+        let mut engine = Engine::new(hub, store, clock, gateway.clone());
         // What the store holds already is delivered before what the restart brings about.
         if gateway.inner.backend.is_some() {
             for ((stream, sequence), event) in contents.events {
@@ -174,12 +167,6 @@ impl Gateway {
             Box::new(move |scene, _| (scene.hub.delivered(stream, sequence), Box::new(|| {})));
         // A gateway that has stopped delivers again when it is started.
         let _ = self.submit_act(act).await;
-    }
-
-    /// What happens to sessions from now on.
-    #[must_use]
-    pub fn moments(&self) -> tokio::sync::broadcast::Receiver<Arc<Moment>> {
-        self.inner.moments.subscribe()
     }
 
     /// What happened to sessions, as far as it is kept for people to see.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::{Secret, cloud_event};
+use crate::session::wire::RESUME;
 use crate::session::{SessionId, Timestamp};
 
 /// Questions under way at most: after a restart everybody comes at once.
@@ -78,16 +79,14 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
 }
 
-/// What a subprotocol begins with that holds a token: not for the backend's eyes.
-const TOKEN: &str = "adieu.resume.";
-
 impl Question {
     /// About the client of this request.
     #[must_use]
     pub fn of(request: &adieu::Request, peer: adieu::Peer) -> Self {
         let mine = |name: &str| name.to_ascii_lowercase().starts_with("sec-websocket-");
         let headers = request.headers().filter(|(name, _)| !mine(name));
-        let offered = request.subprotocols().filter(|name| !name.starts_with(TOKEN));
+        // A token is not for the backend's eyes.
+        let offered = request.subprotocols().filter(|name| !name.starts_with(RESUME));
         Question {
             path: request.path().to_owned(),
             query: request.query().map(str::to_owned),
@@ -193,7 +192,8 @@ impl Backend {
         // Strings alone: nothing in it can fail.
         let body = serde_json::to_vec(question).unwrap_or_default();
         let Inner { uri, secret, .. } = &*self.0;
-        let request = cloud_event::question(uri, secret, (&id, r#type), now(), body);
+        let request =
+            cloud_event::question(uri, secret, (&id, r#type), Timestamp::of_system(), body);
         let Some(request) = request else {
             return Decision::Unavailable(format!("the {type} hook cannot be written"));
         };
@@ -217,7 +217,7 @@ impl Backend {
     /// Why the backend has not taken it.
     pub(super) async fn deliver(&self, event: &[u8]) -> Result<(), NotTaken> {
         let Inner { uri, secret, timeout, .. } = &*self.0;
-        let request = cloud_event::event(uri, secret, now(), event);
+        let request = cloud_event::event(uri, secret, Timestamp::of_system(), event);
         let request = request.ok_or_else(|| NotTaken {
             status: None,
             why: "the event cannot be read by this version of adieu".into(),
@@ -318,10 +318,6 @@ fn sources(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-fn now() -> Timestamp {
-    Timestamp(0) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Backend;
 use super::backend::NotTaken;
-use crate::gateway::{Gateway, random};
+use crate::gateway::{Gateway, a_share_of};
 use crate::session::SessionId;
 use crate::session::hub::stream;
 
@@ -58,11 +58,10 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Stream {
+    /// While there are some, a task delivers them.
     events: VecDeque<(u64, Bytes)>,
     /// Messages that room is kept for.
     reserved: usize,
-    /// A task delivers them.
-    busy: bool,
     /// Who waits for room.
     room: Arc<Notify>,
 }
@@ -89,7 +88,6 @@ impl Drop for Room {
 }
 
 impl Queue {
-    /// Keeps room for a message, if there is some.
     fn reserve(&mut self, stream: &Bytes, bytes: usize) -> bool {
         let all = self.counts.bytes + self.reserved;
         if all > 0 && all + bytes > BYTES {
@@ -106,7 +104,7 @@ impl Queue {
     }
 
     fn forget_if_empty(&mut self, stream: &Bytes) {
-        let empty = |of: &Stream| of.events.is_empty() && of.reserved == 0 && !of.busy;
+        let empty = |of: &Stream| of.events.is_empty() && of.reserved == 0;
         if self.streams.get(stream).is_some_and(empty) {
             self.streams.remove(stream);
         }
@@ -162,33 +160,39 @@ impl Deliveries {
         queue.counts.events += 1;
         queue.counts.bytes += event.len();
         let of = queue.streams.entry(stream.clone()).or_default();
+        let begins = of.events.is_empty();
         of.events.push_back((sequence, event));
-        let begins = !std::mem::replace(&mut of.busy, true);
         drop(queue);
         if begins {
             tokio::spawn(deliver(self.clone(), gateway.clone(), stream));
         }
     }
 
-    /// Ready when there is room for a message of this session with so many bytes. It is kept as
-    /// long as what is given lives: until its event waits for the backend or, without one, until
-    /// the message is committed.
+    /// Room for a message of this session with so many bytes, if there is some. It is kept as long
+    /// as what is given lives: until its event waits for the backend or, without one, until the
+    /// message is committed.
+    pub(crate) fn try_room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Option<Room> {
+        let stream = stream(id);
+        let reserved = self.queue().reserve(&stream, bytes);
+        reserved.then(|| Room { deliveries: self.clone(), stream, bytes })
+    }
+
+    /// Ready when there is room.
     pub(crate) async fn room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Room {
         let stream = stream(id);
         loop {
             // First the place among those who are told, then the look: nothing is missed.
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            let room = {
+            let own = {
                 let mut queue = self.queue();
                 if queue.reserve(&stream, bytes) {
                     return Room { deliveries: self.clone(), stream, bytes };
                 }
-                let of = queue.streams.get(&stream).filter(|of| of.events.len() + of.reserved > 0);
-                of.map(|of| of.room.clone().notified_owned())
+                queue.streams.get(&stream).map(|of| of.room.clone().notified_owned())
             };
-            match room {
-                Some(room) => tokio::select! { () = room => {}, () = freed => {} },
+            match own {
+                Some(own) => tokio::select! { () = own => {}, () = freed => {} },
                 None => freed.await,
             }
         }
@@ -223,7 +227,6 @@ impl Deliveries {
         let bytes = of.events.pop_front().map_or(0, |(_, event)| event.len());
         of.room.notify_waiters();
         let more = !of.events.is_empty();
-        of.busy = more;
         queue.forget_if_empty(stream);
         queue.counts.events -= 1;
         queue.counts.bytes -= bytes;
@@ -290,7 +293,5 @@ async fn wait(deliveries: &Deliveries, failures: u32, error: &NotTaken) {
 
 /// Full jitter: anything up to twice the wait before.
 fn back_off(failures: u32) -> Duration {
-    let longest = BACK_OFF.saturating_mul(1 << failures.min(16)).min(MAX_BACK_OFF);
-    let share = f64::from(u32::from_le_bytes(random())) / f64::from(u32::MAX);
-    longest.mul_f64(share)
+    a_share_of(BACK_OFF.saturating_mul(1 << failures.min(16)).min(MAX_BACK_OFF))
 }

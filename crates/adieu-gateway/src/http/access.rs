@@ -127,8 +127,8 @@ pub fn guarded(router: axum::Router, access: Access) -> axum::Router {
     router.layer(axum::middleware::from_fn_with_state(access, guard))
 }
 
-/// Lets pass who may; to be laid over what is not for everybody.
-pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+/// Lets pass who may.
+async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<adieu::hyper::PeerAddr>();
     // No browser and no tool of today speaks HTTP/1.0, but proxies do.
     let peer = peer.filter(|_| request.version() == axum::http::Version::HTTP_11);

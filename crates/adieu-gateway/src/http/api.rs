@@ -8,18 +8,17 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Access;
-use super::access::guard;
+use super::{Access, guarded};
 use crate::gateway::{Gateway, GatewayError, MAX_MESSAGE};
-use crate::session::SessionId;
-use crate::session::hub::{NoSession, Step, View};
+use crate::session::hub::{Hub, NoSession, Step, View};
 use crate::session::wire::Payload;
+use crate::session::{SessionId, Timestamp};
 
 /// How long a request may take, its body included: one that dribbles in is not waited for.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -29,7 +28,7 @@ const LISTED: usize = 1_000;
 
 /// The API, for who may use it.
 pub fn router(gateway: Gateway, access: Access) -> Router {
-    Router::new()
+    let api = Router::new()
         .route("/api/sessions", get(sessions))
         .route("/api/sessions/{id}", get(session).delete(end_session))
         .route("/api/sessions/{id}/messages", axum::routing::post(send_to_session))
@@ -37,8 +36,8 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .route("/api/users/{user}/messages", axum::routing::post(send_to_user))
         .layer(DefaultBodyLimit::max(MAX_MESSAGE))
         .layer(from_fn(deadline))
-        .layer(from_fn_with_state(access, guard))
-        .with_state(gateway)
+        .with_state(gateway);
+    guarded(api, access)
 }
 
 async fn deadline(request: Request, next: Next) -> Response {
@@ -106,12 +105,8 @@ async fn send_to_session(
 ) -> Result<StatusCode, Wrong> {
     let id = read_id(&id)?;
     let payload = payload(&headers, &body)?;
-    let sent = gateway.act(move |scene, now| match scene.hub.send(now, id, &payload) {
-        Ok(step) => (Ok(()), step),
-        Err(error) => (Err(error), Step::default()),
-    });
-    let sent: Result<(), NoSession> = sent.await?;
-    sent.map(|()| StatusCode::ACCEPTED).map_err(|NoSession| no_session(&id.to_string()))
+    of_session(&gateway, id, move |hub, now| hub.send(now, id, &payload)).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// A user's sessions.
@@ -143,21 +138,8 @@ async fn send_to_user(
     body: Bytes,
 ) -> Result<Response, Wrong> {
     let payload = payload(&headers, &body)?;
-    let name = user.clone();
-    let sent = gateway.act(move |scene, now| {
-        let ids: Vec<_> = scene.hub.of_user(&name).collect();
-        let mut step = Step::default();
-        for id in &ids {
-            step.append(scene.hub.send(now, *id, &payload).unwrap_or_default());
-        }
-        (ids.len(), step)
-    });
-    match sent.await? {
-        0 => Err(no_session(&user)),
-        sessions => {
-            Ok((StatusCode::ACCEPTED, Json(json!({ "sessions": sessions }))).into_response())
-        }
-    }
+    let all = of_user(&gateway, user, move |hub, now, id| hub.send(now, id, &payload)).await?;
+    Ok((StatusCode::ACCEPTED, all).into_response())
 }
 
 /// How a session is ended.
@@ -189,32 +171,50 @@ async fn end_session(
 ) -> Result<StatusCode, Wrong> {
     let id = read_id(&id)?;
     let close = close.read()?;
-    let ended = gateway.act(move |scene, now| match scene.hub.end(now, id, close) {
-        Ok(step) => (Ok(()), step),
-        Err(error) => (Err(error), Step::default()),
-    });
-    let ended: Result<(), NoSession> = ended.await?;
-    ended.map(|()| StatusCode::NO_CONTENT).map_err(|NoSession| no_session(&id.to_string()))
+    of_session(&gateway, id, move |hub, now| hub.end(now, id, close)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn end_user(
     State(gateway): State<Gateway>,
     Path(user): Path<String>,
     Query(close): Query<Close>,
-) -> Result<Response, Wrong> {
+) -> Result<Json<Value>, Wrong> {
     let close = close.read()?;
+    of_user(&gateway, user, move |hub, now, id| hub.end(now, id, close.clone())).await
+}
+
+/// Does something with a session.
+async fn of_session(
+    gateway: &Gateway,
+    id: SessionId,
+    act: impl FnOnce(&mut Hub, Timestamp) -> Result<Step, NoSession> + Send + 'static,
+) -> Result<(), Wrong> {
+    let done = gateway.act(move |scene, now| match act(scene.hub, now) {
+        Ok(step) => (true, step),
+        Err(NoSession) => (false, Step::default()),
+    });
+    if done.await? { Ok(()) } else { Err(no_session(&id.to_string())) }
+}
+
+/// Does something with each session of a user; how many those are.
+async fn of_user(
+    gateway: &Gateway,
+    user: String,
+    act: impl Fn(&mut Hub, Timestamp, SessionId) -> Result<Step, NoSession> + Send + 'static,
+) -> Result<Json<Value>, Wrong> {
     let name = user.clone();
-    let ended = gateway.act(move |scene, now| {
+    let done = gateway.act(move |scene, now| {
         let ids: Vec<_> = scene.hub.of_user(&name).collect();
         let mut step = Step::default();
         for id in &ids {
-            step.append(scene.hub.end(now, *id, close.clone()).unwrap_or_default());
+            step.append(act(scene.hub, now, *id).unwrap_or_default());
         }
         (ids.len(), step)
     });
-    match ended.await? {
+    match done.await? {
         0 => Err(no_session(&user)),
-        sessions => Ok(Json(json!({ "sessions": sessions })).into_response()),
+        sessions => Ok(Json(json!({ "sessions": sessions }))),
     }
 }
 

@@ -6,12 +6,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::Access;
-use super::access::guard;
+use super::{Access, guarded};
 use crate::gateway::{Gateway, GatewayError};
 use crate::session::hub::Hub;
 
@@ -20,15 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// `/healthz` and `/readyz` for everybody, `/metrics` for who may see sessions.
 pub fn router(gateway: Gateway, access: Access) -> Router {
-    let metrics = Router::new()
-        .route("/metrics", get(metrics))
-        .layer(from_fn_with_state(access, guard))
-        .with_state(gateway.clone());
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(gateway.clone());
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(gateway)
-        .merge(metrics)
+        .merge(guarded(metrics, access))
 }
 
 async fn ready(State(gateway): State<Gateway>) -> Response {

@@ -28,7 +28,11 @@ pub struct Origins {
 }
 
 impl Origins {
-    fn allow(&self, request: &Request) -> Result<(), u16> {
+    /// Whether a page that asks so may connect; 403 if not.
+    ///
+    /// # Errors
+    /// The status.
+    pub fn allow(&self, request: &Request) -> Result<(), u16> {
         let Some(origin) = request.origin() else { return Ok(()) };
         let host = origin.split_once("://").map_or(origin, |(_, host)| host);
         let own = request.host().is_some_and(|own| own.eq_ignore_ascii_case(host));

@@ -1,6 +1,6 @@
 //! Time that can be written down.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,12 @@ impl std::ops::Add<Duration> for Timestamp {
 }
 
 impl Timestamp {
+    /// What the system's clock shows.
+    #[must_use]
+    pub fn of_system() -> Self {
+        Timestamp(0) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// How long it is since an earlier one; nothing if that is later.
     #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {

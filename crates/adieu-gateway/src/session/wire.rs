@@ -14,7 +14,7 @@ use super::token::SessionId;
 pub const SUBPROTOCOL: &str = "adieu.v1";
 
 /// Offered beside it: `adieu.resume.TOKEN.N`. Header fields are not logged as URLs are.
-const RESUME: &str = "adieu.resume.";
+pub(crate) const RESUME: &str = "adieu.resume.";
 
 /// A newer connection has the session.
 pub const SUPERSEDED: u16 = 4002;
@@ -169,12 +169,17 @@ impl Fault {
             Fault::Gap { .. } | Fault::Future { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::INVALID_PAYLOAD,
         };
-        let mut reason = self.to_string();
-        while reason.len() > MAX_REASON {
-            reason.pop();
-        }
-        Close::new(code, reason).unwrap_or_else(|_| code.into())
+        close(code.get(), &self.to_string())
     }
+}
+
+/// A Close with as much of the reason as fits; 1000 without one if the code may not be sent.
+pub(crate) fn close(code: u16, reason: &str) -> Close {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    Close::new(code, &reason[..end]).unwrap_or_else(|_| CloseCode::NORMAL.into())
 }
 
 /// What decides how the rest is read.

@@ -136,6 +136,10 @@ impl Contents {
 pub struct Memory(Arc<Mutex<Contents>>);
 
 impl Backend for Memory {
+    fn outlives_the_process(&self) -> bool {
+        false
+    }
+
     fn load(&self) -> Result<Contents, StoreError> {
         Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }

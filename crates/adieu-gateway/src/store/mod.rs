@@ -25,6 +25,11 @@ pub trait Backend: Send + 'static {
     /// If it cannot be read.
     fn load(&self) -> Result<Contents, StoreError>;
 
+    /// Whether what is committed is there for the next process.
+    fn outlives_the_process(&self) -> bool {
+        true
+    }
+
     /// Makes these batches durable, in order and in one step.
     ///
     /// # Errors

@@ -116,9 +116,7 @@ async fn time_in_which_the_gateway_was_down_counts_against_nobody() {
     here.connect(&gateway.url()).await;
     away.connect(&gateway.url()).await;
     away.hide().await;
-    while gateway.metric("adieu_sessions_away").await < 1.0 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    gateway.until_metric("adieu_sessions_away", 1.0).await;
     let addr = gateway.addr.to_string();
     gateway.kill_9();
     let long = std::env::var_os("ADIEU_LONG").is_some();

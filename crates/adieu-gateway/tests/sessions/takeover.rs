@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::world::{Backend, Gateway, Page, figure};
 
 /// A second connection of the same tab.
@@ -29,7 +31,11 @@ async fn it_is_served_at_once_while_the_older_is_open_and_that_ones_end_changes_
     assert!(served < Duration::from_secs(2), "{served:?}");
     let (code, reason) = old.closed_with().await;
     assert_eq!((code, &*reason), (4002, "a newer connection has the session"));
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // The older one's end is accounted for, and nobody is waited for because of it.
+    let superseded = r#"initiator="gateway",mechanism="close_frame",code="4002""#;
+    gateway.until_metric(&format!("adieu_connection_endings_total{{{superseded}}}"), 1.0).await;
+    let view = gateway.view(&new.session).await;
+    assert_eq!((&view["attached"], &view["until"]), (&json!(true), &Value::Null), "{view}");
     new.say("here").await;
     new.all_acknowledged().await;
     backend.until("it is heard", |backend| backend.said(&new.session) == ["here"]).await;
@@ -46,7 +52,7 @@ async fn an_older_connection_that_says_nothing_more_and_ends_late_changes_nothin
     let request = request.field("Sec-WebSocket-Protocol", "adieu.v1");
     let mut silent = testkit::Peer::open_with(gateway.addr, &request);
     let connected = String::from_utf8(silent.read_frame().payload).unwrap();
-    let connected: serde_json::Value = serde_json::from_str(&connected).unwrap();
+    let connected: Value = serde_json::from_str(&connected).unwrap();
     let mut page = Page {
         session: connected["sessionId"].as_str().unwrap().into(),
         token: connected["reconnectionToken"].as_str().map(str::to_owned),

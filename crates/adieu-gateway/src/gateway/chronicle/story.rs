@@ -182,10 +182,10 @@ impl Story {
                 let sentence = text(&ending["sentence"]);
                 Told::Away { at, departure: *departure, until: *until, sentence }
             }
-            What::Resumed { generation, superseded, replayed, .. } => Told::Resumed {
+            What::Resumed { generation, after, replayed } => Told::Resumed {
                 at,
                 generation: *generation,
-                superseded: *superseded,
+                superseded: after.is_none(),
                 replayed: *replayed,
             },
             What::Ended { story } => Told::Ended(Box::new(self.over(at, story))),

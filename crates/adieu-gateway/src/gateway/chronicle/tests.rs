@@ -31,7 +31,7 @@ fn away(until: u64) -> What {
 
 fn resumed(generation: u32) -> What {
     let after = Some(Departure::Hidden);
-    What::Resumed { generation, superseded: false, after, away: Some(1), replayed: 0 }
+    What::Resumed { generation, after, replayed: 0 }
 }
 
 fn ended(cause: &str) -> What {

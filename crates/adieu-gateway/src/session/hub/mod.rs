@@ -279,7 +279,6 @@ impl Hub {
         entry.row.connections += 1;
         entry.row.account = None;
         entry.row.promised = None;
-        let away = entry.live.lost_at.map(|at| millis(now.since(at)));
         entry.live = Live { wired: resume.received, ..Live::default() };
         let after = match entry.row.session.state() {
             State::Away { departure, .. } => Some(departure),
@@ -293,8 +292,7 @@ impl Hub {
         // That it is on the way is no acknowledgement; what it says that it has received is one.
         self.acknowledge(&mut step, id, resume.received);
         let generation = handle.generation;
-        let superseded = after.is_none();
-        let what = What::Resumed { generation, superseded, after, away, replayed };
+        let what = What::Resumed { generation, after, replayed };
         step.effects.push(Effect::Moment(Moment { session_id: id, at: now, what }));
         self.save(&mut step, id);
         Ok((handle, step))
@@ -358,7 +356,6 @@ impl Hub {
         let waits = self.settings.waits;
         let Some(entry) = self.newest(handle) else { return step };
         entry.row.account = Some(account);
-        entry.live.lost_at = Some(now);
         let mut wait = waits.after(departure);
         if let Some(promised) = entry.row.promised.filter(|_| departure != Departure::Left) {
             wait = wait.max(promised.since(now) + waits.drained);

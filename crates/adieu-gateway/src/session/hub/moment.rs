@@ -1,27 +1,23 @@
 //! The story of a session, for people: what the page draws and the metrics count.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::super::wait::Departure;
 use super::super::{SessionId, Timestamp};
 
 /// Something that happened to a session.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
     /// Whose.
     pub session_id: SessionId,
     /// When.
     pub at: Timestamp,
     /// What.
-    #[serde(flatten)]
     pub what: What,
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "what", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// It began.
     Started {
@@ -43,12 +39,9 @@ pub enum What {
     Resumed {
         /// Of the new connection.
         generation: u32,
-        /// The older connection was still open, as far as we knew.
-        superseded: bool,
-        /// What the end of the connection before said, if it was away.
+        /// What the end of the connection before said. `None`: that one was still open, as far as
+        /// we knew.
         after: Option<Departure>,
-        /// Milliseconds that the person was away, where that is known: not across a restart.
-        away: Option<u64>,
         /// Messages that were sent again.
         replayed: usize,
     },

@@ -66,6 +66,4 @@ pub(super) struct Live {
     pub(super) wired: u64,
     /// Since when the page owes an acknowledgement and has said nothing.
     pub(super) owes_since: Option<Timestamp>,
-    /// When it ended, if it has.
-    pub(super) lost_at: Option<Timestamp>,
 }

@@ -1,12 +1,12 @@
 //! What the backend and people are told.
 
-use adieu::{Close, CloseCode};
+use adieu::CloseCode;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::super::machine::{Action, State, Why};
 use super::super::wait::Departure;
-use super::super::wire::{SESSION_ENDED, SUPERSEDED};
+use super::super::wire::{self, SESSION_ENDED, SUPERSEDED};
 use super::super::{SessionId, Timestamp};
 use super::{Data, Effect, Event, EventType, Handle, Hub, Moment, Step, What};
 use crate::store::Change;
@@ -75,21 +75,11 @@ impl Hub {
     fn story(&self, now: Timestamp, id: SessionId, why: Why) -> Value {
         let Some(entry) = self.sessions.get(&id) else { return Value::Null };
         let ending = entry.row.account.clone();
-        let (cause, initiator, mechanism) = match why {
-            Why::Goodbye if ending.is_none() => ("goodbye", "client", "goodbye"),
-            Why::Backend => ("ended_by_backend", "backend", "api"),
-            Why::Expired(Departure::GatewayDown) => ("gateway_down", "gateway", "crash"),
-            Why::Goodbye | Why::Expired(_) => (cause(why), "", ""),
-        };
-        // The account of the last connection says it better, where there is one.
-        let seen = |name: &str, otherwise: &str| {
-            let seen = ending.as_ref().filter(|_| otherwise.is_empty());
-            seen.map_or_else(|| json!(otherwise), |ending| ending[name].clone())
-        };
+        let (cause, initiator, mechanism) = cause(why, ending.as_ref());
         json!({
             "cause": cause,
-            "initiator": seen("initiator", initiator),
-            "mechanism": seen("mechanism", mechanism),
+            "initiator": initiator,
+            "mechanism": mechanism,
             "userId": entry.row.user,
             "connections": entry.row.connections,
             "startedAt": entry.row.started,
@@ -203,15 +193,21 @@ fn event_id(id: SessionId, sequence: Option<u64>, r#type: EventType) -> String {
     }
 }
 
-/// Why a session is over, in a word.
-fn cause(why: Why) -> &'static str {
+/// Why a session is over in a word, who began that, and by what. Where its last connection has an
+/// account, that says the latter two.
+fn cause(why: Why, ending: Option<&Value>) -> (&'static str, Value, Value) {
+    let seen = |cause| {
+        let said = |name| ending.map_or_else(|| json!(""), |ending: &Value| ending[name].clone());
+        (cause, said("initiator"), said("mechanism"))
+    };
     match why {
-        Why::Goodbye | Why::Expired(Departure::Left) => "left",
-        Why::Backend => "ended_by_backend",
-        Why::Expired(Departure::Hidden) => "hidden",
-        Why::Expired(Departure::Lost) => "lost",
-        Why::Expired(Departure::Drained) => "drained",
-        Why::Expired(Departure::GatewayDown) => "gateway_down",
+        Why::Goodbye if ending.is_none() => ("goodbye", json!("client"), json!("goodbye")),
+        Why::Backend => ("ended_by_backend", json!("backend"), json!("api")),
+        Why::Expired(Departure::GatewayDown) => ("gateway_down", json!("gateway"), json!("crash")),
+        Why::Goodbye | Why::Expired(Departure::Left) => seen("left"),
+        Why::Expired(Departure::Hidden) => seen("hidden"),
+        Why::Expired(Departure::Lost) => seen("lost"),
+        Why::Expired(Departure::Drained) => seen("drained"),
     }
 }
 
@@ -220,8 +216,7 @@ fn moment(session_id: SessionId, at: Timestamp, what: What) -> Effect {
 }
 
 pub(super) fn close(step: &mut Step, handle: Handle, code: u16, reason: &str) {
-    let close = Close::new(code, reason).unwrap_or_else(|_| CloseCode::NORMAL.into());
-    step.effects.push(Effect::Close(handle, close));
+    step.effects.push(Effect::Close(handle, wire::close(code, reason)));
 }
 
 /// What events of a session are ordered by.

@@ -116,10 +116,30 @@ impl Gateway {
 
     /// A value of `/metrics`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
+        self.try_metric(name).await.unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// The same; what was never counted has none.
+    async fn try_metric(&self, name: &str) -> Option<f64> {
         let (_, text) = self.request("GET", "/metrics", "").await;
         let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(is_value));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-            .unwrap_or_else(|| panic!("no {name} in {text}"))
+        line?.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Waits until that many are counted.
+    pub(crate) async fn until_metric(&self, name: &str, least: f64) {
+        let started = Instant::now();
+        while self.try_metric(name).await.unwrap_or_default() < least {
+            assert!(started.elapsed() < PATIENCE, "{name} never comes to {least}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// What the API shows of a session.
+    pub(crate) async fn view(&self, session: &str) -> serde_json::Value {
+        let (status, body) = self.request("GET", &format!("/api/sessions/{session}"), "").await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
     }
 }
 
