@@ -247,11 +247,11 @@ impl Gateway {
         handle: Handle,
         message: &Message,
     ) -> Result<bool, GatewayError> {
-        let payload = Payload::from(message);
+        let said = Payload::of(message);
         // Nobody says it again: what it had said before it ended is heard.
         let room = self.room(socket, handle, message.len(), false).await;
         let act: Act = Box::new(move |scene, now| {
-            (scene.hub.hear_plain(now, handle, &payload), Box::new(move || drop(room)))
+            (scene.hub.hear_plain(now, handle, said), Box::new(move || drop(room)))
         });
         self.submit_act(act).await.map(|()| true)
     }

@@ -35,9 +35,6 @@ use engine::{Act, Engine, Scene};
 /// What may wait for the engine: as much as it puts into one commit. Who asks for more waits.
 const ACTS: usize = 1024;
 
-/// Bytes of a message at most, either way: as much as a session keeps for its client.
-pub const MAX_MESSAGE: usize = 1024 * 1024;
-
 /// Where the key of the tokens stands in the store.
 const TOKEN_KEY: &str = "token_key";
 

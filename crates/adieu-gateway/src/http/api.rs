@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Access, guarded};
-use crate::gateway::{Gateway, GatewayError, MAX_MESSAGE};
+use crate::gateway::{Gateway, GatewayError};
 use crate::session::hub::{Hub, NoSession, Step, View};
-use crate::session::wire::Payload;
+use crate::session::wire::{MAX_PAYLOAD, Payload};
 use crate::session::{SessionId, Timestamp};
 
 /// How long a request may take, its body included: one that dribbles in is not waited for.
@@ -34,7 +34,7 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .route("/api/sessions/{id}/messages", axum::routing::post(send_to_session))
         .route("/api/users/{user}", get(user).delete(end_user))
         .route("/api/users/{user}/messages", axum::routing::post(send_to_user))
-        .layer(DefaultBodyLimit::max(MAX_MESSAGE))
+        .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
         .layer(from_fn(deadline))
         .with_state(gateway);
     guarded(api, access)

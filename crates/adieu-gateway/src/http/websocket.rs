@@ -10,15 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
-use crate::gateway::{Gateway, MAX_MESSAGE};
+use crate::gateway::Gateway;
 use crate::hook::{Decision, Question};
-use crate::session::wire::{Offer, SUBPROTOCOL};
+use crate::session::wire::{MAX_MESSAGE, Offer, SUBPROTOCOL};
 
 /// Seconds after which a client may ask again when the backend did not answer.
 const RETRY_AFTER: &str = "5";
-
-/// Room beside the payload for the JSON around it: base64 and escapes make it longer.
-const JSON_ROOM: usize = MAX_MESSAGE / 2;
 
 /// Pages of which sites may connect (RFC 6455 §10.2); clients that are no browsers name none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +40,7 @@ impl Origins {
 
 /// `/ws`, with what an endpoint says of connections.
 pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool) -> Router {
-    let config = Config { max_message: (MAX_MESSAGE + JSON_ROOM) as u64, ..Config::default() };
+    let config = Config { max_message: MAX_MESSAGE as u64, ..Config::default() };
     let endpoint = endpoint.config(config).on_request(move |request| origins.allow(request));
     Router::new()
         .route("/ws", get(move |gateway, upgrade| connect(gateway, upgrade, tls)))

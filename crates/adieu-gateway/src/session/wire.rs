@@ -25,6 +25,12 @@ pub const REFUSED: u16 = 4004;
 /// More waits for the client than is kept: 1008, and what it lacks may be `lost`.
 pub const TOO_SLOW: u16 = 1008;
 
+/// Bytes of a payload at most, either way.
+pub const MAX_PAYLOAD: usize = 1024 * 1024;
+
+/// Bytes of a message at most: JSON writes some characters in six, and says more than the payload.
+pub const MAX_MESSAGE: usize = 6 * MAX_PAYLOAD + 1024;
+
 /// What a client offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -78,12 +84,25 @@ pub enum Payload {
     Binary(Vec<u8>),
 }
 
-impl From<&Message> for Payload {
-    fn from(message: &Message) -> Self {
+impl Payload {
+    /// What a client that does not speak adieu.v1 said.
+    ///
+    /// # Errors
+    /// [`Fault::TooLarge`].
+    pub fn of(message: &Message) -> Result<Self, Fault> {
         match message {
             Message::Text(text) => Payload::Text(text.to_string()),
             Message::Binary(bytes) => Payload::Binary(bytes.to_vec()),
         }
+        .fits()
+    }
+
+    fn fits(self) -> Result<Self, Fault> {
+        let came = match &self {
+            Payload::Text(text) => text.len(),
+            Payload::Binary(bytes) => bytes.len(),
+        };
+        if came > MAX_PAYLOAD { Err(Fault::TooLarge { came }) } else { Ok(self) }
     }
 }
 
@@ -123,6 +142,11 @@ pub enum Fault {
     TwoPayloads,
     /// `binary` is no base64.
     NotBase64,
+    /// A payload of more than [`MAX_PAYLOAD`].
+    TooLarge {
+        /// Its bytes.
+        came: usize,
+    },
     /// A message is missing before this one.
     Gap {
         /// The one that was due.
@@ -147,6 +171,9 @@ impl fmt::Display for Fault {
             Fault::Missing(field) => write!(f, "{field} is missing"),
             Fault::TwoPayloads => f.write_str("a message has text or binary, not both"),
             Fault::NotBase64 => f.write_str("binary is no base64"),
+            Fault::TooLarge { came } => {
+                write!(f, "a message has {MAX_PAYLOAD} bytes at most, {came} came")
+            }
             Fault::Gap { came: 0, .. } => f.write_str("sequenceIds count from 1; 0 came"),
             Fault::Gap { expected, came } => {
                 write!(f, "message {expected} is missing before {came}")
@@ -162,11 +189,13 @@ impl fmt::Display for Fault {
 const MAX_REASON: usize = 123;
 
 impl Fault {
-    /// The Close that answers it: 1007 for what cannot be read, 1008 for what breaks the rules.
+    /// The Close that answers it: 1007 for what cannot be read, 1008 for what breaks the rules, 1009
+    /// for what is too large.
     #[must_use]
     pub fn close(&self) -> Close {
         let code = match self {
             Fault::Gap { .. } | Fault::Future { .. } => CloseCode::POLICY_VIOLATION,
+            Fault::TooLarge { .. } => CloseCode::MESSAGE_TOO_BIG,
             _ => CloseCode::INVALID_PAYLOAD,
         };
         close(code.get(), &self.to_string())
@@ -275,7 +304,8 @@ impl FromClient {
                         ),
                         (None, None) => return Err(Fault::Missing("text or binary")),
                         (Some(_), Some(_)) => return Err(Fault::TwoPayloads),
-                    },
+                    }
+                    .fits()?,
                 }
             }
             "sequenceAck" => {

@@ -31,6 +31,29 @@ async fn the_largest_message_that_the_api_takes_reaches_the_client() {
     page.all_acknowledged().await;
 }
 
+#[tokio::test]
+async fn a_message_of_a_client_has_a_mebibyte_at_most_however_long_its_json_is() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    // As JSON it is six times as long.
+    page.say(&"\u{1}".repeat(MIB)).await;
+    page.all_acknowledged().await;
+    backend.until("it is heard", |backend| backend.said(&page.session) == page.said).await;
+    let tell =
+        |text: String| serde_json::json!({ "type": "message", "sequenceId": 2, "text": text });
+    page.tell(&tell("x".repeat(MIB + 1))).await;
+    let (code, reason) = page.closed_with().await;
+    assert_eq!((code, &*reason), (1009, "a message has 1048576 bytes at most, 1048577 came"));
+    let mut plain = adieu::connect(&gateway.url()).await.unwrap();
+    plain.send("x".repeat(MIB + 1)).await.unwrap();
+    assert!(plain.recv().await.is_none());
+    let ending = plain.ended().await;
+    let close = ending.goodbye.received().expect("a Close");
+    assert_eq!(close.code().map(|code| code.get()), Some(1009));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bound_of_a_session_holds_across_its_connections() {
     let mut backend = Backend::start().await;

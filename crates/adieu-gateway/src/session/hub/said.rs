@@ -31,13 +31,22 @@ impl Hub {
     }
 
     /// A client that does not speak adieu.v1 said something.
-    pub fn hear_plain(&mut self, now: Timestamp, handle: Handle, payload: &Payload) -> Step {
+    pub fn hear_plain(
+        &mut self,
+        now: Timestamp,
+        handle: Handle,
+        said: Result<Payload, Fault>,
+    ) -> Step {
         let mut step = Step::default();
-        if let Some(entry) = self.newest(handle) {
-            // They have no numbers of their own; they are counted all the same.
-            entry.row.inbox.judge(entry.row.inbox.received() + 1);
-            self.message(&mut step, now, handle.session, payload);
-            self.save(&mut step, handle.session);
+        let Some(entry) = self.newest(handle) else { return step };
+        match said {
+            Err(fault) => step.effects.push(Effect::Close(handle, fault.close())),
+            Ok(payload) => {
+                // They have no numbers of their own; they are counted all the same.
+                entry.row.inbox.judge(entry.row.inbox.received() + 1);
+                self.message(&mut step, now, handle.session, &payload);
+                self.save(&mut step, handle.session);
+            }
         }
         step
     }

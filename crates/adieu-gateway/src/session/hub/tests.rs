@@ -270,7 +270,7 @@ fn a_client_without_the_subprotocol_cannot_come_back() {
     let newcomer = || Newcomer { plain: true, ..newcomer("anna", "https://a") };
     let (handle, step) = hub.start(NOW, id(1), newcomer());
     assert_eq!(said(&step), [] as [&str; 0], "no connected");
-    let step = hub.hear_plain(NOW, handle, &Payload::Binary(vec![1, 2, 3]));
+    let step = hub.hear_plain(NOW, handle, Ok(Payload::Binary(vec![1, 2, 3])));
     assert_eq!(of_session(&step)[0].data, Data::Binary("AQID".into()));
     let step = hub.send(NOW, id(1), &text("as it is")).unwrap();
     assert_eq!(said(&step), ["as it is"]);
