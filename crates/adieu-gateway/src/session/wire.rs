@@ -189,8 +189,8 @@ impl fmt::Display for Fault {
 const MAX_REASON: usize = 123;
 
 impl Fault {
-    /// The Close that answers it: 1007 for what cannot be read, 1008 for what breaks the rules, 1009
-    /// for what is too large.
+    /// The Close that answers it: 1007 for what cannot be read, 1008 for what breaks the rules,
+    /// 1009 for what is too large.
     #[must_use]
     pub fn close(&self) -> Close {
         let code = match self {
