@@ -126,11 +126,11 @@ async fn one_failure_of_the_resume_hook_does_not_cost_the_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_back_in_time_is_not_announced_while_the_backend_thinks() {
     let backend = Backend::start().await;
-    let gateway = Gateway::start(None, &backend, &["--ask-resume", "--wait-hidden", "400ms"]);
+    let gateway = Gateway::start(None, &backend, &["--ask-resume", "--wait-hidden", "2s"]);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
     page.hide().await;
-    backend.answers(Mode::Slow(Duration::from_millis(1000)));
+    backend.answers(Mode::Slow(Duration::from_secs(3)));
     assert!(page.connect(&gateway.url()).await.resumed);
     assert_eq!(backend.of_type("session.ended").len(), 0);
 }

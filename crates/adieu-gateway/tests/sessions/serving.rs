@@ -37,6 +37,8 @@ async fn the_api_sends_shows_and_ends() {
         assert_eq!(shown[name], value, "{name} in {shown}");
     }
     two.hide().await;
+    // The page sees the end of its connection before the gateway does.
+    gateway.until_metric("adieu_sessions_away", 1.0).await;
     let (_, shown) = show(format!("/api/sessions/{}", two.session)).await;
     assert_eq!((&shown["attached"], &shown["departure"]), (&json!(false), &json!("hidden")));
     assert!(shown["until"].as_u64() > shown["startedAt"].as_u64(), "{shown}");
