@@ -99,6 +99,12 @@ impl Outgoing {
         self.queue.as_ref().map_or(0, |queue| queue.slices(slices))
     }
 
+    /// The same, if it lies in one piece.
+    pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
+        let queue = self.queue.as_ref().filter(|queue| queue.large.is_empty())?;
+        Some(&queue.small[queue.small_gone..])
+    }
+
     /// `n` bytes have left.
     pub(crate) fn advance(&mut self, n: usize) {
         debug_assert!(n as u64 <= self.len());

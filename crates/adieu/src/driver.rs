@@ -11,6 +11,7 @@ use adieu_proto::{Cause, Close, CloseCode, Event, HandshakeError, Output, Reques
 use tokio::time::Sleep;
 
 use crate::endpoint::{Closing, Ended, Endpoint};
+use crate::io::Io;
 use crate::limit::Place;
 use crate::now;
 use crate::shared::{Opened, Shared, State};
@@ -24,6 +25,11 @@ const BYTES_PER_WAKE: usize = 1024 * 1024;
 /// Runs one connection. Dropped before its end, it still ends it and accounts for it.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
+    drive: Drive,
+}
+
+/// What a driver has for itself.
+struct Drive {
     endpoint: Arc<Endpoint>,
     /// What the request asked for, until the connection is open.
     asked: Option<Box<Opened>>,
@@ -55,13 +61,12 @@ impl Driver {
     pub(crate) fn expected(shared: Arc<Shared>, endpoint: Arc<Endpoint>, asked: Opened) -> Self {
         endpoint.drain.register(&shared, true);
         let mut driver = Self::registered(shared, endpoint);
-        driver.asked = Some(Box::new(asked));
+        driver.drive.asked = Some(Box::new(asked));
         driver
     }
 
     fn registered(shared: Arc<Shared>, endpoint: Arc<Endpoint>) -> Self {
-        Driver {
-            shared,
+        let drive = Drive {
             endpoint,
             asked: None,
             sleep: None,
@@ -71,12 +76,13 @@ impl Driver {
             closing: None,
             told: false,
             place: Place::default(),
-        }
+        };
+        Driver { shared, drive }
     }
 
     /// Counted in the endpoint's limits.
     pub(crate) fn counted(mut self, place: Place) -> Self {
-        self.place = place;
+        self.drive.place = place;
         self
     }
 
@@ -88,7 +94,7 @@ impl Driver {
     /// Drives the opening handshake; false if it came to nothing.
     pub(crate) async fn open(&mut self) -> bool {
         poll_fn(|cx| {
-            let over = self.turn(cx, &mut |_| Poll::Pending);
+            let over = self.drive.turn(&self.shared, cx, &mut |_| Poll::Pending);
             let opened = self.shared.opened.get().is_some();
             if opened || over { Poll::Ready(opened) } else { Poll::Pending }
         })
@@ -103,9 +109,9 @@ impl Driver {
     /// Drives the connection to its end, its handler beside it. The driver is borrowed and the
     /// handler boxed because a future that is moved into another takes its room twice.
     pub(crate) async fn run(&mut self, mut handler: Pin<Box<impl Future<Output = Close>>>) {
-        let mut running = Some(self.endpoint.drain.handler());
+        let mut running = Some(self.drive.endpoint.drain.handler());
         poll_fn(|cx| {
-            let over = self.turn(cx, &mut |cx| {
+            let over = self.drive.turn(&self.shared, cx, &mut |cx| {
                 if running.is_none() {
                     return Poll::Pending;
                 }
@@ -122,33 +128,38 @@ impl Driver {
     #[cfg_attr(not(test), allow(dead_code, reason = "clients only"))]
     pub(crate) async fn run_alone(&mut self) {
         poll_fn(|cx| {
-            if self.turn(cx, &mut |_| Poll::Pending) { Poll::Ready(()) } else { Poll::Pending }
+            if self.drive.turn(&self.shared, cx, &mut |_| Poll::Pending) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
+}
 
+impl Drive {
     /// One wake: read, let the handler run, write. Whether the connection is over.
-    fn turn(&mut self, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
-        let shared = self.shared.clone();
+    fn turn(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
         let mut state = shared.lock();
         if state.begin_wake(cx) {
             // What the clock would wake is the task before.
             self.sleep = None;
         }
         // What hyper had read of it was received before: its messages come first.
-        self.events(cx, &mut state);
-        self.read(cx, &mut state);
+        self.events(shared, cx, &mut state);
+        self.read(shared, cx, &mut state);
         if self.paused {
             let woke = state.woke;
             state.connection.reading_paused(woke);
         }
         state.pass_time();
-        self.events(cx, &mut state);
+        self.events(shared, cx, &mut state);
         state.handler_is_polled();
         drop(state);
         // The application's functions run outside of the lock.
-        self.tell_closing();
-        self.decide(cx);
+        self.tell_closing(shared);
+        self.decide(shared, cx);
         let goodbye = handler(cx);
         let mut state = shared.lock();
         match goodbye {
@@ -161,14 +172,14 @@ impl Driver {
         }
         let waits = self.paused || state.stopping.may_read() == 0;
         state.go_on_stopping();
-        self.events(cx, &mut state);
-        self.write(cx, &mut state);
+        self.events(shared, cx, &mut state);
+        self.write(shared, cx, &mut state);
         if state.ending.is_some() {
             state.give_back_buffers();
             state.driving = false;
             drop(state);
-            self.tell_closing();
-            self.tell();
+            self.tell_closing(shared);
+            self.tell(shared);
             return true;
         }
         // Reading had paused and may go on: nobody wakes us while we are awake, and the others
@@ -183,7 +194,7 @@ impl Driver {
     }
 
     /// Reads what is there, unless the application is behind.
-    fn read(&mut self, cx: &mut Context<'_>, state: &mut State) {
+    fn read(&mut self, shared: &Shared, cx: &mut Context<'_>, state: &mut State) {
         let mut bytes = 0;
         for _ in 0..READS_PER_WAKE {
             self.paused = state.is_behind() || state.stopping.may_read() == 0;
@@ -193,7 +204,7 @@ impl Driver {
                 return;
             }
             let Poll::Ready(read) = state.read_once(cx) else { return };
-            self.events(cx, state);
+            self.events(shared, cx, state);
             bytes += read;
             if bytes >= BYTES_PER_WAKE {
                 break;
@@ -204,13 +215,17 @@ impl Driver {
     }
 
     /// Does what the protocol says, except writing.
-    fn events(&mut self, cx: &mut Context<'_>, state: &mut State) {
+    fn events(&mut self, shared: &Shared, cx: &mut Context<'_>, state: &mut State) {
         while let Some(output) = state.connection.pop_output() {
             match output {
-                Output::Event(event) => self.event(state, event),
+                Output::Event(event) => self.event(shared, state, event),
                 Output::ShutdownWrite => self.shutting_down = true,
                 Output::Disconnect => {
-                    self.shut_down(cx, state);
+                    // Where the peer's FIN is here, close(2) sends ours: no call of its own.
+                    if !(state.peer_over && matches!(state.io, Io::Tcp(_))) {
+                        self.shut_down(cx, state);
+                    }
+                    self.shutting_down = false;
                     state.disconnect();
                 }
                 _ => {}
@@ -225,7 +240,7 @@ impl Driver {
         }
     }
 
-    fn event(&mut self, state: &mut State, event: Event) {
+    fn event(&mut self, shared: &Shared, state: &mut State, event: Event) {
         match event {
             Event::Request(request, version) => {
                 self.request = Some(Box::new((request, version)));
@@ -236,7 +251,7 @@ impl Driver {
                     state.io.keep_alive();
                 }
                 let asked = self.asked.take();
-                self.shared.opened.get_or_init(|| {
+                shared.opened.get_or_init(|| {
                     asked.map_or_else(|| Opened::new(None, version, subprotocol), |asked| *asked)
                 });
             }
@@ -253,7 +268,7 @@ impl Driver {
             Event::Ended(ending) => {
                 state.ending = Some(Arc::from(ending));
                 state.wakers.wake_all();
-                self.shared.over.notify_waiters();
+                shared.over.notify_waiters();
             }
             _ => {}
         }
@@ -261,9 +276,8 @@ impl Driver {
 
     /// Judges the request, outside of the lock, for it is the application that judges; then reads
     /// what came behind it.
-    fn decide(&mut self, cx: &mut Context<'_>) {
+    fn decide(&mut self, shared: &Shared, cx: &mut Context<'_>) {
         let Some((request, version)) = self.request.take().map(|asked| *asked) else { return };
-        let shared = self.shared.clone();
         let transport = shared.transport();
         let sender = shared.lock().sender(transport);
         let peer = self.endpoint.proxies.client(sender, &request);
@@ -288,17 +302,17 @@ impl Driver {
                 state.connection.refuse(woke, error);
             }
         }
-        self.events(cx, &mut state);
-        self.read(cx, &mut state);
+        self.events(shared, cx, &mut state);
+        self.read(shared, cx, &mut state);
     }
 
     /// Writes what the handler and the protocol have queued.
-    fn write(&mut self, cx: &mut Context<'_>, state: &mut State) {
+    fn write(&mut self, shared: &Shared, cx: &mut Context<'_>, state: &mut State) {
         while state.connection.wants_transmit() {
             if state.write(Some(cx)).is_pending() {
                 return;
             }
-            self.events(cx, state);
+            self.events(shared, cx, state);
         }
     }
 
@@ -321,26 +335,26 @@ impl Driver {
     }
 
     /// Tells early that the peer has said goodbye, outside of the lock.
-    fn tell_closing(&mut self) {
+    fn tell_closing(&mut self, shared: &Shared) {
         if let Some(close) = self.closing.take() {
-            let request = self.shared.opened.get().and_then(|opened| opened.request.as_ref());
-            let (peer, close) = (self.shared.peer(), &*close);
+            let request = shared.opened.get().and_then(|opened| opened.request.as_ref());
+            let (peer, close) = (shared.peer(), &*close);
             self.endpoint.closing(Closing { peer, request, close });
         }
     }
 
     /// Tells the account, once, outside of the lock.
-    fn tell(&mut self) {
+    fn tell(&mut self, shared: &Arc<Shared>) {
         if std::mem::replace(&mut self.told, true) {
             return;
         }
         // Whoever hears of the end may connect again.
         self.place = Place::default();
-        let state = self.shared.lock();
+        let state = shared.lock();
         let Some(ending) = state.ending.clone() else { return };
-        let sender = state.sender(self.shared.transport());
+        let sender = state.sender(shared.transport());
         drop(state);
-        let opened = self.shared.opened.get().or(self.asked.as_deref());
+        let opened = shared.opened.get().or(self.asked.as_deref());
         let ended = Ended {
             peer: opened.and_then(|opened| opened.proxied.as_deref()).copied().unwrap_or(sender),
             request: opened.and_then(|opened| opened.request.as_ref()),
@@ -348,7 +362,7 @@ impl Driver {
             ending: &ending,
         };
         self.endpoint.ended(ended);
-        self.endpoint.drain.forget(&self.shared, &ending);
+        self.endpoint.drain.forget(&shared, &ending);
     }
 }
 
@@ -368,20 +382,20 @@ impl Drop for Driver {
     /// The task is gone before the connection was over: say what can be said at once, let go,
     /// and account for it.
     fn drop(&mut self) {
-        if self.told {
+        let Driver { shared, drive } = self;
+        if drive.told {
             return;
         }
-        let shared = self.shared.clone();
         let mut state = shared.lock();
         let mut cx = Context::from_waker(Waker::noop());
         state.driving = true;
         state.connection.close(now(), CloseCode::GOING_AWAY.into(), Cause::Dropped);
-        self.events(&mut cx, &mut state);
-        self.write(&mut cx, &mut state);
+        drive.events(shared, &mut cx, &mut state);
+        drive.write(shared, &mut cx, &mut state);
         state.connection.abandon(now());
-        self.events(&mut cx, &mut state);
+        drive.events(shared, &mut cx, &mut state);
         state.give_back_buffers();
         drop(state);
-        self.tell();
+        drive.tell(shared);
     }
 }

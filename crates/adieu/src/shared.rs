@@ -101,20 +101,47 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct Wakers {
     pub(crate) driver: Option<Waker>,
-    recv: Option<Waker>,
+    receiver: Receiver,
     send: Vec<Waker>,
     /// In this wake of the driver the handler is still to be polled.
     handler_is_next: bool,
 }
 
+/// Who waits for a message.
+#[derive(Default)]
+enum Receiver {
+    #[default]
+    Nobody,
+    /// The driver's task, as that of a server's handler: it needs no waker of its own.
+    Driver,
+    Other(Waker),
+}
+
 impl Wakers {
-    /// Wakes everybody who waits for the connection to go on, except the driver, which runs.
+    /// The driver's task is this one. Whether it was another before.
+    fn driver_is(&mut self, waker: &Waker) -> bool {
+        if self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            return false;
+        }
+        let before = self.driver.replace(waker.clone());
+        if let (Receiver::Driver, Some(before)) = (&self.receiver, before) {
+            self.receiver = Receiver::Other(before);
+        }
+        true
+    }
+
+    fn receiver_is(&mut self, waker: &Waker) {
+        let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker));
+        self.receiver = if own { Receiver::Driver } else { Receiver::Other(waker.clone()) };
+    }
+
+    /// Wakes who waits for a message, unless it is a handler that is polled next anyway.
     pub(crate) fn wake_receiver(&mut self) {
-        if let Some(waker) = self.recv.take() {
-            let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(&waker));
-            if !(own && self.handler_is_next) {
-                waker.wake();
-            }
+        match std::mem::take(&mut self.receiver) {
+            Receiver::Nobody => {}
+            Receiver::Driver if self.handler_is_next => {}
+            Receiver::Driver => self.driver.iter().for_each(Waker::wake_by_ref),
+            Receiver::Other(waker) => waker.wake(),
         }
     }
 
@@ -123,7 +150,8 @@ impl Wakers {
     }
 
     pub(crate) fn wake_all(&mut self) {
-        self.recv.take().into_iter().for_each(Waker::wake);
+        self.handler_is_next = false;
+        self.wake_receiver();
         self.wake_senders();
     }
 }
@@ -220,7 +248,7 @@ impl Shared {
             state.wake_driver();
             return Poll::Ready(None);
         }
-        state.wakers.recv = Some(cx.waker().clone());
+        state.wakers.receiver_is(cx.waker());
         if stopping::is_watched(&state.stopping, state.wakers.driver.as_ref(), cx.waker()) {
             state.wake_driver();
         }
@@ -288,7 +316,7 @@ impl Shared {
             } else if was_full {
                 state.wake_driver();
             }
-            state.wakers.recv = Some(cx.waker().clone());
+            state.wakers.receiver_is(cx.waker());
         }
         Poll::Pending
     }
@@ -315,7 +343,7 @@ impl Shared {
 impl State {
     /// Whether the application has taken all messages and waits for more.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.inbox.is_empty() && self.wakers.recv.is_some()
+        self.inbox.is_empty() && !matches!(self.wakers.receiver, Receiver::Nobody)
     }
 
     /// The driver's task is awake: it writes at the end of its wake, so nobody else has to.
@@ -325,12 +353,7 @@ impl State {
         self.woke = now();
         self.borrow_buffers();
         self.wakers.handler_is_next = true;
-        let driver = &mut self.wakers.driver;
-        let moved = !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if moved {
-            *driver = Some(cx.waker().clone());
-        }
-        moved
+        self.wakers.driver_is(cx.waker())
     }
 
     /// From here on the handler sees what is there; what comes later has to wake it.
@@ -551,16 +574,21 @@ impl State {
 
     /// One write of what is queued; false if it failed.
     pub(crate) fn write(&mut self, cx: Option<&mut Context<'_>>) -> Poll<bool> {
-        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
-        let filled = self.connection.slices(&mut slices);
         // From outside the driver's task nobody would shut down at once.
         let fin_follows = cx.is_some() && self.connection.fin_follows();
-        match self.io.poll_write(cx, &slices[..filled], fin_follows) {
+        let written = if let Some(bytes) = self.connection.in_one_piece() {
+            self.io.poll_write(cx, &[IoSlice::new(bytes)], fin_follows)
+        } else {
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let filled = self.connection.slices(&mut slices);
+            self.io.poll_write(cx, &slices[..filled], fin_follows)
+        };
+        match written {
             Poll::Pending => {
                 self.connection.blocked(now());
                 Poll::Pending
             }
-            Poll::Ready(Ok(0)) if filled > 0 => {
+            Poll::Ready(Ok(0)) if self.connection.has_output() => {
                 self.write_failed(&ErrorKind::WriteZero.into());
                 Poll::Ready(false)
             }

@@ -454,6 +454,12 @@ impl Connection {
         self.outgoing.slices(slices)
     }
 
+    /// The same, if it lies in one piece, as small messages do.
+    #[must_use]
+    pub fn in_one_piece(&self) -> Option<&[u8]> {
+        self.outgoing.in_one_piece()
+    }
+
     /// Takes spare buffers where it has none of its own: call it before there is work to do.
     pub fn borrow_buffers(&mut self, spare: &mut Spare) {
         spare.lend_pool(&mut self.pool);

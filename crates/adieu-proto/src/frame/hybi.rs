@@ -208,30 +208,23 @@ pub(crate) fn write_header(
     len: usize,
     mask: Option<[u8; 4]>,
 ) {
-    let mut header = [0; MAX_HEADER];
-    header[0] = opcode.bits() | if fin { 0x80 } else { 0 };
-    let mut have = match len {
-        0..=125 => {
-            header[1] = len as u8;
-            2
-        }
+    let first = opcode.bits() | if fin { 0x80 } else { 0 };
+    let masked = if mask.is_some() { 0x80 } else { 0 };
+    // Arrays of a known length: a few bytes are stored faster than a copy is called for.
+    match len {
+        0..=125 => out.extend_from_slice(&[first, masked | len as u8]),
         126..=0xFFFF => {
-            header[1] = 126;
-            header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-            4
+            let [a, b] = (len as u16).to_be_bytes();
+            out.extend_from_slice(&[first, masked | 126, a, b]);
         }
         _ => {
-            header[1] = 127;
-            header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
-            10
+            let [a, b, c, d, e, f, g, h] = (len as u64).to_be_bytes();
+            out.extend_from_slice(&[first, masked | 127, a, b, c, d, e, f, g, h]);
         }
-    };
-    if let Some(key) = mask {
-        header[1] |= 0x80;
-        header[have..have + 4].copy_from_slice(&key);
-        have += 4;
     }
-    out.extend_from_slice(&header[..have]);
+    if let Some(key) = mask {
+        out.extend_from_slice(&key);
+    }
 }
 
 /// Appends a whole frame, its payload copied and, for a client, masked.

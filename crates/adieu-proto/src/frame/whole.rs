@@ -1,14 +1,15 @@
 //! Messages that stand whole in the input, each in one frame. Most come like this: they need no
 //! state, and small ones that came together share one allocation.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use crate::error::ProtocolError;
 use crate::frame::mask;
 use crate::message::{self, Message};
 
-/// Bytes that messages share at most: who keeps one of them keeps its neighbours' memory too.
-const SHARED: usize = 4096;
+/// Bytes of frames that share an allocation at most, which is eight messages of 512 B: who keeps
+/// one of them keeps its neighbours' memory too.
+const SHARED: usize = 4096 + 256;
 
 /// Where a message stands.
 #[derive(Clone, Copy)]
@@ -44,10 +45,6 @@ impl Whole {
         let key = if masked { input[at..].first_chunk().copied() } else { None };
         Some(Whole { text: first == 0x81, key, begin, end: begin + len })
     }
-
-    fn len(self) -> usize {
-        self.end - self.begin
-    }
 }
 
 /// Takes the messages that stand whole at the front of `input`, which begins between two frames
@@ -60,44 +57,42 @@ pub(crate) fn take(
     mut deliver: impl FnMut(Message),
 ) -> Result<(), ProtocolError> {
     while let Some(first) = Whole::at(input, masked, limit) {
-        let (mut count, mut bytes, mut end) = (1, first.len(), first.end);
+        let (mut several, mut end) = (false, first.end);
         while let Some(next) = Whole::at(&input[end..], masked, limit)
-            && bytes + next.len() <= SHARED
+            && end + next.end <= SHARED
         {
-            (count, bytes, end) = (count + 1, bytes + next.len(), end + next.end);
+            (several, end) = (true, end + next.end);
         }
-        if count == 1 {
+        if several {
+            share(&input[..end], masked, limit, &mut deliver)?;
+        } else {
             let payload = &input[first.begin..first.end];
             let payload = match first.key {
                 Some(key) => mask::unmasked(key, payload),
                 None => payload.to_vec(),
             };
             deliver(message::whole(first.text, payload.into())?);
-        } else {
-            share(&input[..end], masked, limit, bytes, &mut deliver)?;
         }
         *input = &mut std::mem::take(input)[end..];
     }
     Ok(())
 }
 
-/// Several, with `bytes` in all, in one allocation.
+/// Several in one allocation: their frames are copied at once, headers and all.
 fn share(
-    input: &[u8],
+    frames: &[u8],
     masked: bool,
     limit: u64,
-    bytes: usize,
     deliver: &mut impl FnMut(Message),
 ) -> Result<(), ProtocolError> {
-    let mut input = input;
-    let mut shared = BytesMut::with_capacity(bytes);
-    while let Some(next) = Whole::at(input, masked, limit) {
-        shared.extend_from_slice(&input[next.begin..next.end]);
+    let mut shared = BytesMut::from(frames);
+    while let Some(next) = Whole::at(&shared, masked, limit) {
+        shared.advance(next.begin);
+        let mut payload = shared.split_to(next.end - next.begin);
         if let Some(key) = next.key {
-            mask::apply(key, 0, &mut shared);
+            mask::apply(key, 0, &mut payload);
         }
-        deliver(message::whole(next.text, shared.split().freeze())?);
-        input = &input[next.end..];
+        deliver(message::whole(next.text, payload.freeze())?);
     }
     Ok(())
 }
