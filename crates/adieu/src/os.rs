@@ -158,11 +158,14 @@ mod linux {
     /// Linux 4.1 and newer count acknowledged bytes.
     const WITH_BYTES_ACKED: usize = offset_of!(RawTcpInfo, bytes_acked) + size_of::<u64>();
 
+    /// Linux 4.6 and newer count bytes that were not sent yet.
+    const WITH_NOTSENT: usize = offset_of!(RawTcpInfo, notsent_bytes) + size_of::<u32>();
+
     /// Linux 5.4 and newer tell the peer's window.
     const WITH_WINDOW: usize = offset_of!(RawTcpInfo, snd_wnd) + size_of::<u32>();
 
     // As linux/tcp.h has them, on every architecture.
-    const _: () = assert!(WITH_BYTES_ACKED == 128 && WITH_WINDOW == 232);
+    const _: () = assert!(WITH_BYTES_ACKED == 128 && WITH_NOTSENT == 148 && WITH_WINDOW == 232);
 
     /// What the kernel tells, and how many bytes that is.
     fn info(tcp: &TcpStream) -> Option<(RawTcpInfo, usize)> {
@@ -192,22 +195,26 @@ mod linux {
     pub(super) fn delivery(tcp: &TcpStream) -> Option<Delivery> {
         // Without a count of acknowledged bytes nothing is known.
         let (raw, len) = info(tcp).filter(|(_, len)| *len >= WITH_BYTES_ACKED)?;
-        let mut outstanding: libc::c_int = 0;
-        // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int.
-        let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::TIOCOUTQ, &raw mut outstanding) };
-        if result != 0 {
-            return None;
-        }
+        let all_acked = len >= WITH_NOTSENT && raw.unacked == 0 && raw.notsent_bytes == 0;
+        let outstanding = if all_acked { 0 } else { outstanding(tcp)? };
         let micros = |n: u32| Duration::from_micros(u64::from(n));
         Some(Delivery {
             acked: raw.bytes_acked,
-            outstanding: u64::try_from(outstanding).unwrap_or(0),
+            outstanding,
             last_heard: Duration::from_millis(u64::from(raw.last_ack_recv)),
             room: (len >= WITH_WINDOW).then_some(raw.snd_wnd),
             // The kernel's own figure doubles with each retransmission (RFC 6298 §2.3, §5.5).
             rto: RTO_MIN.max(micros(raw.rtt) + 4 * micros(raw.rttvar)),
             round_trip: micros(raw.rtt),
         })
+    }
+
+    /// Bytes that were sent or wait for it, and are not acknowledged; our FIN is one of them.
+    fn outstanding(tcp: &TcpStream) -> Option<u64> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int.
+        let result = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        u64::try_from(bytes).ok().filter(|_| result == 0)
     }
 
     pub(super) fn readable(tcp: &TcpStream) -> Option<usize> {

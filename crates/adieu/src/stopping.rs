@@ -115,7 +115,15 @@ impl State {
         if left == 0 {
             self.stopping.was_read(0);
         }
+        if self.driving {
+            // It goes on with that, and writes.
+            return;
+        }
+        self.borrow_buffers();
         self.go_on_stopping();
+        // The Close leaves now, not when its driver has its turn among those of all others.
+        self.write_what_waits(None);
+        self.give_back_buffers();
         self.wake_driver();
     }
 
@@ -150,10 +158,14 @@ impl State {
         self.stopping = Stopping::Closing;
         self.close(close, Cause::Drain);
         // What the application has to hear waits for the driver; the Close cannot.
-        let mut cx = Context::from_waker(Waker::noop());
-        while self.connection.has_output() && self.write(Some(&mut cx)) == Poll::Ready(true) {}
+        self.write_what_waits(Some(&mut Context::from_waker(Waker::noop())));
         self.connection.abandon(now());
         self.wake_driver();
+    }
+
+    /// Writes before the driver has its turn. With `cx` the FIN may follow in the same segment.
+    fn write_what_waits(&mut self, mut cx: Option<&mut Context<'_>>) {
+        while self.connection.has_output() && self.write(cx.as_deref_mut()) == Poll::Ready(true) {}
     }
 
     /// When the driver has to look next.
