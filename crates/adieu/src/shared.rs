@@ -282,8 +282,11 @@ impl Shared {
             register(&mut state.wakers.send, cx);
             return Poll::Pending;
         }
-        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-        Poll::Ready(state.send_and_write(|connection| connection.send(message)))
+        // It is copied from where it lies: each move of it costs as much as a copy.
+        let Some(lent) = message else { return Poll::Ready(Ok(())) };
+        let sent = state.send_and_write(|connection| connection.send_ref(lent));
+        *message = None;
+        Poll::Ready(sent)
     }
 
     /// Queues an encoded message and writes it at once, if there is room.

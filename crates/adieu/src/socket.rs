@@ -59,14 +59,16 @@ impl Socket {
 
     /// The next message; `None` when the peer has ended, or our side has. What arrived before
     /// the end is given first.
-    pub async fn recv(&mut self) -> Option<Message> {
-        if let Some(message) = self.taken.as_mut().and_then(|taken| taken.pop_front()) {
-            if !self.shared.is_unhurried() {
-                self.shared.was_taken();
+    pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send + '_ {
+        poll_fn(|cx| {
+            if let Some(message) = self.taken.as_mut().and_then(|taken| taken.pop_front()) {
+                if !self.shared.is_unhurried() {
+                    self.shared.was_taken();
+                }
+                return Poll::Ready(Some(message));
             }
-            return Some(message);
-        }
-        poll_fn(|cx| self.shared.poll_recv(cx, &mut self.taken)).await
+            self.shared.poll_recv(cx, &mut self.taken)
+        })
     }
 
     /// Queues a message. Waits while more than [`Config::send_queue`](crate::Config::send_queue)

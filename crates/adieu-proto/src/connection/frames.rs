@@ -52,6 +52,7 @@ fn opcode(message: &Message) -> Opcode {
     }
 }
 
+#[inline(always)]
 fn deliver(
     message: Message,
     inbox: Option<&mut VecDeque<Message>>,
@@ -70,13 +71,20 @@ impl Connection {
     /// [`UsageError::Closed`] or [`UsageError::NotOpen`] if nothing can be sent;
     /// [`UsageError::NoBinary`] for a hixie version.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), UsageError> {
+        self.send_ref(&message.into())
+    }
+
+    /// The same, of a message that is only lent: a small one is copied, a large one shared.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_ref(&mut self, message: &Message) -> Result<(), UsageError> {
         if !self.machine.may_send() {
             let connecting = self.machine.state() == State::Connecting;
             return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
         }
-        let message = message.into();
         if self.version.is_hixie() {
-            let Message::Text(text) = &message else {
+            let Message::Text(text) = message else {
                 return Err(UsageError::NoBinary(self.version));
             };
             self.outgoing.append(|out| hixie::write_text(out, text.as_bytes()));
@@ -94,15 +102,15 @@ impl Connection {
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), UsageError> {
         // A client masks each frame anew (§5.3), and hixie has frames of its own.
         if self.seed.is_some() || self.version.is_hixie() || !self.machine.may_send() {
-            return self.send(prepared.message.clone());
+            return self.send_ref(&prepared.message);
         }
         self.outgoing.payload(prepared.frame.clone());
         self.outgoing.message_ends();
         Ok(())
     }
 
-    fn send_hybi(&mut self, message: Message) {
-        let opcode = opcode(&message);
+    fn send_hybi(&mut self, message: &Message) {
+        let opcode = opcode(message);
         match &mut self.seed {
             None if message.len() < OWN_BUFFER => {
                 let payload = message.as_bytes();
@@ -111,7 +119,7 @@ impl Connection {
             None => {
                 let len = message.len();
                 self.outgoing.append(|out| hybi::write_header(out, true, opcode, len, None));
-                self.outgoing.payload(message.into_bytes());
+                self.outgoing.payload(message.clone().into_bytes());
             }
             Some(seed) => {
                 let mask = Some(seed.mask());
