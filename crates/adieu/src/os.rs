@@ -63,8 +63,10 @@ pub(crate) fn has_options(listener: &TcpListener) -> bool {
 /// (MSG_MORE, send(2)).
 pub(crate) fn write_before_fin(tcp: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     #[cfg(target_os = "linux")]
-    return tcp.try_io(Interest::WRITABLE, || {
-        SockRef::from(tcp).send_vectored_with_flags(slices, libc::MSG_MORE)
+    return tcp.try_io(Interest::WRITABLE, || match slices {
+        // send(2) does less than sendmsg(2).
+        [bytes] => SockRef::from(tcp).send_with_flags(bytes, libc::MSG_MORE),
+        _ => SockRef::from(tcp).send_vectored_with_flags(slices, libc::MSG_MORE),
     });
     #[cfg(not(target_os = "linux"))]
     return tcp.try_write_vectored(slices);
@@ -111,7 +113,8 @@ mod linux {
     /// knows and says how much that is; fields are only ever appended to it.
     #[repr(C)]
     struct RawTcpInfo {
-        flags: [u8; 8],
+        state: u8,
+        flags: [u8; 7],
         rto: u32,
         ato: u32,
         snd_mss: u32,
@@ -158,6 +161,9 @@ mod linux {
     /// Linux 4.1 and newer count acknowledged bytes.
     const WITH_BYTES_ACKED: usize = offset_of!(RawTcpInfo, bytes_acked) + size_of::<u64>();
 
+    /// `TCP_CLOSE` of linux/tcp_states.h: over, in whatever way.
+    const TCP_CLOSE: u8 = 7;
+
     /// Linux 4.6 and newer count bytes that were not sent yet.
     const WITH_NOTSENT: usize = offset_of!(RawTcpInfo, notsent_bytes) + size_of::<u32>();
 
@@ -195,7 +201,9 @@ mod linux {
     pub(super) fn delivery(tcp: &TcpStream) -> Option<Delivery> {
         // Without a count of acknowledged bytes nothing is known.
         let (raw, len) = info(tcp).filter(|(_, len)| *len >= WITH_BYTES_ACKED)?;
-        let all_acked = len >= WITH_NOTSENT && raw.unacked == 0 && raw.notsent_bytes == 0;
+        // A reset throws away what was sent, and with it the count of its segments.
+        let counts = len >= WITH_NOTSENT && raw.state != TCP_CLOSE;
+        let all_acked = counts && raw.unacked == 0 && raw.notsent_bytes == 0;
         let outstanding = if all_acked { 0 } else { outstanding(tcp)? };
         let micros = |n: u32| Duration::from_micros(u64::from(n));
         Some(Delivery {
@@ -227,7 +235,28 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_reset_threw_away_stays_unacknowledged() {
+        let listener = crate::listen("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        tcp.writable().await.unwrap();
+        assert_eq!(delivery(&tcp).unwrap().outstanding, 0);
+        // More than the client's buffer takes, and it reads nothing.
+        let mut written = 0;
+        while let Ok(n) = tcp.try_write(&[0; 64 * 1024]) {
+            written += n;
+        }
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        tcp.ready(Interest::ERROR).await.unwrap();
+        let left = delivery(&tcp).unwrap().outstanding;
+        assert!((1..=written as u64).contains(&left), "{left} of {written}");
+    }
 
     #[tokio::test]
     async fn connections_have_their_options_from_the_listener() {

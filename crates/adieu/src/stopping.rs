@@ -100,10 +100,9 @@ impl State {
         if !matches!(self.stopping, Stopping::No) {
             return;
         }
-        // Of the two only the one that fits the state does anything.
-        self.connection.refuse(now(), HandshakeError::Refused(503));
         if !self.connection.delivers() || self.socket_dropped {
-            // It is ending already, and goes on with that.
+            // A request is refused; what is ending already goes on with that.
+            self.connection.refuse(now(), HandshakeError::Refused(503));
             self.stopping = Stopping::Closing;
             return self.wake_driver();
         }

@@ -1,5 +1,7 @@
 //! A request's head: kept as the bytes it was, looked up when asked.
 
+use std::mem::MaybeUninit;
+
 use crate::error::HandshakeError;
 
 /// How big a head may be.
@@ -8,6 +10,9 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
     pub(crate) fields: usize,
 }
+
+/// Room for so many fields needs no allocation.
+const FEW_FIELDS: usize = 128;
 
 /// A request for a WebSocket, as it was sent: one boxed slice, not a map.
 ///
@@ -52,9 +57,14 @@ pub(crate) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
 impl Request {
     /// Parses a whole head, blank line included.
     pub(crate) fn parse(head: &[u8], limits: Limits) -> Result<Self, HandshakeError> {
-        let mut fields = vec![httparse::EMPTY_HEADER; limits.fields];
-        let mut parsed = httparse::Request::new(&mut fields);
-        match parsed.parse(head) {
+        let mut few = [const { MaybeUninit::uninit() }; FEW_FIELDS];
+        let mut many = Vec::new();
+        let fields = few.get_mut(..limits.fields).unwrap_or_else(|| {
+            many.resize_with(limits.fields, MaybeUninit::uninit);
+            &mut many
+        });
+        let mut parsed = httparse::Request::new(&mut []);
+        match parsed.parse_with_uninit_headers(head, fields) {
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(HandshakeError::BadHttp("head")),
             Err(httparse::Error::TooManyHeaders) => {
@@ -262,6 +272,18 @@ mod tests {
         let bad = Request::parse(b"GET / HTTP/1.1\r\nbad name: x\r\n\r\n", LIMITS);
         assert_eq!(bad, Err(HandshakeError::BadHttp("field name")));
         assert!(Request::parse(b"\x16\x03\x01\x02\x00\r\n\r\n", LIMITS).is_err());
+    }
+
+    #[test]
+    fn more_fields_than_there_is_room_for_at_hand_are_read_too() {
+        for count in [FEW_FIELDS - 1, FEW_FIELDS, FEW_FIELDS + 1, 10 * FEW_FIELDS] {
+            let fields = (0..count).map(|_| ("a", "b"));
+            let request = Request::from_parts("GET", "/", fields).unwrap();
+            assert_eq!(request.values("A").count(), count);
+            let (bytes, fields) = (request.head.len(), count - 1);
+            let one_less = Request::parse(&request.head, Limits { bytes, fields });
+            assert_eq!(one_less, Err(HandshakeError::TooManyFields(fields)));
+        }
     }
 
     #[test]

@@ -181,11 +181,15 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Bytes of a head that is no longer than most.
+const USUAL_ANSWER: usize = 256;
+
 impl Answer {
     /// The head and the body as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = format!("HTTP/1.1 {} {}\r\n", self.status, self.phrase);
+        let mut out = String::with_capacity(USUAL_ANSWER + self.body.len());
+        out.extend(["HTTP/1.1 ", &self.status.to_string(), " ", self.phrase, "\r\n"]);
         for (name, value) in &self.fields {
             out.extend([name, ": ", value, "\r\n"]);
         }

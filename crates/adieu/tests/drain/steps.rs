@@ -164,3 +164,24 @@ fn its_time_counts_from_the_first_start() {
     let drained = host.finish();
     assert!(drained.lasted >= passed, "{drained} after {passed:?}");
 }
+
+#[test]
+fn until_it_is_started_its_numbers_are_right_and_wake_nobody() {
+    let host = crate::start(async |mut socket: Socket| {
+        while let Some(message) = socket.recv().await {
+            let _ = socket.send(message).await;
+        }
+    });
+    let mut watch = host.drain.watch();
+    let mut peers = open(&host, 3);
+    assert_eq!((watch.borrow().connections, watch.borrow().handlers), (3, 3));
+    assert!(!watch.has_changed().unwrap());
+    host.drain.start();
+    assert!(watch.has_changed().unwrap());
+    assert_eq!(watch.borrow_and_update().phase, Phase::Ending);
+    for peer in &mut peers {
+        assert_eq!(hear_out(peer), (vec![], Some(1001)));
+        host.account();
+    }
+    assert_eq!(numbers(&host.finish()), (3, 0, 0, 0, 0));
+}
