@@ -1,15 +1,9 @@
 //! Messages that stand whole in the input, each in one frame. Most come like this: they need no
-//! state, and small ones that came together share one allocation.
-
-use bytes::{Buf, BytesMut};
+//! state.
 
 use crate::error::ProtocolError;
 use crate::frame::mask;
 use crate::message::{self, Message};
-
-/// Bytes of frames that share an allocation at most, which is eight messages of 512 B: who keeps
-/// one of them keeps its neighbours' memory too.
-const SHARED: usize = 4096 + 256;
 
 /// Where a message stands.
 #[derive(Clone, Copy)]
@@ -56,43 +50,15 @@ pub(crate) fn take(
     limit: u64,
     mut deliver: impl FnMut(Message),
 ) -> Result<(), ProtocolError> {
-    while let Some(first) = Whole::at(input, masked, limit) {
-        let (mut several, mut end) = (false, first.end);
-        while let Some(next) = Whole::at(&input[end..], masked, limit)
-            && end + next.end <= SHARED
-        {
-            (several, end) = (true, end + next.end);
-        }
-        if several {
-            share(&input[..end], masked, limit, &mut deliver)?;
-        } else {
-            let payload = &input[first.begin..first.end];
-            let payload = match first.key {
-                Some(key) => mask::unmasked(key, payload),
-                None => payload.to_vec(),
-            };
-            deliver(message::whole(first.text, payload.into())?);
-        }
-        *input = &mut std::mem::take(input)[end..];
-    }
-    Ok(())
-}
-
-/// Several in one allocation: their frames are copied at once, headers and all.
-fn share(
-    frames: &[u8],
-    masked: bool,
-    limit: u64,
-    deliver: &mut impl FnMut(Message),
-) -> Result<(), ProtocolError> {
-    let mut shared = BytesMut::from(frames);
-    while let Some(next) = Whole::at(&shared, masked, limit) {
-        shared.advance(next.begin);
-        let mut payload = shared.split_to(next.end - next.begin);
-        if let Some(key) = next.key {
-            mask::apply(key, 0, &mut payload);
-        }
-        deliver(message::whole(next.text, payload.freeze())?);
+    while let Some(Whole { text, key, begin, end }) = Whole::at(input, masked, limit) {
+        let (message, rest) = std::mem::take(input).split_at_mut(end);
+        *input = rest;
+        let payload = &message[begin..];
+        let payload = match key {
+            Some(key) => mask::unmasked(key, payload),
+            None => payload.to_vec(),
+        };
+        deliver(message::whole(text, payload.into())?);
     }
     Ok(())
 }
@@ -159,15 +125,5 @@ mod tests {
             let (messages, left, result) = taken(&mut case.to_vec());
             assert_eq!((messages.len(), left, result), (0, case.len(), Ok(())), "{case:x?}");
         }
-    }
-
-    #[test]
-    fn a_kept_message_keeps_no_more_than_the_shared_bytes() {
-        let (messages, ..) = taken(&mut texts(&[100; 100]));
-        assert_eq!(messages.len(), 100);
-        // The only one that is left of its allocation can be asked for its room.
-        let first = messages.into_iter().next().unwrap().into_bytes();
-        let room = first.try_into_mut().unwrap().capacity();
-        assert!((100..=SHARED).contains(&room), "{room}");
     }
 }
