@@ -362,7 +362,7 @@ impl Drive {
             ending: &ending,
         };
         self.endpoint.ended(ended);
-        self.endpoint.drain.forget(&shared, &ending);
+        self.endpoint.drain.forget(shared, &ending);
     }
 }
 

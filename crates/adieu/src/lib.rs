@@ -52,6 +52,7 @@ mod socket;
 mod stopping;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod wakers;
 
 pub use adieu_proto::{
     Cause, Close, CloseCode, Config, Cut, End, Ending, Goodbye, HandshakeError, Message,

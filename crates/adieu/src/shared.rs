@@ -23,6 +23,7 @@ use crate::now;
 use crate::peer::Peer;
 use crate::proxy::ProxyHeader;
 use crate::stopping::{self, Stopping};
+use crate::wakers::Wakers;
 
 /// Slices of one write at most. Linux takes 1,024; a few large payloads fill any socket buffer.
 const WRITE_SLICES: usize = 32;
@@ -95,71 +96,6 @@ pub(crate) struct State {
     /// What a trusted proxy says in front of the handshake, where one has to.
     pub(crate) proxy_header: Option<Box<ProxyHeader>>,
     pub(crate) wakers: Wakers,
-}
-
-/// Who waits for what.
-#[derive(Default)]
-pub(crate) struct Wakers {
-    pub(crate) driver: Option<Waker>,
-    receiver: Receiver,
-    send: Vec<Waker>,
-    /// In this wake of the driver the handler is still to be polled.
-    handler_is_next: bool,
-}
-
-/// Who waits for a message.
-#[derive(Default)]
-enum Receiver {
-    #[default]
-    Nobody,
-    /// The driver's task, as that of a server's handler: it needs no waker of its own.
-    Driver,
-    Other(Waker),
-}
-
-impl Wakers {
-    /// The driver's task is this one. Whether it was another before.
-    fn driver_is(&mut self, waker: &Waker) -> bool {
-        if self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
-            return false;
-        }
-        let before = self.driver.replace(waker.clone());
-        if let (Receiver::Driver, Some(before)) = (&self.receiver, before) {
-            self.receiver = Receiver::Other(before);
-        }
-        true
-    }
-
-    fn receiver_is(&mut self, waker: &Waker) {
-        let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker));
-        self.receiver = if own { Receiver::Driver } else { Receiver::Other(waker.clone()) };
-    }
-
-    /// Wakes who waits for a message, unless it is a handler that is polled next anyway.
-    pub(crate) fn wake_receiver(&mut self) {
-        match std::mem::take(&mut self.receiver) {
-            Receiver::Nobody => {}
-            Receiver::Driver if self.handler_is_next => {}
-            Receiver::Driver => self.driver.iter().for_each(Waker::wake_by_ref),
-            Receiver::Other(waker) => waker.wake(),
-        }
-    }
-
-    pub(crate) fn wake_senders(&mut self) {
-        self.send.drain(..).for_each(Waker::wake);
-    }
-
-    pub(crate) fn wake_all(&mut self) {
-        self.handler_is_next = false;
-        self.wake_receiver();
-        self.wake_senders();
-    }
-}
-
-fn register(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
-    if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-        wakers.push(cx.waker().clone());
-    }
 }
 
 /// What became of a message for one connection.
@@ -279,7 +215,7 @@ impl Shared {
     ) -> Poll<Result<(), UsageError>> {
         let mut state = self.lock();
         if state.is_full() && state.connection.may_send() {
-            register(&mut state.wakers.send, cx);
+            state.wakers.sender_is(cx.waker());
             return Poll::Pending;
         }
         // It is copied from where it lies: each move of it costs as much as a copy.
@@ -346,7 +282,7 @@ impl Shared {
 impl State {
     /// Whether the application has taken all messages and waits for more.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.inbox.is_empty() && !matches!(self.wakers.receiver, Receiver::Nobody)
+        self.inbox.is_empty() && self.wakers.has_receiver()
     }
 
     /// The driver's task is awake: it writes at the end of its wake, so nobody else has to.
@@ -355,13 +291,13 @@ impl State {
         self.driving = true;
         self.woke = now();
         self.borrow_buffers();
-        self.wakers.handler_is_next = true;
+        self.wakers.handler_comes(true);
         self.wakers.driver_is(cx.waker())
     }
 
     /// From here on the handler sees what is there; what comes later has to wake it.
     pub(crate) fn handler_is_polled(&mut self) {
-        self.wakers.handler_is_next = false;
+        self.wakers.handler_comes(false);
     }
 
     /// Whether so much waits to leave that `send` waits. Nothing is never too much.
