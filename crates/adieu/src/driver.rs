@@ -11,7 +11,6 @@ use adieu_proto::{Cause, Close, CloseCode, Event, HandshakeError, Output, Reques
 use tokio::time::Sleep;
 
 use crate::endpoint::{Closing, Ended, Endpoint};
-use crate::io::Io;
 use crate::limit::Place;
 use crate::now;
 use crate::shared::{Opened, Shared, State};
@@ -187,6 +186,7 @@ impl Drive {
         if waits && !state.is_behind() && state.stopping.may_read() > 0 {
             cx.waker().wake_by_ref();
         }
+        state.wakers.wake_who_is_owed();
         self.set_clock(cx, &state);
         state.give_back_buffers();
         state.driving = false;
@@ -221,11 +221,7 @@ impl Drive {
                 Output::Event(event) => self.event(shared, state, event),
                 Output::ShutdownWrite => self.shutting_down = true,
                 Output::Disconnect => {
-                    // Where the peer's FIN is here, close(2) sends ours: no call of its own.
-                    if !(state.peer_over && matches!(state.io, Io::Tcp(_))) {
-                        self.shut_down(cx, state);
-                    }
-                    self.shutting_down = false;
+                    self.shut_down(cx, state);
                     state.disconnect();
                 }
                 _ => {}

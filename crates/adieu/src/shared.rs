@@ -22,7 +22,7 @@ use crate::io::Io;
 use crate::now;
 use crate::peer::Peer;
 use crate::proxy::ProxyHeader;
-use crate::stopping::{self, Stopping};
+use crate::stopping::Stopping;
 use crate::wakers::Wakers;
 
 /// Slices of one write at most. Linux takes 1,024; a few large payloads fill any socket buffer.
@@ -165,6 +165,7 @@ impl Shared {
         taken: &mut Messages,
     ) -> Poll<Option<Message>> {
         let mut state = self.lock();
+        state.wakers.receiver_looks();
         let limit = state.connection.config().receive_queue;
         let was_full = state.inbox.is_full(limit);
         if let Some(message) = state.inbox.take(taken, limit) {
@@ -185,7 +186,8 @@ impl Shared {
             return Poll::Ready(None);
         }
         state.wakers.receiver_is(cx.waker());
-        if stopping::is_watched(&state.stopping, state.wakers.driver.as_ref(), cx.waker()) {
+        if state.stopping.is_answering() {
+            // In the driver's own wake nobody has to be told.
             state.wake_driver();
         }
         Poll::Pending

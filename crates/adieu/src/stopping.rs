@@ -74,6 +74,11 @@ impl Stopping {
         }
     }
 
+    /// Whether the handler answers what had arrived.
+    pub(crate) fn is_answering(&self) -> bool {
+        matches!(self, Stopping::Answering { .. })
+    }
+
     /// So much was read; nothing = all that was there.
     pub(crate) fn was_read(&mut self, n: usize) {
         if let Stopping::Reading { left, patience, close } = self {
@@ -115,8 +120,9 @@ impl State {
             self.stopping.was_read(0);
         }
         if self.driving {
-            // It goes on with that, and writes.
-            return;
+            // The driver goes on with that and writes at the end of its wake, in the middle of
+            // which we are; what is still to be read it reads in its next one.
+            return self.wakers.driver.iter().for_each(Waker::wake_by_ref);
         }
         self.borrow_buffers();
         self.go_on_stopping();
@@ -177,10 +183,4 @@ impl State {
         };
         answered.into_iter().chain(self.connection.timeout()).min()
     }
-}
-
-/// Whether the driver has to be told that the handler waits for a message.
-pub(crate) fn is_watched(stopping: &Stopping, driver: Option<&Waker>, receiver: &Waker) -> bool {
-    let answering = matches!(stopping, Stopping::Answering { .. });
-    answering && !driver.is_some_and(|driver| driver.will_wake(receiver))
 }

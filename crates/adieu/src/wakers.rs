@@ -10,6 +10,8 @@ pub(crate) struct Wakers {
     send: Vec<Waker>,
     /// In this wake of the driver the handler is still to be polled.
     handler_is_next: bool,
+    /// A receiver was not woken because the handler is, and nobody has looked since.
+    owed: bool,
 }
 
 /// Who waits for a message.
@@ -39,6 +41,7 @@ impl Wakers {
     pub(crate) fn receiver_is(&mut self, waker: &Waker) {
         let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker));
         self.receiver = if own { Receiver::Driver } else { Receiver::Other(waker.clone()) };
+        self.owed = false;
     }
 
     /// Whether anybody waits for a message.
@@ -58,11 +61,23 @@ impl Wakers {
         self.handler_is_next = is_next;
     }
 
+    /// The receiver looks.
+    pub(crate) fn receiver_looks(&mut self) {
+        self.owed = false;
+    }
+
+    /// At the end of the driver's wake: one in its task who is not the handler is woken after all.
+    pub(crate) fn wake_who_is_owed(&mut self) {
+        if std::mem::take(&mut self.owed) {
+            self.driver.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
     /// Wakes who waits for a message, unless it is a handler that is polled next anyway.
     pub(crate) fn wake_receiver(&mut self) {
         match std::mem::take(&mut self.receiver) {
             Receiver::Nobody => {}
-            Receiver::Driver if self.handler_is_next => {}
+            Receiver::Driver if self.handler_is_next => self.owed = true,
             Receiver::Driver => self.driver.iter().for_each(Waker::wake_by_ref),
             Receiver::Other(waker) => waker.wake(),
         }

@@ -1,15 +1,16 @@
 //! Handlers are not cancelled by a drain: they are waited for, up to a limit. Its ten seconds pass
 //! in simulated time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adieu::{Drain, Endpoint, Server, Socket};
+use adieu::{Cause, Drain, Endpoint, Server, Socket};
 use testkit::{Frame, Head, Peer, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::oneshot;
 
-use crate::pipe::open;
+use crate::pipe::{Pipe, open};
 use crate::support;
 use crate::{hear_out, numbers};
 
@@ -109,4 +110,66 @@ async fn a_task_that_is_dropped_in_mid_drain_is_accounted_for() {
     let drained = drain.finished().await;
     assert_eq!(drained.clean + drained.broken_off + drained.given_up, 1, "{drained}");
     assert_eq!(drained.handlers_dropped, 0, "a handler that was dropped does not run");
+}
+
+/// Whoever starts a drain in the middle of a wake of the driver need not wait for the next.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_a_handler_starts_is_no_later_than_others() {
+    let (tell, started) = oneshot::channel::<Drain>();
+    let started = Arc::new(Mutex::new(Some(started)));
+    let handler = support::with(started, async |mut socket: Socket, started: Arc<Mutex<_>>| {
+        let started: Option<oneshot::Receiver<Drain>> = started.lock().unwrap().take();
+        let drain = started.unwrap().await.unwrap();
+        drain.start();
+        while socket.recv().await.is_some() {}
+    });
+    let mut pipe = Pipe::open(handler).await;
+    tell.send(pipe.drain.clone()).unwrap();
+    pipe.reads(&Frame::close(1001, "")).await;
+    pipe.send(&Frame::close(1001, "")).await;
+    pipe.reads_fin().await;
+    pipe.peer.shutdown().await.unwrap();
+    let drained = pipe.drain.finished().await;
+    assert_eq!((numbers(&drained), drained.lasted), ((1, 0, 0, 0, 0), Duration::ZERO));
+    assert_eq!(pipe.ending().await.cause, Cause::Drain);
+}
+
+/// The `Socket` is with somebody who is polled in the same task as its driver, and before it.
+#[tokio::test(start_paused = true)]
+async fn one_beside_the_driver_in_its_task_is_woken_too() {
+    let (tell, told) = oneshot::channel::<Socket>();
+    let tell = Arc::new(Mutex::new(Some(tell)));
+    let handler = support::with(tell, async |socket: Socket, tell: Arc<Mutex<Option<_>>>| {
+        let sender = socket.sender();
+        let tell: oneshot::Sender<Socket> = tell.lock().unwrap().take().unwrap();
+        tell.send(socket).unwrap();
+        sender.ended().await;
+    });
+    let (mut peer, stream) = tokio::io::duplex(1024);
+    let drain = Drain::new();
+    let serving = Server::with(Endpoint::new().drain(drain.clone()), handler).connection(stream);
+    let beside = async {
+        let mut socket = told.await.unwrap();
+        while let Some(message) = socket.recv().await {
+            socket.send(message).await.unwrap();
+        }
+    };
+    let both = tokio::spawn(async { tokio::join!(biased; beside, serving) });
+    open(&mut peer).await;
+    let began = tokio::time::Instant::now();
+    for _ in 0..3 {
+        peer.write_all(&Frame::text("hello").masked()).await.unwrap();
+        let mut answer = vec![0; 7];
+        peer.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, Frame::text("hello").unmasked());
+    }
+    drain.start();
+    let mut close = vec![0; 4];
+    peer.read_exact(&mut close).await.unwrap();
+    assert_eq!(
+        (began.elapsed(), &close[..]),
+        (Duration::ZERO, &Frame::close(1001, "").unmasked()[..])
+    );
+    drop(peer);
+    both.await.unwrap();
 }

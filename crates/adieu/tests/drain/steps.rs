@@ -7,7 +7,7 @@ use adieu::{Cause, Close, CloseCode, Drain, Phase, Progress, Socket};
 use testkit::{Frame, Peer, TcpEnd};
 
 use crate::support::{self, Host};
-use crate::{hear_out, numbers, open, timed};
+use crate::{Still, hear_out, numbers, open, timed};
 
 #[test]
 fn its_phases_are_seen_in_order_and_its_numbers_only_grow() {
@@ -167,11 +167,7 @@ fn its_time_counts_from_the_first_start() {
 
 #[test]
 fn until_it_is_started_its_numbers_are_right_and_wake_nobody() {
-    let host = crate::start(async |mut socket: Socket| {
-        while let Some(message) = socket.recv().await {
-            let _ = socket.send(message).await;
-        }
-    });
+    let host = crate::start(support::echo);
     let mut watch = host.drain.watch();
     let mut peers = open(&host, 3);
     assert_eq!((watch.borrow().connections, watch.borrow().handlers), (3, 3));
@@ -181,6 +177,26 @@ fn until_it_is_started_its_numbers_are_right_and_wake_nobody() {
     assert_eq!(watch.borrow_and_update().phase, Phase::Ending);
     for peer in &mut peers {
         assert_eq!(hear_out(peer), (vec![], Some(1001)));
+        host.account();
+    }
+    assert_eq!(numbers(&host.finish()), (3, 0, 0, 0, 0));
+}
+
+#[test]
+fn the_close_leaves_though_no_driver_has_its_turn() {
+    let host = crate::start(support::echo);
+    // Who has its echo has a handler that waits again: it was polled before the write.
+    let mut peers = open(&host, 3);
+    let still = Still::stand(&host);
+    host.drain.start();
+    for peer in &mut peers {
+        assert_eq!(peer.read_frame().close_code(), Some(1001));
+    }
+    drop(still);
+    for peer in &mut peers {
+        peer.send(&Frame::close(1001, ""));
+        assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
+        peer.fin();
         host.account();
     }
     assert_eq!(numbers(&host.finish()), (3, 0, 0, 0, 0));
