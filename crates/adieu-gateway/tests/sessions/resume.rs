@@ -38,6 +38,7 @@ async fn fifty_refreshes_are_no_event_and_no_message_is_lost_or_doubled() {
     let other: Vec<_> = other.map(|seen| seen.r#type).collect();
     assert_eq!(other, ["session.started"], "a refresh is no event");
     gateway.until_metric("adieu_refreshes_total", refreshes as f64).await;
+    assert_eq!(gateway.metric("adieu_refreshes_total").await, refreshes as f64, "and no more");
 }
 
 #[tokio::test]

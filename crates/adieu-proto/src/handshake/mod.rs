@@ -181,7 +181,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Bytes of a head that is no longer than most.
+/// Room for the head of an answer, in bytes: more than most take.
 const USUAL_ANSWER: usize = 256;
 
 impl Answer {
