@@ -6,7 +6,10 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adieu_proto::{ClientRequest, Config, Connection, Event, Message, Output};
+use adieu_proto::{
+    ClientRequest, Command, Config, Connection, Decision, Event, Message, Negotiated, Output,
+    Scratch, TransportEvent, Version,
+};
 
 use crate::frames;
 
@@ -74,92 +77,141 @@ pub const PARTS: &[Part] = &[
     Part { name: "close", what: "server: the peer's Close to our FIN", prepare: close },
 ];
 
-/// Runs a part. Between the entry and the return of this function instructions are counted.
+/// Runs a part. Between the entry and the return of this function instructions are counted, but
+/// for those in [`arrive`].
 #[inline(never)]
 pub fn measured(work: &mut Work<'_>) {
     work();
 }
 
-/// Does all that a connection wants done, as a driver would whose socket takes everything.
-fn drain(connection: &mut Connection, now: Instant) {
-    loop {
-        match connection.poll_output() {
-            Output::Transmit => {
-                let mut slices = [IoSlice::new(&[]); 8];
-                let n = connection.slices(&mut slices);
-                let bytes = black_box(&slices[..n]).iter().map(|slice| slice.len()).sum();
-                connection.transmitted(now, bytes);
+/// What the kernel does when a socket is read: not counted.
+#[inline(never)]
+pub fn arrive(bytes: &[u8], buffer: &mut [u8]) {
+    buffer[..bytes.len()].copy_from_slice(bytes);
+    // The copy is not the last thing here: a jump to it would leave this function before it.
+    black_box(buffer);
+}
+
+/// A driver, as small as one can be: its socket takes everything, and its application drops what
+/// it is given.
+struct Driver {
+    now: Instant,
+    /// One for all connections, as that of a thread.
+    scratch: Scratch,
+}
+
+impl Driver {
+    fn new() -> Self {
+        Driver { now: Instant::now(), scratch: Scratch::default() }
+    }
+
+    /// Does all that a connection wants done.
+    fn drain(&mut self, connection: &mut Connection) {
+        loop {
+            match connection.poll_output(&mut self.scratch) {
+                Output::Transmit => self.transmit(connection),
+                Output::Timeout(next) => {
+                    black_box(next);
+                    return self.scratch.drop_payloads();
+                }
+                other => drop(black_box(other)),
             }
-            Output::Timeout(next) => {
-                black_box(next);
-                return;
-            }
-            other => drop(black_box(other)),
         }
+    }
+
+    fn transmit(&mut self, connection: &mut Connection) {
+        let mut slices = [IoSlice::new(&[]); 8];
+        let n = connection.slices(&mut slices);
+        let bytes = black_box(&slices[..n]).iter().map(|slice| slice.len()).sum();
+        let event = TransportEvent::Transmitted { bytes, held: false };
+        connection.handle_transport(self.now, event, &mut self.scratch);
+    }
+
+    /// Bytes of the peer arrive, and no more than one read takes.
+    fn receive(&mut self, connection: &mut Connection, bytes: &[u8]) {
+        arrive(bytes, connection.read_buffer(&mut self.scratch));
+        connection.received(self.now, bytes.len(), &mut self.scratch);
+        if let Some(mut messages) = self.scratch.messages.take() {
+            while let Some(message) = messages.pop_front() {
+                drop(black_box(message));
+            }
+            self.scratch.keep_messages(messages);
+        }
+    }
+
+    /// A server that has a request.
+    fn asked(&mut self, request: &[u8]) -> Connection {
+        let mut server = Connection::server(self.now, Arc::default());
+        self.receive(&mut server, request);
+        let output = server.poll_output(&mut self.scratch);
+        assert!(matches!(output, Output::Event(Event::Request(..))));
+        server
+    }
+
+    fn accept(&mut self, server: &mut Connection) {
+        let decision = Decision::Accept(Negotiated::new(Version::Rfc6455));
+        server.decide(self.now, decision, &mut self.scratch).expect("a request");
+        self.drain(server);
+    }
+
+    /// An open server.
+    fn server(&mut self) -> Connection {
+        let mut server = self.asked(&frames::upgrade_request());
+        self.accept(&mut server);
+        server
+    }
+
+    /// An open client.
+    fn client(&mut self) -> Connection {
+        let request = ClientRequest::new("example.com", "/");
+        let (config, seed): (Arc<Config>, _) = (Arc::default(), [7; 32]);
+        let client = Connection::client(self.now, config, request, seed, &mut self.scratch);
+        let mut client = client.expect("a request");
+        let mut said = [IoSlice::new(&[]); 8];
+        let n = client.slices(&mut said);
+        let request: Vec<u8> = said[..n].iter().flat_map(|slice| slice.to_vec()).collect();
+        self.drain(&mut client);
+        self.receive(&mut client, frames::upgrade_answer(&request).as_bytes());
+        let output = client.poll_output(&mut self.scratch);
+        assert!(matches!(output, Output::Event(Event::Opened(_))));
+        self.drain(&mut client);
+        client
     }
 }
 
-/// A server that has a request.
-fn asked(now: Instant, request: &mut [u8]) -> Connection {
-    let mut server = Connection::server(now, Arc::default());
-    server.receive(now, request);
-    assert!(matches!(server.poll_output(), Output::Event(Event::Request(..))));
-    server
-}
-
-/// An open server.
-fn server(now: Instant) -> Connection {
-    let mut server = asked(now, &mut frames::upgrade_request());
-    server.accept(now, None, false).expect("a request");
-    drain(&mut server, now);
-    server
-}
-
-/// An open client.
-fn client(now: Instant) -> Connection {
-    let request = ClientRequest::new("example.com", "/");
-    let config: Arc<Config> = Arc::default();
-    let mut client = Connection::client(now, config, request, [7; 32]).expect("a request");
-    let mut said = [IoSlice::new(&[]); 8];
-    let n = client.slices(&mut said);
-    let request: Vec<u8> = said[..n].iter().flat_map(|slice| slice.to_vec()).collect();
-    drain(&mut client, now);
-    client.receive(now, frames::upgrade_answer(&request).into_bytes().as_mut_slice());
-    assert!(matches!(client.poll_output(), Output::Event(Event::Opened(_))));
-    drain(&mut client, now);
-    client
-}
-
 fn handshake(n: usize) -> Work<'static> {
-    let now = Instant::now();
-    let mut requests = vec![frames::upgrade_request(); n];
+    let (mut driver, request) = (Driver::new(), frames::upgrade_request());
     Box::new(move || {
-        for request in &mut requests {
-            let mut server = asked(now, request);
-            server.accept(now, None, false).expect("a request");
-            drain(&mut server, now);
+        for _ in 0..n {
+            let mut server = driver.asked(&request);
+            driver.accept(&mut server);
         }
     })
 }
 
-/// Received bytes are unmasked in place, so each operation needs its own.
-fn received(mut connection: Connection, n: usize, bytes: &[u8], now: Instant) -> Work<'static> {
-    let mut copies = vec![bytes.to_vec(); n];
+fn received(
+    mut driver: Driver,
+    mut connection: Connection,
+    n: usize,
+    bytes: &[u8],
+) -> Work<'static> {
+    let bytes = bytes.to_vec();
     // One to warm up, and to see that it is understood.
-    connection.receive(now, &mut bytes.to_vec());
-    drain(&mut connection, now);
-    assert!(connection.may_send(), "the peer made a mistake");
+    driver.receive(&mut connection, &bytes);
+    driver.drain(&mut connection);
+    assert!(connection.status().may_send(), "the peer made a mistake");
     Box::new(move || {
-        for bytes in &mut copies {
-            connection.receive(now, bytes);
-            drain(&mut connection, now);
+        for _ in 0..n {
+            driver.receive(&mut connection, &bytes);
+            driver.drain(&mut connection);
         }
     })
 }
 
 fn receive(n: usize, bytes: &[u8]) -> Work<'static> {
-    let now = Instant::now();
-    received(server(now), n, bytes, now)
+    let mut driver = Driver::new();
+    let server = driver.server();
+    received(driver, server, n, bytes)
 }
 
 fn decode(n: usize, size: usize) -> Work<'static> {
@@ -171,39 +223,44 @@ fn decode_text(n: usize, text: &[u8]) -> Work<'static> {
 }
 
 fn decode_as_client(n: usize) -> Work<'static> {
-    let (now, payload) = (Instant::now(), frames::binary(16 * KIB));
-    received(client(now), n, &frames::server_frame(frames::BINARY, &payload), now)
+    let (mut driver, payload) = (Driver::new(), frames::binary(16 * KIB));
+    let client = driver.client();
+    received(driver, client, n, &frames::server_frame(frames::BINARY, &payload))
 }
 
-fn sent(mut connection: Connection, n: usize, size: usize, now: Instant) -> Work<'static> {
+/// The application gives a message of its own each time.
+fn sent(mut driver: Driver, mut connection: Connection, n: usize, size: usize) -> Work<'static> {
     let message = Message::from(frames::binary(size));
     Box::new(move || {
         for _ in 0..n {
-            connection.send(message.clone()).expect("open");
-            drain(&mut connection, now);
+            let message = message.clone();
+            connection.send(&message, &mut driver.scratch).expect("open");
+            driver.drain(&mut connection);
         }
     })
 }
 
 fn encode(n: usize, size: usize) -> Work<'static> {
-    let now = Instant::now();
-    sent(server(now), n, size, now)
+    let mut driver = Driver::new();
+    let server = driver.server();
+    sent(driver, server, n, size)
 }
 
 fn encode_as_client(n: usize) -> Work<'static> {
-    let now = Instant::now();
-    sent(client(now), n, 16 * KIB, now)
+    let mut driver = Driver::new();
+    let client = driver.client();
+    sent(driver, client, n, 16 * KIB)
 }
 
 fn close(n: usize) -> Work<'static> {
-    let now = Instant::now();
-    let mut all: Vec<_> = (0..n).map(|_| (server(now), frames::client_close(1000))).collect();
+    let (mut driver, close) = (Driver::new(), frames::client_close(1000));
+    let mut all: Vec<_> = (0..n).map(|_| driver.server()).collect();
     Box::new(move || {
-        for (server, close) in &mut all {
-            server.receive(now, close);
-            drain(server, now);
-            server.saw_end(now);
-            drain(server, now);
+        for server in &mut all {
+            driver.receive(server, &close);
+            driver.drain(server);
+            server.command(driver.now, Command::EndSeen, &mut driver.scratch);
+            driver.drain(server);
         }
     })
 }

@@ -76,10 +76,10 @@ impl Row {
         Row { action: action.to_owned(), ..Row::default() }
     }
 
-    /// Counts one account of the server.
+    /// Counts one report of the server.
     pub fn add_account(&mut self, account: &Value) {
         let sentence = account["ending"]["sentence"].as_str().unwrap_or("no sentence");
-        self.server.add(without_duration(sentence));
+        self.server.add(without_figures(sentence));
         self.transport.add(transport(account));
     }
 
@@ -188,11 +188,19 @@ fn path(kind: Kind) -> Result<PathBuf> {
     file(&format!("{}.json", kind.id()))
 }
 
-/// The sentence up to how long the connection lasted, which differs from run to run, as does what
-/// follows: how many bytes were left.
-fn without_duration(sentence: &str) -> String {
-    let end = sentence.rfind(", after ").unwrap_or(sentence.trim_end_matches('.').len());
-    format!("{}.", &sentence[..end])
+/// The sentence without its figures at the end, which differ from run to run: how many bytes were
+/// left, and how long the connection lasted.
+fn without_figures(sentence: &str) -> String {
+    let is_figure = |part: &str| {
+        part.starts_with("the connection lasted ")
+            || part.contains(" of ours ") && part.ends_with(" never left")
+            || part.ends_with(" were never acknowledged")
+    };
+    let mut parts: Vec<&str> = sentence.split("; ").collect();
+    while parts.last().is_some_and(|part| is_figure(part)) {
+        parts.pop();
+    }
+    parts.join("; ")
 }
 
 /// How the peer's direction ended, in the letters of TCP.
@@ -237,17 +245,19 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_is_kept_without_its_duration() {
-        let sentence = "The peer ended it; a FIN, after 1.5 s; 3 bytes of ours never left.";
-        assert_eq!(without_duration(sentence), "The peer ended it; a FIN.");
-        assert_eq!(without_duration("The peer ended it."), "The peer ended it.");
+    fn a_sentence_is_kept_without_its_figures() {
+        let told = "The peer left; our answer never left; the peer reset TCP (RST)";
+        let figures = "; 1 message of ours (3 bytes) never left; 5 bytes left but were never \
+                       acknowledged; the connection lasted 1.5 s";
+        assert_eq!(without_figures(&format!("{told}{figures}")), told);
+        assert_eq!(without_figures("The peer left"), "The peer left");
     }
 
     #[test]
     fn what_is_written_can_be_read() {
         let mut results = Results { version: "Chromium 156".into(), rows: vec![] };
         let account = json!({ "ending": {
-            "sentence": "The peer ended it.",
+            "sentence": "The peer ended it",
             "transport": { "end": "fin", "then_reset": true },
         }});
         results.row("refresh").add_account(&account);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adieu::{Closed, Group, Server, Slow, Socket};
+use adieu::{Closed, Group, Server, SlowConsumer, Socket};
 use bench::peer::Mode;
 use tokio::sync::Notify;
 
@@ -53,7 +53,7 @@ async fn storm(listener: tokio::net::TcpListener) -> std::io::Result<adieu::Drai
 
 /// Each message goes to everybody.
 async fn fan_out(listener: tokio::net::TcpListener) -> std::io::Result<adieu::Drained> {
-    let room = Group::new(Slow::Wait);
+    let room = Group::new(SlowConsumer::Wait);
     let handler = move |mut socket: Socket| {
         let room = room.clone();
         async move {

@@ -180,7 +180,7 @@ pub(crate) fn page_closes_4001() -> Expected {
 pub(crate) fn server_closes(code: u64) -> Expected {
     const REASON: &str = "the page asked for it";
     let server = Server {
-        cause: "application",
+        cause: "handler_returned",
         order: &["sent", "received"],
         received: Some((json!(code), &["", REASON])),
         sent: if code == 1001 { &[Some(1001)] } else { &[Some(4000)] },

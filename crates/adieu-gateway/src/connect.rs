@@ -52,7 +52,7 @@ pub(crate) async fn run(options: &Connect) -> ExitCode {
     };
     eprintln!("{}", greeting(&socket));
     let ending = talk(socket).await;
-    eprintln!("{ending}");
+    eprintln!("{ending}.");
     if ending.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -68,7 +68,7 @@ async fn open(options: &Connect) -> Result<Socket, String> {
         client = client.tls(trust::client_config(options.ca.as_ref(), options.insecure)?);
     }
     client.connect(&options.url).await.map_err(|error| match error {
-        ConnectError::Handshake(error, ending) => format!("{error}. {ending}"),
+        ConnectError::Handshake(error, ending) => format!("{error}. {ending}."),
         ConnectError::Io(error) => {
             format!("cannot connect to {}: {error}; is a server running there?", options.url)
         }

@@ -1,10 +1,11 @@
-//! The JSON forms of accounts: made here, at the boundary, so that the protocol's types stay free
-//! to change.
+//! The JSON forms of reports: made here, at the boundary, so that the protocol's types stay free to
+//! change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use adieu::{Cause, Close, Cut, End, Goodbye, Side, Version};
+use adieu::{Cause, Close, ClosingHandshake, End, Side, Transport, Truncation, Version};
+use adieu_gateway::session::words;
 use serde::Serialize;
 
 /// What `GET /endings` gives, and what a page gets first.
@@ -39,16 +40,27 @@ pub(crate) struct Ending {
     opened: bool,
     cause: &'static str,
     cause_detail: Option<String>,
-    goodbye: GoodbyeJson,
+    /// Who refused it, where it was never opened.
+    refused_by: Option<&'static str>,
+    /// Whether the server was stopping by then.
+    draining: bool,
+    goodbye: ClosingHandshakeJson,
     transport: TransportJson,
+    /// Why the server let go of it, where the peer never ended.
+    let_go: Option<&'static str>,
     cut: &'static str,
     unsent: UnsentJson,
     lasted_ms: f64,
     timeline: TimelineJson,
+    /// The clocks that the settings had switched off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    switched_off: Vec<&'static str>,
+    /// What the transport said of its failure.
+    error: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct GoodbyeJson {
+struct ClosingHandshakeJson {
     order: &'static [&'static str],
     received: Option<CloseJson>,
     sent: Option<CloseJson>,
@@ -63,8 +75,10 @@ struct CloseJson {
 
 #[derive(Clone, Debug, Serialize)]
 struct TransportJson {
+    kind: &'static str,
     end: &'static str,
-    first: &'static str,
+    /// Whose direction ended first; null where that is not known.
+    first: Option<&'static str>,
     then_reset: bool,
     close_notify: Option<bool>,
 }
@@ -91,24 +105,17 @@ impl From<&adieu::Ending> for Ending {
     fn from(ending: &adieu::Ending) -> Self {
         let (cause, cause_detail) = cause(&ending.cause);
         let timeline = &ending.timeline;
-        let (end, then_reset) = end(ending.transport.end);
         Ending {
             sentence: ending.to_string(),
             opened: ending.opened(),
             cause,
             cause_detail,
-            goodbye: GoodbyeJson {
-                order: order(&ending.goodbye),
-                received: ending.goodbye.received().map(close),
-                sent: ending.goodbye.sent().map(close),
-            },
-            transport: TransportJson {
-                end,
-                first: side(ending.transport.first),
-                then_reset,
-                close_notify: ending.transport.close_notify,
-            },
-            cut: cut(ending.cut),
+            refused_by: words::refused_by(&ending.cause),
+            draining: ending.draining,
+            goodbye: closing_handshake(&ending.closing_handshake),
+            transport: transport(&ending.transport),
+            let_go: words::let_go(ending.transport.end),
+            cut: cut(ending.truncation),
             unsent: UnsentJson {
                 messages: ending.unsent.messages,
                 bytes: ending.unsent.bytes,
@@ -123,6 +130,8 @@ impl From<&adieu::Ending> for Ending {
                 peer_ended: timeline.peer_ended.map(ms),
                 ended: ms(ending.lasted),
             },
+            switched_off: words::switched_off(ending),
+            error: ending.error.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -136,6 +145,11 @@ fn ms(duration: Duration) -> f64 {
 fn cause(cause: &Cause) -> (&'static str, Option<String>) {
     match cause {
         Cause::Application => ("application", None),
+        Cause::HandlerReturned => ("handler_returned", None),
+        Cause::HandlerFailed => ("handler_failed", None),
+        Cause::SlowConsumer => ("slow_consumer", None),
+        Cause::NoBinary => ("no_binary", None),
+        Cause::TooManyConnections => ("too_many_connections", None),
         Cause::Drain => ("drain", None),
         Cause::Dropped => ("dropped", None),
         Cause::Panicked => ("panicked", None),
@@ -145,6 +159,7 @@ fn cause(cause: &Cause) -> (&'static str, Option<String>) {
         Cause::Eof => ("eof", None),
         Cause::Reset => ("reset", None),
         Cause::Unreachable => ("timeout", Some("the operating system gave up".to_owned())),
+        Cause::TransportFailed => ("transport_failed", None),
         Cause::Handshake(error) => ("handshake", Some(error.to_string())),
         other => ("other", Some(format!("{other:?}"))),
     }
@@ -155,13 +170,21 @@ pub(crate) fn cause_word(ending: &Ending) -> &'static str {
     ending.cause
 }
 
-fn order(goodbye: &Goodbye) -> &'static [&'static str] {
-    match goodbye {
-        Goodbye::None => &[],
-        Goodbye::Sent { .. } => &["sent"],
-        Goodbye::Received { .. } => &["received"],
-        Goodbye::SentThenReceived { .. } => &["sent", "received"],
-        Goodbye::ReceivedThenSent { .. } => &["received", "sent"],
+fn closing_handshake(crossed: &ClosingHandshake) -> ClosingHandshakeJson {
+    ClosingHandshakeJson {
+        order: order(crossed),
+        received: crossed.received().map(close),
+        sent: crossed.sent().map(close),
+    }
+}
+
+fn order(crossed: &ClosingHandshake) -> &'static [&'static str] {
+    match crossed {
+        ClosingHandshake::None => &[],
+        ClosingHandshake::Sent { .. } => &["sent"],
+        ClosingHandshake::Received { .. } => &["received"],
+        ClosingHandshake::SentThenReceived { .. } => &["sent", "received"],
+        ClosingHandshake::ReceivedThenSent { .. } => &["received", "sent"],
     }
 }
 
@@ -170,13 +193,25 @@ fn close(close: &Close) -> CloseJson {
     CloseJson { code, reason: close.reason().to_owned() }
 }
 
+fn transport(transport: &Transport) -> TransportJson {
+    let (end, then_reset) = end(transport.end);
+    TransportJson {
+        kind: words::transport_kind(transport.kind),
+        end,
+        first: transport.active_closer.map(side),
+        then_reset,
+        close_notify: transport.close_notify,
+    }
+}
+
 fn end(end: End) -> (&'static str, bool) {
     match end {
-        End::Fin => ("fin", false),
-        End::FinThenReset => ("fin", true),
+        End::Finished => ("fin", false),
+        End::FinishedThenReset => ("fin", true),
         End::Reset => ("reset", false),
-        End::TimedOut => ("timed_out", false),
-        _ => ("abandoned", false),
+        End::Lost => ("timed_out", false),
+        End::LetGo(_) => ("abandoned", false),
+        _ => ("unknown", false),
     }
 }
 
@@ -187,11 +222,11 @@ fn side(side: Side) -> &'static str {
     }
 }
 
-fn cut(cut: Cut) -> &'static str {
-    match cut {
-        Cut::BetweenMessages => "between_messages",
-        Cut::MidMessage => "mid_message",
-        Cut::MidFrame => "mid_frame",
+fn cut(truncation: Truncation) -> &'static str {
+    match truncation {
+        Truncation::BetweenMessages => "between_messages",
+        Truncation::MidMessage => "mid_message",
+        Truncation::MidFrame => "mid_frame",
     }
 }
 
@@ -203,5 +238,62 @@ pub(crate) fn version(version: Version) -> &'static str {
         Version::Hybi07 => "hybi07",
         Version::Hybi08 => "hybi08",
         Version::Rfc6455 => "rfc6455",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adieu::{LetGo, Timer, TransportKind};
+
+    use super::*;
+
+    fn of(cause: Cause, end: End, active_closer: Option<Side>) -> adieu::Ending {
+        let transport =
+            Transport { kind: TransportKind::Tls, end, active_closer, close_notify: None };
+        let lasted = Duration::from_millis(1500);
+        adieu::Ending::from_parts(cause, ClosingHandshake::None, transport, lasted)
+    }
+
+    #[test]
+    fn what_was_not_seen_is_null_or_missing() {
+        let ending = of(Cause::HandlerReturned, End::Finished, Some(Side::Peer));
+        let json = serde_json::to_value(Ending::from(&ending)).unwrap();
+        assert_eq!(json["cause"], "handler_returned");
+        assert_eq!(json["transport"]["kind"], "tls");
+        assert_eq!(json["transport"]["first"], "peer");
+        for key in ["refused_by", "let_go", "error"] {
+            assert!(json[key].is_null(), "{key}: {json}");
+        }
+        assert_eq!((&json["draining"], json.get("switched_off")), (&false.into(), None));
+    }
+
+    #[test]
+    fn what_was_seen_is_said() {
+        let mut ending = of(Cause::TransportFailed, End::LetGo(LetGo::Clock(Timer::Close)), None);
+        ending.draining = true;
+        ending.switched_off = vec![Timer::Ping, Timer::Pong];
+        ending.error = Some(std::io::Error::other("the tunnel collapsed").into());
+        let json = serde_json::to_value(Ending::from(&ending)).unwrap();
+        assert_eq!(json["cause"], "transport_failed");
+        assert_eq!(
+            (&json["transport"]["end"], &json["let_go"]),
+            (&"abandoned".into(), &"close".into())
+        );
+        assert!(json["transport"]["first"].is_null());
+        assert_eq!(
+            (&json["draining"], &json["error"]),
+            (&true.into(), &"the tunnel collapsed".into())
+        );
+        assert_eq!(json["switched_off"], serde_json::json!(["ping", "pong"]));
+    }
+
+    #[test]
+    fn who_refused_is_said() {
+        let cause = Cause::Handshake(adieu::HandshakeError::Draining);
+        let json = serde_json::to_value(Ending::from(&of(cause, End::Unknown, None))).unwrap();
+        assert_eq!(
+            (&json["refused_by"], &json["transport"]["end"]),
+            (&"drain".into(), &"unknown".into())
+        );
     }
 }

@@ -149,7 +149,7 @@ impl Metrics {
 
     /// A WebSocket of a client has ended.
     pub fn ending(&self, ending: &Ending) {
-        let said = ending.goodbye.received().or(ending.goodbye.sent());
+        let said = ending.closing_handshake.received().or(ending.closing_handshake.sent());
         let code = said.and_then(adieu::Close::code).map(CloseCode::get);
         let code = match code {
             None => "none".to_owned(),

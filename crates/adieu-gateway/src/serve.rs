@@ -237,7 +237,7 @@ async fn stop_on_signal(gateway: Gateway, drain: Drain) {
     signal().await;
     told.abort();
     eprintln!("adieu: letting go of everything at once");
-    drain.hurry();
+    drain.force();
     signal().await;
     std::process::exit(130);
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::handshake::VersionSet;
+use crate::timer::Timer;
+use crate::version::VersionSet;
 
 /// The defaults, each with its reason.
 pub mod defaults {
@@ -25,40 +26,55 @@ pub mod defaults {
     pub const RECEIVE_QUEUE: usize = 1024 * 1024;
     /// Bytes that each waiting message costs beside its payload: bounds a flood of empty ones.
     pub const RECEIVE_COST: usize = 64;
-    /// Output bytes up to which each Ping gets its own Pong; beyond it only the newest is
-    /// answered, which RFC 6455 §5.5.3 allows, so that a flood of Pings costs nothing.
+    /// Bytes of Pongs up to which each Ping gets its own, unless the transport is blocked; beyond
+    /// it only the newest Ping is answered, which RFC 6455 §5.5.3 allows, so that a flood of Pings
+    /// costs nothing.
     pub const PONG_QUEUE: usize = 16 * 1024;
     /// From accept to an open WebSocket, absolute: bytes that dribble in do not extend it.
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
     /// Silence after which a Ping is sent. With the pong deadline and a coarse clock a vanished
     /// peer is noticed within 30 s.
     pub const PING_INTERVAL: Duration = Duration::from_secs(15);
-    /// From the Ping's last byte to any byte of the peer.
+    /// From when the Ping was acknowledged (where acknowledgements are unknown: from when it left)
+    /// to any byte of the peer.
     pub const PONG_TIMEOUT: Duration = Duration::from_secs(10);
     /// How long the handler may go on sending after the peer ended, unless it saw the end first.
     /// Long enough for last words, short beside a browser's patience (WebKit: 5 s).
     pub const GRACE: Duration = Duration::from_secs(1);
-    /// While open: output that waits and does not move for so long. By then a reader that is
-    /// there has read something; with it a stuck peer is noticed within 30 s.
+    /// While open: output that waits, in front of the transport or in it, and does not move for so
+    /// long. By then a reader that is there has read something; with it a stuck peer is noticed
+    /// within 30 s.
     pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
     /// At the end, where the operating system tells of acknowledged bytes: output that does not
-    /// move for so long will not leave any more. A live reader at 64 KiB/s shows gaps of 2.0 s.
-    /// Never less than four retransmission time-outs.
-    pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(2_500);
+    /// move for so long will not leave any more. A reader at 16 KiB/s through a receive buffer of
+    /// 64 KiB shows gaps of 8 s: on the same machine its kernel opens the window only when all of
+    /// the buffer is free. A peer whose kernel acknowledges nothing at all is let go of after
+    /// 2.5 s. Never less than four retransmission time-outs.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
     /// The same where only the transport's taking is seen, in gaps as large as its buffer.
     pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-    /// How long a peer that has acknowledged everything may go on to make room, that is read,
-    /// without a word: as long as a browser's page may keep its script busy.
+    /// By how much the pong deadline, and those of the peer's Close and FIN, are moved in all while
+    /// the peer's window grows: that peer reads without a word, and has not come to our question
+    /// yet. As long as a browser's page may keep its script busy.
     pub const READS_IN_SILENCE: Duration = Duration::from_secs(10);
     /// From our Close to the peer's. Firefox answers only when the page's script yields.
     pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
     /// From our Close to the peer's when our server stops: an exit is waited for.
     pub const DRAIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-    /// From our FIN to the peer's. Chromium sends its own within 2 s at the latest.
+    /// From our FIN to the peer's. Chromium sends its own within 2 s at the latest. As a client
+    /// also from the closing handshake to the server's FIN.
     pub const LINGER: Duration = Duration::from_secs(2);
+    /// The clocks of the handshake, of the flush and of the drain run no longer than this, whatever
+    /// the settings say, unless [`Config::allow_endless_waits`](super::Config::allow_endless_waits)
+    /// is set: without them a stranger could keep a connection for ever.
+    pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 }
 
 /// Limits and time-outs of a connection.
+///
+/// `Duration::MAX` switches a clock off; the [`Ending`](crate::Ending) says so. The clocks of the
+/// handshake, the flush and the drain cannot be switched off
+/// ([`allow_endless_waits`](Self::allow_endless_waits)).
 ///
 /// ```
 /// let config = adieu_proto::Config { max_message: 64 << 20, ..Default::default() };
@@ -97,6 +113,10 @@ pub struct Config {
     pub drain_close_timeout: Duration,
     /// Time for the peer's FIN after ours: [`defaults::LINGER`].
     pub linger: Duration,
+    /// Whether `handshake_timeout`, `flush_timeout`, `drain_timeout` and `drain_close_timeout` may
+    /// be longer than [`defaults::LONGEST_WAIT`], or `Duration::MAX`: then a peer that never
+    /// finishes its request, or never reads, keeps its connection and what waits for it for ever.
+    pub allow_endless_waits: bool,
 }
 
 impl Default for Config {
@@ -117,6 +137,84 @@ impl Default for Config {
             close_timeout: defaults::CLOSE_TIMEOUT,
             drain_close_timeout: defaults::DRAIN_CLOSE_TIMEOUT,
             linger: defaults::LINGER,
+            allow_endless_waits: false,
         }
+    }
+}
+
+impl Config {
+    /// How long a clock runs. [`Timer::Flush`] has another length where the transport gives
+    /// evidence of acknowledged bytes, and [`Timer::Close`] while the server stops.
+    pub(crate) fn length(&self, timer: Timer, has_evidence: bool, draining: bool) -> Duration {
+        match timer {
+            Timer::Handshake => self.bounded(self.handshake_timeout),
+            Timer::Ping => self.ping_interval.unwrap_or(Duration::MAX),
+            Timer::Pong => self.pong_timeout,
+            Timer::Grace => self.grace,
+            Timer::Write => self.write_timeout,
+            Timer::Flush if has_evidence => self.bounded(self.drain_timeout),
+            Timer::Flush => self.bounded(self.flush_timeout),
+            Timer::Close if draining => self.bounded(self.drain_close_timeout),
+            Timer::Close => self.close_timeout,
+            Timer::Linger => self.linger,
+            // It belongs to the server that stops, not to one connection.
+            Timer::Drain => Duration::MAX,
+        }
+    }
+
+    fn bounded(&self, length: Duration) -> Duration {
+        if self.allow_endless_waits { length } else { length.min(defaults::LONGEST_WAIT) }
+    }
+
+    /// The clocks that are switched off. `pings`: whether the version has a Ping.
+    pub(crate) fn switched_off(&self, pings: bool) -> Vec<Timer> {
+        let all = [
+            Timer::Handshake,
+            Timer::Ping,
+            Timer::Pong,
+            Timer::Write,
+            Timer::Grace,
+            Timer::Flush,
+            Timer::Close,
+            Timer::Linger,
+        ];
+        let off = |timer: &Timer| {
+            let asks = matches!(timer, Timer::Ping | Timer::Pong);
+            let flat = self.length(*timer, false, false) == Duration::MAX;
+            (pings || !asks) && (flat || self.length(*timer, true, true) == Duration::MAX)
+        };
+        all.into_iter().filter(off).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clocks_that_bound_a_stranger_cannot_be_switched_off_by_accident() {
+        let max = Duration::MAX;
+        let config = Config {
+            handshake_timeout: max,
+            flush_timeout: max,
+            drain_timeout: max,
+            drain_close_timeout: max,
+            ..Config::default()
+        };
+        for timer in [Timer::Handshake, Timer::Flush] {
+            assert_eq!(config.length(timer, false, true), defaults::LONGEST_WAIT, "{timer}");
+        }
+        assert!(config.switched_off(true).is_empty());
+        let config = Config { allow_endless_waits: true, ..config };
+        let off = [Timer::Handshake, Timer::Flush, Timer::Close];
+        assert_eq!(config.switched_off(true), off);
+    }
+
+    #[test]
+    fn a_clock_that_is_switched_off_is_named() {
+        let config =
+            Config { ping_interval: None, write_timeout: Duration::MAX, ..Config::default() };
+        assert_eq!(config.switched_off(true), [Timer::Ping, Timer::Write]);
+        assert_eq!(config.switched_off(false), [Timer::Write]);
     }
 }

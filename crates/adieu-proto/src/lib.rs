@@ -1,52 +1,59 @@
 //! The WebSocket protocol without I/O: bytes, time and seeds come in as arguments; bytes, events
 //! and deadlines come out.
 //!
-//! [`Connection`] is one WebSocket. Feed it what happened ([`receive`](Connection::receive),
-//! [`peer_ended`](Connection::peer_ended), [`handle_timeout`](Connection::handle_timeout)), tell it
-//! what the application wants ([`send`](Connection::send), [`close`](Connection::close)) and do
-//! what [`poll_output`](Connection::poll_output) says. Its last event is the [`Ending`]: the one,
-//! exact account of how the connection ended.
+//! [`Connection`] is one WebSocket. Tell it what happened ([`received`](Connection::received),
+//! [`handle_transport`](Connection::handle_transport),
+//! [`handle_timeout`](Connection::handle_timeout)) and what the application wants
+//! ([`send`](Connection::send), [`command`](Connection::command)), and do what
+//! [`poll_output`](Connection::poll_output) says. Its last event is the [`Ending`]: the one, exact
+//! report of how the connection ended.
 //!
-//! Versions: RFC 6455 (13), its drafts hybi-08 and hybi-07, hixie-76 (draft-ietf-hybi-00) and
-//! hixie-75. No extension is negotiated.
+//! # Features
+//! - `legacy` (on by default): the versions before RFC 6455, which are its drafts hybi-07 and
+//!   hybi-08, hixie-76 (draft-ietf-hybi-00) and hixie-75. Without it RFC 6455 (13) is served alone.
+//! - `testing`: what tests of this crate and of its readers need, and nobody else.
+//!
+//! No extension is negotiated.
 #![forbid(unsafe_code)]
 
 mod close;
-mod code;
+mod close_code;
 mod config;
 mod connection;
-mod ending;
 mod error;
-mod facts;
 mod frame;
 mod handshake;
-mod heartbeat;
+mod lanes;
+mod liveness;
 mod message;
+mod negotiated;
 mod outgoing;
+mod output;
 mod pool;
-mod progress;
+mod scratch;
 mod seed;
-mod sentence;
-mod spare;
 mod timer;
+mod utf8;
+mod version;
 
-pub use code::{Close, CloseCode};
-pub use config::{Config, defaults};
-pub use connection::{Connection, Event, Output, PeerEnd, Prepared};
-pub use ending::{Cause, Cut, End, Ending, Goodbye, Side, Timeline, Transport, Unsent};
-pub use error::{HandshakeError, ProtocolError, UsageError};
-pub use frame::Opcode;
-pub use handshake::{
-    Answer, ClientRequest, Request, Version, VersionSet, answer, client_accept, detect, key76,
+pub use close::{
+    Cause, Close, CloseRequest, ClosingHandshake, End, Ending, LetGo, PeerEnd, Side, Timeline,
+    Transport, TransportKind, Truncation, Unsent,
 };
-pub use message::{Message, Utf8Bytes};
+pub use close_code::CloseCode;
+pub use config::{Config, defaults};
+pub use connection::{Command, Connection, Decision, Outbound, Prepared, Status, TransportEvent};
+pub use error::{HandshakeError, ProtocolError, RefusedBy, TransportError, UsageError};
+pub use frame::Opcode;
+#[cfg(feature = "legacy")]
+pub use handshake::key76;
+pub use handshake::{ClientRequest, Request, Response, accept_response, client_accept, detect};
+pub use liveness::Evidence;
+pub use message::Message;
+pub use negotiated::Negotiated;
+pub use output::{Event, Output};
 pub use pool::Pool;
-pub use progress::Delivery;
-pub use spare::Spare;
+pub use scratch::{Messages, Scratch};
 pub use timer::Timer;
-
-/// The close machine and the pieces of it that the tests walk exhaustively.
-#[doc(hidden)]
-pub mod machine {
-    pub use crate::close::{Action, Input, Machine, Moment, Speech, State, Wish};
-}
+pub use utf8::Utf8Bytes;
+pub use version::{Version, VersionSet};

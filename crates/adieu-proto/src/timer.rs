@@ -17,12 +17,16 @@ pub enum Timer {
     Write,
     /// The handler has to read to the end and say its last words after the peer ended.
     Grace,
-    /// Output has to leave: so long without a byte taken by the transport is too long.
+    /// Output has to leave at the end: so long without progress is too long.
     Flush,
     /// The peer has to answer our Close.
     Close,
-    /// The peer has to end its direction after ours has ended.
+    /// The peer has to end its direction after ours has ended, or, where the peer is a server, so
+    /// that ours may (RFC 6455 §7.1.1).
     Linger,
+    /// All connections of a server that stops have to be over: it is counted from the drain's
+    /// start, and whatever makes progress is let go of all the same.
+    Drain,
 }
 
 impl fmt::Display for Timer {
@@ -36,6 +40,7 @@ impl fmt::Display for Timer {
             Timer::Write => "write deadline",
             Timer::Close => "close deadline",
             Timer::Linger => "linger deadline",
+            Timer::Drain => "drain deadline",
         })
     }
 }
@@ -49,14 +54,14 @@ fn place(timer: Timer) -> usize {
     match timer {
         Timer::Ping | Timer::Pong => 0,
         Timer::Write => 1,
-        Timer::Handshake | Timer::Grace | Timer::Flush | Timer::Close | Timer::Linger => 2,
+        _ => 2,
     }
 }
 
 impl Timers {
-    /// Sets a timer, in the place of the one before it.
-    pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
-        self.0[place(timer)] = Some((timer, at));
+    /// Sets a timer, in the place of the one before it. `None` is never: the timer is off.
+    pub(crate) fn set(&mut self, timer: Timer, at: Option<Instant>) {
+        self.0[place(timer)] = at.map(|at| (timer, at));
     }
 
     /// Stops a timer; one that another has followed is stopped already.
@@ -66,6 +71,7 @@ impl Timers {
         }
     }
 
+    #[inline]
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.0[place(timer)].is_some_and(|(set, _)| set == timer)
     }
@@ -75,6 +81,7 @@ impl Timers {
     }
 
     /// The earliest deadline.
+    #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
         self.0.iter().flatten().map(|(_, at)| *at).min()
     }

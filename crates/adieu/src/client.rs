@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
-use adieu_proto::{Cause, ClientRequest, Config, Connection, Ending, HandshakeError, UsageError};
+use adieu_proto::{
+    Cause, ClientRequest, Config, Connection, Ending, HandshakeError, Scratch, UsageError,
+};
 use tokio::net::TcpStream;
 
-use crate::driver::Driver;
 use crate::endpoint::Endpoint;
-use crate::io::Io;
+use crate::link::{Driver, Link};
 use crate::now;
-use crate::os;
 use crate::peer::Peer;
-use crate::shared::Shared;
 use crate::socket::Socket;
+use crate::transport::{AnyTransport, Options, Tcp};
 
 /// Why no connection came about.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub enum ConnectError {
     Usage(UsageError),
     /// No TCP (or TLS) connection.
     Io(io::Error),
-    /// The server did not agree; the account says how that ended.
+    /// The server did not agree; the report says how that ended.
     Handshake(HandshakeError, Box<Ending>),
 }
 
@@ -44,7 +44,20 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl std::error::Error for ConnectError {}
+impl std::error::Error for ConnectError {
+    /// What explains it: the error of the operating system, or of TLS.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConnectError::Url(_) => None,
+            ConnectError::Usage(error) => error.source(),
+            ConnectError::Io(error) => error.source(),
+            ConnectError::Handshake(error, ending) => {
+                let explains = ending.error.as_ref().map(|error| error as _);
+                error.source().or(explains)
+            }
+        }
+    }
+}
 
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
@@ -158,20 +171,21 @@ impl Client {
             let text = format!("no answer within {} s", timeout.as_secs_f64());
             io::Error::new(io::ErrorKind::TimedOut, text)
         })??;
-        os::set_options(&tcp)?;
+        Options::of(&self.endpoint.config).set(&tcp)?;
         let peer = Peer::new(tcp.peer_addr().ok());
-        let io = self.transport(tcp, &url)?;
+        let transport = self.transport(tcp, &url)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::from)?;
         let config = self.endpoint.config.clone();
-        let connection = Connection::client(started, config, request, seed)?;
-        let shared = Shared::new(connection, io, peer);
-        let mut driver = Driver::new(shared.clone(), Arc::new(self.endpoint.clone()));
+        let scratch = &mut Scratch::default();
+        let connection = Connection::client(started, config, request, seed, scratch)?;
+        let link = Link::new(connection, transport, peer);
+        let mut driver = Driver::new(link.clone(), Arc::new(self.endpoint.clone()));
         if driver.open().await {
             tokio::spawn(async move { driver.run_alone().await });
-            return Ok(Socket::new(shared));
+            return Ok(Socket::new(link));
         }
-        let ending = shared.lock().ending.clone().unwrap_or_else(|| unreachable!("it is over"));
+        let ending = link.ending().unwrap_or_else(|| unreachable!("it is over"));
         let error = match &ending.cause {
             Cause::Handshake(error) => error.clone(),
             _ => HandshakeError::Incomplete,
@@ -186,9 +200,9 @@ impl Client {
     }
 
     #[cfg(feature = "tls")]
-    fn transport(&self, tcp: TcpStream, url: &Url<'_>) -> Result<Io, ConnectError> {
+    fn transport(&self, tcp: TcpStream, url: &Url<'_>) -> Result<AnyTransport, ConnectError> {
         if !url.secure {
-            return Ok(Io::Tcp(tcp));
+            return Ok(AnyTransport::Tcp(Tcp::new(tcp)));
         }
         let config = match &self.tls {
             Some(config) => config.clone(),
@@ -196,13 +210,14 @@ impl Client {
         };
         let name = url.host.to_owned().try_into();
         let name = name.map_err(|_| ConnectError::Url(url.authority.to_owned()))?;
-        Ok(Io::Tls(Box::new(crate::tls::TlsStream::connect(tcp, config, name)?)))
+        let tls = crate::tls::TlsStream::connect(tcp, config, name)?;
+        Ok(AnyTransport::Tls(Box::new(tls)))
     }
 
     #[cfg(not(feature = "tls"))]
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "with TLS it needs both")]
-    fn transport(&self, tcp: TcpStream, _url: &Url<'_>) -> Result<Io, ConnectError> {
-        Ok(Io::Tcp(tcp))
+    fn transport(&self, tcp: TcpStream, _url: &Url<'_>) -> Result<AnyTransport, ConnectError> {
+        Ok(AnyTransport::Tcp(Tcp::new(tcp)))
     }
 }
 

@@ -1,5 +1,5 @@
 //! Ending all connections when a server stops: what had arrived is answered, what was sent leaves,
-//! all are told, and nobody is waited for who makes no progress.
+//! all peers are told, and no peer is waited for that makes no progress.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,25 +9,51 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use adieu_proto::{Close, CloseCode, End, Ending};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::now;
-use crate::shared::Shared;
 
 /// Handlers that go on when all connections are over are waited for so long: clean-up takes its
 /// time, and orchestrators kill after 30 s.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Closes of a paced drain go out in steps of this length.
-const PACE_STEP: Duration = Duration::from_millis(100);
+/// All connections are over by then, whatever progress they make: a peer that reads 16 KiB a second
+/// would need a minute for each megabyte that waits for it.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Connections that are told before the other tasks of the thread have their turn: each write takes
+/// some 10 us, and the task of each connection has to run as well.
+const CONNECTIONS_PER_TURN: usize = 32;
+
+/// Closes of a drain with a rate go out in steps of this length.
+const RATE_STEP: Duration = Duration::from_millis(100);
+
+/// What each connection hears of a server that stops.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    /// What each peer is told.
+    pub(crate) close: Close,
+    /// When every connection is let go of, whatever progress it makes; `None` = never.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// A connection, as the drain of its server knows it.
+pub(crate) trait Stoppable: Send + Sync {
+    /// The server stops.
+    fn drain(&self, stop: Stop);
+    /// Everything is let go of at once.
+    fn force(&self, stop: Stop);
+}
 
 /// Ends every connection of an endpoint when the server stops, and waits until they are over. A
 /// clone is the same handle; `Server`, hyper and axum take it alike.
 ///
-/// What each peer's bytes in our kernel are when it starts (one look per connection) still
-/// reaches the handlers, who have a second to answer; everything sent leaves; then comes the
-/// Close, 1001 by default. Peers are given up when they make no progress, never by a flat timer.
-/// Handlers are not cancelled.
+/// What the kernel has received of each peer when it starts (one look per connection) still reaches
+/// the handlers, which have a second to answer; everything sent leaves; then comes the Close, 1001
+/// by default. A peer is given up when it makes no progress (it reads nothing for 10 s, or its
+/// kernel acknowledges nothing for 2.5 s), and whatever it does after 60 s
+/// ([`deadline`](Self::deadline)). Handlers are not cancelled.
 ///
 /// ```
 /// # async fn stop(endpoint: adieu::Endpoint) {
@@ -50,13 +76,15 @@ struct Inner {
     live: Mutex<Live>,
     close: Close,
     /// Closes a second; `None` = all at once.
-    pace: Option<NonZeroU32>,
+    rate: Option<NonZeroU32>,
+    /// From the start to when every connection is let go of; `None` = never.
+    deadline: Option<Duration>,
     progress: watch::Sender<Progress>,
 }
 
 #[derive(Default)]
 struct Live {
-    connections: HashMap<usize, Arc<Shared>>,
+    connections: HashMap<usize, Arc<dyn Stoppable>>,
     /// Requests that were accepted and whose connections an HTTP library has not given yet.
     expected: usize,
     /// Handlers that run.
@@ -98,7 +126,7 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Connections that ended cleanly: a Close each way, then the peer's FIN, nothing unsent.
+    /// Connections that ended cleanly ([`Ending::is_clean`](crate::Ending::is_clean)).
     pub clean: usize,
     /// Connections that the peer broke off or left in its own way.
     pub broken_off: usize,
@@ -157,40 +185,73 @@ impl Drain {
     }
 
     /// A handle that says this in its Close, to so many connections a second at most (`None` =
-    /// to all at once). With a pace it has to be started inside the runtime.
+    /// to all at once). With a rate it has to be started inside the runtime.
     #[must_use]
-    pub fn with(close: impl Into<Close>, pace: Option<NonZeroU32>) -> Self {
-        let close = close.into();
+    pub fn with(close: impl Into<Close>, rate: Option<NonZeroU32>) -> Self {
+        Self::from_parts(close.into(), rate, Some(DEADLINE))
+    }
+
+    fn from_parts(close: Close, rate: Option<NonZeroU32>, deadline: Option<Duration>) -> Self {
         let (live, progress) = (Mutex::default(), watch::Sender::default());
-        Drain { inner: Arc::new(Inner { live, close, pace, progress }) }
+        Drain { inner: Arc::new(Inner { live, close, rate, deadline, progress }) }
+    }
+
+    /// The same with another deadline: so long after the start every connection is let go of,
+    /// whatever progress it makes (60 s by default). `Duration::MAX`: never; then a peer that reads
+    /// a little all the time holds the exit of the process open.
+    ///
+    /// It is for a handle that no endpoint has yet: connections do not come along.
+    ///
+    /// ```
+    /// let drain = adieu::Drain::new().deadline(std::time::Duration::from_secs(20));
+    /// ```
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        let (close, rate) = (self.inner.close.clone(), self.inner.rate);
+        Self::from_parts(close, rate, Some(deadline).filter(|length| *length != Duration::MAX))
     }
 
     /// Starts to end all connections. Those that come now are answered 503. Does nothing the
-    /// second time. Without a pace it writes to all of them before it returns: some 8 us each.
+    /// second time.
+    ///
+    /// Inside a runtime the connections are told by a task of it, in portions, so that the other
+    /// tasks of its threads have their turns. Outside of one it tells all of them before it
+    /// returns, which takes some 10 us each.
     pub fn start(&self) {
-        let connections = {
-            let mut live = self.live();
-            if live.started.is_some() {
-                return;
-            }
-            live.started = Some(now());
-            self.publish(&live);
-            live.in_order_of_memory()
-        };
-        let close = self.inner.close.clone();
-        match self.inner.pace {
-            None => connections.iter().for_each(|shared| shared.drain(&close)),
-            Some(pace) => drop(tokio::spawn(paced(connections, close, pace))),
+        let Some(connections) = self.begin() else { return };
+        let stop = self.stop();
+        match (Handle::try_current(), self.inner.rate) {
+            (Ok(runtime), None) => drop(runtime.spawn(at_once(connections, stop))),
+            (Ok(runtime), Some(rate)) => drop(runtime.spawn(at_rate(connections, stop, rate))),
+            (Err(_), _) => connections.iter().for_each(|link| link.drain(stop.clone())),
         }
     }
 
-    /// Lets go of everything at once: what can leave without waiting does. For a second signal.
-    pub fn hurry(&self) {
-        self.start();
-        let connections = self.live().in_order_of_memory();
-        for shared in connections {
-            shared.lock().hurry(self.inner.close.clone());
+    /// The connections that are to be told; `None` the second time.
+    fn begin(&self) -> Option<Vec<Arc<dyn Stoppable>>> {
+        let mut live = self.live();
+        if live.started.is_some() {
+            return None;
         }
+        live.started = Some(now());
+        self.publish(&live);
+        Some(live.in_order_of_memory())
+    }
+
+    /// What each connection is told.
+    fn stop(&self) -> Stop {
+        let started = self.live().started.unwrap_or_else(now);
+        let deadline = self.inner.deadline.and_then(|length| started.checked_add(length));
+        Stop { close: self.inner.close.clone(), deadline }
+    }
+
+    /// Lets go of everything at once: what can leave without waiting does. For a second signal.
+    pub fn force(&self) {
+        // Whoever has been told already is not told again.
+        let _ = self.begin();
+        let connections = self.live().in_order_of_memory();
+        let stop = self.stop();
+        connections.iter().for_each(|link| link.force(stop.clone()));
     }
 
     /// Whether it has been started.
@@ -266,17 +327,17 @@ impl Drain {
 
     /// A connection has come. One that comes while the server stops is refused and not waited
     /// for, unless its request was accepted before (`expected`).
-    pub(crate) fn register(&self, shared: &Arc<Shared>, expected: bool) {
+    pub(crate) fn register(&self, link: &Arc<impl Stoppable + 'static>, expected: bool) {
         let mut live = self.live();
         let late = live.started.is_some();
         if late && !expected {
             return;
         }
-        live.connections.insert(key(shared), shared.clone());
+        live.connections.insert(key(Arc::as_ptr(link)), link.clone());
         self.publish(&live);
         drop(live);
         if late {
-            shared.drain(&self.inner.close);
+            link.drain(self.stop());
         }
     }
 
@@ -289,13 +350,13 @@ impl Drain {
         Expected(self.clone())
     }
 
-    pub(crate) fn forget(&self, shared: &Arc<Shared>, ending: &Ending) {
+    pub(crate) fn forget<L>(&self, link: *const L, ending: &Ending) {
         let mut live = self.live();
-        if live.connections.remove(&key(shared)).is_none() {
+        if live.connections.remove(&key(link)).is_none() {
             return;
         }
         if live.started.is_some() {
-            let gave_up = matches!(ending.transport.end, End::Abandoned(_) | End::TimedOut);
+            let gave_up = matches!(ending.transport.end, End::LetGo(_) | End::Lost);
             let drained = &mut live.drained;
             match (ending.is_clean(), gave_up) {
                 (true, _) => drained.clean += 1,
@@ -319,25 +380,36 @@ impl Drain {
 impl Live {
     /// The connections, neighbours in memory one after the other: with thousands of them none is
     /// in the processor's caches, and in another order each costs 1.4 times as much CPU (measured).
-    fn in_order_of_memory(&self) -> Vec<Arc<Shared>> {
+    fn in_order_of_memory(&self) -> Vec<Arc<dyn Stoppable>> {
         let mut connections: Vec<_> = self.connections.values().cloned().collect();
-        connections.sort_unstable_by_key(key);
+        connections.sort_unstable_by_key(|link| key(Arc::as_ptr(link)));
         connections
     }
 }
 
+/// Tells all, and lets the other tasks have their turns meanwhile.
+async fn at_once(connections: Vec<Arc<dyn Stoppable>>, stop: Stop) {
+    for portion in connections.chunks(CONNECTIONS_PER_TURN) {
+        portion.iter().for_each(|link| link.drain(stop.clone()));
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Tells so many a second.
-async fn paced(connections: Vec<Arc<Shared>>, close: Close, pace: NonZeroU32) {
-    let steps = u64::from(pace.get()).saturating_mul(PACE_STEP.as_millis() as u64);
-    let mut clock = tokio::time::interval(PACE_STEP);
+async fn at_rate(connections: Vec<Arc<dyn Stoppable>>, stop: Stop, rate: NonZeroU32) {
+    let steps = u64::from(rate.get()).saturating_mul(RATE_STEP.as_millis() as u64);
+    let mut clock = tokio::time::interval(RATE_STEP);
     let mut due = 0;
-    for shared in connections {
+    for (i, link) in connections.into_iter().enumerate() {
         while due < 1000 {
             clock.tick().await;
             due += steps;
         }
         due -= 1000;
-        shared.drain(&close);
+        link.drain(stop.clone());
+        if i % CONNECTIONS_PER_TURN == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -366,6 +438,6 @@ impl Drop for Expected {
 }
 
 /// A connection's identity: its address in memory, unique while it is registered.
-fn key(shared: &Arc<Shared>) -> usize {
-    Arc::as_ptr(shared) as usize
+fn key<L: ?Sized>(link: *const L) -> usize {
+    link.cast::<()>() as usize
 }

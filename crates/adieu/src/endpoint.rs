@@ -5,10 +5,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use adieu_proto::{Close, Config, Ending, HandshakeError, Request, Version};
+use adieu_proto::{Cause, Close, Config, Ending, HandshakeError, Request, Version};
 
 use crate::drain::Drain;
-use crate::limit::{Limits, Place};
+use crate::limit::{ConnectionPermit, Limits};
 use crate::peer::Peer;
 use crate::proxy::{Cidr, Proxies};
 
@@ -86,16 +86,16 @@ impl Endpoint {
         self
     }
 
-    /// Hears early, the moment it is read, that a peer has said goodbye: for presence. The
-    /// account follows, to [`on_end`](Self::on_end), when the transport is over. Peers that go
-    /// without a goodbye are not told here.
+    /// Hears early, the moment it is read, that a peer has sent its Close: for presence. The
+    /// report follows, to [`on_end`](Self::on_end), when the transport is over. Peers that leave
+    /// without a Close are not told here.
     #[must_use]
     pub fn on_closing(mut self, hear: impl Fn(Closing<'_>) + Send + Sync + 'static) -> Self {
         self.on_closing = Some(Arc::new(hear));
         self
     }
 
-    /// Hears the account of every connection, exactly once each, those that never opened too.
+    /// Hears the report of every connection, exactly once each, those that never opened too.
     #[must_use]
     pub fn on_end(mut self, hear: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
         self.on_end = Some(Arc::new(hear));
@@ -185,12 +185,12 @@ impl Endpoint {
         &self,
         request: &Request,
         peer: Peer,
-        place: &mut Place,
+        permit: &mut ConnectionPermit,
     ) -> Result<Option<String>, HandshakeError> {
         if self.drain.has_started() {
-            return Err(HandshakeError::Refused(503));
+            return Err(HandshakeError::Draining);
         }
-        place.admit(peer)?;
+        permit.admit(peer)?;
         let origin = request.origin();
         if self.origin.as_ref().is_some_and(|allows| !allows(origin)) {
             return Err(HandshakeError::Origin(origin.unwrap_or("none").to_owned()));
@@ -198,11 +198,15 @@ impl Endpoint {
         if let Some(check) = &self.request {
             check(request).map_err(HandshakeError::Refused)?;
         }
+        if self.drain.has_started() {
+            // The application itself may have started it.
+            return Err(HandshakeError::Draining);
+        }
         let offered = |name: &&String| request.subprotocols().any(|offer| offer == *name);
         Ok(self.subprotocols.iter().find(offered).cloned())
     }
 
-    /// Tells that a peer has said goodbye.
+    /// Tells that a peer has sent its Close.
     pub(crate) fn closing(&self, closing: Closing<'_>) {
         if let Some(hear) = &self.on_closing
             && catch_unwind(AssertUnwindSafe(|| hear(closing))).is_err()
@@ -211,25 +215,32 @@ impl Endpoint {
         }
     }
 
-    /// Tells an account. A panic in the application's function does not reach the server.
+    /// Tells a report. A panic in the application's function does not reach the server.
     pub(crate) fn ended(&self, ended: Ended<'_>) {
-        if !ended.ending.opened() {
+        match &ended.ending.cause {
+            // What TLS says quotes nothing of the request.
+            Cause::Handshake(error @ HandshakeError::Tls(_)) => {
+                tracing::debug!(peer = %ended.peer, "a connection was never opened: {error}");
+            }
             // The sentence may quote a field of the request, which belongs in no log.
-            tracing::debug!(peer = %ended.peer, "a connection was accepted and never opened");
+            Cause::Handshake(_) => {
+                tracing::debug!(peer = %ended.peer, "a connection was accepted and never opened");
+            }
+            _ => {}
         }
         if let Some(hear) = &self.on_end
             && catch_unwind(AssertUnwindSafe(|| hear(ended))).is_err()
         {
-            tracing::error!("on_end panicked; the connection was accounted for once");
+            tracing::error!("on_end panicked; the connection was reported once");
         }
     }
 }
 
-/// A connection whose peer has said goodbye.
+/// A connection whose peer has sent its Close.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Closing<'a> {
-    /// Who said it.
+    /// The peer that sent it.
     pub peer: Peer,
     /// The request that opened the connection; `None` as a client.
     pub request: Option<&'a Request>,
@@ -241,7 +252,7 @@ pub struct Closing<'a> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Ended<'a> {
-    /// Who it was with.
+    /// The peer.
     pub peer: Peer,
     /// The request, if one was read.
     pub request: Option<&'a Request>,

@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adieu_proto::{
-    Answer, Cause, Close, CloseCode, Connection, Cut, End, Ending, Goodbye, HandshakeError,
-    Request, Side, Timeline, Transport, Unsent, Version, VersionSet, answer, detect,
+    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Negotiated, Request, Response,
+    TransportError, Version, VersionSet, accept_response, detect,
 };
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName};
@@ -30,15 +30,15 @@ use hyper_util::server::conn::auto::upgrade;
 use tokio::net::TcpStream;
 
 use crate::drain::Expected;
-use crate::driver::Driver;
 use crate::endpoint::{Ended, Endpoint};
-use crate::io::Io;
-use crate::limit::{Place, Room};
+use crate::handled::Handled;
+use crate::limit::{AcceptPermit, ConnectionPermit};
+use crate::link::{self, Driver, Link, Opened};
 use crate::now;
 use crate::peer::Peer;
 use crate::server::Handler;
-use crate::shared::{Opened, Shared};
 use crate::socket::Socket;
+use crate::transport::{AnyTransport, Options, Tcp};
 
 /// The bytes of a hixie-76 nonce.
 const NONCE: usize = 8;
@@ -89,20 +89,19 @@ pub struct Upgrade {
     endpoint: Arc<Endpoint>,
     opened: Opened,
     peer: Peer,
-    answer: Answer,
-    tls: bool,
+    response: Response,
     on_upgrade: OnUpgrade,
     /// A hixie-76 nonce that came as the request's body.
     nonce: Bytes,
     started: std::time::Instant,
     /// A drain waits for what becomes of this.
     expected: Expected,
-    place: Place,
+    permit: ConnectionPermit,
 }
 
 impl std::fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Upgrade({})", self.opened.version)
+        write!(f, "Upgrade({})", self.opened.negotiated.version)
     }
 }
 
@@ -134,8 +133,8 @@ impl Upgrade {
         let expected = endpoint.drain.expect();
         let version = served(&asked, &endpoint)?;
         let peer = endpoint.proxies.client(Peer::new(addr(&parts)), &asked);
-        let mut place = endpoint.limits.place(Room::default());
-        let subprotocol = endpoint.decide(&asked, peer, &mut place)?;
+        let mut permit = endpoint.limits.connection_permit(AcceptPermit::default());
+        let subprotocol = endpoint.decide(&asked, peer, &mut permit)?;
         let on_upgrade =
             parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
         let nonce = if version == Version::Hixie76 && parts.headers.contains_key(CONTENT_LENGTH) {
@@ -149,28 +148,28 @@ impl Upgrade {
         } else {
             Bytes::new()
         };
-        let answer = answer(&asked, version, subprotocol.as_deref(), false);
-        let opened = Opened::new(Some(asked), version, subprotocol);
-        let tls = false;
+        let mut negotiated = Negotiated::new(version);
+        negotiated.subprotocol = subprotocol;
+        let response = accept_response(&asked, &negotiated);
+        let opened = Opened::new(Some(asked), negotiated);
         Ok(Upgrade {
             endpoint,
             opened,
             peer,
-            answer,
-            tls,
+            response,
             on_upgrade,
             nonce,
             started,
             expected,
-            place,
+            permit,
         })
     }
 
     /// Says that the connection is TLS: hixie-76 repeats the URL with its scheme.
     #[must_use]
     pub fn secure(mut self, tls: bool) -> Self {
-        self.tls = tls;
-        self.answer_anew()
+        self.opened.negotiated.secure = tls;
+        self.respond_anew()
     }
 
     /// Agrees on this subprotocol instead of the first of the [`Endpoint`]'s that was offered, for
@@ -180,15 +179,14 @@ impl Upgrade {
     pub fn subprotocol(mut self, name: &str) -> Self {
         let offered = |request: &Request| request.subprotocols().any(|offer| offer == name);
         if self.request().is_some_and(offered) {
-            self.opened.subprotocol = Some(name.to_owned());
+            self.opened.negotiated.subprotocol = Some(name.to_owned());
         }
-        self.answer_anew()
+        self.respond_anew()
     }
 
-    fn answer_anew(mut self) -> Self {
+    fn respond_anew(mut self) -> Self {
         if let Some(asked) = &self.opened.request {
-            let subprotocol = self.opened.subprotocol.as_deref();
-            self.answer = answer(asked, self.opened.version, subprotocol, self.tls);
+            self.response = accept_response(asked, &self.opened.negotiated);
         }
         self
     }
@@ -207,39 +205,42 @@ impl Upgrade {
 
     /// Gives the 101; when hyper has sent it, runs the handler in a task of its own.
     pub fn run(self, handler: impl Handler) -> hyper::Response<Full<Bytes>> {
-        let response = response(&self.answer);
+        let response = response(&self.response);
         tokio::spawn(self.connection(handler));
         response
     }
 
     fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
         let Upgrade { endpoint, opened, peer, on_upgrade, nonce, started, expected, .. } = self;
-        let mut place = self.place;
+        let mut permit = self.permit;
         async move {
-            let (io, buffered) = match on_upgrade.await {
+            let (transport, buffered) = match on_upgrade.await {
                 Ok(upgraded) => take_back(upgraded),
-                Err(_) => return never_upgraded(&endpoint, &opened, peer, now() - started),
+                Err(error) => {
+                    let ending = Ending::never_upgraded(now() - started, Some(why(error)));
+                    return never_upgraded(&endpoint, &opened, peer, &ending);
+                }
             };
-            let transport = Peer::new(io.peer().or(peer.via()).or(peer.addr()));
+            let below = Peer::new(transport.peer().or(peer.via()).or(peer.addr()));
             let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
             // Where hyper had not told the address, it is known only now.
-            let peer = endpoint.proxies.client(transport, &asked);
-            let fits = place.admit(peer).is_ok();
-            let mut connection =
-                Connection::upgraded(now(), endpoint.config.clone(), asked, opened.version);
-            for bytes in [nonce, buffered].into_iter().filter(|bytes| !bytes.is_empty()) {
-                connection.receive(now(), &mut Vec::from(bytes));
-            }
-            io.set_options();
-            let shared = Shared::new(connection, io, transport);
-            let driver = Driver::expected(shared, endpoint, opened.of(peer, transport));
-            let mut driver = driver.counted(place);
+            let peer = endpoint.proxies.client(below, &asked);
+            let fits = permit.admit(peer).is_ok();
+            let config = endpoint.config.clone();
+            transport.set_options(Options::of(&config));
+            let negotiated = opened.negotiated.clone();
+            let mut connection = Connection::upgraded(now(), config, asked, negotiated);
+            let read = [&nonce[..], &buffered].concat();
+            let messages = link::receive(&mut connection, &read);
+            let link = Link::new(connection, transport, below);
+            let driver = Driver::expected(link, endpoint, opened.of(peer, below));
+            let mut driver = driver.counted(permit).after(messages);
             drop(expected);
             if driver.open().await {
-                let socket = driver.socket();
+                let socket = Socket::new(driver.link());
                 driver
                     .run(Box::pin(async {
-                        if fits { handler.call(socket).await } else { too_many(socket) }
+                        if fits { handler.call(socket).await } else { too_many() }
                     }))
                     .await;
             }
@@ -247,11 +248,17 @@ impl Upgrade {
     }
 }
 
-/// What a connection hears whose address has too many, where that came out behind the 101.
-fn too_many(_: Socket) -> Close {
+/// What hyper says of an upgrade that never came.
+fn why(error: hyper::Error) -> TransportError {
+    TransportError::new(error)
+}
+
+/// How a connection ends whose address has too many, where that came out behind the 101.
+fn too_many() -> Handled {
     let code = CloseCode::POLICY_VIOLATION;
     let reason = HandshakeError::TooManyFromAddress.to_string();
-    Close::new(code, reason).unwrap_or_else(|_| code.into())
+    let close = Close::new(code, reason).unwrap_or_else(|_| code.into());
+    Handled { cause: Cause::TooManyConnections, close }
 }
 
 /// The address of the request's connection, if the application or axum has left it there.
@@ -292,7 +299,7 @@ fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
 }
 
 /// Takes the transport back from hyper, and what it had read too much.
-fn take_back(upgraded: Upgraded) -> (Io, Bytes) {
+fn take_back(upgraded: Upgraded) -> (AnyTransport, Bytes) {
     let upgraded = match tcp(upgraded) {
         Ok(taken) => return taken,
         Err(upgraded) => upgraded,
@@ -303,50 +310,43 @@ fn take_back(upgraded: Upgraded) -> (Io, Bytes) {
         Err(upgraded) => upgraded,
     };
     // Another stream: it says itself how it ends.
-    (Io::Other(Box::new(TokioIo::new(upgraded))), Bytes::new())
+    (AnyTransport::stream(TokioIo::new(upgraded)), Bytes::new())
 }
 
-fn tcp(upgraded: Upgraded) -> Result<(Io, Bytes), Upgraded> {
+fn tcp(upgraded: Upgraded) -> Result<(AnyTransport, Bytes), Upgraded> {
+    let of = |io: TokioIo<TcpStream>| AnyTransport::Tcp(Tcp::handed_over(io.into_inner()));
     let parts = match upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => return Ok((Io::Tcp(parts.io.into_inner()), parts.read_buf)),
+        Ok(parts) => return Ok((of(parts.io), parts.read_buf)),
         Err(upgraded) => upgraded.downcast::<TokioIo<TcpStream>>()?,
     };
-    Ok((Io::Tcp(parts.io.into_inner()), parts.read_buf))
+    Ok((of(parts.io), parts.read_buf))
 }
 
 #[cfg(feature = "tls")]
-fn tls(upgraded: Upgraded) -> Result<(Io, Bytes), Upgraded> {
+fn tls(upgraded: Upgraded) -> Result<(AnyTransport, Bytes), Upgraded> {
     use crate::tls::TlsStream;
+    let of = |io: TokioIo<TlsStream>| AnyTransport::Tls(Box::new(io.into_inner()));
     let parts = match upgrade::downcast::<TokioIo<TlsStream>>(upgraded) {
-        Ok(parts) => return Ok((Io::Tls(Box::new(parts.io.into_inner())), parts.read_buf)),
+        Ok(parts) => return Ok((of(parts.io), parts.read_buf)),
         Err(upgraded) => upgraded.downcast::<TokioIo<TlsStream>>()?,
     };
-    Ok((Io::Tls(Box::new(parts.io.into_inner())), parts.read_buf))
+    Ok((of(parts.io), parts.read_buf))
 }
 
-/// The peer was gone before hyper had sent the 101: it was accepted, so it is accounted for.
-fn never_upgraded(endpoint: &Endpoint, opened: &Opened, peer: Peer, lasted: std::time::Duration) {
-    let ending = Ending::from_parts(
-        Cause::Handshake(HandshakeError::Incomplete),
-        Goodbye::None,
-        Transport { end: End::Fin, first: Side::Peer, close_notify: None },
-        Cut::BetweenMessages,
-        Unsent::default(),
-        Timeline::default(),
-        lasted,
-    );
+/// hyper never gave the connection: the request was accepted, so it is reported.
+fn never_upgraded(endpoint: &Endpoint, opened: &Opened, peer: Peer, ending: &Ending) {
     let request = opened.request.as_ref();
-    let version = Some(opened.version);
-    endpoint.ended(Ended { peer, request, version, ending: &ending });
+    let version = Some(opened.negotiated.version);
+    endpoint.ended(Ended { peer, request, version, ending });
 }
 
 /// A refusal as hyper sends it.
 pub(crate) fn refusal(error: &HandshakeError, served: VersionSet) -> hyper::Response<Full<Bytes>> {
-    let refusal = Answer::refusal(error, served);
+    let refusal = Response::refusal(error, served);
     refusal.map_or_else(|| hyper::Response::new(Full::default()), |answer| response(&answer))
 }
 
-fn response(answer: &Answer) -> hyper::Response<Full<Bytes>> {
+fn response(answer: &Response) -> hyper::Response<Full<Bytes>> {
     let mut response = hyper::Response::new(Full::from(answer.body.clone()));
     *response.status_mut() = http::StatusCode::from_u16(answer.status).unwrap_or_default();
     for (name, value) in &answer.fields {

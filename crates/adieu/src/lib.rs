@@ -13,61 +13,59 @@
 //! # let _ = || adieu::serve("127.0.0.1:9001", hello);
 //! ```
 //!
-//! Three ideas carry it. *The account is separate from the wish*: [`Socket::close`] says what you
+//! Three ideas carry it. *The report is separate from the request*: [`Socket::close`] says what you
 //! want, [`Ending`] says what happened. *An ending is not an error*: [`Socket::recv`] gives
-//! `None`, [`Socket::send`] gives the unit [`Closed`]. *The handler cannot break the goodbye*:
+//! `None`, [`Socket::send`] gives [`Closed`]. *The handler cannot break the closing handshake*:
 //! returning, failing, panicking or being dropped all lead to one well-formed close.
 //!
 //! A handler that awaits keeps nothing waiting: Pings are answered and Closes heard meanwhile.
 //! One that blocks its thread does; use `tokio::task::spawn_blocking` for such work.
 //!
 //! # Features
-//! None changes a default.
+//! None changes a default but `legacy`.
+//! - `legacy` (on by default): the versions before RFC 6455.
 //! - `tls`: `wss://` by rustls, for server and client ([`tls`]).
 //! - `hyper`, `axum`: WebSockets inside such an application, by the same driver.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
 pub mod axum;
-mod buffers;
 mod client;
+mod closed;
 mod drain;
-mod driver;
 mod endpoint;
 mod group;
+mod handled;
 #[cfg(feature = "hyper")]
 pub mod hyper;
-mod inbox;
 mod into_close;
-mod io;
 mod limit;
-mod os;
+mod link;
 mod peer;
 mod per_core;
-mod pool;
 mod proxy;
 mod server;
-mod shared;
 mod socket;
-mod stopping;
 #[cfg(feature = "tls")]
 pub mod tls;
-mod wakers;
+mod transport;
 
 pub use adieu_proto::{
-    Cause, Close, CloseCode, Config, Cut, End, Ending, Goodbye, HandshakeError, Message,
-    ProtocolError, Request, Side, Timeline, Timer, Transport, Unsent, UsageError, Utf8Bytes,
-    Version, VersionSet, defaults,
+    Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, LetGo, Message,
+    Negotiated, ProtocolError, RefusedBy, Request, Side, Timeline, Timer, Transport,
+    TransportError, TransportKind, Truncation, Unsent, UsageError, Utf8Bytes, Version, VersionSet,
+    defaults,
 };
 pub use client::{Client, ConnectError, connect};
+pub use closed::Closed;
 pub use drain::{Drain, Drained, Phase, Progress};
 pub use endpoint::{Closing, Ended, Endpoint};
-pub use group::{Broadcast, Group, Member, Slow};
+pub use group::{BroadcastStats, Group, Member, SlowConsumer};
 pub use into_close::IntoClose;
 pub use peer::Peer;
 pub use proxy::{Cidr, CidrError};
 pub use server::{Handler, Server, accept, listen, serve};
-pub use socket::{Closed, Sender, Socket};
+pub use socket::{Sender, Socket};
 
 /// The clock of the runtime, so that tests may stand it still.
 fn now() -> std::time::Instant {

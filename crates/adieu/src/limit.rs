@@ -1,5 +1,6 @@
-//! How many connections there may be: of an endpoint, and of one address. Each is counted once
-//! and counts down once, in whatever way it ends: a [`Place`] is given back when it is dropped.
+//! How many connections there may be: of an endpoint, and of one address. Each is counted once and
+//! counts down once, in whatever way it ends: a [`ConnectionPermit`] is given back when it is
+//! dropped.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -48,17 +49,17 @@ struct Address {
 
 /// The right to accept one more connection.
 #[derive(Default)]
-pub(crate) struct Room {
+pub(crate) struct AcceptPermit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What one connection takes up of the limits, until it is dropped.
 #[derive(Default)]
-pub(crate) struct Place(Option<Box<Taken>>);
+pub(crate) struct ConnectionPermit(Option<Box<Counted>>);
 
-struct Taken {
+struct Counted {
     inner: Arc<Inner>,
-    _room: Room,
+    _accept: AcceptPermit,
     /// It is one of all.
     counted: bool,
     address: Option<(Cidr, Standing)>,
@@ -92,26 +93,24 @@ impl Limits {
     }
 
     /// Waits until one more connection may be accepted, if only to refuse it.
-    pub(crate) async fn room(&self) -> Room {
+    pub(crate) async fn accept_permit(&self) -> AcceptPermit {
         let room = self.0.as_ref().and_then(|inner| inner.room.clone());
         match room {
             // The semaphore is never closed.
-            Some(room) => Room { _permit: room.acquire_owned().await.ok() },
-            None => Room::default(),
+            Some(room) => AcceptPermit { _permit: room.acquire_owned().await.ok() },
+            None => AcceptPermit::default(),
         }
     }
 
     /// A place for a connection; nothing is counted yet.
-    pub(crate) fn place(&self, room: Room) -> Place {
-        Place(
-            self.0
-                .clone()
-                .map(|inner| Box::new(Taken { inner, _room: room, counted: false, address: None })),
-        )
+    pub(crate) fn connection_permit(&self, accept: AcceptPermit) -> ConnectionPermit {
+        ConnectionPermit(self.0.clone().map(|inner| {
+            Box::new(Counted { inner, _accept: accept, counted: false, address: None })
+        }))
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// A connection was accepted: it counts from now on, so that one that never sends its request
     /// does. It is judged when its request is there, for room may have been made by then. False if
     /// its address has even more that wait for their refusal than it may have connections.
@@ -132,7 +131,7 @@ impl Place {
         let Some(taken) = &mut self.0 else { return Ok(()) };
         let standing = taken.enter_address(peer.addr().map(|addr| addr.ip()));
         if standing != Some(Standing::Counted) {
-            // What is only refused takes nobody's place.
+            // A connection that is only refused does not count among those that are served.
             taken.leave();
             return Err(HandshakeError::TooManyFromAddress);
         }
@@ -140,7 +139,7 @@ impl Place {
     }
 }
 
-impl Taken {
+impl Counted {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,7 +208,7 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.leave();
         self.leave_address();
@@ -224,8 +223,8 @@ mod tests {
         Peer::new(Some((ip.parse::<IpAddr>().unwrap(), 1).into()))
     }
 
-    fn place(limits: &Limits) -> Place {
-        limits.place(Room::default())
+    fn permit(limits: &Limits) -> ConnectionPermit {
+        limits.connection_permit(AcceptPermit::default())
     }
 
     /// All that is counted.
@@ -237,14 +236,14 @@ mod tests {
     #[test]
     fn a_place_counts_once_and_counts_down_once() {
         let limits = Limits::default().all(2).each(1);
-        let mut first = place(&limits);
+        let mut first = permit(&limits);
         assert!(first.arrive(peer("192.0.2.1")));
         assert_eq!(first.admit(peer("192.0.2.1")), Ok(()));
         assert_eq!(counted(&limits), (1, 1));
         // Behind a proxy the address turns out to be another.
         assert_eq!(first.admit(peer("192.0.2.9")), Ok(()));
         assert_eq!(counted(&limits), (1, 1));
-        assert_eq!(place(&limits).admit(peer("192.0.2.1")), Ok(()));
+        assert_eq!(permit(&limits).admit(peer("192.0.2.1")), Ok(()));
         drop(first);
         assert_eq!(counted(&limits), (0, 0));
     }
@@ -252,15 +251,16 @@ mod tests {
     #[test]
     fn what_is_refused_by_its_address_takes_nobodys_place() {
         let limits = Limits::default().all(2).each(1);
-        let (mut first, mut second, mut third) = (place(&limits), place(&limits), place(&limits));
+        let (mut first, mut second, mut third) =
+            (permit(&limits), permit(&limits), permit(&limits));
         assert!(first.arrive(peer("192.0.2.1")));
         assert!(second.arrive(peer("192.0.2.1")), "it waits for its refusal");
         assert!(!third.arrive(peer("192.0.2.1")), "no more than may be wait to be refused");
         assert_eq!(second.admit(peer("192.0.2.1")), Err(HandshakeError::TooManyFromAddress));
         assert_eq!(counted(&limits), (1, 1));
-        let mut other = place(&limits);
+        let mut other = permit(&limits);
         assert_eq!(other.admit(peer("192.0.2.2")), Ok(()));
-        assert_eq!(place(&limits).admit(peer("192.0.2.3")), Err(HandshakeError::Full));
+        assert_eq!(permit(&limits).admit(peer("192.0.2.3")), Err(HandshakeError::Full));
         drop(first);
         assert_eq!(second.admit(peer("192.0.2.1")), Ok(()), "room was made meanwhile");
         drop((second, third, other));
@@ -270,9 +270,9 @@ mod tests {
     #[test]
     fn an_ipv6_subscriber_is_a_64_and_an_ipv4_one_an_address() {
         let limits = Limits::default().each(1);
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<ConnectionPermit> = Vec::new();
         let mut admit = |ip| {
-            places.push(place(&limits));
+            places.push(permit(&limits));
             places.last_mut().unwrap().admit(peer(ip)).is_ok()
         };
         assert!(admit("2001:db8:0:1::1"));
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn an_unknown_address_counts_for_none() {
         let limits = Limits::default().each(1);
-        let (mut first, mut second) = (place(&limits), place(&limits));
+        let (mut first, mut second) = (permit(&limits), permit(&limits));
         assert_eq!(first.admit(Peer::new(None)), Ok(()));
         assert_eq!(second.admit(Peer::new(None)), Ok(()));
         assert_eq!(counted(&limits), (2, 0));
@@ -297,11 +297,11 @@ mod tests {
         let limits = Limits::default().all(1);
         let mut rooms = Vec::new();
         for _ in 0..=MAX_REFUSALS {
-            rooms.push(limits.room().await);
+            rooms.push(limits.accept_permit().await);
         }
-        let mut next = std::pin::pin!(limits.room());
+        let mut next = std::pin::pin!(limits.accept_permit());
         assert!(poll_once(next.as_mut()).is_pending());
-        drop(limits.place(rooms.pop().unwrap()));
+        drop(limits.connection_permit(rooms.pop().unwrap()));
         assert!(poll_once(next).is_ready());
     }
 

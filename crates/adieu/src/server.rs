@@ -8,22 +8,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use adieu_proto::{Close, Config, Connection, HandshakeError, Request};
+use adieu_proto::{Config, Connection, HandshakeError, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
 use crate::drain::{Drain, Drained};
-use crate::driver::Driver;
 use crate::endpoint::{Closing, Ended, Endpoint};
+use crate::handled::Handled;
 use crate::into_close::IntoClose;
-use crate::io::{Duplex, Io};
-use crate::limit::Room;
+use crate::limit::AcceptPermit;
+use crate::link::{Driver, Link};
 use crate::now;
-use crate::os;
 use crate::peer::Peer;
-use crate::proxy::{Cidr, ProxyHeader};
-use crate::shared::Shared;
-use crate::socket::Socket;
+use crate::proxy::Cidr;
+use crate::socket::{self, Socket};
+use crate::transport::{AnyTransport, Options, Tcp, has_options};
 
 /// Connections that wait in the kernel to be accepted. Linux cuts it to `net.core.somaxconn`,
 /// 4,096 by default: a burst of reconnects after a restart fits.
@@ -35,12 +34,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// At the very end: what the last ones in the queue have to send their request and read the 503.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What runs for each connection: a function from its [`Socket`] to its goodbye.
+/// What runs for each connection: a function from its [`Socket`] to how it ends.
 ///
 /// Implemented for every `async fn(Socket) -> impl IntoClose`.
 pub trait Handler: Send + Sync + 'static {
-    /// Runs one connection; gives its goodbye.
-    fn call(&self, socket: Socket) -> impl Future<Output = Close> + Send;
+    /// Runs one connection; says how it ends.
+    #[doc(hidden)]
+    fn call(&self, socket: Socket) -> impl Future<Output = Handled> + Send;
 }
 
 impl<F, Fut> Handler for F
@@ -49,8 +49,9 @@ where
     Fut: Future + Send,
     Fut::Output: IntoClose,
 {
-    async fn call(&self, socket: Socket) -> Close {
-        self(socket).await.into_close()
+    async fn call(&self, socket: Socket) -> Handled {
+        let own = socket::id(socket.link());
+        self(socket).await.handled(own)
     }
 }
 
@@ -266,10 +267,10 @@ impl<H: Handler> Server<H> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (handler, endpoint) = (self.handler.clone(), Arc::new(self.endpoint.clone()));
-        let stream: Box<dyn Duplex> = Box::new(stream);
+        let stream = AnyTransport::stream(stream);
         async move {
-            let (peer, room) = (Peer::new(None), Room::default());
-            if let Some(driver) = driver(Io::Other(stream), peer, room, endpoint) {
+            let (peer, permit) = (Peer::new(None), AcceptPermit::default());
+            if let Some(driver) = driver(stream, peer, permit, endpoint) {
                 serve_connection(driver, handler).await;
             }
         }
@@ -314,10 +315,13 @@ impl<H: Handler> Accepted<H> {
         self.accept_until(&listener, stop).await;
         drain.start();
         let drained = self.accept_until(&listener, drain.finished()).await;
-        // Who is in the queue by now has its answer; who comes later meets a closed door.
+        // Connections that are in the queue by now get their answer. Those that come later meet a
+        // closed port: under a flood there is always one more.
         let mut refusals = tokio::task::JoinSet::new();
-        while let Some((tcp, from)) = waiting(&listener) {
-            if let Some(driver) = self.driver(tcp, from, Room::default(), false) {
+        for _ in 0..BACKLOG {
+            let Some(accepted) = waiting(&listener) else { break };
+            let Ok((tcp, from)) = accepted else { continue };
+            if let Some(driver) = self.driver(tcp, from, AcceptPermit::default(), false) {
                 refusals.spawn(serve_connection(driver, self.handler.clone()));
             }
         }
@@ -333,11 +337,11 @@ impl<H: Handler> Accepted<H> {
         until: impl Future<Output = T>,
     ) -> T {
         let mut until = pin!(until);
-        let has_options = os::has_options(listener);
+        let has_options = has_options(listener, self.options());
         loop {
             tokio::select! {
-                (tcp, from, room) = self.accept(listener) => {
-                    if let Some(driver) = self.driver(tcp, from, room, has_options) {
+                (tcp, from, permit) = self.accept(listener) => {
+                    if let Some(driver) = self.driver(tcp, from, permit, has_options) {
                         tokio::spawn(serve_connection(driver, self.handler.clone()));
                     }
                 }
@@ -347,10 +351,15 @@ impl<H: Handler> Accepted<H> {
     }
 
     /// Accepts the next connection when there is room for it, if only to refuse it.
-    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Room) {
-        let room = self.endpoint.limits.room().await;
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, AcceptPermit) {
+        let permit = self.endpoint.limits.accept_permit().await;
         let (tcp, from) = accept_from(listener, &self.endpoint.drain).await;
-        (tcp, from, room)
+        (tcp, from, permit)
+    }
+
+    /// The options of each TCP connection.
+    fn options(&self) -> Options {
+        Options::of(&self.endpoint.config)
     }
 
     /// `has_options`: whether the connection has its options from the listener.
@@ -358,16 +367,16 @@ impl<H: Handler> Accepted<H> {
         &self,
         tcp: TcpStream,
         from: SocketAddr,
-        room: Room,
+        permit: AcceptPermit,
         has_options: bool,
     ) -> Option<Driver> {
         let peer = Peer::new(Some(from));
         match self.transport(tcp) {
-            Ok(io) => {
+            Ok(transport) => {
                 if !has_options {
-                    io.set_options();
+                    transport.set_options(self.options());
                 }
-                driver(io, peer, room, self.endpoint.clone())
+                driver(transport, peer, permit, self.endpoint.clone())
             }
             Err(error) => {
                 tracing::error!(%peer, "no TLS: {error}");
@@ -376,28 +385,33 @@ impl<H: Handler> Accepted<H> {
         }
     }
 
-    fn transport(&self, tcp: TcpStream) -> io::Result<Io> {
+    fn transport(&self, tcp: TcpStream) -> io::Result<AnyTransport> {
         #[cfg(feature = "tls")]
         if let Some(config) = &self.tls {
             let tls = crate::tls::TlsStream::accept(tcp, config.clone())?;
-            return Ok(Io::Tls(Box::new(tls)));
+            return Ok(AnyTransport::Tls(Box::new(tls)));
         }
-        Ok(Io::Tcp(tcp))
+        Ok(AnyTransport::Tcp(Tcp::new(tcp)))
     }
 }
 
 /// The driver of a connection; `None` if it was turned away.
-fn driver(io: Io, peer: Peer, room: Room, endpoint: Arc<Endpoint>) -> Option<Driver> {
+fn driver(
+    transport: AnyTransport,
+    peer: Peer,
+    permit: AcceptPermit,
+    endpoint: Arc<Endpoint>,
+) -> Option<Driver> {
     let connection = Connection::server(now(), endpoint.config.clone());
-    let shared = Shared::new(connection, io, peer);
+    let link = Link::new(connection, transport, peer);
     let proxied = endpoint.proxies.are_at(peer);
     if proxied && endpoint.proxies.protocol {
-        shared.lock().proxy_header = Some(Box::new(ProxyHeader::expected()));
+        link.expect_proxy_header();
     }
-    let mut place = endpoint.limits.place(room);
-    // Whose connection it is that a proxy passes on is not known yet.
-    let stays = place.arrive(if proxied { Peer::new(None) } else { peer });
-    let driver = Driver::new(shared, endpoint).counted(place);
+    let mut permit = endpoint.limits.connection_permit(permit);
+    // The client of a connection that a proxy passes on is not known yet.
+    let stays = permit.arrive(if proxied { Peer::new(None) } else { peer });
+    let driver = Driver::new(link, endpoint).counted(permit);
     if !stays {
         driver.turn_away(HandshakeError::TooManyFromAddress);
         return None;
@@ -405,15 +419,15 @@ fn driver(io: Io, peer: Peer, room: Room, endpoint: Arc<Endpoint>) -> Option<Dri
     Some(driver)
 }
 
-/// One connection from its first byte to its account.
-#[allow(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+/// One connection from its first byte to its report.
+#[allow(clippy::manual_async_fn, reason = "an `async fn` would keep its arguments in memory twice")]
 fn serve_connection<H: Handler>(
     mut driver: Driver,
     handler: Arc<H>,
 ) -> impl Future<Output = ()> + Send {
     async move {
         if driver.open().await {
-            let socket = driver.socket();
+            let socket = Socket::new(driver.link());
             driver.run(Box::pin(async { handler.call(socket).await })).await;
         }
     }
@@ -456,7 +470,7 @@ fn listen_at(addr: SocketAddr, port: Port) -> io::Result<TcpListener> {
     if port == Port::Shared {
         share_port(&socket)?;
     }
-    os::set_options(&socket)?;
+    Options::of(&Config::default()).set(&socket)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
@@ -475,7 +489,7 @@ fn share_port(_: &tokio::net::TcpSocket) -> io::Result<()> {
 /// the queue is left to the kernel, and a connection that ends makes room.
 pub async fn accept(listener: &TcpListener, drain: &Drain) -> TcpStream {
     let (tcp, _) = accept_from(listener, drain).await;
-    if let Err(error) = os::set_options(&tcp) {
+    if let Err(error) = Options::of(&Config::default()).set(&tcp) {
         tracing::debug!("TCP_NODELAY, TCP_USER_TIMEOUT: {error}");
     }
     tcp
@@ -498,10 +512,11 @@ async fn accept_from(listener: &TcpListener, drain: &Drain) -> (TcpStream, Socke
     }
 }
 
-/// A connection that waits in the queue, if there is one.
-fn waiting(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+/// A connection that waits in the queue, if there is one. An error is one connection's, or a want
+/// of descriptors.
+fn waiting(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
     match listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(accepted) => accepted.ok(),
+        Poll::Ready(accepted) => Some(accepted),
         Poll::Pending => None,
     }
 }

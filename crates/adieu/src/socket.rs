@@ -5,26 +5,16 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
-use adieu_proto::{Cause, Close, CloseCode, Ending, Message, Request, UsageError, Version};
+use adieu_proto::{
+    Cause, Close, CloseCode, Ending, Message, Messages, Negotiated, Request, UsageError, Version,
+};
 
-use crate::buffers::Messages;
+use crate::closed::{Closed, ConnectionId};
+use crate::link::{Link, Opened};
 use crate::peer::Peer;
-use crate::shared::{Opened, Shared};
 
-/// Nothing can be sent any more: the connection is closing or over. How it ended is in
-/// [`Socket::ended`]; this is no error of anybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is closing or over")
-    }
-}
-
-impl std::error::Error for Closed {}
-
-/// One WebSocket. `recv` and `send` may be cancelled (dropped while they wait) without loss.
+/// One WebSocket. A `recv` that is dropped while it waits loses nothing; a `send` that is dropped
+/// while it waits for room has queued nothing, and its message is dropped with it.
 ///
 /// Dropping it ends the connection with Close 1001; in a handler, returning says more
 /// ([`IntoClose`](crate::IntoClose)).
@@ -41,7 +31,7 @@ impl std::error::Error for Closed {}
 /// }
 /// ```
 pub struct Socket {
-    shared: Arc<Shared>,
+    link: Arc<Link>,
     /// Messages that it was given together with one before.
     taken: Messages,
 }
@@ -53,8 +43,8 @@ impl fmt::Debug for Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Socket { shared, taken: None }
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Socket { link, taken: None }
     }
 
     /// The next message; `None` when the peer has ended, or our side has. What arrived before
@@ -62,12 +52,12 @@ impl Socket {
     pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send + '_ {
         poll_fn(|cx| {
             if let Some(message) = self.taken.as_mut().and_then(|taken| taken.pop_front()) {
-                if !self.shared.is_unhurried() {
-                    self.shared.was_taken();
+                if !self.link.is_unhurried() {
+                    self.link.was_taken();
                 }
                 return Poll::Ready(Some(message));
             }
-            self.shared.poll_recv(cx, &mut self.taken)
+            self.link.poll_recv(cx, &mut self.taken)
         })
     }
 
@@ -81,35 +71,35 @@ impl Socket {
         &self,
         message: impl Into<Message>,
     ) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
-        send(&self.shared, message.into())
+        send(&self.link, message.into())
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
     }
 
     /// A handle that sends from elsewhere; make as many as you like.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        Sender { shared: self.shared.clone() }
+        Sender { link: self.link.clone() }
     }
 
-    /// Says goodbye and waits for the end: everything sent leaves first, then the Close, then
-    /// the peer has its time to answer. If the connection is ending already, that goes on.
+    /// Closes the connection and waits for the end: everything sent leaves first, then the Close,
+    /// then the peer has its time to answer. If the connection is ending already, that goes on.
     pub async fn close(self, close: impl Into<Close>) -> Ending {
-        self.shared.close(close.into(), Cause::Application);
+        self.link.close(Cause::Application, close.into());
         self.ended_now().await
     }
 
-    /// Waits for the end, whoever begins it, and tells how it was. Messages that still come are
-    /// dropped, so this is for when you have read all you want: to wait without dropping any, use
-    /// [`Sender::ended`]. May be called again.
+    /// Waits for the end, whichever side begins it, and tells how it was. Messages that still come
+    /// are dropped, so this is for when you have read all you want: to wait without dropping any,
+    /// use [`Sender::ended`]. May be called again.
     pub async fn ended(&self) -> Ending {
         self.ended_now().await
     }
 
     async fn ended_now(&self) -> Ending {
-        (*self.shared.ended(true).await).clone()
+        (*self.link.ended(true).await).clone()
     }
 
     /// The request that opened it. As a client there is none to read: `None`.
@@ -118,34 +108,38 @@ impl Socket {
         self.opened()?.request.as_ref()
     }
 
-    /// Who is at the other end.
+    /// The peer.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        self.shared.peer()
+        self.link.peer()
     }
 
     /// The version that is spoken.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.opened().map_or(Version::Rfc6455, |opened| opened.version)
+        self.negotiated().map_or(Version::Rfc6455, |negotiated| negotiated.version)
     }
 
     /// The subprotocol that was agreed on (RFC 6455 §1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.opened()?.subprotocol.as_deref()
+        self.negotiated()?.subprotocol.as_deref()
+    }
+
+    /// All that the opening handshake agreed on.
+    #[must_use]
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.opened().map(|opened| &opened.negotiated)
     }
 
     fn opened(&self) -> Option<&Opened> {
-        self.shared.opened.get()
+        self.link.opened.get()
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.socket_dropped = true;
-        state.wake_driver();
+        self.link.socket_dropped();
     }
 }
 
@@ -164,12 +158,12 @@ impl Drop for Socket {
 /// ```
 #[derive(Clone)]
 pub struct Sender {
-    shared: Arc<Shared>,
+    link: Arc<Link>,
 }
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sender({})", self.shared.peer())
+        write!(f, "Sender({})", self.link.peer())
     }
 }
 
@@ -183,38 +177,42 @@ impl Sender {
         &self,
         message: impl Into<Message>,
     ) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
-        send(&self.shared, message.into())
+        send(&self.link, message.into())
     }
 
-    /// Says goodbye, behind everything that was sent. The first call counts.
+    /// Closes the connection, behind everything that was sent. The first call counts.
     pub fn close(&self, close: impl Into<Close>) {
-        self.shared.close(close.into(), Cause::Application);
+        self.link.close(Cause::Application, close.into());
     }
 
     /// Whether the peer has ended it: its Close was read, or its FIN, or all is over. Messages that
     /// it sent before may still wait to be received.
     #[must_use]
     pub fn peer_has_ended(&self) -> bool {
-        let state = self.shared.lock();
-        state.inbox.ended || state.ending.is_some()
+        self.link.peer_has_ended()
     }
 
     /// Waits for the end and tells how it was.
     pub async fn ended(&self) -> Ending {
-        (*self.shared.ended(false).await).clone()
+        (*self.link.ended(false).await).clone()
     }
 }
 
-/// No `async fn`: that would have room for the message three times.
-fn send(shared: &Shared, message: Message) -> impl Future<Output = Result<(), Closed>> + Send {
-    let mut message = Some(message);
+fn send(link: &Link, message: Message) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
+    let mut sent = link.send(message);
     poll_fn(move |cx| {
-        let sent = std::task::ready!(shared.poll_send(cx, &mut message));
+        // It is not moved after its first poll: it owns nothing that points into itself.
+        let sent = std::task::ready!(std::pin::Pin::new(&mut sent).poll(cx));
         if let Err(error @ UsageError::NoBinary(_)) = &sent {
             // To drop the message would be silent loss, to send it as text a forgery.
-            tracing::error!(peer = %shared.peer(), "{error}: the connection is closed");
-            shared.close(CloseCode::UNSUPPORTED_DATA.into(), Cause::Application);
+            tracing::error!(peer = %link.peer(), "{error}: the connection is closed");
+            link.close(Cause::NoBinary, CloseCode::UNSUPPORTED_DATA.into());
         }
-        Poll::Ready(sent.map_err(|_| Closed))
+        Poll::Ready(sent.map_err(|_| Closed::new(id(link))))
     })
+}
+
+/// Which connection it is.
+pub(crate) fn id(link: &Link) -> ConnectionId {
+    ConnectionId(std::ptr::from_ref(link) as usize)
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use adieu::axum::WebSocketUpgrade;
 use adieu::{
-    Cause, Close, CloseCode, Config, Cut, End, Endpoint, Goodbye, HandshakeError, Side, Version,
-    VersionSet,
+    Cause, Close, CloseCode, ClosingHandshake, Config, End, Endpoint, HandshakeError, Side,
+    Truncation, Version, VersionSet,
 };
 use axum::response::Response;
 use axum::routing::{any, get};
@@ -56,14 +56,15 @@ fn say_goodbye(peer: &mut Peer) {
 #[track_caller]
 fn clean(served: &Served) -> Account {
     let theirs = Close::new(4001, "bye").unwrap();
-    let goodbye = Goodbye::ReceivedThenSent { theirs, ours: CloseCode::new(4001).into() };
-    served.ended(Cause::Peer, goodbye, End::Fin, Side::Local)
+    let goodbye = ClosingHandshake::ReceivedThenSent { theirs, ours: CloseCode::new(4001).into() };
+    served.ended(Cause::Peer, goodbye, End::Finished, Side::Local)
 }
 
 #[track_caller]
 fn clean_hixie(served: &Served) -> Account {
-    let goodbye = Goodbye::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() };
-    let account = served.ended(Cause::Peer, goodbye, End::Fin, Side::Local);
+    let goodbye =
+        ClosingHandshake::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() };
+    let account = served.ended(Cause::Peer, goodbye, End::Finished, Side::Local);
     assert_eq!(account.version, Some(Version::Hixie76));
     account
 }
@@ -86,10 +87,16 @@ fn echo_and_each_way_to_end() {
     peer.write(&Frame::text("cut").masked()[..7]);
     peer.fin();
     assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
-    served.ended_cut(Cause::Eof, Goodbye::None, End::Fin, Side::Peer, Cut::MidFrame);
+    served.ended_cut(
+        Cause::Eof,
+        ClosingHandshake::None,
+        End::Finished,
+        Side::Peer,
+        Truncation::MidFrame,
+    );
 
     Peer::open_with(served.addr, &rfc6455()).reset();
-    served.ended(Cause::Reset, Goodbye::None, End::Reset, Side::Peer);
+    served.ended(Cause::Reset, ClosingHandshake::None, End::Reset, Side::Peer);
 
     // Our Close is answered by an RST.
     let mut peer = Peer::open_with(served.addr, &rfc6455().target("/two"));
@@ -98,7 +105,7 @@ fn echo_and_each_way_to_end() {
     assert_eq!([(); 3].map(|()| peer.read_frame()), two);
     peer.reset();
     let ours = CloseCode::NORMAL.into();
-    served.ended(Cause::Application, Goodbye::Sent { ours }, End::Reset, Side::Peer);
+    served.ended(Cause::HandlerReturned, ClosingHandshake::Sent { ours }, End::Reset, Side::Peer);
     served.stop();
 }
 
@@ -183,7 +190,7 @@ fn behind_tls_the_location_is_wss() {
     let head = peer.handshake(&Request::hixie76().target("/tls"));
     assert_eq!(head.field("Sec-WebSocket-Location"), Some("wss://example.com/tls"));
     drop(peer);
-    served.ended(Cause::Eof, Goodbye::None, End::Fin, Side::Peer);
+    served.ended(Cause::Eof, ClosingHandshake::None, End::Finished, Side::Peer);
     served.stop();
 }
 
@@ -303,15 +310,16 @@ fn a_drain_says_1001_to_all_and_waits_for_them() {
         assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
         drop(peer);
         let away = || Close::from(CloseCode::GOING_AWAY);
-        let goodbye = Goodbye::SentThenReceived { ours: away(), theirs: away() };
-        served.ended(Cause::Drain, goodbye, End::Fin, Side::Local);
+        let goodbye = ClosingHandshake::SentThenReceived { ours: away(), theirs: away() };
+        served.ended(Cause::Drain, goodbye, End::Finished, Side::Local);
     }
     assert_eq!(hixie.read_exact(2), hixie::CLOSE);
     hixie.write(hixie::CLOSE);
     assert_eq!(hixie.read_to_end().end, TcpEnd::Fin);
     drop(hixie);
-    let goodbye = Goodbye::SentThenReceived { ours: Close::empty(), theirs: Close::empty() };
-    served.ended(Cause::Drain, goodbye, End::Fin, Side::Local);
+    let goodbye =
+        ClosingHandshake::SentThenReceived { ours: Close::empty(), theirs: Close::empty() };
+    served.ended(Cause::Drain, goodbye, End::Finished, Side::Local);
     let drained = served.stop();
     assert_eq!((drained.clean, drained.given_up), (4, 0));
 }
@@ -351,7 +359,7 @@ fn a_peer_that_is_gone_before_its_101_is_accounted_for_once() {
             peer.close();
         }
         let account = served.account();
-        assert_eq!(account.ending.cause, Cause::Handshake(HandshakeError::Incomplete));
+        assert_eq!(account.ending.cause, Cause::Handshake(HandshakeError::NotUpgraded));
         assert_eq!(account.target.as_deref(), Some("/held"));
         assert!(!account.ending.opened());
     }

@@ -4,7 +4,9 @@ mod support;
 
 use std::sync::mpsc;
 
-use adieu::{Broadcast, Cause, Close, CloseCode, Config, End, Group, Server, Slow, Socket};
+use adieu::{
+    BroadcastStats, Cause, Close, CloseCode, Config, End, Group, Server, SlowConsumer, Socket,
+};
 use support::Host;
 use testkit::{DEADLINE, Frame, Peer, Request, TcpEnd};
 
@@ -13,12 +15,12 @@ const MESSAGE: usize = 64 * 1024;
 const ROUNDS: usize = 256;
 
 /// A room in which every member's words are broadcast; tells each result.
-fn room(slow: Slow) -> (Host, Group, mpsc::Receiver<Broadcast>) {
+fn room(slow: SlowConsumer) -> (Host, Group, mpsc::Receiver<BroadcastStats>) {
     let group = Group::new(slow);
     let (tell, told) = mpsc::channel();
     let handler =
         support::with((group.clone(), tell), async |mut socket: Socket, (group, tell)| {
-            let (group, tell): (Group, mpsc::Sender<Broadcast>) = (group, tell);
+            let (group, tell): (Group, mpsc::Sender<BroadcastStats>) = (group, tell);
             let _member = group.join(&socket);
             while let Some(message) = socket.recv().await {
                 let result = group.broadcast(message).await;
@@ -45,7 +47,7 @@ fn payload(round: usize) -> Frame {
 }
 
 /// One member speaks and hears all; another never reads. Gives the sums of what became of it.
-fn speak(speaker: &mut Peer, told: &mpsc::Receiver<Broadcast>) -> (usize, usize, usize) {
+fn speak(speaker: &mut Peer, told: &mpsc::Receiver<BroadcastStats>) -> (usize, usize, usize) {
     let (mut sent, mut skipped, mut ended) = (0, 0, 0);
     for round in 0..ROUNDS {
         speaker.send(&payload(round));
@@ -67,7 +69,7 @@ fn goodbye(host: &Host, mut peer: Peer) {
 
 #[test]
 fn who_is_too_slow_may_miss_messages_and_nobody_else_does() {
-    let (host, group, told) = room(Slow::Skip);
+    let (host, group, told) = room(SlowConsumer::Skip);
     let slow = member(&host, &group);
     let mut speaker = member(&host, &group);
     let (sent, skipped, ended) = speak(&mut speaker, &told);
@@ -90,7 +92,7 @@ fn who_is_too_slow_may_miss_messages_and_nobody_else_does() {
 #[test]
 fn who_is_too_slow_may_be_ended_with_a_reason() {
     let close = Close::new(CloseCode::POLICY_VIOLATION, "too slow").expect("a Close");
-    let (host, group, told) = room(Slow::End(close));
+    let (host, group, told) = room(SlowConsumer::End(close));
     let mut slow = member(&host, &group);
     let mut speaker = member(&host, &group);
     let (_, skipped, ended) = speak(&mut speaker, &told);
@@ -105,15 +107,15 @@ fn who_is_too_slow_may_be_ended_with_a_reason() {
     assert_eq!(slow.read_to_end().end, TcpEnd::Fin);
     drop(slow);
     let account = host.account();
-    assert_eq!(account.ending.cause, Cause::Application);
-    assert_eq!(account.ending.transport.end, End::Fin);
+    assert_eq!(account.ending.cause, Cause::SlowConsumer);
+    assert_eq!(account.ending.transport.end, End::Finished);
     goodbye(&host, speaker);
     host.finish();
 }
 
 #[test]
 fn all_may_wait_for_the_slowest_and_nobody_misses_a_message() {
-    let (host, group, told) = room(Slow::Wait);
+    let (host, group, told) = room(SlowConsumer::Wait);
     let mut slow = member(&host, &group);
     let mut speaker = member(&host, &group);
     let reader = std::thread::spawn(move || {
@@ -132,7 +134,7 @@ fn all_may_wait_for_the_slowest_and_nobody_misses_a_message() {
 
 #[test]
 fn all_members_hear_all_messages_in_one_order() {
-    let (host, group, told) = room(Slow::Wait);
+    let (host, group, told) = room(SlowConsumer::Wait);
     let mut peers: Vec<_> = (0..8).map(|_| member(&host, &group)).collect();
     for (i, peer) in peers.iter_mut().enumerate() {
         let words: Vec<_> = (0..20).map(|n| Frame::text(format!("{i}:{n}"))).collect();

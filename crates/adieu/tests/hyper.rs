@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use adieu::hyper::Upgrade;
 use adieu::{
-    Cause, Close, CloseCode, Cut, Drain, End, Ending, Endpoint, Goodbye, Side, Transport, Version,
+    Cause, Close, CloseCode, ClosingHandshake, Drain, End, Ending, Endpoint, Side, Transport,
+    Truncation, Version,
 };
 use bytes::Bytes;
 use http_body_util::Full;
@@ -71,14 +72,14 @@ fn echo_and_exact_ends_over_tcp() {
     let addr = peer.local_addr();
     drop(peer);
     let theirs = Close::new(4001, "bye").unwrap();
-    let goodbye = Goodbye::ReceivedThenSent { theirs, ours: CloseCode::new(4001).into() };
-    let account = served.ended(Cause::Peer, goodbye, End::Fin, Side::Local);
+    let goodbye = ClosingHandshake::ReceivedThenSent { theirs, ours: CloseCode::new(4001).into() };
+    let account = served.ended(Cause::Peer, goodbye, End::Finished, Side::Local);
     assert_eq!((account.peer, account.version), (Some(addr), Some(Version::Rfc6455)));
 
     Peer::open(served.addr).reset();
-    served.ended(Cause::Reset, Goodbye::None, End::Reset, Side::Peer);
+    served.ended(Cause::Reset, ClosingHandshake::None, End::Reset, Side::Peer);
     Peer::open(served.addr).close();
-    served.ended(Cause::Eof, Goodbye::None, End::Fin, Side::Peer);
+    served.ended(Cause::Eof, ClosingHandshake::None, End::Finished, Side::Peer);
     served.stop();
 }
 
@@ -93,8 +94,9 @@ fn hixie_76_with_and_without_a_length() {
         let rest = peer.read_to_end();
         assert_eq!((rest.bytes, rest.end), ([&NONCE.1[..], &behind].concat(), TcpEnd::Fin));
         drop(peer);
-        let goodbye = Goodbye::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() };
-        served.ended(Cause::Peer, goodbye, End::Fin, Side::Local);
+        let goodbye =
+            ClosingHandshake::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() };
+        served.ended(Cause::Peer, goodbye, End::Finished, Side::Local);
     }
     let mut peer = Peer::connect(served.addr);
     peer.write(Request::hixie75().bytes());
@@ -157,7 +159,8 @@ impl Pipe {
 }
 
 fn transport(end: End, first: Side) -> Transport {
-    Transport { end, first, close_notify: None }
+    let (kind, active_closer) = (adieu::TransportKind::Stream, Some(first));
+    Transport { kind, end, active_closer, close_notify: None }
 }
 
 #[tokio::test]
@@ -180,7 +183,7 @@ async fn any_stream_will_do() {
     assert_eq!(pipe.client.read(&mut [0; 8]).await.unwrap(), 0, "the server ends first");
     pipe.client.shutdown().await.unwrap();
     let ending = pipe.ended().await;
-    assert_eq!(ending.transport, transport(End::Fin, Side::Local));
+    assert_eq!(ending.transport, transport(End::Finished, Side::Local));
     assert_eq!((&ending.cause, ending.is_clean()), (&Cause::Peer, true));
 }
 
@@ -190,8 +193,11 @@ async fn a_stream_that_ends_is_an_end_without_goodbye() {
     pipe.client.write_all(&Frame::text("cut").masked()[..5]).await.unwrap();
     pipe.client.shutdown().await.unwrap();
     let ending = pipe.ended().await;
-    assert_eq!((&ending.cause, &ending.goodbye), (&Cause::Eof, &Goodbye::None));
-    assert_eq!((ending.transport, ending.cut), (transport(End::Fin, Side::Peer), Cut::MidFrame));
+    assert_eq!((&ending.cause, &ending.closing_handshake), (&Cause::Eof, &ClosingHandshake::None));
+    assert_eq!(
+        (ending.transport, ending.truncation),
+        (transport(End::Finished, Side::Peer), Truncation::MidFrame)
+    );
 }
 
 #[tokio::test]
@@ -207,8 +213,8 @@ async fn our_goodbye_comes_first() {
     pipe.client.shutdown().await.unwrap();
     let ending = pipe.ended().await;
     let normal = || Close::from(CloseCode::NORMAL);
-    let goodbye = Goodbye::SentThenReceived { ours: normal(), theirs: normal() };
-    assert_eq!((&ending.cause, &ending.goodbye), (&Cause::Application, &goodbye));
+    let goodbye = ClosingHandshake::SentThenReceived { ours: normal(), theirs: normal() };
+    assert_eq!((&ending.cause, &ending.closing_handshake), (&Cause::HandlerReturned, &goodbye));
     assert!(ending.is_clean(), "{ending}");
 }
 
@@ -241,14 +247,18 @@ fn over_tls_the_close_notify_is_told() {
         }
         raw.fin();
         let account = served.account();
-        let end =
-            Transport { close_notify: Some(close_notify), ..transport(End::Fin, Side::Local) };
-        let goodbye = Goodbye::ReceivedThenSent { theirs: normal(), ours: normal() };
-        account.is(Cause::Peer, goodbye, end, Cut::BetweenMessages);
+        let end = Transport {
+            kind: adieu::TransportKind::Tls,
+            close_notify: Some(close_notify),
+            ..transport(End::Finished, Side::Local)
+        };
+        let goodbye = ClosingHandshake::ReceivedThenSent { theirs: normal(), ours: normal() };
+        account.is(Cause::Peer, goodbye, end, Truncation::BetweenMessages);
         assert_eq!(account.peer, Some(raw.stream.sock.local_addr().unwrap()));
     }
     authority.open(served.addr).reset();
-    let end = Transport { close_notify: Some(false), ..transport(End::Reset, Side::Peer) };
-    served.account().is(Cause::Reset, Goodbye::None, end, Cut::BetweenMessages);
+    let (kind, close_notify) = (adieu::TransportKind::Tls, Some(false));
+    let end = Transport { kind, close_notify, ..transport(End::Reset, Side::Peer) };
+    served.account().is(Cause::Reset, ClosingHandshake::None, end, Truncation::BetweenMessages);
     served.stop();
 }

@@ -212,7 +212,7 @@ mod axum_app {
     use std::sync::Arc;
 
     use adieu::axum::WebSocketUpgrade;
-    use adieu::{Close, Ending, Goodbye};
+    use adieu::{Close, ClosingHandshake, Ending};
     use axum::routing::any;
     use axum::{Extension, Router};
     use std::sync::mpsc;
@@ -317,9 +317,9 @@ mod axum_app {
         let reason = HandshakeError::TooManyFromAddress.to_string();
         assert_eq!(second.read_to_end_answering(), Frame::close(1008, &reason));
         let close = Close::new(1008, reason).unwrap();
-        let goodbye = Goodbye::SentThenReceived { ours: close.clone(), theirs: close };
+        let goodbye = ClosingHandshake::SentThenReceived { ours: close.clone(), theirs: close };
         let ending = app.ending();
-        assert_eq!((ending.cause, ending.goodbye), (Cause::Application, goodbye));
+        assert_eq!((ending.cause, ending.closing_handshake), (Cause::TooManyConnections, goodbye));
         drop(peer);
         app.ending();
         let mut third = app.open();

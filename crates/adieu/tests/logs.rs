@@ -188,7 +188,10 @@ fn nothing_private_is_logged() {
         .header("Cookie", SECRET);
     assert_eq!(format!("{asked:?}"), "ClientRequest(example.com/)");
     let now = std::time::Instant::now();
-    let connection = adieu_proto::Connection::client(now, Default::default(), asked, [0; 32]);
+    let connection = {
+        let scratch = &mut adieu_proto::Scratch::default();
+        adieu_proto::Connection::client(now, Default::default(), asked, [0; 32], scratch)
+    };
     let shown = format!("{connection:?}");
     assert!(shown.len() < 200, "its request waits to leave and is not shown: {shown}");
     assert_nothing_private(&lines);

@@ -96,7 +96,7 @@ fn the_limit_is_of_all_threads_together() {
     let mut ninth = Peer::connect(addr);
     ninth.write(Request::rfc6455().bytes());
     assert_eq!(ninth.read_head().status(), 503);
-    drain.hurry();
+    drain.force();
     drop(peers);
     runtime.block_on(serving).unwrap().unwrap();
 }

@@ -305,7 +305,7 @@ fn a_drain_does_not_wait_for_a_proxy_that_says_nothing() {
     assert_eq!(peer.read_head().status(), 503);
     assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
     drop(peer);
-    assert_eq!(host.account().ending.cause, Cause::Handshake(HandshakeError::Refused(503)));
+    assert_eq!(host.account().ending.cause, Cause::Handshake(HandshakeError::Draining));
     host.finish();
 }
 

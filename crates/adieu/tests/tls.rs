@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use adieu::tls::server_config;
 use adieu::{
-    Cause, Close, CloseCode, Config, ConnectError, Cut, Drain, End, Endpoint, Goodbye, Handler,
-    HandshakeError, Message, ProtocolError, Server, Side, Socket, Transport,
+    Cause, Close, CloseCode, ClosingHandshake, Config, ConnectError, Drain, End, Endpoint, Handler,
+    HandshakeError, Message, ProtocolError, Server, Side, Socket, Transport, Truncation,
 };
 use served::{Account, Served, echo, echo_some, with};
 use testkit::{DEADLINE, Frame, NONCE, Peer, Request, TcpEnd, hixie, wait_until};
@@ -34,20 +34,22 @@ fn serve(authority: &Authority, endpoint: Endpoint, handler: impl Handler) -> Se
 fn ended(
     served: &Served,
     cause: Cause,
-    goodbye: Goodbye,
+    goodbye: ClosingHandshake,
     (end, first, close_notify): (End, Side, Option<bool>),
 ) -> Account {
     let account = served.account();
-    account.is(cause, goodbye, Transport { end, first, close_notify }, Cut::BetweenMessages);
+    let (kind, active_closer) = (adieu::TransportKind::Tls, Some(first));
+    let transport = Transport { kind, end, active_closer, close_notify };
+    account.is(cause, goodbye, transport, Truncation::BetweenMessages);
     account
 }
 
-fn both(ours_first: bool, code: CloseCode) -> Goodbye {
+fn both(ours_first: bool, code: CloseCode) -> ClosingHandshake {
     let close = || Close::from(code);
     if ours_first {
-        Goodbye::SentThenReceived { ours: close(), theirs: close() }
+        ClosingHandshake::SentThenReceived { ours: close(), theirs: close() }
     } else {
-        Goodbye::ReceivedThenSent { theirs: close(), ours: close() }
+        ClosingHandshake::ReceivedThenSent { theirs: close(), ours: close() }
     }
 }
 
@@ -69,15 +71,20 @@ fn large_messages_both_ways_and_a_clean_end_on_both_sides() {
         }
         socket.close(CloseCode::NORMAL).await
     });
-    let fin = |first| Transport { end: End::Fin, first, close_notify: Some(true) };
+    let fin = |first| Transport {
+        kind: adieu::TransportKind::Tls,
+        end: End::Finished,
+        active_closer: Some(first),
+        close_notify: Some(true),
+    };
     assert_eq!(
-        (&ending.cause, &ending.goodbye),
+        (&ending.cause, &ending.closing_handshake),
         (&Cause::Application, &both(true, CloseCode::NORMAL))
     );
     // The server's FIN and close_notify came behind its Close, or ours was out before.
     assert!([fin(Side::Local), fin(Side::Peer)].contains(&ending.transport), "{ending}");
     let goodbye = both(false, CloseCode::NORMAL);
-    let account = ended(&served, Cause::Peer, goodbye, (End::Fin, Side::Local, Some(true)));
+    let account = ended(&served, Cause::Peer, goodbye, (End::Finished, Side::Local, Some(true)));
     assert!(account.ending.is_clean() && ending.is_clean());
     assert_eq!(account.target.as_deref(), Some("/path?query"));
     served.stop();
@@ -95,11 +102,13 @@ fn a_certificate_that_is_not_trusted() {
     let stranger = authority().client();
     let url = format!("wss://{}/", served.addr);
     let error = block_on(stranger.connect(&url)).unwrap_err();
-    let ConnectError::Handshake(HandshakeError::Tls, ending) = error else { panic!("{error}") };
-    assert_eq!(ending.cause, Cause::Handshake(HandshakeError::Tls));
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    let ConnectError::Handshake(HandshakeError::Tls(_), ending) = error else { panic!("{error}") };
+    assert!(matches!(ending.cause, Cause::Handshake(HandshakeError::Tls(_))), "{ending}");
     assert!(!ending.opened());
     let account = served.account();
-    assert_eq!(account.ending.cause, Cause::Handshake(HandshakeError::Tls));
+    let tls = matches!(account.ending.cause, Cause::Handshake(HandshakeError::Tls(_)));
+    assert!(tls, "{}", account.ending);
     served.stop();
 }
 
@@ -120,7 +129,7 @@ fn a_client_that_stops_sending_is_not_forgotten_in_the_tls_layer() {
     raw.close_notify();
     raw.fin();
     let goodbye = both(false, CloseCode::NORMAL);
-    ended(&served, Cause::Peer, goodbye, (End::Fin, Side::Local, Some(true)));
+    ended(&served, Cause::Peer, goodbye, (End::Finished, Side::Local, Some(true)));
     served.stop();
 }
 
@@ -157,7 +166,7 @@ fn a_peer_that_does_not_read_holds_the_sender_back_and_loses_nothing() {
     raw.close_notify();
     drop(raw);
     let goodbye = both(true, CloseCode::NORMAL);
-    ended(&served, Cause::Application, goodbye, (End::Fin, Side::Local, Some(true)));
+    ended(&served, Cause::HandlerReturned, goodbye, (End::Finished, Side::Local, Some(true)));
     served.stop();
 }
 
@@ -172,20 +181,24 @@ fn with_and_without_close_notify_and_by_rst() {
     raw.close_notify();
     raw.fin();
     assert_eq!(raw.read_to_close_notify(), []);
-    let fin = (End::Fin, Side::Peer, Some(true));
-    let account = ended(&served, Cause::Eof, Goodbye::None, fin);
-    assert!(account.ending.to_string().contains("(close_notify came)"), "{}", account.ending);
+    let fin = (End::Finished, Side::Peer, Some(true));
+    let account = ended(&served, Cause::Eof, ClosingHandshake::None, fin);
+    assert!(
+        account.ending.to_string().contains("with close_notify, then TCP with a FIN"),
+        "{}",
+        account.ending
+    );
 
     let mut raw = authority.open(served.addr);
     raw.fin();
     assert_eq!(raw.read_to_close_notify(), []);
-    let fin = (End::Fin, Side::Peer, Some(false));
-    let account = ended(&served, Cause::Eof, Goodbye::None, fin);
+    let fin = (End::Finished, Side::Peer, Some(false));
+    let account = ended(&served, Cause::Eof, ClosingHandshake::None, fin);
     assert!(account.ending.to_string().contains("(without close_notify)"), "{}", account.ending);
 
     authority.open(served.addr).reset();
     let reset = (End::Reset, Side::Peer, Some(false));
-    ended(&served, Cause::Reset, Goodbye::None, reset);
+    ended(&served, Cause::Reset, ClosingHandshake::None, reset);
 
     // A goodbye of the WebSocket, and the FIN without one of TLS.
     let mut raw = authority.open(served.addr);
@@ -193,7 +206,7 @@ fn with_and_without_close_notify_and_by_rst() {
     assert_eq!(raw.read_to_close_notify(), [Frame::close(1000, "")]);
     raw.fin();
     let goodbye = both(false, CloseCode::NORMAL);
-    ended(&served, Cause::Peer, goodbye, (End::Fin, Side::Local, Some(false)));
+    ended(&served, Cause::Peer, goodbye, (End::Finished, Side::Local, Some(false)));
     served.stop();
 }
 
@@ -210,8 +223,8 @@ fn our_goodbye_is_close_then_close_notify_then_fin() {
     raw.close_notify();
     raw.fin();
     let goodbye = both(true, CloseCode::NORMAL);
-    let fin = (End::Fin, Side::Local, Some(true));
-    assert!(ended(&served, Cause::Application, goodbye, fin).ending.is_clean());
+    let fin = (End::Finished, Side::Local, Some(true));
+    assert!(ended(&served, Cause::HandlerReturned, goodbye, fin).ending.is_clean());
     served.stop();
 }
 
@@ -227,8 +240,9 @@ fn hixie_76_over_tls_hears_its_own_scheme() {
     assert_eq!(raw.buffer, [&NONCE.1[..], &hixie::CLOSE].concat());
     raw.close_notify();
     raw.fin();
-    let goodbye = Goodbye::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() };
-    ended(&served, Cause::Peer, goodbye, (End::Fin, Side::Local, Some(true)));
+    let goodbye =
+        ClosingHandshake::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() };
+    ended(&served, Cause::Peer, goodbye, (End::Finished, Side::Local, Some(true)));
     served.stop();
 }
 
@@ -244,8 +258,9 @@ fn plain_http_on_the_tls_port_does_not_hang() {
     assert_eq!((rest.bytes.first(), rest.end), (Some(&21), TcpEnd::Fin), "{:x?}", rest.bytes);
     drop(peer);
     let account = served.account();
-    assert_eq!(account.ending.cause, Cause::Handshake(HandshakeError::Tls));
-    assert_eq!(account.ending.transport.end, End::Fin);
+    let tls = matches!(account.ending.cause, Cause::Handshake(HandshakeError::Tls(_)));
+    assert!(tls, "{}", account.ending);
+    assert_eq!(account.ending.transport.end, End::Finished);
     served.stop();
 }
 
@@ -292,7 +307,7 @@ fn nothing_is_believed_behind_a_broken_record() {
     drop(raw);
     let account = served.account();
     assert_eq!(account.ending.cause, Cause::Violation(ProtocolError::UnreadableTls));
-    assert_eq!(account.ending.goodbye, Goodbye::None);
+    assert_eq!(account.ending.closing_handshake, ClosingHandshake::None);
     served.stop();
     assert_eq!(heard.try_iter().collect::<Vec<_>>(), [Message::from("true")]);
 }

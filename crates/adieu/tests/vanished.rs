@@ -231,7 +231,7 @@ fn a_peer_that_vanishes_is_noticed_within_30_s_and_frees_a_send() {
         let ending = accounts[&peer].in_time(who);
         assert_eq!(ending.cause, Cause::Unreachable, "{who}: {ending}");
         let end = ending.transport.end;
-        assert!(matches!(end, End::TimedOut | End::Abandoned(_)), "{who}: {ending}");
+        assert!(matches!(end, End::Lost | End::LetGo(_)), "{who}: {ending}");
     }
     accounts[&local[1]].send_gave_up_in_time("stuck in send");
     bench.finish();
@@ -291,7 +291,7 @@ fn a_frozen_peer_is_reachable_but_not_reading_and_a_slow_one_is_alive() {
     let accounts = bench.accounts(&[peer], started);
     let ending = accounts[&peer].in_time("frozen");
     assert_eq!(ending.cause, Cause::Timeout(Timer::Write), "{ending}");
-    assert!(matches!(ending.transport.end, End::Abandoned(_)), "{ending}");
+    assert!(matches!(ending.transport.end, End::LetGo(_)), "{ending}");
     accounts[&peer].send_gave_up_in_time("frozen");
     // It can be seen to be there: its kernel holds the connection.
     wait_until("it is let go of", || frozen.other_end() != testkit::Tcp::Established);

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::thread;
 
-use adieu::{Cause, Close, CloseCode, Cut, End, Ending, Socket};
+use adieu::{Cause, Close, CloseCode, End, Ending, Socket, Truncation};
 use serde_json::Value;
 use support::Host;
 use testkit::{Frame, Peer, Request, TcpEnd, wait_until};
@@ -129,22 +129,22 @@ fn words(ending: &Ending) -> (&'static str, &'static str, &'static str) {
         Cause::Eof => "eof",
         Cause::Reset => "reset",
         Cause::Violation(_) => "violation",
-        Cause::Application => "application",
+        Cause::Application | Cause::HandlerReturned => "application",
         Cause::Unreachable => "unreachable",
         _ => "another",
     };
     let end = match ending.transport.end {
-        End::Fin => "fin",
-        End::FinThenReset => "fin_then_reset",
+        End::Finished => "fin",
+        End::FinishedThenReset => "fin_then_reset",
         End::Reset => "reset",
-        End::TimedOut => "timed_out",
-        End::Abandoned(_) => "abandoned",
+        End::Lost => "timed_out",
+        End::LetGo(_) => "abandoned",
         _ => "another",
     };
-    let cut = match ending.cut {
-        Cut::BetweenMessages => "between_messages",
-        Cut::MidMessage => "mid_message",
-        Cut::MidFrame => "mid_frame",
+    let cut = match ending.truncation {
+        Truncation::BetweenMessages => "between_messages",
+        Truncation::MidMessage => "mid_message",
+        Truncation::MidFrame => "mid_frame",
     };
     (cause, end, cut)
 }
@@ -161,12 +161,16 @@ fn check(case: &Value, ending: &Ending) {
     let ends = case["end"].as_array().expect("ends");
     assert!(ends.iter().any(|allowed| allowed == end), "{case}: {ending}");
     // What the peer said is never invented: no word of it means that it said nothing.
-    assert_eq!(code(ending.goodbye.received()).as_ref(), case.get("received"), "{case}: {ending}");
+    assert_eq!(
+        code(ending.closing_handshake.received()).as_ref(),
+        case.get("received"),
+        "{case}: {ending}"
+    );
     if let Some(sent) = case.get("sent") {
-        assert_eq!(code(ending.goodbye.sent()).as_ref(), Some(sent), "{case}: {ending}");
+        assert_eq!(code(ending.closing_handshake.sent()).as_ref(), Some(sent), "{case}: {ending}");
     }
     if let Some(reason) = case.get("reason") {
-        let said = ending.goodbye.received().map(Close::reason);
+        let said = ending.closing_handshake.received().map(Close::reason);
         assert_eq!(said, reason.as_str(), "{case}: {ending}");
     }
     if let Some(place) = case.get("cut") {
@@ -222,7 +226,7 @@ fn refreshes(host: &Host, path: &str, times: u64) -> HashMap<&'static str, u64> 
         }
         peer.close();
         let ending = host.account().ending;
-        let said = ending.goodbye.received().and_then(Close::code);
+        let said = ending.closing_handshake.received().and_then(Close::code);
         assert_eq!(said, Some(CloseCode::GOING_AWAY), "round {round}: {ending}");
         assert_eq!(ending.cause, Cause::Peer, "round {round}: {ending}");
         *ends.entry(words(&ending).1).or_default() += 1;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use adieu::{Close, CloseCode, Message, Sender};
+use tokio::task::coop;
 
 /// What may wait for a connection that takes nothing: a replay of all that a session keeps, twice.
 /// Beyond it the client is too slow, and has to come back for what is still kept.
@@ -39,8 +40,11 @@ impl Outlet {
         let mut waiting = lock(&self.waiting);
         if !waiting.pumped {
             let mut cx = Context::from_waker(Waker::noop());
+            // However much the engine has sent in this turn: a budget that is used up says nothing
+            // of this connection.
+            let sent = coop::unconstrained(self.sender.send(message.clone()));
             // Taken, or the connection is closing: both settle it.
-            if pin!(self.sender.send(message.clone())).poll(&mut cx) != Poll::Pending {
+            if pin!(sent).poll(&mut cx) != Poll::Pending {
                 return;
             }
             waiting.pumped = true;

@@ -7,8 +7,8 @@ import { meaning } from "./meaning.js";
 import { eventTitle, serverMoments } from "./moments.js";
 import { heading, picture } from "./picture.js";
 import {
-  causeText, clock, closeFull, cutText, duration, plural, tcpText, unsentText, versionText,
-  wholeSeconds, who,
+  causeLook, causeText, clock, closeFull, cutText, duration, plural, tcpText, unsentText,
+  versionText, wholeSeconds, who,
 } from "./words.js";
 
 const TELLING = ["pagehide", "error", "close"]; // the page's events on a folded card
@@ -18,7 +18,8 @@ export const unfolded = new Map(); // what the visitor folded or unfolded by han
 
 export function card(account, events, open) {
   const key = accountKey(account);
-  const node = el("details", `card cause-${account.ending ? account.ending.cause : "open"}`,
+  const look = account.ending ? causeLook(account.ending.cause) : "open";
+  const node = el("details", `card cause-${look}`,
     summary(account, events), open ? body(account, events) : null);
   if (account.tab === tab) node.classList.add("own");
   node.open = open;
@@ -50,8 +51,9 @@ export function orphanCard(events) {
 
 function summary(account, events) {
   const { ending } = account;
-  const cause = ending ? ending.cause : "open";
-  const kind = el("span", "kind", icon(`cause-${cause}`), ending ? causeText(cause) : "Open");
+  const kind = ending
+    ? el("span", "kind", icon(`cause-${causeLook(ending.cause)}`), causeText(ending.cause))
+    : el("span", "kind", icon("cause-open"), "Open");
   const meta = el("span", "meta",
     el("span", "number", `#${account.id}`),
     el("span", "", account.browser ?? "not a browser"),
@@ -146,6 +148,7 @@ function facts(account) {
   fact("Cut", ending && cutText(ending.cut));
   fact("Lost", ending && unsentText(ending.unsent));
   fact("Detail", ending?.cause_detail);
+  fact("Error", ending?.error);
   fact("Address", account.peer);
   return list;
 }

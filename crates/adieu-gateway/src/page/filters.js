@@ -2,7 +2,7 @@
 
 import { server } from "./accounts.js";
 import { $, el, icon, placeAt } from "./elements.js";
-import { CAUSES, causeText } from "./words.js";
+import { CAUSES, causeLook, causeText } from "./words.js";
 
 const filter = { cause: null, own: false };
 
@@ -55,11 +55,11 @@ export function drawBars(redraw) {
 }
 
 function newBar(cause, redraw) {
-  const name = el("span", "bar-name", cause && icon(`cause-${cause}`),
+  const name = el("span", "bar-name", cause && icon(`cause-${causeLook(cause)}`),
     cause === null ? "All" : causeText(cause));
   const number = el("span", "bar-count");
   const fill = el("span", "bar-fill");
-  const button = el("button", `bar cause-${cause ?? "all"}`, name, number,
+  const button = el("button", `bar cause-${cause ? causeLook(cause) : "all"}`, name, number,
     cause && el("span", "bar-track", fill));
   button.type = "button";
   button.dataset.cause = cause ?? "";

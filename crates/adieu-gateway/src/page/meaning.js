@@ -8,6 +8,15 @@ const ABOUT = {
   peer: "The other side said goodbye first.",
   application: "The server’s own code asked for this ending. A good client answers the Close, "
     + "and its page hears the server’s code in onclose.",
+  handler_returned: "The server’s code for this connection was done with it. A good client "
+    + "answers the Close, and its page hears the server’s code in onclose.",
+  handler_failed: "The server’s code for this connection gave up with an error. The other side "
+    + "was told so by a Close.",
+  slow_consumer: "The other side read more slowly than the group it was in speaks. The server does "
+    + "not let one keep the others waiting.",
+  no_binary: "The server’s code sent binary data, which the old version that this client speaks "
+    + "does not have.",
+  too_many_connections: "The server has a limit for connections, and this one was above it.",
   drain: "The server is being stopped or replaced. It says so to everybody, waits for what is "
     + "still on its way, and only then goes.",
   dropped: "The server’s code let go of the connection without a word. The library still closed "
@@ -21,6 +30,8 @@ const ABOUT = {
     + "just close their socket. Chromium does it on a refresh too while much is still unsent.",
   reset: "The line was cut off. This happens when a program dies with unread data, and when "
     + "something in between drops the connection.",
+  transport_failed: "The line failed with an error that does not say how the other side ended. "
+    + "The error stands above.",
   handshake: "It never became a WebSocket, so no page and no handler ever heard of it.",
   other: "The server knows a reason this page has no words for. It stands under Detail.",
 };
@@ -52,9 +63,16 @@ function aboutPeerGoodbye({ code, reason }, account) {
   return "The other side ended it and gave its reason.";
 }
 
+// Why the server let go, where none of its clocks is the reason.
+const LET_GO = {
+  forced: "The server was told to let go of everything at once.",
+  task_dropped: "The server’s code dropped the task that drove the connection.",
+  runtime_gone: "The server’s process was ending already.",
+};
+
 // What TCP adds, where a reader would wonder.
 function aboutTransport(account) {
-  const { cause, goodbye, transport } = account.ending;
+  const { cause, goodbye, transport, let_go: letGo } = account.ending;
   const peer = who(account);
   const cut = transport.end === "reset" && goodbye.received;
   if (cut || transport.then_reset) {
@@ -64,6 +82,7 @@ function aboutTransport(account) {
       ? " This is normal for a refresh or a closed tab in Chromium and WebKit." : "";
     return `The ${peer} was gone before it read ${what}.${normal}`;
   }
+  if (LET_GO[letGo]) return `The ${peer} never ended its side of the line. ${LET_GO[letGo]}`;
   const unheard = transport.end === "timed_out" || transport.end === "abandoned";
   if (unheard && cause !== "timeout") {
     return `The ${peer} never ended its side of the line. The server waited as long as it is `

@@ -11,6 +11,7 @@ const PEER_END = {
   reset: { wire: "RST", chip: "cut (RST)", text: (peer) => `The ${peer} cut the line` },
   timed_out: { wire: "silence", text: (peer) => `Nothing more from the ${peer}` },
   abandoned: { wire: "gave up", text: () => "Stopped waiting" },
+  unknown: { wire: "failed", text: (peer) => `How the ${peer} ended is not known` },
 };
 const THEN_RESET = {
   wire: "FIN, RST", chip: "done (FIN), then cut (RST)",
@@ -42,7 +43,7 @@ function closeMoment(verb, close) {
 function peerEnd(timeline, transport, peer) {
   const end = transport.then_reset ? THEN_RESET
     : PEER_END[transport.end] ?? { wire: transport.end, text: () => "Ended" };
-  const lost = transport.end === "timed_out" || transport.end === "abandoned";
+  const lost = ["timed_out", "abandoned", "unknown"].includes(transport.end);
   return { ms: timeline.peer_ended ?? (lost ? timeline.ended : null), text: end.text(peer),
     way: lost ? "lost" : "in", wire: end.wire, chip: end.chip };
 }

@@ -61,7 +61,7 @@ export function momentText(moment, before) {
 function awayText({ departure, until, at, sentence }) {
   const wait = `${upper(departureText(departure))}. Waited for until ${clock(until, false)}`
     + ` (${duration(until - at)}).`;
-  return { title: "Away", gloss: [sentence, wait].filter(Boolean).join(" ") };
+  return { title: "Away", gloss: [stopped(sentence), wait].filter(Boolean).join(" ") };
 }
 
 function resumedText({ generation, superseded, replayed, at }, before) {
@@ -76,7 +76,10 @@ function resumedText({ generation, superseded, replayed, at }, before) {
 
 function endedText({ cause: name, connections, sentence }) {
   const had = `${plural(connections, "connection")} in all.`;
-  return { title: "Over", gloss: [causeSentence(name), sentence, had].filter(Boolean).join(" ") };
+  const told = [causeSentence(name), stopped(sentence), had];
+  return { title: "Over", gloss: told.filter(Boolean).join(" ") };
 }
 
+// The sentence of an ending has no full stop of its own.
+const stopped = (sentence) => sentence && sentence.replace(/\.?$/, ".");
 const upper = (text) => text[0].toUpperCase() + text.slice(1);

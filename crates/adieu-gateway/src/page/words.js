@@ -3,9 +3,15 @@
 export const CAUSES = {
   peer: "The peer said goodbye",
   application: "The server closed it",
+  handler_returned: "The handler was done",
+  handler_failed: "The handler gave an error",
+  slow_consumer: "Read too slowly",
+  no_binary: "Cannot take binary data",
+  too_many_connections: "Too many connections",
   drain: "The server shut down",
   eof: "Ended without a goodbye",
   reset: "Cut off by a reset",
+  transport_failed: "The line failed",
   timeout: "Went silent",
   violation: "Broke the protocol",
   dropped: "The handler let go",
@@ -26,7 +32,14 @@ const VERSIONS = {
   hixie76: "draft hixie-76", hixie75: "draft hixie-75",
 };
 
+// Causes that share the colour and the symbol of another.
+const LOOKS = {
+  handler_returned: "application", handler_failed: "panicked", slow_consumer: "timeout",
+  no_binary: "application", too_many_connections: "application", transport_failed: "reset",
+};
+
 export const causeText = (cause) => CAUSES[cause] ?? cause;
+export const causeLook = (cause) => LOOKS[cause] ?? (cause in CAUSES ? cause : "other");
 export const versionText = (version) => VERSIONS[version] ?? version;
 
 // ---- numbers and times --------------------------------------------------------------------------
@@ -70,11 +83,12 @@ export function closeFull(close) {
 }
 
 export function tcpText(transport, peer) {
-  const how = { fin: "FIN", reset: "RST", timed_out: "no answer", abandoned: "given up" };
+  const how = { fin: "FIN", reset: "RST", timed_out: "no answer", abandoned: "given up",
+    unknown: "not known how" };
   const end = `${how[transport.end] ?? transport.end}${transport.then_reset ? ", then RST" : ""}`;
-  const first = transport.first === "peer" ? `${peer} first` : "server first";
+  const first = { peer: `, ${peer} first`, local: ", server first" }[transport.first] ?? "";
   const tls = { true: ", TLS said so too", false: ", TLS did not say so" };
-  return `${end}, ${first}${tls[transport.close_notify] ?? ""}`;
+  return `${end}${first}${tls[transport.close_notify] ?? ""}`;
 }
 
 export function cutText(cut) {

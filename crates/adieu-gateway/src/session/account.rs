@@ -1,15 +1,17 @@
-//! The account of a connection as the backend gets it: who began the end, by what, and what was
+//! The report of a connection as the backend gets it: who began the end, by what, and what was
 //! said and lost. Made here, at the boundary, so that the protocol's types stay free to change.
 
 use std::time::Duration;
 
-use adieu::{Cause, Close, CloseCode, Cut, End, Ending, Side, Timer};
+use adieu::{Cause, Close, CloseCode, End, Ending, Side, Timer, Truncation};
 use serde_json::{Value, json};
 
-/// The JSON form of an account. What was not seen is `null`.
+use super::words;
+
+/// The JSON form of a report. What was not seen is `null`.
 #[must_use]
 pub fn account(ending: &Ending) -> Value {
-    let said = ending.goodbye.received().or(ending.goodbye.sent());
+    let said = ending.closing_handshake.received().or(ending.closing_handshake.sent());
     json!({
         "sentence": ending.to_string(),
         "initiator": initiator(ending),
@@ -17,17 +19,23 @@ pub fn account(ending: &Ending) -> Value {
         "code": said.and_then(Close::code).map(CloseCode::get),
         "reason": said.map_or("", Close::reason),
         "clean": ending.is_clean(),
-        "received": ending.goodbye.received().map(close),
-        "sent": ending.goodbye.sent().map(close),
+        "draining": ending.draining,
+        "refusedBy": words::refused_by(&ending.cause),
+        "received": ending.closing_handshake.received().map(close),
+        "sent": ending.closing_handshake.sent().map(close),
         "transport": transport(ending.transport.end),
-        "transportEndedFirst": side(ending.transport.first),
+        "transportKind": words::transport_kind(ending.transport.kind),
+        "transportEndedFirst": ending.transport.active_closer.map(side),
+        "letGo": words::let_go(ending.transport.end),
         "closeNotify": ending.transport.close_notify,
-        "cut": cut(ending.cut),
+        "cut": cut(ending.truncation),
         "unsentMessages": ending.unsent.messages,
         "unsentBytes": ending.unsent.bytes,
         "unacknowledgedBytes": ending.unsent.unacknowledged,
         "detectionLatencyMs": detection_latency(ending).map(ms),
         "lastedMs": ms(ending.lasted),
+        "switchedOff": words::switched_off(ending),
+        "error": ending.error.as_ref().map(ToString::to_string),
     })
 }
 
@@ -38,9 +46,11 @@ pub fn account(ending: &Ending) -> Value {
 pub fn detection_latency(ending: &Ending) -> Option<Duration> {
     match ending.cause {
         Cause::Timeout(_) | Cause::Unreachable => {
-            Some(ending.lasted.saturating_sub(ending.timeline.heard.unwrap_or_default()))
+            Some(ending.lasted.saturating_sub(ending.timeline.last_received.unwrap_or_default()))
         }
-        Cause::Peer | Cause::Violation(_) | Cause::Eof | Cause::Reset => Some(Duration::ZERO),
+        Cause::Peer | Cause::Violation(_) | Cause::Eof | Cause::Reset | Cause::TransportFailed => {
+            Some(Duration::ZERO)
+        }
         _ => None,
     }
 }
@@ -56,17 +66,32 @@ pub fn labels(ending: &Ending) -> (&'static str, &'static str) {
 fn initiator(ending: &Ending) -> &'static str {
     match &ending.cause {
         Cause::Peer | Cause::Violation(_) => "client",
-        Cause::Application | Cause::Drain | Cause::Dropped | Cause::Panicked => "gateway",
+        cause if is_close_of_ours(cause) => "gateway",
+        Cause::Drain | Cause::Dropped | Cause::Panicked => "gateway",
         Cause::Timeout(Timer::Pong) | Cause::Unreachable => "network",
         Cause::Timeout(_) => "gateway",
         _ => "unknown",
     }
 }
 
+/// Whether the gateway decided to close it, for whatever reason.
+fn is_close_of_ours(cause: &Cause) -> bool {
+    matches!(
+        cause,
+        Cause::Application
+            | Cause::HandlerReturned
+            | Cause::HandlerFailed
+            | Cause::SlowConsumer
+            | Cause::NoBinary
+            | Cause::TooManyConnections
+    )
+}
+
 /// By what it ended.
 fn mechanism(ending: &Ending) -> &'static str {
     match &ending.cause {
-        Cause::Peer | Cause::Application => "close_frame",
+        cause if is_close_of_ours(cause) => "close_frame",
+        Cause::Peer => "close_frame",
         Cause::Drain => "drain",
         Cause::Dropped | Cause::Panicked => "crash",
         Cause::Violation(_) => "protocol_error",
@@ -75,6 +100,7 @@ fn mechanism(ending: &Ending) -> &'static str {
         Cause::Unreachable => "tcp_timeout",
         Cause::Eof => "fin",
         Cause::Reset => "rst",
+        Cause::TransportFailed => "transport_error",
         _ => "unknown",
     }
 }
@@ -85,11 +111,12 @@ fn close(close: &Close) -> Value {
 
 fn transport(end: End) -> &'static str {
     match end {
-        End::Fin => "fin",
-        End::FinThenReset => "fin_then_rst",
+        End::Finished => "fin",
+        End::FinishedThenReset => "fin_then_rst",
         End::Reset => "rst",
-        End::TimedOut => "timed_out",
-        _ => "abandoned",
+        End::Lost => "timed_out",
+        End::LetGo(_) => "abandoned",
+        _ => "unknown",
     }
 }
 
@@ -100,11 +127,11 @@ fn side(side: Side) -> &'static str {
     }
 }
 
-fn cut(cut: Cut) -> &'static str {
-    match cut {
-        Cut::BetweenMessages => "between_messages",
-        Cut::MidMessage => "mid_message",
-        Cut::MidFrame => "mid_frame",
+fn cut(truncation: Truncation) -> &'static str {
+    match truncation {
+        Truncation::BetweenMessages => "between_messages",
+        Truncation::MidMessage => "mid_message",
+        Truncation::MidFrame => "mid_frame",
     }
 }
 
@@ -114,43 +141,47 @@ fn ms(length: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use adieu::{Goodbye, Timeline, Transport, Unsent};
+    use adieu::{ClosingHandshake, LetGo, Transport, TransportKind};
 
     use super::*;
 
-    fn of(cause: Cause, goodbye: Goodbye) -> Value {
-        let transport = Transport { end: End::Fin, first: Side::Peer, close_notify: None };
-        let (cut, unsent) = (Cut::BetweenMessages, Unsent::default());
+    fn report(cause: Cause, end: End, closing_handshake: ClosingHandshake) -> Ending {
+        let transport = Transport {
+            kind: TransportKind::Tcp,
+            end,
+            active_closer: Some(Side::Peer),
+            close_notify: None,
+        };
         let lasted = Duration::from_millis(1500);
-        account(&Ending::from_parts(
-            cause,
-            goodbye,
-            transport,
-            cut,
-            unsent,
-            Timeline::default(),
-            lasted,
-        ))
+        Ending::from_parts(cause, closing_handshake, transport, lasted)
+    }
+
+    fn of(cause: Cause, closing_handshake: ClosingHandshake) -> Value {
+        account(&report(cause, End::Finished, closing_handshake))
     }
 
     #[test]
     fn who_began_it_and_by_what_is_said_where_it_was_seen() {
         let cases = [
             (Cause::Peer, "client", "close_frame"),
+            (Cause::Application, "gateway", "close_frame"),
+            (Cause::HandlerReturned, "gateway", "close_frame"),
+            (Cause::HandlerFailed, "gateway", "close_frame"),
             (Cause::Drain, "gateway", "drain"),
             (Cause::Eof, "unknown", "fin"),
             (Cause::Reset, "unknown", "rst"),
+            (Cause::TransportFailed, "unknown", "transport_error"),
             (Cause::Timeout(Timer::Pong), "network", "pong_timeout"),
             (Cause::Timeout(Timer::Write), "gateway", "write_timeout"),
         ];
         for (cause, initiator, mechanism) in cases {
-            let account = of(cause.clone(), Goodbye::None);
+            let account = of(cause.clone(), ClosingHandshake::None);
             assert_eq!(account["initiator"], initiator, "{cause:?}");
             assert_eq!(account["mechanism"], mechanism, "{cause:?}");
             assert_eq!(account["code"], Value::Null, "{cause:?}");
         }
         let theirs = Close::new(4999, "bye").unwrap();
-        let account = of(Cause::Peer, Goodbye::Received { theirs });
+        let account = of(Cause::Peer, ClosingHandshake::Received { theirs });
         assert_eq!((&account["code"], &account["reason"]), (&json!(4999), &json!("bye")));
         assert_eq!(
             (&account["lastedMs"], &account["detectionLatencyMs"]),
@@ -160,15 +191,27 @@ mod tests {
 
     #[test]
     fn after_an_ending_by_silence_it_is_said_how_long_the_silence_was() {
-        let mut timeline = Timeline::default();
-        timeline.heard = Some(Duration::from_secs(60));
-        let transport = Transport { end: End::TimedOut, first: Side::Local, close_notify: None };
-        let (cut, unsent) = (Cut::BetweenMessages, Unsent::default());
         let cause = Cause::Timeout(Timer::Pong);
-        let lasted = Duration::from_secs(85);
-        let ending =
-            Ending::from_parts(cause, Goodbye::None, transport, cut, unsent, timeline, lasted);
+        let mut ending = report(cause, End::Lost, ClosingHandshake::None);
+        ending.timeline.last_received = Some(Duration::from_secs(60));
+        ending.lasted = Duration::from_secs(85);
         assert_eq!(account(&ending)["detectionLatencyMs"], 25_000);
-        assert_eq!(of(Cause::Drain, Goodbye::None)["detectionLatencyMs"], Value::Null);
+        assert_eq!(of(Cause::Drain, ClosingHandshake::None)["detectionLatencyMs"], Value::Null);
+    }
+
+    #[test]
+    fn why_we_let_go_is_said_and_what_was_not_watched() {
+        let end = End::LetGo(LetGo::Clock(Timer::Drain));
+        let mut ending = report(Cause::Peer, end, ClosingHandshake::None);
+        (ending.draining, ending.switched_off) = (true, vec![Timer::Pong]);
+        ending.transport.active_closer = None;
+        let account = account(&ending);
+        assert_eq!(
+            (&account["transport"], &account["letGo"]),
+            (&json!("abandoned"), &json!("drain"))
+        );
+        assert_eq!(account["draining"], true);
+        assert_eq!(account["switchedOff"], json!(["pong"]));
+        assert_eq!(account["transportEndedFirst"], Value::Null);
     }
 }

@@ -10,6 +10,7 @@ pub mod time;
 pub mod token;
 pub mod wait;
 pub mod wire;
+pub mod words;
 
 pub use hub::{Hub, Settings};
 pub use machine::{Action, Input, Refusal, Session, State};

@@ -26,13 +26,13 @@ pub enum Departure {
 }
 
 impl Departure {
-    /// Judges an account.
+    /// Judges a report.
     #[must_use]
     pub fn of(ending: &Ending) -> Self {
         if ending.cause == Cause::Drain {
             return Departure::Drained;
         }
-        let said = ending.goodbye.received().filter(|_| ending.cause == Cause::Peer);
+        let said = ending.closing_handshake.received().filter(|_| ending.cause == Cause::Peer);
         // What the gateway closed by itself (a violation of adieu.v1, a client that is too slow)
         // says nothing of the person. Where the backend ended the session, it is over before this.
         let Some(close) = said else { return Departure::Lost };
@@ -91,23 +91,25 @@ impl Waits {
 
 #[cfg(test)]
 mod tests {
-    use adieu::{Close, Cut, End, Goodbye, Side, Timeline, Transport, Unsent};
+    use adieu::{Close, ClosingHandshake, End, Side, Transport, TransportKind};
 
     use super::super::wire::Fault;
     use super::*;
 
-    fn ended(cause: Cause, goodbye: Goodbye) -> Departure {
-        let transport = Transport { end: End::Fin, first: Side::Peer, close_notify: None };
-        let (cut, unsent) = (Cut::BetweenMessages, Unsent::default());
+    fn ended(cause: Cause, closing_handshake: ClosingHandshake) -> Departure {
+        let transport = Transport {
+            kind: TransportKind::Tcp,
+            end: End::Finished,
+            active_closer: Some(Side::Peer),
+            close_notify: None,
+        };
         let lasted = Duration::from_secs(1);
-        let ending =
-            Ending::from_parts(cause, goodbye, transport, cut, unsent, Timeline::default(), lasted);
-        Departure::of(&ending)
+        Departure::of(&Ending::from_parts(cause, closing_handshake, transport, lasted))
     }
 
     fn said(code: Option<u16>) -> Departure {
         let close = code.map_or_else(Close::empty, |code| Close::new(code, "").unwrap());
-        ended(Cause::Peer, Goodbye::Received { theirs: close })
+        ended(Cause::Peer, ClosingHandshake::Received { theirs: close })
     }
 
     #[test]
@@ -122,20 +124,23 @@ mod tests {
 
     #[test]
     fn without_a_word_the_cause_decides() {
-        for cause in [Cause::Eof, Cause::Reset, Cause::Unreachable, Cause::Dropped] {
-            assert_eq!(ended(cause.clone(), Goodbye::None), Departure::Lost, "{cause:?}");
+        let causes = [Cause::Eof, Cause::Reset, Cause::Unreachable, Cause::TransportFailed];
+        for cause in causes.into_iter().chain([Cause::Dropped]) {
+            assert_eq!(ended(cause.clone(), ClosingHandshake::None), Departure::Lost, "{cause:?}");
         }
-        assert_eq!(ended(Cause::Drain, Goodbye::None), Departure::Drained);
+        assert_eq!(ended(Cause::Drain, ClosingHandshake::None), Departure::Drained);
     }
 
     #[test]
-    fn a_violation_of_the_subprotocol_is_no_goodbye_of_the_person() {
+    fn what_the_gateway_closed_by_itself_says_nothing_of_the_person() {
         let ours = Fault::Binary.close();
         let theirs = Close::new(1007, "").unwrap();
-        for goodbye in
-            [Goodbye::Sent { ours: ours.clone() }, Goodbye::SentThenReceived { ours, theirs }]
-        {
-            assert_eq!(ended(Cause::Application, goodbye.clone()), Departure::Lost, "{goodbye:?}");
+        let alone = ClosingHandshake::Sent { ours: ours.clone() };
+        let answered = ClosingHandshake::SentThenReceived { ours, theirs };
+        for cause in [Cause::Application, Cause::HandlerReturned, Cause::HandlerFailed] {
+            for crossed in [&alone, &answered] {
+                assert_eq!(ended(cause.clone(), crossed.clone()), Departure::Lost, "{crossed:?}");
+            }
         }
     }
 }

@@ -50,7 +50,7 @@ async fn a_message_of_a_client_has_a_mebibyte_at_most_however_long_its_json_is()
     plain.send("x".repeat(MIB + 1)).await.unwrap();
     assert!(plain.recv().await.is_none());
     let ending = plain.ended().await;
-    let close = ending.goodbye.received().expect("a Close");
+    let close = ending.closing_handshake.received().expect("a Close");
     assert_eq!(close.code().map(|code| code.get()), Some(1009));
 }
 

@@ -1,218 +1,182 @@
 //! The frames of an open connection: what is read, what is queued.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use super::{Connection, Event, Output};
-use crate::close::{Input, State};
-use crate::code::Close;
-use crate::config::defaults;
+use super::prepared::opcode;
+use super::{Connection, Outbound, Prepared};
+use crate::close::{Close, Input, State};
 use crate::error::UsageError;
-use crate::frame::{Opcode, Received, Violation, hixie, hybi};
-use crate::handshake::Version;
+#[cfg(feature = "legacy")]
+use crate::frame::hixie;
+use crate::frame::{Opcode, Received, Violation, hybi};
+use crate::lanes::OWN_BUFFER;
 use crate::message::Message;
-use crate::outgoing::OWN_BUFFER;
-
-/// A message encoded once, to be sent by many connections that share its bytes.
-///
-/// ```
-/// let prepared = adieu_proto::Prepared::new("to all of you");
-/// assert_eq!(prepared.message().as_text(), Some("to all of you"));
-/// ```
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    message: Message,
-    /// As a server of RFC 6455 sends it.
-    frame: Bytes,
-}
-
-impl Prepared {
-    /// Encodes a message.
-    #[must_use]
-    pub fn new(message: impl Into<Message>) -> Self {
-        let message = message.into();
-        let mut frame = Vec::new();
-        hybi::write_frame(&mut frame, opcode(&message), message.as_bytes(), None);
-        Prepared { message, frame: frame.into() }
-    }
-
-    /// The message.
-    #[must_use]
-    pub fn message(&self) -> &Message {
-        &self.message
-    }
-}
-
-fn opcode(message: &Message) -> Opcode {
-    match message {
-        Message::Text(_) => Opcode::Text,
-        Message::Binary(_) => Opcode::Binary,
-    }
-}
+use crate::scratch::{Messages, Scratch};
+use crate::version::Version;
 
 #[inline(always)]
-fn deliver(
-    message: Message,
-    inbox: Option<&mut VecDeque<Message>>,
-    outputs: &mut VecDeque<Output>,
-) {
-    match inbox {
-        Some(inbox) => inbox.push_back(message),
-        None => outputs.push_back(Output::Event(Event::Message(message))),
-    }
+fn deliver(message: Message, messages: &mut Messages) {
+    messages.get_or_insert_default().push_back(message);
 }
 
 impl Connection {
-    /// Queues a message.
+    /// Queues a message. A large payload is shared, a small one copied.
     ///
     /// # Errors
-    /// [`UsageError::Closed`] or [`UsageError::NotOpen`] if nothing can be sent;
-    /// [`UsageError::NoBinary`] for a hixie version.
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), UsageError> {
-        self.send_ref(&message.into())
+    /// [`UsageError::NotOpen`] before the handshake is complete, [`UsageError::Closed`] once the
+    /// connection is closing, [`UsageError::NoBinary`] for bytes in a version that has none.
+    #[inline]
+    pub fn send<'a>(
+        &mut self,
+        outbound: impl Into<Outbound<'a>>,
+        scratch: &mut Scratch,
+    ) -> Result<(), UsageError> {
+        match outbound.into() {
+            Outbound::Message(message) => self.send_message(message, scratch),
+            Outbound::Prepared(prepared) => self.send_prepared(prepared, scratch),
+        }
     }
 
-    /// The same, of a message that is only lent: a small one is copied, a large one shared.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_ref(&mut self, message: &Message) -> Result<(), UsageError> {
+    fn send_message(&mut self, message: &Message, scratch: &mut Scratch) -> Result<(), UsageError> {
         if !self.machine.may_send() {
             let connecting = self.machine.state() == State::Connecting;
             return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
         }
         if self.version.is_hixie() {
-            let Message::Text(text) = message else {
-                return Err(UsageError::NoBinary(self.version));
-            };
-            self.outgoing.append(|out| hixie::write_text(out, text.as_bytes()));
+            self.send_hixie(message, scratch)?;
         } else {
-            self.send_hybi(message);
+            self.send_hybi(message, scratch);
         }
         self.outgoing.message_ends();
         Ok(())
     }
 
-    /// Queues a message that was encoded before, for many connections.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), UsageError> {
+    fn send_prepared(
+        &mut self,
+        prepared: &Prepared,
+        scratch: &mut Scratch,
+    ) -> Result<(), UsageError> {
         // A client masks each frame anew (§5.3), and hixie has frames of its own.
         if self.seed.is_some() || self.version.is_hixie() || !self.machine.may_send() {
-            return self.send_ref(&prepared.message);
+            return self.send_message(prepared.message(), scratch);
         }
-        self.outgoing.payload(prepared.frame.clone());
+        self.outgoing.payload(prepared.frame(), scratch);
         self.outgoing.message_ends();
         Ok(())
     }
 
-    fn send_hybi(&mut self, message: &Message) {
+    #[cfg(feature = "legacy")]
+    fn send_hixie(&mut self, message: &Message, scratch: &mut Scratch) -> Result<(), UsageError> {
+        let Message::Text(text) = message else {
+            return Err(UsageError::NoBinary(self.version));
+        };
+        self.outgoing.append(scratch, |out| hixie::write_text(out, text.as_bytes()));
+        Ok(())
+    }
+
+    #[cfg(not(feature = "legacy"))]
+    #[allow(clippy::unused_self, reason = "never called: no version is hixie")]
+    fn send_hixie(&self, _: &Message, _: &mut Scratch) -> Result<(), UsageError> {
+        Err(UsageError::NoBinary(self.version))
+    }
+
+    fn send_hybi(&mut self, message: &Message, scratch: &mut Scratch) {
         let opcode = opcode(message);
+        let payload = message.as_bytes();
         match &mut self.seed {
-            None if message.len() < OWN_BUFFER => {
-                let payload = message.as_bytes();
-                self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, None));
+            None if payload.len() < OWN_BUFFER => {
+                self.outgoing.append(scratch, |out| hybi::write_frame(out, opcode, payload, None));
             }
             None => {
-                let len = message.len();
-                self.outgoing.append(|out| hybi::write_header(out, true, opcode, len, None));
-                self.outgoing.payload(message.clone().into_bytes());
+                let len = payload.len();
+                let header = |out: &mut Vec<u8>| hybi::write_header(out, true, opcode, len, None);
+                self.outgoing.append(scratch, header);
+                self.outgoing.payload(message.clone().into_bytes(), scratch);
             }
             Some(seed) => {
                 let mask = Some(seed.mask());
-                let payload = message.as_bytes();
-                self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, mask));
+                self.outgoing.append(scratch, |out| hybi::write_frame(out, opcode, payload, mask));
             }
         }
     }
 
-    /// Messages go to `inbox`, or are outputs where there is none.
-    pub(super) fn read_frames(
-        &mut self,
-        now: Instant,
-        input: &mut [u8],
-        inbox: Option<&mut VecDeque<Message>>,
-    ) {
-        let (mut input, mut inbox) = (input, inbox);
+    /// Bytes of the peer on an open connection.
+    pub(super) fn read_frames(&mut self, now: Instant, input: &mut [u8], scratch: &mut Scratch) {
+        let mut input = input;
         let limit = self.config.max_message;
         while self.machine.parses() && !input.is_empty() {
             let delivers = self.machine.delivers();
-            let outputs = &mut self.outputs;
+            let messages = &mut scratch.messages;
             let whole = self.reader.whole_messages(&mut input, limit, |message| {
                 if delivers {
-                    deliver(message, inbox.as_deref_mut(), outputs);
+                    deliver(message, messages);
                 }
             });
-            if let Err(error) = whole {
-                return self.violated(now, error.into());
+            match whole {
+                Ok(()) if input.is_empty() => return,
+                Ok(()) => {}
+                Err(error) => return self.violated(now, error.into(), scratch),
             }
-            match self.reader.next(&mut input, limit, self.pool.as_ref()) {
-                Ok(Some(received)) => self.received(now, received, inbox.as_deref_mut()),
+            match self.reader.next(&mut input, limit, scratch.pool.as_ref()) {
+                Ok(Some(received)) => self.read_one(now, received, scratch),
                 Ok(None) => return,
-                Err(violation) => self.violated(now, violation),
+                Err(violation) => self.violated(now, violation, scratch),
             }
         }
     }
 
     /// So many bytes stand in the room of the message under way.
-    pub(super) fn read_payload(&mut self, now: Instant, n: usize, inbox: &mut VecDeque<Message>) {
-        match self.reader.filled(n, self.pool.as_ref()) {
-            Ok(Some(received)) => self.received(now, received, Some(inbox)),
+    pub(super) fn read_payload(&mut self, now: Instant, n: usize, scratch: &mut Scratch) {
+        match self.reader.filled(n, scratch.pool.as_ref()) {
+            Ok(Some(received)) => self.read_one(now, received, scratch),
             Ok(None) => {}
-            Err(violation) => self.violated(now, violation),
+            Err(violation) => self.violated(now, violation, scratch),
         }
     }
 
-    fn violated(&mut self, now: Instant, violation: Violation) {
+    fn violated(&mut self, now: Instant, violation: Violation, scratch: &mut Scratch) {
         let Violation { error, said } = violation;
-        self.advance(now, Input::Violation { error, said });
+        self.advance(now, Input::Violation { error, said }, scratch);
     }
 
-    fn received(
-        &mut self,
-        now: Instant,
-        received: Received,
-        inbox: Option<&mut VecDeque<Message>>,
-    ) {
+    fn read_one(&mut self, now: Instant, received: Received, scratch: &mut Scratch) {
         match received {
             Received::Message(message) if self.machine.delivers() => {
-                deliver(message, inbox, &mut self.outputs);
+                deliver(message, &mut scratch.messages);
             }
             Received::Message(_) | Received::Pong => {}
-            Received::Ping(payload) if self.outgoing.len() <= defaults::PONG_QUEUE as u64 => {
-                self.control(Opcode::Pong, &payload);
-            }
-            Received::Ping(payload) => self.pong = Some(Box::new(payload)),
-            // hixie-75 has no goodbye: its FF 00 is an empty frame, skipped like any other.
+            Received::Ping(payload) => self.answer_ping(&payload, scratch),
+            // hixie-75 has no closing handshake: its FF 00 is an empty frame, skipped like others.
             Received::Close(_) if self.version == Version::Hixie75 => {}
-            Received::Close(close) => self.advance(now, Input::PeerClose(close)),
+            Received::Close(close) => self.advance(now, Input::PeerClose(close), scratch),
         }
     }
 
-    /// Queues a control frame, unless our Close is in the queue: nothing follows it (§5.5.1).
-    pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) {
-        if self.machine.may_send() {
-            self.frame(opcode, payload);
+    /// Our Pong leaves at the next frame boundary (§5.5.2, §5.5.3), but never behind our Close.
+    fn answer_ping(&mut self, payload: &[u8], scratch: &mut Scratch) {
+        if self.machine.answers_pings() && self.outgoing.takes_control() {
+            let mask = self.mask();
+            self.outgoing.pong(payload, mask, scratch);
         }
     }
 
-    fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
-        let mask = self.seed.as_mut().map(|seed| seed.mask());
-        self.outgoing.append(|out| hybi::write_frame(out, opcode, payload, mask));
+    /// The mask of the next frame, as a client.
+    pub(super) fn mask(&mut self) -> Option<[u8; 4]> {
+        self.seed.as_mut().map(|seed| seed.mask())
     }
 
-    pub(super) fn queue_close(&mut self, close: &Close) {
+    pub(super) fn queue_close(&mut self, close: &Close, scratch: &mut Scratch) {
+        #[cfg(feature = "legacy")]
         if self.version.is_hixie() {
-            return self.outgoing.append(|out| out.extend_from_slice(&hixie::CLOSE));
+            return self.outgoing.close(scratch, |out| out.extend_from_slice(&hixie::CLOSE));
         }
         let mut body = Vec::with_capacity(2 + close.reason().len());
         if let Some(code) = close.code() {
             body.extend_from_slice(&code.get().to_be_bytes());
             body.extend_from_slice(close.reason().as_bytes());
         }
-        self.frame(Opcode::Close, &body);
+        let mask = self.mask();
+        let write = |out: &mut Vec<u8>| hybi::write_frame(out, Opcode::Close, &body, mask);
+        self.outgoing.close(scratch, write);
     }
 }

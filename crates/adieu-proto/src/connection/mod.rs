@@ -1,100 +1,107 @@
 //! One WebSocket: routes bytes to the stages, and what the stages say to the driver.
 
+mod clocks;
+mod events;
 mod frames;
 mod opening;
+mod prepared;
+mod status;
 
-pub use frames::Prepared;
+pub use events::{Command, Decision, Outbound, TransportEvent};
+pub use prepared::Prepared;
+pub use status::Status;
 
 use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
 use std::io::IoSlice;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use crate::close::{Action, Input, Machine, Moment, Speech, State, Wish};
-use crate::code::Close;
-use crate::config::{Config, defaults};
-use crate::ending::{Cause, Cut, Ending, Unsent};
-use crate::error::{HandshakeError, ProtocolError};
-use crate::frame::{Opcode, Reader};
+use crate::close::{
+    Action, Context, Input, Machine, PeerEnd, Role, State, TransportKind, Truncation, Unsent,
+};
+use crate::config::Config;
+use crate::error::{HandshakeError, ProtocolError, TransportError};
+use crate::frame::Reader;
 use crate::handshake::opening::Opening;
-use crate::handshake::{Request, Version};
-use crate::heartbeat::Heartbeat;
-use crate::message::Message;
+use crate::liveness::{Evidence, Heartbeat, Movement, Question};
 use crate::outgoing::Outgoing;
-use crate::pool::Pool;
-use crate::progress::{Delivery, Progress, Verdict};
+use crate::output::{Event, Output};
+use crate::scratch::{self, Scratch};
 use crate::seed::Seed;
-use crate::spare::Spare;
 use crate::timer::{Timer, Timers};
+use crate::version::Version;
 
 /// One WebSocket connection, without I/O.
 ///
-/// After every call, drain [`poll_output`](Self::poll_output) until it gives
+/// Tell it what happened ([`received`](Self::received),
+/// [`handle_transport`](Self::handle_transport), [`handle_timeout`](Self::handle_timeout)) and what
+/// the application wants ([`send`](Self::send), [`command`](Self::command),
+/// [`decide`](Self::decide)). After every call take the messages out of
+/// the [`Scratch`] and drain [`poll_output`](Self::poll_output) until it gives
 /// [`Output::Timeout`].
 ///
 /// ```
 /// use std::{io::IoSlice, sync::Arc, time::Instant};
-/// use adieu_proto::{ClientRequest, Config, Connection, Event, Message, Output};
+/// use adieu_proto::*;
 ///
 /// // Moves bytes from one to the other; gives the events of `from`.
-/// fn relay(from: &mut Connection, to: &mut Connection, now: Instant) -> Vec<Event> {
-///     let mut events = Vec::new();
+/// fn relay(from: &mut Connection, to: &mut Connection, s: &mut Scratch) -> Vec<Event> {
+///     let (now, mut events) = (Instant::now(), Vec::new());
 ///     loop {
-///         match from.poll_output() {
+///         match from.poll_output(s) {
 ///             Output::Event(event) => events.push(event),
 ///             Output::Transmit => {
 ///                 let mut slices = [IoSlice::new(&[]); 8];
 ///                 let filled = from.slices(&mut slices);
-///                 let mut bytes: Vec<u8> =
+///                 let bytes: Vec<u8> =
 ///                     slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
-///                 from.transmitted(now, bytes.len());
-///                 to.receive(now, &mut bytes);
+///                 let event = TransportEvent::Transmitted { bytes: bytes.len(), held: false };
+///                 from.handle_transport(now, event, s);
+///                 to.read_buffer(s)[..bytes.len()].copy_from_slice(&bytes);
+///                 to.received(now, bytes.len(), s);
 ///             }
 ///             _ => return events,
 ///         }
 ///     }
 /// }
 ///
-/// let now = Instant::now();
+/// let scratch = &mut Scratch::default();
 /// let config = Arc::new(Config::default());
 /// let request = ClientRequest::new("example.com", "/");
-/// let mut client = Connection::client(now, config.clone(), request, [7; 32])?;
-/// let mut server = Connection::server(now, config);
+/// let mut client = Connection::client(Instant::now(), config.clone(), request, [7; 32], scratch)?;
+/// let mut server = Connection::server(Instant::now(), config);
 ///
-/// relay(&mut client, &mut server, now);
-/// assert!(matches!(relay(&mut server, &mut client, now)[..], [Event::Request(..)]));
-/// server.accept(now, None, false)?;
-/// relay(&mut server, &mut client, now);
-/// client.send("hello")?;
-/// relay(&mut client, &mut server, now);
-/// let events = relay(&mut server, &mut client, now);
-/// assert!(matches!(&events[..], [Event::Message(m)] if m.as_text() == Some("hello")));
-/// # Ok::<(), adieu_proto::UsageError>(())
+/// relay(&mut client, &mut server, scratch);
+/// let events = relay(&mut server, &mut client, scratch);
+/// assert!(matches!(events[..], [Event::Request(..)]));
+/// let accept = Decision::Accept(Negotiated::new(Version::Rfc6455));
+/// server.decide(Instant::now(), accept, scratch)?;
+/// relay(&mut server, &mut client, scratch);
+/// client.send(&Message::from("hello"), scratch)?;
+/// relay(&mut client, &mut server, scratch);
+/// let messages = scratch.messages.take().unwrap_or_default();
+/// assert_eq!(messages[0].as_text(), Some("hello"));
+/// # Ok::<(), UsageError>(())
 /// ```
-#[derive(Clone)]
+#[cfg_attr(feature = "testing", derive(Clone))]
 pub struct Connection {
     config: Arc<Config>,
     started: Instant,
     /// When bytes of the peer came last.
-    heard: Option<Instant>,
+    last_received: Option<Instant>,
     version: Version,
     /// Until the opening handshake has succeeded or failed.
     opening: Option<Box<Opening>>,
     reader: Reader,
     outgoing: Outgoing,
-    /// A Pong that waits for room: only the newest is kept.
-    pong: Option<Box<Bytes>>,
     machine: Machine,
     heartbeat: Heartbeat,
     timers: Timers,
-    progress: Progress,
+    movement: Movement,
+    /// What the peer has been asked and has not answered.
+    question: Option<Box<Question>>,
     outputs: VecDeque<Output>,
-    /// Lent.
-    pool: Option<Arc<dyn Pool>>,
     /// Masks of a client (§5.3). A server has none.
     seed: Option<Box<Seed>>,
 }
@@ -104,314 +111,191 @@ impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("Connection");
         debug.field("version", &self.version).field("state", &self.machine.state());
-        debug.field("queued", &self.queued()).finish_non_exhaustive()
+        debug.field("queued", &self.outgoing.unsent()).finish_non_exhaustive()
     }
-}
-
-/// What the driver has to do next.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Output {
-    /// Write what [`Connection::slices`] holds, and say how much left. If the transport takes
-    /// nothing, stop and go on when it is writable.
-    Transmit,
-    /// Shut down our direction of the transport.
-    ShutdownWrite,
-    /// Let go of the transport, then call [`Connection::disconnected`].
-    Disconnect,
-    /// Tell the application.
-    Event(Event),
-    /// Nothing for now. Call [`Connection::handle_timeout`] at this time, if there is one.
-    Timeout(Option<Instant>),
-}
-
-/// What the application hears.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// As a server: a valid request. Answer with [`Connection::accept`] or
-    /// [`Connection::refuse`].
-    Request(Request, Version),
-    /// The opening handshake is complete; as a client, with the chosen subprotocol.
-    Opened(Option<String>),
-    /// A message.
-    Message(Message),
-    /// No further messages will come.
-    EndOfMessages,
-    /// The peer's Close was read, early; the account follows when the transport is over.
-    Closing(Close),
-    /// The account. Exactly once, last.
-    Ended(Box<Ending>),
-}
-
-/// How the peer's direction of the transport ended, as the driver saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerEnd {
-    /// A FIN, after all its bytes.
-    Fin,
-    /// An RST.
-    Reset,
-    /// The operating system gave up (ETIMEDOUT, EHOSTUNREACH).
-    Unreachable,
 }
 
 impl Connection {
     fn new(now: Instant, config: Arc<Config>, opening: Opening, seed: Option<Box<Seed>>) -> Self {
+        let role = if seed.is_some() { Role::Client } else { Role::Server };
         let mut timers = Timers::default();
-        timers.set(Timer::Handshake, now + config.handshake_timeout);
+        let handshake = config.length(Timer::Handshake, false, false);
+        timers.set(Timer::Handshake, now.checked_add(handshake));
         Connection {
             started: now,
-            heard: None,
+            last_received: None,
             version: Version::Rfc6455,
             opening: Some(Box::new(opening)),
-            reader: Reader::hybi(seed.is_none()),
-            outgoing: Outgoing::default(),
-            pong: None,
-            machine: Machine::new(Speech::Codes),
+            reader: Reader::hybi(role == Role::Server),
+            outgoing: Outgoing::new(role == Role::Client),
+            machine: Machine::new(role),
             heartbeat: Heartbeat::Off,
             timers,
-            progress: Progress::new(now),
+            movement: Movement::new(now),
+            question: None,
             outputs: VecDeque::new(),
-            pool: None,
             config,
             seed,
         }
     }
 
-    /// The version that is spoken, once the handshake is complete.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// Bytes of output that have not left.
-    #[must_use]
-    pub fn queued(&self) -> u64 {
-        self.outgoing.len()
-    }
-
-    /// Whether [`send`](Self::send) may still succeed.
-    #[must_use]
-    pub fn may_send(&self) -> bool {
-        self.machine.may_send()
-    }
-
-    /// Whether received messages still reach the application. If not, whatever comes is read
-    /// and dropped, so reading must not pause.
-    #[must_use]
-    pub fn delivers(&self) -> bool {
-        self.machine.delivers()
-    }
-
-    /// Bytes of the frame under way that are still to come: how much a read may well ask for.
-    #[must_use]
-    pub fn to_come(&self) -> u64 {
-        if self.machine.parses() { self.reader.to_come() } else { 0 }
-    }
-
-    /// The limits in force.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     // What happened.
 
-    /// Bytes of the peer. They are unmasked in place.
-    pub fn receive(&mut self, now: Instant, bytes: &mut [u8]) {
-        self.read(now, bytes, None);
+    /// Where bytes of the peer are to be read to: the buffer of a large message under way, or the
+    /// scratch's. What it holds means nothing. Read as much as you like of it, then say how much
+    /// with [`received`](Self::received), before any other call.
+    #[inline]
+    pub fn read_buffer<'a>(&'a mut self, scratch: &'a mut Scratch) -> &'a mut [u8] {
+        let parses = self.machine.parses();
+        let to_come = if parses { self.reader.to_come() } else { 0 };
+        if to_come >= scratch::READ as u64 && self.reader.room().len() >= scratch::READ {
+            return self.reader.room();
+        }
+        scratch.read_buffer(to_come)
     }
 
-    /// As [`receive`](Self::receive), but messages go behind those in `messages` instead of being
-    /// outputs: they came before what the outputs tell of these bytes. Those that come with the
-    /// end of the opening handshake are outputs all the same: take the outputs before the next.
-    pub fn receive_into(
+    /// So many bytes of the peer were read to the [`read_buffer`](Self::read_buffer). Messages that
+    /// they complete are in [`Scratch::messages`] after this.
+    pub fn received(&mut self, now: Instant, n: usize, scratch: &mut Scratch) {
+        self.last_received = Some(now);
+        self.is_heard(now);
+        let to_come = if self.machine.parses() { self.reader.to_come() } else { 0 };
+        if to_come >= scratch::READ as u64 && self.reader.room().len() >= scratch::READ {
+            return self.read_payload(now, n, scratch);
+        }
+        let mut buffer = mem::take(&mut scratch.receive);
+        self.read(now, &mut buffer[..n], scratch);
+        scratch.receive = buffer;
+    }
+
+    fn read(&mut self, now: Instant, bytes: &mut [u8], scratch: &mut Scratch) {
+        match self.opening {
+            None => self.read_frames(now, bytes, scratch),
+            Some(_) => self.read_opening(now, bytes, scratch),
+        }
+    }
+
+    /// Something happened at the transport.
+    #[inline]
+    pub fn handle_transport(&mut self, now: Instant, event: TransportEvent, scratch: &mut Scratch) {
+        match event {
+            TransportEvent::Transmitted { bytes, held } => {
+                self.transmitted(now, bytes, held, scratch);
+            }
+            event => self.handle_rare(now, event, scratch),
+        }
+    }
+
+    #[inline(never)]
+    fn handle_rare(&mut self, now: Instant, event: TransportEvent, scratch: &mut Scratch) {
+        match event {
+            TransportEvent::GivesEvidence => self.movement.gives_evidence(),
+            TransportEvent::Transmitted { bytes, held } => {
+                self.transmitted(now, bytes, held, scratch);
+            }
+            TransportEvent::Flushed => {
+                let flushed = self.outgoing.flushed(scratch);
+                if !self.movement.has_evidence() {
+                    self.moves_without_evidence(now, flushed);
+                }
+                self.all_taken_has_left(now, scratch);
+            }
+            TransportEvent::Blocked => self.blocked(now),
+            TransportEvent::WriteFailed(error) => {
+                self.explain(error);
+                self.advance(now, Input::WriteFailed, scratch);
+            }
+            TransportEvent::ReadingPaused => self.is_excused(now),
+            TransportEvent::CloseNotify => self.advance(now, Input::CloseNotify, scratch),
+            TransportEvent::TlsFailed(error) => self.tls_failed(now, error, scratch),
+            TransportEvent::PeerEnded(how, error) => self.peer_ended(now, how, error, scratch),
+            TransportEvent::Released { kind, unacknowledged, close_notify } => {
+                self.released(now, kind, unacknowledged, close_notify);
+            }
+        }
+    }
+
+    fn peer_ended(
         &mut self,
         now: Instant,
-        bytes: &mut [u8],
-        messages: &mut VecDeque<Message>,
+        how: PeerEnd,
+        error: Option<TransportError>,
+        scratch: &mut Scratch,
     ) {
-        self.read(now, bytes, Some(messages));
+        self.explain(error);
+        self.advance(now, Input::PeerEnded(how), scratch);
     }
 
-    fn read(&mut self, now: Instant, bytes: &mut [u8], inbox: Option<&mut VecDeque<Message>>) {
-        self.heard = Some(now);
-        self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
-        match self.opening {
-            None => self.read_frames(now, bytes, inbox),
-            Some(_) => self.read_opening(now, bytes),
+    fn explain(&mut self, error: Option<TransportError>) {
+        if let Some(error) = error {
+            self.machine.explain(error);
         }
     }
 
-    /// Where the payload that is to come may be read to instead of being
-    /// [received](Self::receive), which saves a copy: the room of a large message under way. Empty
-    /// if it may not. What it holds means nothing.
-    pub fn payload_room(&mut self) -> &mut [u8] {
-        if self.machine.parses() { self.reader.room() } else { &mut [] }
-    }
-
-    /// So many bytes of the peer were read to the [`payload_room`](Self::payload_room). A message
-    /// that they complete goes behind those in `messages`.
-    pub fn payload_received(&mut self, now: Instant, n: usize, messages: &mut VecDeque<Message>) {
-        self.heard = Some(now);
-        self.heartbeat.heard(now, self.config.ping_interval, &mut self.timers);
-        self.read_payload(now, n, messages);
-    }
-
-    /// The peer's direction ended, after all its bytes were received.
-    pub fn peer_ended(&mut self, now: Instant, how: PeerEnd) {
-        let input = match how {
-            PeerEnd::Fin => Input::Fin,
-            PeerEnd::Reset => Input::Reset,
-            PeerEnd::Unreachable => Input::Unreachable,
-        };
-        self.advance(now, input);
-    }
-
-    /// So many bytes of output have left.
-    pub fn transmitted(&mut self, now: Instant, n: usize) {
-        self.outgoing.advance(n);
-        if self.outgoing.len() <= defaults::PONG_QUEUE as u64
-            && let Some(payload) = self.pong.take()
-        {
-            self.control(Opcode::Pong, &payload);
-        }
-        let flushing = matches!(self.machine.state(), State::Flushing { .. });
-        if flushing && n > 0 {
-            self.start(Timer::Flush, now);
-        }
-        if self.outgoing.is_empty() {
-            self.timers.stop(Timer::Write);
-        } else if n > 0 && self.timers.is_set(Timer::Write) {
-            self.start(Timer::Write, now);
-        }
-        if self.heartbeat.left(self.outgoing.ever_gone()) {
-            self.start(Timer::Pong, now);
-        }
-        if flushing && self.outgoing.is_empty() {
-            self.advance(now, Input::Flushed);
-        }
-    }
-
-    /// The transport takes nothing for now. Its time to take something runs, once.
-    pub fn blocked(&mut self, now: Instant) {
-        if self.machine.may_send() && !self.timers.is_set(Timer::Write) {
-            self.start(Timer::Write, now);
-        }
-    }
-
-    /// From now on [`delivery`](Self::delivery) is called before each
-    /// [`handle_timeout`](Self::handle_timeout): time-outs are counted from the last sign of
-    /// progress, and no peer that still reads is given up.
-    pub fn delivery_is_told(&mut self) {
-        self.progress.is_told();
-    }
-
-    /// What the operating system knows of bytes that left.
-    pub fn delivery(&mut self, now: Instant, delivery: Delivery) {
-        self.progress.look(now, delivery);
-    }
-
-    /// Nothing can leave any more. Read on: how the peer ended is still to be heard.
-    pub fn write_failed(&mut self, now: Instant) {
-        self.advance(now, Input::WriteError);
-    }
-
-    /// The driver does not read for now, because the application is behind: an answer to our
-    /// Ping may be waiting unread. Call before [`handle_timeout`](Self::handle_timeout).
-    pub fn reading_paused(&mut self, now: Instant) {
-        self.heartbeat.excuse(now, self.config.ping_interval, &mut self.timers);
-    }
-
-    /// The peer's bytes are no TLS, or cannot be read as TLS any more. From here on nothing can
-    /// be sent, and nothing that still comes counts as said by the peer.
-    pub fn tls_failed(&mut self, now: Instant) {
+    fn tls_failed(&mut self, now: Instant, error: TransportError, scratch: &mut Scratch) {
+        self.machine.explain(error.clone());
         if self.machine.opened() {
             let error = ProtocolError::UnreadableTls;
-            self.advance(now, Input::Violation { error, said: None });
+            self.advance(now, Input::Violation { error, said: None }, scratch);
         } else {
-            self.refuse(now, HandshakeError::Tls);
+            self.refuse(now, HandshakeError::Tls(error), scratch);
         }
-        self.advance(now, Input::WriteError);
+        self.advance(now, Input::WriteFailed, scratch);
     }
 
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.expired(now) {
-            match timer {
-                Timer::Ping => {
-                    let interval = self.config.ping_interval;
-                    if self.heartbeat.ping_due(now, interval, &mut self.timers) {
-                        self.control(Opcode::Ping, &[]);
-                        self.heartbeat.leaving(self.outgoing.ever_queued());
-                    }
-                }
-                Timer::Handshake => self.fail_opening(now, HandshakeError::TimedOut),
-                Timer::Grace => self.advance(now, Input::Timer(timer)),
-                timer => self.judge(now, timer),
-            }
-        }
-    }
-
-    /// A clock that watches over progress ran out, or stopped to look.
-    fn judge(&mut self, now: Instant, timer: Timer) {
-        let length = self.progress.patience(self.length(timer), self.config.drain_timeout);
-        match (self.progress.judge(timer, length, now, &mut self.timers), timer) {
-            (Verdict::GoesOn, _) => {}
-            (Verdict::Silent, Timer::Pong | Timer::Write) => {
-                self.advance(now, Input::Silent(timer));
-            }
-            _ => self.advance(now, Input::Timer(timer)),
-        }
-    }
-
-    /// The transport is closed: `unacknowledged` is what the operating system says of bytes that
-    /// left, `close_notify` what TLS says. The account follows.
-    pub fn disconnected(
+    fn released(
         &mut self,
         now: Instant,
+        kind: TransportKind,
         unacknowledged: Option<u64>,
         close_notify: Option<bool>,
     ) {
-        let unsent = Unsent {
-            messages: self.outgoing.messages(),
-            bytes: self.outgoing.len(),
-            unacknowledged,
-        };
-        let mut ending = self.machine.ending(now - self.started, unsent, close_notify);
-        ending.round_trip = self.progress.round_trip();
-        ending.timeline.heard = self.heard.map(|at| at - self.started);
+        let (messages, bytes) = (self.outgoing.messages(), self.outgoing.unsent());
+        let unsent = Unsent { messages, bytes, unacknowledged };
+        let mut ending = self.machine.ending(kind, now - self.started, unsent, close_notify);
+        ending.round_trip = self.movement.round_trip();
+        ending.timeline.last_received = self.last_received.map(|at| at - self.started);
+        ending.switched_off = self.config.switched_off(!self.version.is_hixie());
         self.outputs.push_back(Output::Event(Event::Ended(Box::new(ending))));
     }
 
-    // What the application wants.
-
-    /// Ends the connection from our side. The first call counts; later ones, and those after
-    /// the peer began, change nothing.
-    pub fn close(&mut self, now: Instant, close: Close, cause: Cause) {
-        self.advance(now, Input::Close(Wish { cause, close }));
-    }
-
-    /// Nobody drives the connection any more: what has not left by now will not, what has not
-    /// come will not be read. Leads to the account at once.
-    pub fn abandon(&mut self, now: Instant) {
-        for timer in [Timer::Flush, Timer::Close, Timer::Linger] {
-            self.advance(now, Input::Timer(timer));
+    /// Time has passed. `evidence` is what the transport knows now, where it gives any.
+    pub fn handle_timeout(
+        &mut self,
+        now: Instant,
+        evidence: Option<Evidence>,
+        scratch: &mut Scratch,
+    ) {
+        if let Some(evidence) = evidence {
+            self.movement.look(now, evidence);
+        }
+        while let Some(timer) = self.timers.expired(now) {
+            self.expired(now, timer, scratch);
         }
     }
 
-    /// The application has read to the end of the messages, or is gone: our answer may go out.
-    pub fn saw_end(&mut self, now: Instant) {
-        self.advance(now, Input::SawEnd);
+    // What our side wants.
+
+    /// Our side wants something of the ending.
+    pub fn command(&mut self, now: Instant, command: Command, scratch: &mut Scratch) {
+        let input = match command {
+            Command::Close(request) => Input::Close(request),
+            Command::EndSeen => Input::EndSeen,
+            Command::Drain => Input::Draining,
+            Command::LetGo(why) => Input::LetGo(why),
+        };
+        self.advance(now, input, scratch);
     }
 
     // What to do.
 
     /// The next thing to do.
-    pub fn poll_output(&mut self) -> Output {
-        if let Some(output) = self.pop_output() {
+    #[inline]
+    pub fn poll_output(&mut self, scratch: &mut Scratch) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
             return output;
         }
+        scratch.keep_outputs(&mut self.outputs);
         if self.outgoing.is_empty() {
             Output::Timeout(self.timers.next())
         } else {
@@ -419,158 +303,102 @@ impl Connection {
         }
     }
 
-    /// The next thing to do that is neither writing nor waiting.
-    pub fn pop_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// Whether the next output is [`Output::Transmit`].
-    #[must_use]
-    pub fn wants_transmit(&self) -> bool {
-        self.outputs.is_empty() && !self.outgoing.is_empty()
-    }
-
-    /// Whether anything waits to leave, whatever has to be done before.
-    #[must_use]
-    pub fn has_output(&self) -> bool {
-        !self.outgoing.is_empty()
-    }
-
-    /// Whether [`Output::ShutdownWrite`] follows as soon as what waits has left: both may leave in
-    /// one segment.
-    #[must_use]
-    pub fn fin_follows(&self) -> bool {
-        self.machine.fin_follows()
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Instant> {
-        self.timers.next()
-    }
-
     /// What a write may take, in order; how many slices were filled.
+    #[inline]
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.outgoing.slices(slices)
     }
 
-    /// The same, if it lies in one piece, as small messages do.
+    /// Where it stands.
     #[must_use]
-    pub fn in_one_piece(&self) -> Option<&[u8]> {
-        self.outgoing.in_one_piece()
+    #[inline]
+    pub fn status(&self) -> Status<'_> {
+        Status::of(self)
     }
 
-    /// Takes spare buffers where it has none of its own: call it before there is work to do.
-    pub fn borrow_buffers(&mut self, spare: &mut Spare) {
-        spare.lend_pool(&mut self.pool);
-        spare.lend(&mut self.outputs);
-        self.outgoing.borrow(&mut spare.queue);
-    }
-
-    /// Leaves the buffers that hold nothing to the next: call it when the work is done.
-    pub fn give_back_buffers(&mut self, spare: &mut Spare) {
-        spare.keep_pool(&mut self.pool);
-        spare.keep(&mut self.outputs);
-        self.outgoing.give_back(&mut spare.queue);
-    }
-
-    /// For tests that walk all states: everything that can make a difference from now on.
-    #[doc(hidden)]
-    pub fn hash_state(&self, hasher: &mut impl Hasher) {
-        // By name, so that no new field is forgotten. The limits never change, and where a buffer
-        // comes from makes no difference.
-        let Connection {
-            config: _,
-            started,
-            // Told, and nothing depends on it.
-            heard: _,
-            version,
-            opening,
-            reader,
-            outgoing,
-            pong,
-            machine,
-            heartbeat,
-            timers,
-            progress,
-            outputs,
-            pool: _,
-            seed,
-        } = self;
-        (started, version, opening, reader, outgoing, pong, machine).hash(hasher);
-        (heartbeat, timers, progress, outputs.len(), seed).hash(hasher);
+    fn push(&mut self, output: Output, scratch: &mut Scratch) {
+        if self.outputs.capacity() == 0 {
+            mem::swap(&mut self.outputs, &mut scratch.outputs);
+        }
+        self.outputs.push_back(output);
     }
 
     // The close machine.
 
     /// Gives the close machine an input and does what it says.
-    fn advance(&mut self, now: Instant, input: Input) {
-        let cut = match self.opening.as_deref() {
-            None => self.reader.cut(),
-            Some(opening) if opening.is_between_heads() => Cut::BetweenMessages,
-            Some(_) => Cut::MidFrame,
+    fn advance(&mut self, now: Instant, input: Input, scratch: &mut Scratch) {
+        let truncation = match self.opening.as_deref() {
+            None => self.reader.truncation(),
+            Some(opening) if opening.is_between_heads() => Truncation::BetweenMessages,
+            Some(_) => Truncation::MidFrame,
         };
-        let moment = Moment { at: now - self.started, cut };
-        let machine = mem::replace(&mut self.machine, Machine::new(Speech::Mute));
-        let (machine, actions) = machine.on(moment, input);
+        let context = Context { at: now - self.started, truncation };
+        let machine = mem::replace(&mut self.machine, Machine::new(Role::Server));
+        let (machine, actions) = machine.on(context, input);
         self.machine = machine;
         for action in actions {
-            self.act(now, action);
+            self.act(now, action, scratch);
         }
         if !matches!(self.machine.state(), State::Connecting | State::Open) {
             self.heartbeat.stop(&mut self.timers);
             if !self.machine.may_send() {
                 self.timers.stop(Timer::Write);
             }
-            self.pong = None;
             // What never opened opens no more.
             self.opening = None;
         }
+        self.tell_when_flushed(now, scratch);
+    }
+
+    fn tell_when_flushed(&mut self, now: Instant, scratch: &mut Scratch) {
         let flushing = matches!(self.machine.state(), State::Flushing { .. });
-        if flushing && self.outgoing.is_empty() {
-            self.advance(now, Input::Flushed);
+        if flushing && self.outgoing.unsent() == 0 {
+            self.advance(now, Input::Flushed, scratch);
         }
     }
 
-    fn act(&mut self, now: Instant, action: Action) {
+    fn act(&mut self, now: Instant, action: Action, scratch: &mut Scratch) {
         match action {
-            Action::EndMessages => self.outputs.push_back(Output::Event(Event::EndOfMessages)),
-            Action::TellClosing(close) => {
-                self.outputs.push_back(Output::Event(Event::Closing(close)));
+            Action::EndMessages => self.push(Output::Event(Event::EndOfMessages), scratch),
+            Action::TellClose(close) => {
+                self.push(Output::Event(Event::CloseReceived(close)), scratch);
             }
-            Action::QueueClose(close) => self.queue_close(&close),
-            Action::DiscardOutput => self.outgoing.discard(),
-            Action::ShutdownWrite => self.outputs.push_back(Output::ShutdownWrite),
+            Action::QueueClose(close) => self.queue_close(&close, scratch),
+            Action::DiscardOutput => self.outgoing.discard(scratch),
+            Action::Finish => self.push(Output::Finish, scratch),
             Action::Disconnect => {
                 self.timers.stop_all();
-                self.outputs.push_back(Output::Disconnect);
-            }
-            Action::Start(Timer::Grace) => {
-                self.timers.set(Timer::Grace, now + self.config.grace);
+                self.push(Output::Disconnect, scratch);
             }
             Action::Start(timer) => self.start(timer, now),
             Action::Stop(timer) => self.timers.stop(timer),
         }
     }
 
-    /// Starts a clock that watches over progress.
-    fn start(&mut self, timer: Timer, now: Instant) {
-        let length = self.length(timer);
-        self.progress.start(timer, length, now, &mut self.timers);
-    }
-
-    fn length(&self, timer: Timer) -> std::time::Duration {
-        match timer {
-            Timer::Handshake => self.config.handshake_timeout,
-            Timer::Ping => self.config.ping_interval.unwrap_or_default(),
-            Timer::Pong => self.config.pong_timeout,
-            Timer::Grace => self.config.grace,
-            Timer::Write => self.config.write_timeout,
-            Timer::Flush if self.progress.told() => self.config.drain_timeout,
-            Timer::Flush => self.config.flush_timeout,
-            Timer::Close if self.machine.is_draining() => self.config.drain_close_timeout,
-            Timer::Close => self.config.close_timeout,
-            Timer::Linger => self.config.linger,
-        }
+    /// For tests that walk all states: everything that can make a difference from now on.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub fn hash_state(&self, hasher: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        // By name, so that no new field is forgotten. The limits never change.
+        let Connection {
+            config: _,
+            started,
+            // Told, and nothing depends on it.
+            last_received: _,
+            version,
+            opening,
+            reader,
+            outgoing,
+            machine,
+            heartbeat,
+            timers,
+            movement,
+            question,
+            outputs,
+            seed,
+        } = self;
+        (started, version, opening, reader, outgoing, machine).hash(hasher);
+        (heartbeat, timers, movement, question, outputs.len(), seed).hash(hasher);
     }
 }

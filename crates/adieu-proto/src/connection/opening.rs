@@ -3,21 +3,30 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Connection, Event, Output};
-use crate::close::{Input, Speech, State};
+use super::{Connection, Decision};
+#[cfg(feature = "legacy")]
+use crate::close::CloseCapability;
+use crate::close::{Input, State};
 use crate::config::{Config, defaults};
 use crate::error::{HandshakeError, UsageError};
+#[cfg(feature = "legacy")]
 use crate::frame::Reader;
-use crate::handshake::opening::{Gather, Gathered, Opening, take_nonce};
-use crate::handshake::{self, Answer, ClientRequest, Limits, Request, Version};
-use crate::heartbeat::Heartbeat;
+#[cfg(feature = "legacy")]
+use crate::handshake::opening::take_nonce;
+use crate::handshake::opening::{HeadBuffer, Opening, WholeHead};
+use crate::handshake::{self, ClientRequest, Limits, Request, Response};
+use crate::liveness::Heartbeat;
+use crate::negotiated::Negotiated;
+use crate::output::{Event, Output};
+use crate::scratch::Scratch;
 use crate::seed::Seed;
+use crate::version::Version;
 
 impl Connection {
     /// As a server: the request is still to come.
     #[must_use]
     pub fn server(now: Instant, config: Arc<Config>) -> Self {
-        Self::new(now, config, Opening::Request(Gather::default()), None)
+        Self::new(now, config, Opening::Request(HeadBuffer::default()), None)
     }
 
     /// As a client: the request goes out. `seed` has to be random and secret (§10.3): the
@@ -30,114 +39,171 @@ impl Connection {
         config: Arc<Config>,
         request: ClientRequest,
         seed: [u8; 32],
+        scratch: &mut Scratch,
     ) -> Result<Self, UsageError> {
         request.check()?;
         let mut seed = Seed::new(seed);
         let nonce = seed.nonce();
         let head = request.to_bytes(nonce);
-        let opening =
-            Opening::Answer { gather: Gather::default(), request: Box::new(request), nonce };
+        let request = Box::new(request);
+        let opening = Opening::Response { head: HeadBuffer::default(), request, nonce };
         let mut connection = Self::new(now, config, opening, Some(Box::new(seed)));
-        connection.outgoing.append(|out| out.extend_from_slice(&head));
+        connection.outgoing.head(&head, scratch);
         Ok(connection)
     }
 
     /// As a server inside an HTTP library that has sent the 101 for `request`. For hixie-76 the
     /// nonce is still to be received, wherever the library found it.
     #[must_use]
-    pub fn upgraded(now: Instant, config: Arc<Config>, request: Request, version: Version) -> Self {
-        let opening = Opening::Nonce { request, nonce: Vec::new() };
-        let mut connection = Self::new(now, config, opening, None);
-        connection.speak(version);
-        if version != Version::Hixie76 {
-            connection.opened(now, None);
-        }
+    pub fn upgraded(
+        now: Instant,
+        config: Arc<Config>,
+        request: Request,
+        negotiated: Negotiated,
+    ) -> Self {
+        let head = Opening::Request(HeadBuffer::default());
+        let mut connection = Self::new(now, config, head, None);
+        let scratch = &mut Scratch::default();
+        connection.accepted(now, request, negotiated, scratch);
         connection
     }
 
-    /// Accepts the request that [`Event::Request`] told.
+    /// Decides on the request that [`Event::Request`] told. A request may be refused before it is
+    /// whole.
     ///
     /// # Errors
     /// [`UsageError::Subprotocol`] for one that was not offered; [`UsageError::NotOpen`] if no
-    /// request waits.
-    pub fn accept(
+    /// request waits to be accepted.
+    pub fn decide(
         &mut self,
         now: Instant,
-        subprotocol: Option<&str>,
-        tls: bool,
+        decision: Decision,
+        scratch: &mut Scratch,
     ) -> Result<(), UsageError> {
-        let Some(Opening::Decision { request, version, .. }) = self.opening.as_deref() else {
-            return Err(UsageError::NotOpen);
-        };
-        if let Some(name) = subprotocol.filter(|name| request.subprotocols().all(|s| s != *name)) {
-            return Err(UsageError::Subprotocol(name.to_owned()));
-        }
-        let answer = handshake::answer(request, *version, subprotocol, tls).to_bytes();
-        let Some(Opening::Decision { request, version, mut rest }) =
-            self.opening.take().map(|opening| *opening)
-        else {
-            return Err(UsageError::NotOpen);
-        };
-        self.outgoing.append(|out| out.extend_from_slice(&answer));
-        self.speak(version);
-        if version == Version::Hixie76 {
-            // The head goes out before the nonce is there: a proxy may hold it back until then.
-            self.opening = Some(Box::new(Opening::Nonce { request, nonce: Vec::new() }));
-        } else {
-            self.opened(now, None);
-        }
-        if !rest.is_empty() {
-            self.receive(now, &mut rest);
+        match decision {
+            Decision::Accept(negotiated) => return self.accept(now, negotiated, scratch),
+            Decision::Refuse(error) => self.refuse(now, error, scratch),
+            Decision::RefuseWith(error, response) => {
+                self.refuse_with(now, error, &response, scratch);
+            }
         }
         Ok(())
     }
 
-    /// Refuses the opening handshake with an HTTP answer.
-    pub fn refuse(&mut self, now: Instant, error: HandshakeError) {
-        if let Some(answer) = Answer::refusal(&error, self.config.versions) {
-            self.refuse_with(now, error, &answer);
-        } else {
-            self.fail_opening(now, error);
+    fn accept(
+        &mut self,
+        now: Instant,
+        negotiated: Negotiated,
+        scratch: &mut Scratch,
+    ) -> Result<(), UsageError> {
+        let Some(Opening::PendingAccept { request, version, .. }) = self.opening.as_deref() else {
+            return Err(UsageError::NotOpen);
+        };
+        let negotiated = Negotiated { version: *version, ..negotiated };
+        let chosen = negotiated.subprotocol.as_ref();
+        if let Some(name) = chosen.filter(|name| request.subprotocols().all(|s| s != *name)) {
+            return Err(UsageError::Subprotocol(name.clone()));
+        }
+        let response = handshake::accept_response(request, &negotiated).to_bytes();
+        let Some(Opening::PendingAccept { request, mut rest, .. }) =
+            self.opening.take().map(|opening| *opening)
+        else {
+            return Err(UsageError::NotOpen);
+        };
+        self.outgoing.head(&response, scratch);
+        self.accepted(now, request, negotiated, scratch);
+        if !rest.is_empty() {
+            self.read(now, &mut rest, scratch);
+        }
+        Ok(())
+    }
+
+    /// The 101 is on its way, or has gone out.
+    #[cfg_attr(not(feature = "legacy"), allow(clippy::needless_pass_by_value, unused_variables))]
+    fn accepted(
+        &mut self,
+        now: Instant,
+        request: Request,
+        negotiated: Negotiated,
+        scratch: &mut Scratch,
+    ) {
+        self.speak(negotiated.version);
+        #[cfg(feature = "legacy")]
+        if negotiated.version == Version::Hixie76 {
+            // The head goes out before the nonce is there: a proxy may hold it back until then.
+            let negotiated = Box::new(negotiated);
+            self.opening =
+                Some(Box::new(Opening::Nonce { request, nonce: Vec::new(), negotiated }));
+            return;
+        }
+        self.opened(now, negotiated, scratch);
+    }
+
+    /// Refuses the opening handshake with an HTTP response, if there is one to give.
+    pub(super) fn refuse(&mut self, now: Instant, error: HandshakeError, scratch: &mut Scratch) {
+        match Response::refusal(&error, self.config.versions) {
+            Some(response) => self.refuse_with(now, error, &response, scratch),
+            None => self.fail_opening(now, error, scratch),
         }
     }
 
-    /// Refuses with an answer of the application's own; `error` goes into the account.
-    pub fn refuse_with(&mut self, now: Instant, error: HandshakeError, answer: &Answer) {
+    fn refuse_with(
+        &mut self,
+        now: Instant,
+        error: HandshakeError,
+        response: &Response,
+        scratch: &mut Scratch,
+    ) {
         if self.machine.state() == State::Connecting {
             // A hixie-76 client that has its 101 would take an answer for the sixteen bytes.
+            #[cfg(feature = "legacy")]
             let answered = matches!(self.opening.as_deref(), Some(Opening::Nonce { .. }));
+            #[cfg(not(feature = "legacy"))]
+            let answered = false;
             self.opening = None;
-            if !answered {
-                let bytes = answer.to_bytes();
-                self.outgoing.append(|out| out.extend_from_slice(&bytes));
+            // A client has nothing to answer.
+            let client = self.seed.is_some();
+            if !answered && !client {
+                self.outgoing.head(&response.to_bytes(), scratch);
             }
-            self.advance(now, Input::Refused(error));
+            self.advance(now, Input::Refused(error), scratch);
         }
     }
 
     /// Bytes of the peer before the connection is open.
-    pub(super) fn read_opening(&mut self, now: Instant, input: &mut [u8]) {
-        let mut input = input;
+    pub(super) fn read_opening(&mut self, now: Instant, input: &mut [u8], scratch: &mut Scratch) {
         let Some(opening) = self.opening.as_deref_mut() else { return };
         match opening {
-            Opening::Request(_) => self.read_request(now, input),
-            Opening::Answer { .. } => self.read_answer(now, input),
+            Opening::Request(_) => self.read_request(now, input, scratch),
+            Opening::Response { .. } => self.read_response(now, input, scratch),
             // The driver decides before it reads on; more than a head's worth is no client.
-            Opening::Decision { rest, .. } if rest.len() < self.config.max_head => {
+            Opening::PendingAccept { rest, .. } if rest.len() < self.config.max_head => {
                 rest.extend_from_slice(input);
             }
-            Opening::Decision { .. } => self.refuse(now, HandshakeError::UnexpectedBytes),
-            Opening::Nonce { request, nonce } => {
-                let Some(nonce) = take_nonce(nonce, &mut input) else { return };
-                match handshake::challenge(request, nonce) {
-                    Ok(answer) => {
-                        self.outgoing.append(|out| out.extend_from_slice(&answer));
-                        self.opened(now, None);
-                        self.read_frames(now, input, None);
-                    }
-                    Err(error) => self.fail_opening(now, error),
-                }
+            Opening::PendingAccept { .. } => {
+                self.refuse(now, HandshakeError::UnexpectedBytes, scratch);
             }
+            #[cfg(feature = "legacy")]
+            Opening::Nonce { .. } => self.read_nonce(now, input, scratch),
+        }
+    }
+
+    #[cfg(feature = "legacy")]
+    fn read_nonce(&mut self, now: Instant, input: &mut [u8], scratch: &mut Scratch) {
+        let mut input = input;
+        let Some(Opening::Nonce { request, nonce, negotiated }) = self.opening.as_deref_mut()
+        else {
+            return;
+        };
+        let Some(nonce) = take_nonce(nonce, &mut input) else { return };
+        match handshake::challenge(request, nonce) {
+            Ok(answer) => {
+                let negotiated = (**negotiated).clone();
+                self.outgoing.head(&answer, scratch);
+                self.opened(now, negotiated, scratch);
+                self.read_frames(now, input, scratch);
+            }
+            Err(error) => self.fail_opening(now, error, scratch),
         }
     }
 
@@ -145,83 +211,90 @@ impl Connection {
         Limits { bytes: self.config.max_head, fields: defaults::MAX_FIELDS }
     }
 
-    fn read_request(&mut self, now: Instant, input: &[u8]) {
+    fn read_request(&mut self, now: Instant, input: &[u8], scratch: &mut Scratch) {
         let limits = self.limits();
-        let Some(Opening::Request(gather)) = self.opening.as_deref_mut() else { return };
-        let Gathered { head, rest } = match gather.push(input, limits) {
+        let Some(Opening::Request(buffer)) = self.opening.as_deref_mut() else { return };
+        let WholeHead { head, rest } = match buffer.push(input, limits) {
             Ok(None) => return,
             Ok(Some(whole)) => whole,
-            Err(error) => return self.refuse(now, error),
+            Err(error) => return self.refuse(now, error, scratch),
         };
         let request = Request::parse(&head, limits)
             .and_then(|request| Ok((handshake::detect(&request, self.config.versions)?, request)));
         match request {
             Ok((version, request)) => {
                 let event = Event::Request(request.clone(), version);
-                self.opening = Some(Box::new(Opening::Decision { request, version, rest }));
-                self.outputs.push_back(Output::Event(event));
+                self.opening = Some(Box::new(Opening::PendingAccept { request, version, rest }));
+                self.push(Output::Event(event), scratch);
             }
-            Err(error) => self.refuse(now, error),
+            Err(error) => self.refuse(now, error, scratch),
         }
     }
 
-    fn read_answer(&mut self, now: Instant, input: &[u8]) {
+    fn read_response(&mut self, now: Instant, input: &[u8], scratch: &mut Scratch) {
         let limits = self.limits();
-        let Some(Opening::Answer { gather, request, nonce }) = self.opening.as_deref_mut() else {
+        let Some(Opening::Response { head, request, nonce }) = self.opening.as_deref_mut() else {
             return;
         };
-        let answer = match gather.push(input, limits) {
+        let response = match head.push(input, limits) {
             Ok(None) => return,
-            Ok(Some(Gathered { head, rest })) => {
-                request.check_answer(&head, *nonce, limits.fields).map(|chosen| (chosen, rest))
+            Ok(Some(WholeHead { head, rest })) => {
+                let chosen = request.check_response(&head, *nonce, limits.fields);
+                chosen.map(|chosen| (chosen, rest))
             }
             Err(error) => Err(error),
         };
-        match answer {
+        match response {
             Ok((subprotocol, mut rest)) => {
-                self.opened(now, subprotocol);
-                self.read_frames(now, &mut rest, None);
+                let negotiated = Negotiated { subprotocol, ..Negotiated::new(Version::Rfc6455) };
+                self.opened(now, negotiated, scratch);
+                self.read_frames(now, &mut rest, scratch);
             }
-            Err(error) => self.fail_opening(now, error),
+            Err(error) => self.fail_opening(now, error, scratch),
         }
     }
 
-    /// Ends the opening handshake: as a server with an answer, while there is one to give.
-    pub(super) fn fail_opening(&mut self, now: Instant, error: HandshakeError) {
+    /// Ends the opening handshake: as a server with a response, while there is one to give.
+    pub(super) fn fail_opening(
+        &mut self,
+        now: Instant,
+        error: HandshakeError,
+        scratch: &mut Scratch,
+    ) {
         let answers = match self.opening.as_deref() {
             // Nothing was asked, so nothing is answered (RFC 9112 §9.5: close idle connections).
-            Some(Opening::Request(gather)) => !gather.is_empty(),
-            Some(Opening::Decision { .. }) => true,
+            Some(Opening::Request(buffer)) => !buffer.is_empty(),
+            Some(Opening::PendingAccept { .. }) => true,
             // The head of the 101 has gone out, or we are the client.
             _ => false,
         };
-        match Answer::refusal(&error, self.config.versions) {
-            Some(answer) if answers => self.refuse_with(now, error, &answer),
+        match Response::refusal(&error, self.config.versions) {
+            Some(response) if answers => self.refuse_with(now, error, &response, scratch),
             _ => {
                 self.opening = None;
-                self.advance(now, Input::Refused(error));
+                self.advance(now, Input::Refused(error), scratch);
             }
         }
     }
 
     fn speak(&mut self, version: Version) {
         self.version = version;
-        self.machine.speaks(match version {
-            Version::Hixie75 => Speech::Mute,
-            Version::Hixie76 => Speech::Bare,
-            _ => Speech::Codes,
-        });
+        #[cfg(feature = "legacy")]
         if version.is_hixie() {
             self.reader = Reader::hixie();
+            self.machine.can_say(match version {
+                Version::Hixie75 => CloseCapability::None,
+                _ => CloseCapability::Bare,
+            });
         }
     }
 
-    fn opened(&mut self, now: Instant, subprotocol: Option<String>) {
+    fn opened(&mut self, now: Instant, negotiated: Negotiated, scratch: &mut Scratch) {
         self.opening = None;
         // The hixie versions have no Ping.
         let interval = self.config.ping_interval.filter(|_| !self.version.is_hixie());
         self.heartbeat = Heartbeat::start(interval, now, &mut self.timers);
-        self.outputs.push_back(Output::Event(Event::Opened(subprotocol)));
-        self.advance(now, Input::Opened);
+        self.push(Output::Event(Event::Opened(negotiated)), scratch);
+        self.advance(now, Input::Opened, scratch);
     }
 }

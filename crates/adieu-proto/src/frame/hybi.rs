@@ -15,7 +15,16 @@ pub(crate) struct Header {
     pub(crate) fin: bool,
     pub(crate) opcode: Opcode,
     pub(crate) len: u64,
-    mask: Option<[u8; 4]>,
+    pub(crate) mask: Option<[u8; 4]>,
+}
+
+impl Header {
+    /// Whether the frame is a whole message of at most `limit` bytes.
+    #[inline]
+    pub(crate) fn is_whole_message(&self, limit: u64) -> bool {
+        let data = matches!(self.opcode, Opcode::Text | Opcode::Binary);
+        self.fin && data && self.len <= limit
+    }
 }
 
 /// The next piece of the input.
@@ -73,7 +82,7 @@ impl Decoder {
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         match &mut self.state {
             State::Header { bytes, have } => {
-                let Some(header) = read_header(self.masked, bytes, have, input)? else {
+                let Some(header) = gather(self.masked, bytes, have, input)? else {
                     return Ok(None);
                 };
                 self.state = State::Payload { header, done: 0 };
@@ -115,19 +124,25 @@ impl Decoder {
     }
 }
 
-/// Collects a header. Each rule is checked as soon as the bytes that break it are there.
-fn read_header(
+/// Gathers a header that may come in pieces.
+fn gather(
     masked: bool,
     bytes: &mut [u8; MAX_HEADER],
     have: &mut u8,
     input: &mut &mut [u8],
 ) -> Result<Option<Header>, ProtocolError> {
+    if *have == 0
+        && let Parsed::Header(header, len) = parse(input, masked)?
+    {
+        *input = &mut std::mem::take(input)[len..];
+        return Ok(Some(header));
+    }
     loop {
-        let need = header_len(masked, &bytes[..usize::from(*have)])?;
+        let need = match parse(&bytes[..usize::from(*have)], masked)? {
+            Parsed::Header(header, _) => return Ok(Some(header)),
+            Parsed::Needs(need) => need,
+        };
         let missing = need - usize::from(*have);
-        if missing == 0 {
-            return parse(&bytes[..need]).map(Some);
-        }
         let n = missing.min(input.len());
         let (front, rest) = std::mem::take(input).split_at_mut(n);
         bytes[usize::from(*have)..][..n].copy_from_slice(front);
@@ -139,65 +154,80 @@ fn read_header(
     }
 }
 
-/// How long the header is as far as its first bytes tell.
-fn header_len(masked: bool, bytes: &[u8]) -> Result<usize, ProtocolError> {
-    let [first, second, ..] = *bytes else { return Ok(2) };
-    let reserved = (first >> 4) & 0x7;
-    if reserved != 0 {
-        return Err(ProtocolError::ReservedBits(reserved));
-    }
-    let opcode =
-        Opcode::from_bits(first & 0xF).ok_or(ProtocolError::ReservedOpcode(first & 0xF))?;
-    match (masked, second & 0x80 != 0) {
-        (true, false) => return Err(ProtocolError::Unmasked),
-        (false, true) => return Err(ProtocolError::Masked),
-        _ => {}
+/// What the bytes at the front of a frame come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// A header takes so many bytes at least.
+    Needs(usize),
+    /// A header of so many bytes.
+    Header(Header, usize),
+}
+
+/// Parses a header. Each rule is checked as soon as the bytes that break it are there.
+/// `masked`: whether the peer has to mask.
+#[inline(always)]
+pub(crate) fn parse(bytes: &[u8], masked: bool) -> Result<Parsed, ProtocolError> {
+    let [first, second, rest @ ..] = bytes else { return Ok(Parsed::Needs(2)) };
+    let (first, second) = (*first, *second);
+    let opcode = match first {
+        0x81 => Opcode::Text,
+        0x82 => Opcode::Binary,
+        _ => opcode(first)?,
+    };
+    if masked != (second & 0x80 != 0) {
+        return Err(if masked { ProtocolError::Unmasked } else { ProtocolError::Masked });
     }
     let short = second & 0x7F;
-    if opcode.is_control() {
-        if first & 0x80 == 0 {
-            return Err(ProtocolError::FragmentedControl);
-        }
-        if usize::from(short) > MAX_CONTROL {
-            return Err(ProtocolError::ControlTooLong(control_claim(short, &bytes[2..])));
-        }
+    if opcode.is_control() && (first & 0x80 == 0 || usize::from(short) > MAX_CONTROL) {
+        return Err(bad_control(first, short, rest));
     }
     let extended = match short {
         126 => 2,
         127 => 8,
         _ => 0,
     };
-    Ok(2 + extended + if masked { 4 } else { 0 })
+    let len = 2 + extended + if masked { 4 } else { 0 };
+    if bytes.len() < len {
+        return Ok(Parsed::Needs(len));
+    }
+    let payload = match short {
+        126 | 127 => long_length(&rest[..extended])?,
+        short => u64::from(short),
+    };
+    let mask = if masked { rest[extended..].first_chunk().copied() } else { None };
+    Ok(Parsed::Header(Header { fin: first & 0x80 != 0, opcode, len: payload, mask }, len))
 }
 
-/// What an oversized control frame claims, as far as its length has arrived.
-fn control_claim(short: u8, rest: &[u8]) -> u64 {
-    match (short, rest) {
+/// The opcode in a first byte that is not that of a whole message.
+fn opcode(first: u8) -> Result<Opcode, ProtocolError> {
+    let reserved = (first >> 4) & 0x7;
+    if reserved != 0 {
+        return Err(ProtocolError::ReservedBits(reserved));
+    }
+    Opcode::from_bits(first & 0xF).ok_or(ProtocolError::ReservedOpcode(first & 0xF))
+}
+
+#[cold]
+fn bad_control(first: u8, short: u8, rest: &[u8]) -> ProtocolError {
+    if first & 0x80 == 0 {
+        return ProtocolError::FragmentedControl;
+    }
+    // What it claims, as far as its length has arrived.
+    ProtocolError::ControlTooLong(match (short, rest) {
         (126, [a, b, ..]) => u64::from(u16::from_be_bytes([*a, *b])),
         _ => u64::from(short),
-    }
+    })
 }
 
-fn parse(bytes: &[u8]) -> Result<Header, ProtocolError> {
-    let opcode =
-        Opcode::from_bits(bytes[0] & 0xF).ok_or(ProtocolError::ReservedOpcode(bytes[0] & 0xF))?;
-    let (len, rest) = match (bytes[1] & 0x7F, &bytes[2..]) {
-        (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest),
-        (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
-            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
-        }
-        (short, rest) => (u64::from(short), rest),
-    };
-    let shortest = match bytes[1] & 0x7F {
-        126 => len > 125,
+/// A length of two or of eight bytes; it has to be the shortest form (§5.2).
+fn long_length(bytes: &[u8]) -> Result<u64, ProtocolError> {
+    let len = bytes.iter().fold(0, |len: u64, byte| len << 8 | u64::from(*byte));
+    let shortest = match bytes.len() {
+        2 => len > 125,
         // §5.2: "the most significant bit MUST be 0".
-        127 => len > 0xFFFF && len >> 63 == 0,
-        _ => true,
+        _ => len > 0xFFFF && len >> 63 == 0,
     };
-    if !shortest {
-        return Err(ProtocolError::InvalidLength(len));
-    }
-    Ok(Header { fin: bytes[0] & 0x80 != 0, opcode, len, mask: rest.try_into().ok() })
+    if shortest { Ok(len) } else { Err(ProtocolError::InvalidLength(len)) }
 }
 
 /// Appends a frame header.

@@ -1,10 +1,10 @@
 //! Frames of both families: RFC 6455 with its drafts ([`hybi`]), and hixie ([`hixie`]).
 
+#[cfg(feature = "legacy")]
 pub(crate) mod hixie;
 pub(crate) mod hybi;
 mod mask;
 mod reader;
-mod whole;
 
 pub(crate) use reader::{Reader, Received, Violation};
 

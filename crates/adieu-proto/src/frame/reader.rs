@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::code::{Close, CloseCode};
+use crate::close::{Close, Truncation};
+use crate::close_code::CloseCode;
 use crate::config::defaults::FRAGMENT_COST;
-use crate::ending::Cut;
 use crate::error::ProtocolError;
-use crate::frame::hybi::{self, Header, Piece};
-use crate::frame::{Opcode, hixie, whole};
-use crate::message::{Assembler, Message, Utf8Bytes};
+#[cfg(feature = "legacy")]
+use crate::frame::hixie;
+use crate::frame::hybi::{self, Header, Parsed, Piece};
+use crate::frame::{Opcode, mask};
+use crate::message::{Assembler, Message, in_one_frame};
 use crate::pool::Pool;
+use crate::utf8::Utf8Bytes;
 
 /// What the peer said.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +42,7 @@ impl From<ProtocolError> for Violation {
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Reader {
     Hybi(Hybi),
+    #[cfg(feature = "legacy")]
     Hixie(hixie::Decoder),
 }
 
@@ -52,17 +56,19 @@ impl Reader {
         })
     }
 
+    #[cfg(feature = "legacy")]
     pub(crate) fn hixie() -> Self {
         Reader::Hixie(hixie::Decoder::new())
     }
 
     /// Where the input stands.
-    pub(crate) fn cut(&self) -> Cut {
+    pub(crate) fn truncation(&self) -> Truncation {
         match self {
-            Reader::Hybi(hybi) if hybi.decoder.in_frame() => Cut::MidFrame,
-            Reader::Hybi(hybi) if hybi.assembler.in_message() => Cut::MidMessage,
-            Reader::Hixie(hixie) if hixie.in_frame() => Cut::MidFrame,
-            _ => Cut::BetweenMessages,
+            Reader::Hybi(hybi) if hybi.decoder.in_frame() => Truncation::MidFrame,
+            Reader::Hybi(hybi) if hybi.assembler.in_message() => Truncation::MidMessage,
+            #[cfg(feature = "legacy")]
+            Reader::Hixie(hixie) if hixie.in_frame() => Truncation::MidFrame,
+            _ => Truncation::BetweenMessages,
         }
     }
 
@@ -70,25 +76,39 @@ impl Reader {
     pub(crate) fn to_come(&self) -> u64 {
         match self {
             Reader::Hybi(hybi) => hybi.decoder.to_come(),
+            #[cfg(feature = "legacy")]
             Reader::Hixie(_) => 0,
         }
     }
 
-    /// Takes the messages that stand whole at the front of `input`, each in one frame. What is
-    /// left is for [`next`](Self::next).
+    /// Takes the messages that stand whole at the front of `input`, each in one frame: most come
+    /// like this, and need no state. What is left is for [`next`](Self::next).
     #[inline]
     pub(crate) fn whole_messages(
         &self,
         input: &mut &mut [u8],
         limit: u64,
-        deliver: impl FnMut(Message),
+        mut deliver: impl FnMut(Message),
     ) -> Result<(), ProtocolError> {
-        match self {
-            Reader::Hybi(hybi) if !hybi.decoder.in_frame() && !hybi.assembler.in_message() => {
-                whole::take(input, hybi.decoder.masked(), limit, deliver)
-            }
-            _ => Ok(()),
+        #[cfg_attr(not(feature = "legacy"), allow(irrefutable_let_patterns))]
+        let Reader::Hybi(hybi) = self else { return Ok(()) };
+        if hybi.decoder.in_frame() || hybi.assembler.in_message() {
+            return Ok(());
         }
+        // What is wrong with a header is told by `next`, which parses it again.
+        while let Ok(Parsed::Header(header, at)) = hybi::parse(input, hybi.decoder.masked())
+            && header.is_whole_message(limit)
+            && (input.len() - at) as u64 >= header.len
+        {
+            let (frame, rest) = std::mem::take(input).split_at_mut(at + header.len as usize);
+            *input = rest;
+            let payload = match header.mask {
+                Some(key) => mask::unmasked(key, &frame[at..]),
+                None => frame[at..].to_vec(),
+            };
+            deliver(in_one_frame(header.opcode == Opcode::Text, payload.into())?);
+        }
+        Ok(())
     }
 
     /// Where payload of the frame under way may be read to without a copy; empty if it may not.
@@ -107,6 +127,7 @@ impl Reader {
         n: usize,
         pool: Option<&Arc<dyn Pool>>,
     ) -> Result<Option<Received>, Violation> {
+        #[cfg_attr(not(feature = "legacy"), allow(irrefutable_let_patterns))]
         let Reader::Hybi(hybi) = self else { return Ok(None) };
         let room = hybi.assembler.room(hybi.decoder.to_come());
         let n = n.min(room.len());
@@ -124,6 +145,7 @@ impl Reader {
     ) -> Result<Option<Received>, Violation> {
         match self {
             Reader::Hybi(hybi) => hybi.next(input, limit, pool),
+            #[cfg(feature = "legacy")]
             Reader::Hixie(hixie) => {
                 let mut rest: &[u8] = input;
                 let piece = hixie.next(&mut rest, limit);
@@ -246,7 +268,7 @@ fn parse_close(body: &[u8]) -> Result<Close, Violation> {
 mod tests {
     use super::*;
 
-    fn read(frames: &[&[u8]], step: usize) -> (Vec<Received>, Option<Violation>, Cut) {
+    fn read(frames: &[&[u8]], step: usize) -> (Vec<Received>, Option<Violation>, Truncation) {
         let mut reader = Reader::hybi(false);
         let mut all = Vec::new();
         for chunk in frames.concat().chunks_mut(step) {
@@ -255,18 +277,18 @@ mod tests {
                 match reader.next(&mut input, 100, None) {
                     Ok(Some(received)) => all.push(received),
                     Ok(None) => break,
-                    Err(violation) => return (all, Some(violation), reader.cut()),
+                    Err(violation) => return (all, Some(violation), reader.truncation()),
                 }
             }
         }
-        (all, None, reader.cut())
+        (all, None, reader.truncation())
     }
 
     #[test]
     fn control_frames_may_stand_between_fragments() {
         let frames: &[&[u8]] = &[b"\x01\x02ab", b"\x89\x01p", b"\x80\x01c", b"\x88\x02\x03\xe8"];
         for step in 1..16 {
-            let (all, violation, cut) = read(frames, step);
+            let (all, violation, truncation) = read(frames, step);
             assert_eq!(violation, None);
             assert_eq!(
                 all,
@@ -276,16 +298,16 @@ mod tests {
                     Received::Close(Close::with(CloseCode::NORMAL)),
                 ]
             );
-            assert_eq!(cut, Cut::BetweenMessages);
+            assert_eq!(truncation, Truncation::BetweenMessages);
         }
     }
 
     #[test]
-    fn the_cut_is_where_the_bytes_stop() {
-        assert_eq!(read(&[b"\x01\x02ab"], 9).2, Cut::MidMessage);
-        assert_eq!(read(&[b"\x01\x02a"], 9).2, Cut::MidFrame);
-        assert_eq!(read(&[b"\x81"], 9).2, Cut::MidFrame);
-        assert_eq!(read(&[b"\x81\x01a"], 9).2, Cut::BetweenMessages);
+    fn the_truncation_is_where_the_bytes_stop() {
+        assert_eq!(read(&[b"\x01\x02ab"], 9).2, Truncation::MidMessage);
+        assert_eq!(read(&[b"\x01\x02a"], 9).2, Truncation::MidFrame);
+        assert_eq!(read(&[b"\x81"], 9).2, Truncation::MidFrame);
+        assert_eq!(read(&[b"\x81\x01a"], 9).2, Truncation::BetweenMessages);
     }
 
     #[test]
@@ -304,5 +326,65 @@ mod tests {
         let frame = b"\x82\x7f\x00\x00\x01\x00\x00\x00\x00\x00";
         let violation = read(&[frame], 1).1.unwrap();
         assert_eq!(violation.error, ProtocolError::MessageTooBig { limit: 100 });
+    }
+
+    /// Masked texts of these lengths, one behind the other.
+    fn texts(lengths: &[usize]) -> Vec<u8> {
+        let mut frames = Vec::new();
+        for (i, len) in lengths.iter().enumerate() {
+            let payload = vec![b'a' + (i % 26) as u8; *len];
+            hybi::write_frame(&mut frames, Opcode::Text, &payload, Some([1, 2, 3, i as u8]));
+        }
+        frames
+    }
+
+    fn taken(bytes: &mut [u8]) -> (Vec<Message>, usize, Result<(), ProtocolError>) {
+        let reader = Reader::hybi(true);
+        let mut messages = Vec::new();
+        let mut input = bytes;
+        let result = reader.whole_messages(&mut input, 5000, |message| messages.push(message));
+        (messages, input.len(), result)
+    }
+
+    #[test]
+    fn all_that_are_whole_are_taken_and_nothing_else() {
+        let lengths = [0, 1, 125, 126, 3000, 1000, 5000, 7];
+        let frames = texts(&lengths);
+        for cut in 0..=frames.len() {
+            let (messages, left, result) = taken(&mut frames[..cut].to_vec());
+            assert_eq!(result, Ok(()));
+            let whole = (0..=lengths.len()).rfind(|n| texts(&lengths[..*n]).len() <= cut).unwrap();
+            let want: Vec<Message> = (0..whole)
+                .map(|i| String::from_utf8(vec![b'a' + (i % 26) as u8; lengths[i]]).unwrap().into())
+                .collect();
+            assert_eq!(messages, want, "cut at {cut}");
+            assert_eq!(left, cut - texts(&lengths[..whole]).len(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_bad_text_among_others_ends_it_behind_the_good_ones() {
+        let mut frames = texts(&[2, 3]);
+        hybi::write_frame(&mut frames, Opcode::Text, b"\xFF", Some([1, 2, 3, 4]));
+        frames.extend(texts(&[1]));
+        let (messages, _, result) = taken(&mut frames);
+        assert_eq!((messages.len(), result), (2, Err(ProtocolError::InvalidUtf8)));
+    }
+
+    #[test]
+    fn what_the_decoder_has_to_judge_is_left_to_it() {
+        // A fragment, a Ping, reserved bits, no mask, a length in too long a form, too large.
+        let cases: [&[u8]; 6] = [
+            &[0x01, 0x80, 0, 0, 0, 0],
+            &[0x89, 0x80, 0, 0, 0, 0],
+            &[0xC1, 0x80, 0, 0, 0, 0],
+            &[0x81, 0x01, b'x'],
+            &[0x81, 0xFE, 0, 1, 0, 0, 0, 0, b'x'],
+            &texts(&[5001]),
+        ];
+        for case in cases {
+            let (messages, left, result) = taken(&mut case.to_vec());
+            assert_eq!((messages.len(), left, result), (0, case.len(), Ok(())), "{case:x?}");
+        }
     }
 }

@@ -106,7 +106,7 @@ impl ClientRequest {
 
     /// Checks the answer's head (§4.1, "the client MUST validate the server's response") and
     /// gives the subprotocol that the server chose.
-    pub(crate) fn check_answer(
+    pub(crate) fn check_response(
         &self,
         head: &[u8],
         nonce: [u8; 16],
@@ -180,7 +180,7 @@ mod tests {
              Sec-WebSocket-Accept: {}\r\n{fields}\r\n",
             accept(NONCE)
         );
-        ClientRequest::new("h", "/").subprotocol("a").check_answer(head.as_bytes(), NONCE, 20)
+        ClientRequest::new("h", "/").subprotocol("a").check_response(head.as_bytes(), NONCE, 20)
     }
 
     #[test]

@@ -180,6 +180,7 @@ impl Request {
     }
 
     /// A hixie-76 key: what follows exactly one space.
+    #[cfg(any(feature = "legacy", test))]
     pub(crate) fn raw_header(&self, name: &str) -> Option<&str> {
         let value = self.named(name).find_map(|value| std::str::from_utf8(value).ok())?;
         Some(value.strip_prefix(' ').unwrap_or(value))

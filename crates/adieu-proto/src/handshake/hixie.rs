@@ -3,7 +3,8 @@
 use md5::{Digest, Md5};
 
 use crate::error::HandshakeError;
-use crate::handshake::{Answer, Request, Version};
+use crate::handshake::{Request, Response};
+use crate::version::Version;
 
 /// Bytes of the nonce that follows the head of a hixie-76 request.
 pub(crate) const NONCE: usize = 8;
@@ -84,7 +85,7 @@ pub(super) fn answer(
     version: Version,
     subprotocol: Option<&str>,
     tls: bool,
-) -> Answer {
+) -> Response {
     let names = match version {
         Version::Hixie75 => ["WebSocket-Origin", "WebSocket-Location", "WebSocket-Protocol"],
         _ => ["Sec-WebSocket-Origin", "Sec-WebSocket-Location", "Sec-WebSocket-Protocol"],
@@ -104,7 +105,7 @@ pub(super) fn answer(
         Version::Hixie75 => "Web Socket Protocol Handshake",
         _ => "WebSocket Protocol Handshake",
     };
-    Answer { status: 101, phrase, fields, body: String::new() }
+    Response { status: 101, phrase, fields, body: String::new() }
 }
 
 #[cfg(test)]

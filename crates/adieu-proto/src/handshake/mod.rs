@@ -2,113 +2,22 @@
 
 mod client;
 mod head;
+#[cfg(feature = "legacy")]
 mod hixie;
 pub(crate) mod opening;
 mod rfc6455;
 
-use std::fmt;
-
 pub use client::{ClientRequest, accept as client_accept};
 pub use head::Request;
 pub(crate) use head::{Limits, find_end};
+#[cfg(feature = "legacy")]
 pub use hixie::key76;
+#[cfg(feature = "legacy")]
 pub(crate) use hixie::{NONCE, challenge};
 
 use crate::error::HandshakeError;
-
-/// A version of the protocol that Adieu speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Version {
-    /// draft-hixie-thewebsocketprotocol-75: Chrome 4-5, Safari 5.0.0. No challenge, no goodbye.
-    Hixie75,
-    /// draft-ietf-hybi-thewebsocketprotocol-00: Chrome 6-13, Safari 5, iOS 4.2-5.
-    Hixie76,
-    /// draft-ietf-hybi-thewebsocketprotocol-07: Firefox 6.
-    Hybi07,
-    /// draft-ietf-hybi-thewebsocketprotocol-08 to -12: Chrome 14-15, Firefox 7-10.
-    Hybi08,
-    /// RFC 6455, `Sec-WebSocket-Version: 13`.
-    Rfc6455,
-}
-
-impl Version {
-    /// Whether frames are those of hixie (RFC 6455's otherwise).
-    #[must_use]
-    pub fn is_hixie(self) -> bool {
-        matches!(self, Version::Hixie75 | Version::Hixie76)
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Version::Hixie75 => "hixie-75",
-            Version::Hixie76 => "hixie-76",
-            Version::Hybi07 => "hybi-07",
-            Version::Hybi08 => "hybi-08",
-            Version::Rfc6455 => "RFC 6455",
-        })
-    }
-}
-
-/// A set of versions.
-///
-/// The default is all but hixie-75, which has no challenge: nothing proves that its peer is a
-/// WebSocket client.
-///
-/// ```
-/// use adieu_proto::{Version, VersionSet};
-/// assert!(VersionSet::default().contains(Version::Hixie76));
-/// assert!(!VersionSet::default().contains(Version::Hixie75));
-/// assert!(VersionSet::all().contains(Version::Hixie75));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionSet(u8);
-
-impl VersionSet {
-    /// No version.
-    #[must_use]
-    pub const fn none() -> Self {
-        VersionSet(0)
-    }
-
-    /// Every version, hixie-75 included.
-    #[must_use]
-    pub const fn all() -> Self {
-        VersionSet(0b1_1111)
-    }
-
-    /// This set and `version`.
-    #[must_use]
-    pub const fn with(self, version: Version) -> Self {
-        VersionSet(self.0 | 1 << version as u8)
-    }
-
-    /// This set without `version`.
-    #[must_use]
-    pub const fn without(self, version: Version) -> Self {
-        VersionSet(self.0 & !(1 << version as u8))
-    }
-
-    /// Whether `version` is in it.
-    #[must_use]
-    pub const fn contains(self, version: Version) -> bool {
-        self.0 & 1 << version as u8 != 0
-    }
-
-    /// The numbers for a `Sec-WebSocket-Version` field, newest first (RFC 6455 §4.4).
-    pub(crate) fn numbers(self) -> String {
-        let numbered = [(Version::Rfc6455, "13"), (Version::Hybi08, "8"), (Version::Hybi07, "7")];
-        let served = numbered.iter().filter(|(version, _)| self.contains(*version));
-        served.map(|(_, number)| *number).collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl Default for VersionSet {
-    fn default() -> Self {
-        VersionSet::all().without(Version::Hixie75)
-    }
-}
+use crate::negotiated::Negotiated;
+use crate::version::{Version, VersionSet};
 
 /// Which version a request speaks, and that it is one at all. One rule for all versions: the
 /// number if there is one, else the challenge of hixie-76, else hixie-75.
@@ -135,14 +44,15 @@ pub fn detect(request: &Request, served: VersionSet) -> Result<Version, Handshak
         Some(other) => return Err(HandshakeError::Version(shown(other))),
         None => detect_hixie(request)?,
     };
-    if !served.contains(version) {
+    if !served.spoken().contains(version) {
         return Err(HandshakeError::Version(version.to_string()));
     }
+    #[cfg(feature = "legacy")]
     if version.is_hixie() {
         hixie::check(request, version)?;
-    } else {
-        rfc6455::check(request, version)?;
+        return Ok(version);
     }
+    rfc6455::check(request, version)?;
     Ok(version)
 }
 
@@ -168,9 +78,9 @@ fn shown(value: &str) -> String {
     value.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
-/// An HTTP answer to an opening handshake.
+/// An HTTP response to an opening handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: u16,
     /// The reason phrase. hixie-75 clients compare it.
@@ -184,7 +94,7 @@ pub struct Answer {
 /// Room for the head of an answer, in bytes: more than most take.
 const USUAL_ANSWER: usize = 256;
 
-impl Answer {
+impl Response {
     /// The head and the body as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -217,7 +127,7 @@ impl Answer {
         }
         fields.push(("Content-Type", "text/plain; charset=utf-8".to_owned()));
         fields.push(("Content-Length", body.len().to_string()));
-        Some(Answer { status, phrase: phrase(status), fields, body })
+        Some(Response { status, phrase: phrase(status), fields, body })
     }
 }
 
@@ -242,13 +152,14 @@ fn phrase(status: u16) -> &'static str {
     }
 }
 
-/// The 101 for a request that [`detect`] has accepted. For hixie-76 the sixteen bytes of the
-/// answer to the challenge follow it, once the nonce is there.
+/// The 101 for a request that [`detect`] has accepted, with what is agreed on. For hixie-76 the
+/// sixteen bytes that answer the challenge follow it, once the nonce is there.
 #[must_use]
-pub fn answer(request: &Request, version: Version, subprotocol: Option<&str>, tls: bool) -> Answer {
-    if version.is_hixie() {
-        hixie::answer(request, version, subprotocol, tls)
-    } else {
-        rfc6455::answer(request, subprotocol)
+pub fn accept_response(request: &Request, negotiated: &Negotiated) -> Response {
+    let subprotocol = negotiated.subprotocol.as_deref();
+    #[cfg(feature = "legacy")]
+    if negotiated.version.is_hixie() {
+        return hixie::answer(request, negotiated.version, subprotocol, negotiated.secure);
     }
+    rfc6455::answer(request, subprotocol)
 }

@@ -3,27 +3,34 @@
 use std::mem;
 
 use crate::error::HandshakeError;
-use crate::handshake::{ClientRequest, Limits, NONCE, Request, Version, find_end};
+#[cfg(feature = "legacy")]
+use crate::handshake::NONCE;
+use crate::handshake::{ClientRequest, Limits, Request, find_end};
+#[cfg(feature = "legacy")]
+use crate::negotiated::Negotiated;
+use crate::version::Version;
 
 /// How far the opening handshake is.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Opening {
     /// As a server: the request comes in.
-    Request(Gather),
+    Request(HeadBuffer),
     /// As a server: the application decides. Bytes that came behind the head are kept.
-    Decision { request: Request, version: Version, rest: Vec<u8> },
+    PendingAccept { request: Request, version: Version, rest: Vec<u8> },
     /// As a server, hixie-76: the 101 has gone out, the eight bytes have not all come.
-    Nonce { request: Request, nonce: Vec<u8> },
+    #[cfg(feature = "legacy")]
+    Nonce { request: Request, nonce: Vec<u8>, negotiated: Box<Negotiated> },
     /// As a client: the answer comes in.
-    Answer { gather: Gather, request: Box<ClientRequest>, nonce: [u8; 16] },
+    Response { head: HeadBuffer, request: Box<ClientRequest>, nonce: [u8; 16] },
 }
 
 impl Opening {
     /// Whether no head or nonce is cut here.
     pub(crate) fn is_between_heads(&self) -> bool {
         match self {
-            Opening::Request(gather) | Opening::Answer { gather, .. } => gather.is_empty(),
-            Opening::Decision { rest, .. } => rest.is_empty(),
+            Opening::Request(head) | Opening::Response { head, .. } => head.is_empty(),
+            Opening::PendingAccept { rest, .. } => rest.is_empty(),
+            #[cfg(feature = "legacy")]
             Opening::Nonce { .. } => false,
         }
     }
@@ -31,25 +38,25 @@ impl Opening {
 
 /// Bytes of a head, and how far they were searched for its end.
 #[derive(Clone, Debug, Default, Hash)]
-pub(crate) struct Gather {
+pub(crate) struct HeadBuffer {
     bytes: Vec<u8>,
     searched: usize,
 }
 
 /// A whole head, and the bytes that came behind it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Gathered {
+pub(crate) struct WholeHead {
     pub(crate) head: Vec<u8>,
     pub(crate) rest: Vec<u8>,
 }
 
-impl Gather {
+impl HeadBuffer {
     /// Takes bytes in; gives the head once it is whole, and what came behind it.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
         limits: Limits,
-    ) -> Result<Option<Gathered>, HandshakeError> {
+    ) -> Result<Option<WholeHead>, HandshakeError> {
         // No more than the limit is kept of a head that never ends; what follows a whole head
         // in the same read is kept in full.
         self.bytes.extend_from_slice(bytes);
@@ -61,7 +68,7 @@ impl Gather {
         }
         Ok(end.map(|end| {
             let rest = self.bytes.split_off(end);
-            Gathered { head: mem::take(&mut self.bytes), rest }
+            WholeHead { head: mem::take(&mut self.bytes), rest }
         }))
     }
 
@@ -71,6 +78,7 @@ impl Gather {
     }
 }
 
+#[cfg(feature = "legacy")]
 /// Takes what is missing of the nonce off the front of `input`; whether it is whole.
 pub(crate) fn take_nonce(nonce: &mut Vec<u8>, input: &mut &mut [u8]) -> Option<[u8; NONCE]> {
     let n = (NONCE - nonce.len()).min(input.len());
@@ -86,10 +94,10 @@ mod tests {
 
     #[test]
     fn a_head_that_never_ends_is_refused_at_the_limit() {
-        let mut gather = Gather::default();
+        let mut buffer = HeadBuffer::default();
         let limits = Limits { bytes: 1000, fields: 10 };
         let mut pushed = 0;
-        while gather.push(b"x: yyyyyyyyy\r\n", limits).is_ok() {
+        while buffer.push(b"x: yyyyyyyyy\r\n", limits).is_ok() {
             pushed += 14;
         }
         assert!((986..=1000).contains(&pushed));
@@ -97,10 +105,10 @@ mod tests {
 
     #[test]
     fn bytes_behind_the_head_are_kept() {
-        let mut gather = Gather::default();
+        let mut buffer = HeadBuffer::default();
         let limits = Limits { bytes: 8, fields: 10 };
-        let whole = gather.push(b"GET\r\n\r\n^n:ds[4U and more", limits).unwrap().unwrap();
-        let want = Gathered { head: b"GET\r\n\r\n".into(), rest: b"^n:ds[4U and more".into() };
+        let whole = buffer.push(b"GET\r\n\r\n^n:ds[4U and more", limits).unwrap().unwrap();
+        let want = WholeHead { head: b"GET\r\n\r\n".into(), rest: b"^n:ds[4U and more".into() };
         assert_eq!(whole, want);
     }
 }

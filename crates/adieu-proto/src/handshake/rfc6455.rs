@@ -4,7 +4,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
 
 use crate::error::HandshakeError;
-use crate::handshake::{Answer, Request, Version, phrase};
+use crate::handshake::{Request, Response, phrase};
+use crate::version::Version;
 
 /// §1.3: appended to the key before it is hashed.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -24,7 +25,7 @@ pub(super) fn accept(key: &str) -> String {
     STANDARD.encode(Sha1::new().chain_update(key.trim()).chain_update(GUID).finalize())
 }
 
-pub(super) fn answer(request: &Request, subprotocol: Option<&str>) -> Answer {
+pub(super) fn answer(request: &Request, subprotocol: Option<&str>) -> Response {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     let mut fields = vec![
         ("Upgrade", "websocket".to_owned()),
@@ -34,7 +35,7 @@ pub(super) fn answer(request: &Request, subprotocol: Option<&str>) -> Answer {
     if let Some(name) = subprotocol {
         fields.push(("Sec-WebSocket-Protocol", name.to_owned()));
     }
-    Answer { status: 101, phrase: phrase(101), fields, body: String::new() }
+    Response { status: 101, phrase: phrase(101), fields, body: String::new() }
 }
 
 #[cfg(test)]

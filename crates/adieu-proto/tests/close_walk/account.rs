@@ -1,9 +1,11 @@
-//! What the walk compares: the things that a connection does, in order, and its account in the
+//! What the walk compares: the things that a connection does, in order, and its report in the
 //! test's own words.
 
 use std::time::Duration;
 
-use adieu_proto::{Cause, Close, Cut, End, Ending, Event, Goodbye, Side};
+use adieu_proto::{
+    Cause, Close, ClosingHandshake, End, Ending, Event, Side, TransportKind, Truncation,
+};
 
 use crate::wire::{Frame, Said};
 
@@ -14,9 +16,10 @@ pub(crate) enum Step {
     Opened,
     Message(String),
     EndOfMessages,
-    Closing(Said),
+    CloseReceived(Said),
+    /// The transport took the last byte of this frame.
     Sent(Frame),
-    Shutdown,
+    Finish,
     Disconnect,
     Ended(Account),
 }
@@ -25,46 +28,72 @@ pub(crate) enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) cause: Cause,
-    /// What crossed, in order: whose it was, and what it said.
-    pub(crate) goodbye: Vec<(Side, Said)>,
+    pub(crate) draining: bool,
+    /// Which Closes crossed, in order: whose each was, and what it said.
+    pub(crate) closing_handshake: Vec<(Side, Said)>,
+    pub(crate) kind: TransportKind,
     pub(crate) end: End,
-    pub(crate) first: Side,
-    pub(crate) cut: Cut,
+    pub(crate) active_closer: Option<Side>,
+    pub(crate) close_notify: Option<bool>,
+    pub(crate) truncation: Truncation,
     pub(crate) unsent_messages: u64,
     pub(crate) unsent_bytes: u64,
+    pub(crate) times: Times,
+    pub(crate) lasted: Duration,
+    pub(crate) error: Option<String>,
+    pub(crate) clean: bool,
+}
+
+/// When each step happened, counted from the start of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
     pub(crate) opened: Option<Duration>,
+    pub(crate) last_received: Option<Duration>,
     pub(crate) close_sent: Option<Duration>,
     pub(crate) close_received: Option<Duration>,
+    pub(crate) close_notify: Option<Duration>,
     pub(crate) fin_sent: Option<Duration>,
     pub(crate) peer_ended: Option<Duration>,
-    pub(crate) lasted: Duration,
 }
 
 impl From<&Ending> for Account {
     fn from(ending: &Ending) -> Self {
-        let ours = |close| (Side::Local, said(close));
-        let theirs = |close| (Side::Peer, said(close));
         Account {
             cause: ending.cause.clone(),
-            goodbye: match &ending.goodbye {
-                Goodbye::None => vec![],
-                Goodbye::Sent { ours: o } => vec![ours(o)],
-                Goodbye::Received { theirs: t } => vec![theirs(t)],
-                Goodbye::SentThenReceived { ours: o, theirs: t } => vec![ours(o), theirs(t)],
-                Goodbye::ReceivedThenSent { theirs: t, ours: o } => vec![theirs(t), ours(o)],
-            },
+            draining: ending.draining,
+            closing_handshake: crossed(&ending.closing_handshake),
+            kind: ending.transport.kind,
             end: ending.transport.end,
-            first: ending.transport.first,
-            cut: ending.cut,
+            active_closer: ending.transport.active_closer,
+            close_notify: ending.transport.close_notify,
+            truncation: ending.truncation,
             unsent_messages: ending.unsent.messages,
             unsent_bytes: ending.unsent.bytes,
-            opened: ending.timeline.opened,
-            close_sent: ending.timeline.close_sent,
-            close_received: ending.timeline.close_received,
-            fin_sent: ending.timeline.fin_sent,
-            peer_ended: ending.timeline.peer_ended,
+            times: Times {
+                opened: ending.timeline.opened,
+                last_received: ending.timeline.last_received,
+                close_sent: ending.timeline.close_sent,
+                close_received: ending.timeline.close_received,
+                close_notify: ending.timeline.close_notify,
+                fin_sent: ending.timeline.fin_sent,
+                peer_ended: ending.timeline.peer_ended,
+            },
             lasted: ending.lasted,
+            error: ending.error.as_ref().map(ToString::to_string),
+            clean: ending.is_clean(),
         }
+    }
+}
+
+fn crossed(handshake: &ClosingHandshake) -> Vec<(Side, Said)> {
+    let local = |close| (Side::Local, said(close));
+    let peer = |close| (Side::Peer, said(close));
+    match handshake {
+        ClosingHandshake::None => vec![],
+        ClosingHandshake::Sent { ours } => vec![local(ours)],
+        ClosingHandshake::Received { theirs } => vec![peer(theirs)],
+        ClosingHandshake::SentThenReceived { ours, theirs } => vec![local(ours), peer(theirs)],
+        ClosingHandshake::ReceivedThenSent { theirs, ours } => vec![peer(theirs), local(ours)],
     }
 }
 
@@ -73,11 +102,8 @@ impl From<&Event> for Step {
         match event {
             Event::Request(..) => Step::Request,
             Event::Opened(_) => Step::Opened,
-            Event::Message(message) => {
-                Step::Message(message.as_text().expect("the peer sends text").to_owned())
-            }
             Event::EndOfMessages => Step::EndOfMessages,
-            Event::Closing(close) => Step::Closing(said(close)),
+            Event::CloseReceived(close) => Step::CloseReceived(said(close)),
             Event::Ended(ending) => Step::Ended(Account::from(&**ending)),
             other => unreachable!("{other:?}"),
         }

@@ -1,34 +1,40 @@
 //! A driver in virtual time: does to a real `Connection` what an input says, looks at what comes
 //! out, byte by byte, and compares it with the oracle.
 
+use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::io::IoSlice;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adieu_proto::{
-    Cause, ClientRequest, Close, Config, Connection, HandshakeError, Output, PeerEnd, Request,
-    Timer, UsageError, Version,
+    ClientRequest, Config, Connection, Negotiated, Output, PeerEnd, Request, Scratch,
+    TransportEvent, Version,
 };
 
 use crate::account::Step;
 use crate::oracle::{LONGEST, Oracle, Stage};
-use crate::script::{BYE, Dialect, Input, MESSAGE, NONCE, Role, Stand, head, peer_bytes};
+use crate::script::{Dialect, Input, NONCE, Role, Transport, head};
 use crate::wire::Wire;
 
 /// One connection and all that is known of it.
 #[derive(Clone)]
 pub(crate) struct World {
-    connection: Connection,
+    pub(super) connection: Connection,
     pub(crate) oracle: Oracle,
     wire: Wire,
-    now: Instant,
+    pub(super) now: Instant,
     /// How much time passes with each input.
     tick: Duration,
+    /// In pieces of how many bytes the peer's bytes are received.
+    pub(super) piece: usize,
     /// The request of a client, which the peer's answer depends on.
-    request: Vec<u8>,
+    pub(super) request: Vec<u8>,
     /// How much of a head or nonce the peer has sent, if it is not whole.
-    said: usize,
+    pub(super) said: usize,
+    /// One set of buffers for all connections of a walk, as a thread of a real driver has it.
+    pub(super) scratch: Rc<RefCell<Scratch>>,
 }
 
 /// What is walked.
@@ -36,67 +42,88 @@ pub(crate) struct World {
 pub(crate) struct Setting {
     pub(crate) role: Role,
     pub(crate) dialect: Dialect,
-    /// Whether the transport takes everything at once.
-    pub(crate) takes: bool,
+    pub(crate) transport: Transport,
     /// Whether the walk begins with an open connection.
     pub(crate) opened: bool,
     pub(crate) tick: Duration,
+    pub(crate) piece: usize,
 }
 
 impl World {
     pub(crate) fn new(setting: Setting, now: Instant) -> Self {
-        let Setting { role, dialect, takes, opened, tick } = setting;
+        let Setting { role, dialect, transport, opened, tick, piece } = setting;
         let config = Arc::new(Config::default());
         let server_open = opened && role == Role::Server;
+        let scratch = Rc::new(RefCell::new(Scratch::default()));
         let connection = match role {
-            Role::Server if opened => upgraded(dialect, now, config),
+            Role::Server if opened => upgraded(dialect, now, config, &mut scratch.borrow_mut()),
             Role::Server => Connection::server(now, config),
             Role::Client => {
                 let request = ClientRequest::new("h", "/");
-                Connection::client(now, config, request, [7; 32]).expect("a good request")
+                Connection::client(now, config, request, [7; 32], &mut scratch.borrow_mut())
+                    .expect("a good request")
             }
         };
         let stage = if server_open { Stage::Opened } else { Stage::Head { begun: false } };
         let mut world = World {
-            oracle: Oracle::new(role, dialect, takes, stage, now),
+            oracle: Oracle::new(role, dialect, transport, stage, now),
             wire: Wire::new(role, dialect, server_open),
             now,
             tick,
+            piece,
             request: Vec::new(),
             said: 0,
             connection,
+            scratch,
         };
-        let mut steps = Vec::new();
-        if role == Role::Client {
-            world.request = world.waiting();
-            world.oracle.asks(world.request.len() as u64);
-            // The request always leaves where the handshake is not what is walked.
-            world.oracle.takes = takes || opened;
-            // It is too early to send a message, but not for the request to leave.
-            world.step(Input::Send).expect("a refused message");
-            if opened {
-                world.step(Input::Head).expect("the answer opens it");
-            }
-            world.oracle.takes = takes;
-        } else if server_open {
-            world.drain(&mut steps).expect("an open connection");
-            assert_eq!(steps, [Step::Opened]);
+        match role {
+            Role::Client => world.asks(transport, opened),
+            Role::Server if opened => world.is_open(),
+            Role::Server => {}
         }
         world
+    }
+
+    /// The request of a client leaves, and as the case may be it is answered.
+    fn asks(&mut self, transport: Transport, opened: bool) {
+        self.request = self.waiting();
+        self.oracle.asks(self.request.len() as u64);
+        // The request always leaves where the handshake is not what is walked.
+        self.oracle.transport = if opened { Transport::TakesAll } else { transport };
+        // It is too early to send a message, but not for the request to leave.
+        self.step(Input::Send).expect("a refused message");
+        if opened {
+            self.step(Input::Head).expect("the answer opens it");
+        }
+        self.oracle.transport = transport;
+    }
+
+    fn is_open(&mut self) {
+        let mut steps = Vec::new();
+        self.drain(&mut steps).expect("an open connection");
+        assert_eq!(steps.last(), Some(&Step::Opened));
+        // The challenge of hixie-76 was received, if there was one: no part of the walk.
+        if self.oracle.dialect == Dialect::Hixie76 {
+            self.oracle.received_before(self.now);
+        }
     }
 
     /// Does what `input` says; an error says what is wrong with what came out.
     pub(crate) fn step(&mut self, input: Input) -> Result<(), String> {
         self.pass_time(input)?;
-        let now = self.now;
         let stand = self.oracle.stand;
         let may_send = self.oracle.may_send();
-        let want = self.oracle.step(input, now);
+        let want = self.oracle.step(input, self.now);
         let mut got = Vec::new();
         self.apply(input, stand, may_send, &mut got)?;
+        let messages = got.len();
         self.drain(&mut got)?;
+        // A message that came with the end of the handshake is told behind it.
+        if let Some(opened) = got.iter().position(|step| *step == Step::Opened) {
+            got[..=opened].rotate_left(messages.min(opened));
+        }
         if got != want {
-            return Err(format!("got  {got:#?}\nwant {want:#?}"));
+            return Err(format!("\n got {got:?}\nwant {want:?}"));
         }
         self.compare()
     }
@@ -108,11 +135,11 @@ impl World {
         };
         let Some((_, deadline)) = self.oracle.deadline() else { return Err("no clock".into()) };
         // A clock may wake us early to be set on: that must be seen nowhere.
-        while let Some(early) = self.connection.timeout().filter(|at| *at < deadline) {
-            self.connection.handle_timeout(early);
+        while let Some(early) = self.connection.status().timeout().filter(|at| *at < deadline) {
+            self.connection.handle_timeout(early, None, &mut self.scratch.borrow_mut());
             let mut steps = Vec::new();
             self.drain(&mut steps)?;
-            let again = self.connection.timeout().is_none_or(|at| at <= early);
+            let again = self.connection.status().timeout().is_none_or(|at| at <= early);
             if again || !steps.is_empty() {
                 return Err(format!("woken early: {steps:?}, again: {again}"));
             }
@@ -123,19 +150,33 @@ impl World {
     }
 
     fn compare(&self) -> Result<(), String> {
-        let connection = &self.connection;
-        let (queued, want) = (connection.queued(), self.oracle.queued());
+        let (status, oracle) = (self.connection.status(), &self.oracle);
+        let (queued, want) = (status.queued(), oracle.queued());
         if queued != want {
-            return Err(format!("{queued} bytes are queued, not {want}"));
+            return Err(format!("{queued} bytes have not left, not {want}"));
         }
-        if connection.may_send() != self.oracle.may_send() {
-            return Err(format!("may send: {}", connection.may_send()));
+        let open = oracle.stage == Stage::Opened && !oracle.over;
+        let same = [
+            ("may send", status.may_send(), oracle.may_send()),
+            ("has output", status.has_output(), oracle.has_output()),
+            ("the FIN follows", status.fin_follows(), oracle.fin_follows()),
+            ("the peer has ended", status.peer_has_ended(), oracle.peer_has_ended()),
+            ("delivers", status.delivers() && open, oracle.delivers() && open),
+        ];
+        if let Some((what, got, want)) = same.into_iter().find(|(_, got, want)| got != want) {
+            return Err(format!("{what}: {got}, not {want}"));
         }
+        self.compare_clocks()
+    }
+
+    fn compare_clocks(&self) -> Result<(), String> {
         let want = self.oracle.deadline();
-        match (connection.timeout(), want) {
+        match (self.connection.status().timeout(), want) {
             (None, None) => Ok(()),
-            (Some(at), Some((Timer::Ping, deadline))) if at <= deadline => Ok(()),
             (Some(at), Some((_, deadline))) if at == deadline => Ok(()),
+            (Some(at), Some((_, deadline))) if at < deadline && self.oracle.has_ping_clock() => {
+                Ok(())
+            }
             (got, want) => {
                 let after = |at: Instant| at.checked_duration_since(self.now);
                 let (got, timer) = (got.and_then(after), want.map(|want| want.0));
@@ -145,91 +186,23 @@ impl World {
         }
     }
 
-    fn apply(
-        &mut self,
-        input: Input,
-        stand: Stand,
-        may_send: bool,
-        got: &mut Vec<Step>,
-    ) -> Result<(), String> {
-        use Input as I;
-        let (now, connection) = (self.now, &mut self.connection);
-        let close = |code, reason| Close::new(code, reason).expect("a good Close");
-        match input {
-            I::AppClose => connection.close(now, close(BYE.0, BYE.1), Cause::Application),
-            I::Dropped => connection.close(now, close(1000, ""), Cause::Dropped),
-            I::Panicked => connection.close(now, close(1011, ""), Cause::Panicked),
-            I::Drain => connection.close(now, close(1001, ""), Cause::Drain),
-            I::Abandon => {
-                connection.close(now, close(1001, ""), Cause::Dropped);
-                self.drain(got)?;
-                self.connection.abandon(now);
-            }
-            I::SawEnd => connection.saw_end(now),
-            I::Send => match (connection.send(MESSAGE), may_send) {
-                (Ok(()), true) | (Err(UsageError::Closed | UsageError::NotOpen), false) => {}
-                (result, _) => return Err(format!("send gives {result:?}")),
-            },
-            I::Fin | I::FinReset => connection.peer_ended(now, PeerEnd::Fin),
-            I::Reset => connection.peer_ended(now, PeerEnd::Reset),
-            I::Unreachable => connection.peer_ended(now, PeerEnd::Unreachable),
-            I::Flushed => self.transmit(usize::MAX, got)?,
-            I::Part => {
-                let most = self.waiting().len() - 1;
-                self.transmit(most, got)?;
-            }
-            I::WriteError => connection.write_failed(now),
-            I::TlsFailed => connection.tls_failed(now),
-            I::Paused => connection.reading_paused(now),
-            I::Timer(_) => connection.handle_timeout(now),
-            I::Accept => connection.accept(now, None, false).map_err(|e| e.to_string())?,
-            I::Refuse => connection.refuse(now, HandshakeError::Refused(403)),
-            I::Nonce | I::HalfNonce | I::Head | I::HalfHead | I::Head76 | I::BadHead => {
-                let mut bytes = self.opening_bytes(input);
-                self.connection.receive(now, &mut bytes);
-            }
-            _ => {
-                let oracle = &self.oracle;
-                let mut bytes = peer_bytes(oracle.role, oracle.dialect, stand, input);
-                connection.receive(now, &mut bytes);
-            }
-        }
-        Ok(())
-    }
-
-    fn opening_bytes(&mut self, input: Input) -> Vec<u8> {
-        let whole = match input {
-            Input::Nonce | Input::HalfNonce => NONCE.into(),
-            _ => head(self.oracle.role, input, &self.request),
-        };
-        let half = whole.len() / 2;
-        let said = std::mem::take(&mut self.said);
-        match input {
-            Input::HalfHead | Input::HalfNonce => {
-                self.said = half;
-                whole[..half].into()
-            }
-            _ => whole.get(said..).unwrap_or_default().into(),
-        }
-    }
-
     /// Does what the connection asks for, until it has nothing to do or the transport is full.
-    fn drain(&mut self, got: &mut Vec<Step>) -> Result<(), String> {
+    pub(super) fn drain(&mut self, got: &mut Vec<Step>) -> Result<(), String> {
         loop {
-            match self.connection.poll_output() {
+            let output = self.connection.poll_output(&mut self.scratch.borrow_mut());
+            match output {
                 Output::Event(event) => got.push(Step::from(&event)),
-                Output::Transmit if self.oracle.takes => self.transmit(usize::MAX, got)?,
+                Output::Transmit if self.oracle.transport != Transport::TakesWhenTold => {
+                    self.transmit(usize::MAX, got)?;
+                }
                 Output::Transmit | Output::Timeout(_) => return Ok(()),
-                Output::ShutdownWrite => {
-                    self.wire.shut()?;
-                    got.push(Step::Shutdown);
+                Output::Finish => {
+                    self.wire.finish()?;
+                    got.push(Step::Finish);
                 }
                 Output::Disconnect => {
                     got.push(Step::Disconnect);
-                    if self.oracle.late_reset {
-                        self.connection.peer_ended(self.now, PeerEnd::Reset);
-                    }
-                    self.connection.disconnected(self.now, None, None);
+                    self.release();
                 }
                 other => return Err(format!("{other:?}")),
             }
@@ -239,18 +212,34 @@ impl World {
         }
     }
 
-    /// So many bytes leave.
-    fn transmit(&mut self, most: usize, got: &mut Vec<Step>) -> Result<(), String> {
+    fn release(&mut self) {
+        if self.oracle.late_reset {
+            self.tell(TransportEvent::PeerEnded(PeerEnd::Reset, None));
+        }
+        self.tell(TransportEvent::Released {
+            kind: self.oracle.kind(),
+            unacknowledged: Some(0),
+            close_notify: Some(self.oracle.notified()),
+        });
+    }
+
+    pub(super) fn tell(&mut self, event: TransportEvent) {
+        self.connection.handle_transport(self.now, event, &mut self.scratch.borrow_mut());
+    }
+
+    /// The transport takes so many bytes at most.
+    pub(super) fn transmit(&mut self, most: usize, got: &mut Vec<Step>) -> Result<(), String> {
         let mut bytes = self.waiting();
         bytes.truncate(most);
         if !bytes.is_empty() {
             got.extend(self.wire.push(&bytes)?.into_iter().map(Step::Sent));
-            self.connection.transmitted(self.now, bytes.len());
+            let held = self.oracle.transport == Transport::Holds;
+            self.tell(TransportEvent::Transmitted { bytes: bytes.len(), held });
         }
         Ok(())
     }
 
-    fn waiting(&self) -> Vec<u8> {
+    pub(super) fn waiting(&self) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 8];
         let filled = self.connection.slices(&mut slices);
         slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect()
@@ -287,16 +276,16 @@ impl World {
         for &input in alphabet {
             match input {
                 Input::Close | Input::BadClose | Input::Fragment | Input::Ping if !hybi => {}
-                Input::Flushed | Input::Part | Input::Accept => {}
+                Input::TakePart | Input::Accept => {}
                 _ => self.apply(input, self.oracle.stand, false, &mut got)?,
             }
         }
         self.drain(&mut got)?;
-        let timeout = self.connection.timeout();
-        if got.is_empty() && timeout.is_none() && !self.connection.may_send() {
+        let status = self.connection.status();
+        if got.is_empty() && status.timeout().is_none() && !status.may_send() {
             return Ok(());
         }
-        Err(format!("after the end: {got:?}, a clock: {}", timeout.is_some()))
+        Err(format!("after the end: {got:?}, a clock: {}", status.timeout().is_some()))
     }
 
     /// All that can make a difference from now on, as a number: every field of the connection,
@@ -317,7 +306,7 @@ impl Hasher for Mixer {
         let (words, rest) = bytes.as_chunks::<8>();
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
-        // The length goes in too, so that what is cut elsewhere is something else.
+        // The length goes in too, so that what is split elsewhere is something else.
         last[7] = bytes.len() as u8;
         for word in words.iter().chain([&last]) {
             let mixed = self.0.rotate_left(23) ^ u64::from_le_bytes(*word);
@@ -331,7 +320,12 @@ impl Hasher for Mixer {
     }
 }
 
-fn upgraded(dialect: Dialect, now: Instant, config: Arc<Config>) -> Connection {
+fn upgraded(
+    dialect: Dialect,
+    now: Instant,
+    config: Arc<Config>,
+    scratch: &mut Scratch,
+) -> Connection {
     let (input, version) = match dialect {
         Dialect::Rfc6455 => (Input::Head, Version::Rfc6455),
         Dialect::Hixie76 => (Input::Head76, Version::Hixie76),
@@ -340,10 +334,12 @@ fn upgraded(dialect: Dialect, now: Instant, config: Arc<Config>) -> Connection {
     let text = String::from_utf8(head(Role::Server, input, &[])).expect("a head is ASCII");
     let fields = text.lines().skip(1).filter_map(|line| line.split_once(": "));
     let request = Request::from_parts("GET", "/", fields).expect("a good request");
-    let mut connection = Connection::upgraded(now, config, request, version);
+    let mut connection = Connection::upgraded(now, config, request, Negotiated::new(version));
     if version == Version::Hixie76 {
-        connection.receive(now, &mut NONCE.to_vec());
-        connection.transmitted(now, 16);
+        connection.read_buffer(scratch)[..NONCE.len()].copy_from_slice(NONCE);
+        connection.received(now, NONCE.len(), scratch);
+        let sent = TransportEvent::Transmitted { bytes: 16, held: false };
+        connection.handle_transport(now, sent, scratch);
     }
     connection
 }

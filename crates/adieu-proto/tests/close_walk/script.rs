@@ -1,7 +1,7 @@
 //! The alphabet of the walk, and the bytes that the peer sends for each letter. The encoder is the
 //! test's own: it shares no code with the crate.
 
-use adieu_proto::{Timer, client_accept};
+use adieu_proto::{HandshakeError, LetGo, Response, Timer, client_accept};
 
 /// Which side of the connection is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,7 +10,7 @@ pub(crate) enum Role {
     Client,
 }
 
-/// What can be said in a goodbye, and with which frames.
+/// What can be said in a closing handshake, and with which frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Dialect {
     Rfc6455,
@@ -18,16 +18,45 @@ pub(crate) enum Dialect {
     Hixie75,
 }
 
+/// What the transport does with the bytes that we give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Transport {
+    /// It takes everything at once, and all of it leaves at once.
+    TakesAll,
+    /// It takes what an input says, and that leaves at once.
+    TakesWhenTold,
+    /// It takes everything at once and holds it until it is flushed.
+    Holds,
+}
+
+/// How our side refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Refusal {
+    /// The application refuses, with a status.
+    Status,
+    /// The application refuses, with a response of its own.
+    Response,
+    /// The application's function panicked.
+    Panicked,
+    /// The server is stopping.
+    Draining,
+}
+
 /// One letter of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Input {
-    // Our application.
+    // Our side.
     AppClose,
     Dropped,
     Panicked,
+    /// Our side closes because the server is stopping.
     Drain,
-    SawEnd,
+    /// The server is stopping, whoever closes: a fact beside the cause.
+    Draining,
+    EndSeen,
     Send,
+    /// Our side lets go of the connection at once, for this reason.
+    LetGo(LetGo),
     // Bytes of the peer.
     Close,
     EmptyClose,
@@ -37,23 +66,30 @@ pub(crate) enum Input {
     Partial,
     Ping,
     Violation,
-    // The transport.
+    // How the peer's direction of the transport ends.
+    /// A close_notify of TLS: the peer's data is over, its TCP is not.
+    CloseNotify,
     Fin,
     /// A FIN; the RST behind it is found only when we let go of the transport.
     FinReset,
     Reset,
-    Unreachable,
-    /// A blocked transport takes all that waits.
-    Flushed,
-    /// A blocked transport takes all that waits but the last byte.
-    Part,
+    Lost,
+    /// An error that does not say how the peer ended.
+    Unknown,
+    // Our direction of the transport.
+    /// A transport that takes when told takes all that waits.
+    Take,
+    /// The same, but for the last byte.
+    TakePart,
+    /// What a transport holds leaves.
+    Flush,
+    /// The transport says that it takes nothing, or lets nothing leave, for now.
+    Blocked,
     WriteError,
     /// The bytes of the peer cannot be read as TLS any more.
     TlsFailed,
     /// The application is behind, so nothing is read, no answer to our Ping either.
     Paused,
-    /// Nobody drives the connection any more: the task that did was dropped.
-    Abandon,
     /// This clock runs out.
     Timer(Timer),
     // The opening handshake.
@@ -64,7 +100,7 @@ pub(crate) enum Input {
     Nonce,
     HalfNonce,
     Accept,
-    Refuse,
+    Refuse(Refusal),
 }
 
 pub(crate) const OPENED: &[Input] = &[
@@ -72,8 +108,13 @@ pub(crate) const OPENED: &[Input] = &[
     Input::Dropped,
     Input::Panicked,
     Input::Drain,
-    Input::SawEnd,
+    Input::Draining,
+    Input::EndSeen,
     Input::Send,
+    Input::LetGo(LetGo::TaskDropped),
+    Input::LetGo(LetGo::RuntimeGone),
+    Input::LetGo(LetGo::Forced),
+    Input::LetGo(LetGo::Clock(Timer::Drain)),
     Input::Close,
     Input::EmptyClose,
     Input::BadClose,
@@ -82,19 +123,23 @@ pub(crate) const OPENED: &[Input] = &[
     Input::Partial,
     Input::Ping,
     Input::Violation,
+    Input::CloseNotify,
     Input::Fin,
     Input::FinReset,
     Input::Reset,
-    Input::Unreachable,
-    Input::Flushed,
-    Input::Part,
+    Input::Lost,
+    Input::Unknown,
+    Input::Take,
+    Input::TakePart,
+    Input::Flush,
+    Input::Blocked,
     Input::WriteError,
     Input::TlsFailed,
     Input::Paused,
-    Input::Abandon,
     Input::Timer(Timer::Handshake),
     Input::Timer(Timer::Ping),
     Input::Timer(Timer::Pong),
+    Input::Timer(Timer::Write),
     Input::Timer(Timer::Grace),
     Input::Timer(Timer::Flush),
     Input::Timer(Timer::Close),
@@ -109,10 +154,13 @@ pub(crate) const OPENING: &[Input] = &[
     Input::Nonce,
     Input::HalfNonce,
     Input::Accept,
-    Input::Refuse,
+    Input::Refuse(Refusal::Status),
+    Input::Refuse(Refusal::Response),
+    Input::Refuse(Refusal::Panicked),
+    Input::Refuse(Refusal::Draining),
 ];
 
-/// What our wishes say.
+/// What the application's Close says.
 pub(crate) const BYE: (u16, &str) = (4000, "bye");
 /// What the peer's Close says.
 pub(crate) const GO: (u16, &str) = (4001, "go");
@@ -125,6 +173,11 @@ pub(crate) const FRAGMENT: &str = "fr";
 /// The payload of a frame that comes in two halves.
 pub(crate) const HALVES: (&str, &str) = ("pa", "rt");
 pub(crate) const PING: &[u8] = b"ping";
+/// The errors that explain what the transport does.
+pub(crate) const NO_ROUTE: &str = "no route to the peer";
+pub(crate) const TUNNEL: &str = "the tunnel collapsed";
+pub(crate) const BROKEN_PIPE: &str = "broken pipe";
+pub(crate) const BAD_RECORD: &str = "a bad record";
 pub(crate) const NONCE: &[u8] = b"^n:ds[4U";
 
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
@@ -204,7 +257,25 @@ fn hixie(stand: Stand, input: Input) -> Vec<u8> {
     out
 }
 
-/// A request, or as a server the answer to one. `theirs` is what came from the other side.
+impl Refusal {
+    /// Why the request is refused, and the response if it is not the error's own.
+    pub(crate) fn parts(self) -> (HandshakeError, Option<Response>) {
+        match self {
+            Refusal::Status => (HandshakeError::Refused(403), None),
+            Refusal::Panicked => (HandshakeError::Panicked, None),
+            Refusal::Draining => (HandshakeError::Draining, None),
+            Refusal::Response => {
+                let body = "who are you?".to_owned();
+                let fields = vec![("Content-Length", body.len().to_string())];
+                let response = Response { status: 401, phrase: "Unauthorized", fields, body };
+                (HandshakeError::Refused(401), Some(response))
+            }
+        }
+    }
+}
+
+/// The head that the peer sends: a request to a server, or the answer to a client. `theirs` is the
+/// request of that client.
 pub(crate) fn head(role: Role, input: Input, theirs: &[u8]) -> Vec<u8> {
     let text = match (role, input) {
         (Role::Server, Input::Head76) => "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\n\

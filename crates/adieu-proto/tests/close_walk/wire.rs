@@ -1,5 +1,6 @@
 //! Reads what the connection really sent. It shares no code with the crate, and knows nothing of
-//! what should come: it finds frames, and faults that no sequence may have.
+//! what should come: it finds frames, and faults that no sequence may have. Nothing may follow our
+//! Close, and our FIN may not stand inside a frame.
 
 use crate::script::{Dialect, Role};
 
@@ -28,7 +29,7 @@ pub(crate) struct Wire {
     /// The beginning of something that is not whole.
     bytes: Vec<u8>,
     closed: bool,
-    shut: bool,
+    finished: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,22 +42,22 @@ enum Expects {
 impl Wire {
     pub(crate) fn new(role: Role, dialect: Dialect, opened: bool) -> Self {
         let expects = if opened { Expects::Frames } else { Expects::Head };
-        Wire { role, dialect, expects, bytes: Vec::new(), closed: false, shut: false }
+        Wire { role, dialect, expects, bytes: Vec::new(), closed: false, finished: false }
     }
 
-    /// Our direction is shut down: nothing may follow.
-    pub(crate) fn shut(&mut self) -> Result<(), String> {
-        if self.shut {
-            return Err("shut down twice".into());
+    /// Our direction is finished: nothing may follow.
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
+        if self.finished {
+            return Err("finished twice".into());
         }
-        self.shut = true;
+        self.finished = true;
         if self.bytes.is_empty() { Ok(()) } else { Err("a FIN inside a frame".into()) }
     }
 
-    /// Bytes that left; gives what became whole.
+    /// Bytes that the transport took; gives what became whole.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Frame>, String> {
-        if self.shut || bytes.is_empty() {
-            return Err(format!("{} bytes sent, shut down: {}", bytes.len(), self.shut));
+        if self.finished || bytes.is_empty() {
+            return Err(format!("{} bytes sent, finished: {}", bytes.len(), self.finished));
         }
         self.bytes.extend_from_slice(bytes);
         let mut frames = Vec::new();

@@ -5,12 +5,9 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
-use adieu_proto::HandshakeError;
 use tokio::net::TcpStream;
 
-use crate::now;
 use crate::peer::Peer;
-use crate::shared::State;
 
 /// What every header begins with; nothing of HTTP or TLS does.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -38,7 +35,7 @@ pub(crate) enum ProxyHeader {
 }
 
 /// Why there is no header.
-enum Failed {
+pub(crate) enum Failed {
     /// The peer ended before it was whole, with this error or a FIN.
     Ended(Option<io::Error>),
     /// It is none; what is wrong.
@@ -50,8 +47,25 @@ impl ProxyHeader {
         ProxyHeader::Reading { bytes: [0; KEPT], got: 0 }
     }
 
+    /// Whether it is still to be read.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self, ProxyHeader::Reading { .. })
+    }
+
+    /// Who sends the bytes on this transport, as the header tells.
+    pub(crate) fn sender(&self, transport: Peer) -> Peer {
+        match self {
+            ProxyHeader::Read(Some(addr)) => transport.on_behalf_of(Some(*addr)),
+            _ => transport,
+        }
+    }
+
     /// Reads the header and not a byte more: what follows belongs to TLS or HTTP.
-    fn poll_read(&mut self, cx: &mut Context<'_>, tcp: &TcpStream) -> Poll<Result<(), Failed>> {
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        tcp: &TcpStream,
+    ) -> Poll<Result<(), Failed>> {
         let ProxyHeader::Reading { bytes, got } = self else { return Poll::Ready(Ok(())) };
         loop {
             let len = length(&bytes[..KEPT.min(*got)]).map_err(Failed::Malformed)?;
@@ -119,38 +133,6 @@ fn source(bytes: &[u8; KEPT]) -> Option<SocketAddr> {
             Some((Ipv6Addr::from(ip).to_canonical(), port(32)).into())
         }
         _ => None,
-    }
-}
-
-impl State {
-    /// Goes on with the header of a proxy, while it is not whole: `None` if there is nothing to
-    /// do. The handshake's deadline runs meanwhile.
-    pub(crate) fn poll_proxy_header(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
-        let header = self.proxy_header.as_mut()?;
-        let ProxyHeader::Reading { .. } = **header else { return None };
-        let read = match header.poll_read(cx, self.io.tcp()?) {
-            Poll::Ready(read) => read,
-            Poll::Pending => return Some(Poll::Pending),
-        };
-        match read {
-            Ok(()) => {}
-            Err(Failed::Ended(error)) => self.peer_ended(error.as_ref()),
-            Err(Failed::Malformed(part)) => {
-                // Neither HTTP nor TLS has begun: there is no language to answer in.
-                **header = ProxyHeader::Read(None);
-                self.io.strip_tls();
-                self.connection.refuse(now(), HandshakeError::ProxyHeader(part));
-            }
-        }
-        Some(Poll::Ready(()))
-    }
-
-    /// Who sends the bytes on this transport, as a PROXY header tells.
-    pub(crate) fn sender(&self, transport: Peer) -> Peer {
-        match self.proxy_header.as_deref() {
-            Some(ProxyHeader::Read(Some(source))) => transport.on_behalf_of(Some(*source)),
-            _ => transport,
-        }
     }
 }
 

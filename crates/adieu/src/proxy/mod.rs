@@ -10,7 +10,7 @@ use std::sync::Arc;
 use adieu_proto::Request;
 
 pub use cidr::{Cidr, CidrError};
-pub(crate) use header::ProxyHeader;
+pub(crate) use header::{Failed, ProxyHeader};
 
 use crate::peer::Peer;
 use forwarded::{Field, Hop, Malformed};

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use adieu::{Cause, Close, CloseCode, Config, ProtocolError as P, defaults};
-use adieu_proto::{ClientRequest, Connection, Event, Output, Spare};
-use testkit::{Frame, MASK, Peer, TcpEnd};
+use adieu_proto::{Connection, Decision, Negotiated, Version};
+use testkit::{Frame, MASK, Peer, Request, TcpEnd};
 
+use crate::proto::Bare;
 use crate::support::Host;
-use crate::{MIB, closed_with, heap, host, violates};
+use crate::{MIB, closed_with, has_too_many_fragments, heap, host, violates};
 
 const LIMIT: u64 = MIB as u64;
 
@@ -60,7 +61,7 @@ fn memory_follows_what_came_not_what_was_announced() {
     for peer in peers {
         peer.close();
         let ending = host.account().ending;
-        assert_eq!((ending.cause, ending.cut), (Cause::Eof, adieu::Cut::MidFrame));
+        assert_eq!((ending.cause, ending.truncation), (Cause::Eof, adieu::Truncation::MidFrame));
     }
     host.finish();
 }
@@ -72,15 +73,13 @@ fn fragments_that_never_end() {
     let first = Frame::binary([0; 1000]).unfinished().masked();
     let next = Frame::continuation([0; 1000]).unfinished().masked();
     let endless = [first, next.repeat(20_000)].concat();
-    let peak =
-        heap::peak_of_others(|| violates(&host, &endless, P::MessageTooBig { limit: LIMIT }));
+    let peak = heap::peak_of_others(|| has_too_many_fragments(&host, &endless, LIMIT));
     assert!(peak < 4 * MIB, "{peak} bytes were held");
     // Empty ones cost too.
     let first = Frame::text("").unfinished().masked();
     let next = Frame::continuation("").unfinished().masked();
     let endless = [first, next.repeat(200_000)].concat();
-    let peak =
-        heap::peak_of_others(|| violates(&host, &endless, P::MessageTooBig { limit: LIMIT }));
+    let peak = heap::peak_of_others(|| has_too_many_fragments(&host, &endless, LIMIT));
     assert!(peak < MIB, "{peak} bytes were held");
     host.still_serves();
     host.finish();
@@ -108,33 +107,25 @@ fn many_small_fragments_share_one_buffer() {
 }
 
 /// A connection that is open, without a socket.
-fn open(now: Instant, config: Config) -> Connection {
-    let config = Arc::new(config);
-    let request = ClientRequest::new("example.com", "/");
-    let mut client = Connection::client(now, config.clone(), request, [1; 32]).unwrap();
-    let mut server = Connection::server(now, config);
-    let mut slices = [std::io::IoSlice::new(&[]); 8];
-    let filled = client.slices(&mut slices);
-    let mut head: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
-    client.transmitted(now, head.len());
-    server.receive(now, &mut head);
-    server.accept(now, None, false).unwrap();
-    let answer = usize::try_from(server.queued()).unwrap();
-    server.transmitted(now, answer);
-    while !matches!(server.poll_output(), Output::Timeout(_)) {}
+fn open(config: Config) -> Bare {
+    let now = Instant::now();
+    let mut server = Bare::new(Connection::server(now, Arc::new(config)), now);
+    server.receive(&Request::rfc6455().bytes());
+    let accept = Decision::Accept(Negotiated::new(Version::Rfc6455));
+    server.connection.decide(now, accept, &mut server.scratch).unwrap();
+    server.drain();
     server
 }
 
 #[test]
 fn small_fragments_in_segments_of_one_byte() {
     let _alone = heap::alone();
-    let now = Instant::now();
-    let mut server = open(now, Config { max_message: LIMIT, ..Config::default() });
+    let mut server = open(Config { max_message: LIMIT, ..Config::default() });
     let mut next = Frame::binary("x").unfinished().masked();
     let peak = heap::peak_of(|| {
         let mut frames = 0;
-        while server.delivers() {
-            next.chunks_mut(1).for_each(|byte| server.receive(now, byte));
+        while server.connection.status().delivers() {
+            next.chunks(1).for_each(|byte| server.receive(byte));
             next = Frame::continuation("x").unfinished().masked();
             frames += 1;
         }
@@ -148,18 +139,17 @@ fn small_fragments_in_segments_of_one_byte() {
 #[test]
 fn a_burst_of_messages_leaves_no_room_behind() {
     let _alone = heap::alone();
-    let now = Instant::now();
-    let mut server = open(now, Config::default());
-    let mut burst = Frame::binary("").masked().repeat(10_000);
-    let mut spare = Spare::default();
+    let mut server = open(Config::default());
+    let burst = Frame::binary("").masked().repeat(10_000);
+    server.receive(&Frame::binary("").masked());
+    server.scratch.messages = None;
     let (left, messages) = heap::left_by(|| {
-        server.receive(now, &mut burst);
-        let mut messages = 0;
-        while let Output::Event(Event::Message(_)) = server.poll_output() {
-            messages += 1;
-        }
+        server.receive(&burst);
+        let mut all = server.scratch.messages.take().unwrap();
+        let messages = all.len();
+        all.clear();
         // What the next connection gets has no room for such a burst either.
-        server.give_back_buffers(&mut spare);
+        server.scratch.keep_messages(all);
         messages
     });
     assert_eq!(messages, 10_000);
@@ -170,20 +160,15 @@ fn a_burst_of_messages_leaves_no_room_behind() {
 #[test]
 fn pings_of_a_peer_that_does_not_read() {
     let _alone = heap::alone();
-    let now = Instant::now();
-    let mut server = open(now, Config::default());
+    let mut server = open(Config::default());
     for i in 0..100_000_u32 {
-        server.receive(now, &mut Frame::ping(i.to_be_bytes()).masked());
+        server.receive(&Frame::ping(i.to_be_bytes()).masked());
         assert!(server.queued() <= defaults::PONG_QUEUE as u64 + 127, "{} queued", server.queued());
     }
     // The newest is answered when there is room (RFC 6455 §5.5.3).
     let mut all = Vec::new();
     while server.queued() > 0 {
-        let mut slices = [std::io::IoSlice::new(&[]); 8];
-        let filled = server.slices(&mut slices);
-        let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
-        server.transmitted(now, bytes.len());
-        all.extend(bytes);
+        all.extend(server.transmit());
     }
     let frames = Frame::parse_all(&all);
     assert_eq!(frames.last(), Some(&Frame::pong(99_999_u32.to_be_bytes())));
@@ -217,7 +202,7 @@ fn closes_that_must_not_be() {
     for code in [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535] {
         let ending = closed_with(&host, &Frame::close(code, "why").masked(), 1002);
         assert_eq!(ending.cause, Cause::Violation(P::CloseCode(CloseCode::new(code))));
-        let said = ending.goodbye.received().expect("what it said is kept");
+        let said = ending.closing_handshake.received().expect("what it said is kept");
         assert_eq!((said.code(), said.reason()), (Some(CloseCode::new(code)), "why"));
     }
     violates(&host, &Frame::new(0x8, "x").masked(), P::CloseBodyTooShort);
@@ -226,7 +211,7 @@ fn closes_that_must_not_be() {
     for code in [1000, 1003, 1007, 1014, 3000, 4999] {
         let ending = closed_with(&host, &Frame::close(code, [b'x'; 123]).masked(), code);
         assert_eq!(ending.cause, Cause::Peer);
-        assert_eq!(ending.goodbye.received().map(|said| said.reason().len()), Some(123));
+        assert_eq!(ending.closing_handshake.received().map(|said| said.reason().len()), Some(123));
     }
     host.still_serves();
     host.finish();
@@ -248,11 +233,11 @@ fn frames_after_a_close_are_ignored() {
         let bytes = [Frame::close(1000, "first").masked(), frame.masked()].concat();
         let ending = closed_with(&host, &bytes, 1000);
         assert_eq!(ending.cause, Cause::Peer);
-        assert_eq!(ending.goodbye.received(), Some(&Close::new(1000, "first").unwrap()));
+        assert_eq!(ending.closing_handshake.received(), Some(&Close::new(1000, "first").unwrap()));
     }
     let bytes = [Frame::text("half").unfinished().masked(), Frame::close(1000, "").masked()];
     let ending = closed_with(&host, &bytes.concat(), 1000);
-    assert_eq!((ending.cause, ending.cut), (Cause::Peer, adieu::Cut::MidMessage));
+    assert_eq!((ending.cause, ending.truncation), (Cause::Peer, adieu::Truncation::MidMessage));
     host.still_serves();
     host.finish();
 }

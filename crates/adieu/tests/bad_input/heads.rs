@@ -4,29 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adieu::{Cause, Config, HandshakeError as H, defaults};
-use adieu_proto::{Connection, Event, Output};
+use adieu_proto::Connection;
 use testkit::{NONCE, Peer, Request, TcpEnd};
 
+use crate::proto::Bare;
 use crate::{MIB, heap, host, in_linear_time, refused};
-
-/// All output of a connection as bytes, and all its events.
-fn drain(connection: &mut Connection, now: Instant) -> (Vec<u8>, Vec<Event>) {
-    let (mut bytes, mut events) = (Vec::new(), Vec::new());
-    loop {
-        match connection.poll_output() {
-            Output::Event(event) => events.push(event),
-            Output::Transmit => {
-                let mut slices = [std::io::IoSlice::new(&[]); 8];
-                let filled = connection.slices(&mut slices);
-                let before = bytes.len();
-                slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
-                connection.transmitted(now, bytes.len() - before);
-            }
-            Output::Timeout(_) => return (bytes, events),
-            _ => {}
-        }
-    }
-}
 
 #[test]
 fn a_head_of_twenty_megabytes() {
@@ -50,15 +32,15 @@ fn a_head_that_dribbles_in_is_searched_once() {
     in_linear_time(|| {
         let now = Instant::now();
         let config = Config { max_head: MIB, ..Config::default() };
-        let mut connection = Connection::server(now, Arc::new(config));
+        let mut server = Bare::new(Connection::server(now, Arc::new(config)), now);
         let head = Request::rfc6455().field("Cookie", &"\n ".repeat(MIB)).bytes();
         let mut pushed = 0;
-        while !connection.wants_transmit() {
-            connection.receive(now, &mut [head[pushed]]);
+        while !server.connection.status().has_output() {
+            server.receive(&[head[pushed]]);
             pushed += 1;
         }
         assert_eq!(pushed, MIB + 1);
-        assert!(drain(&mut connection, now).0.starts_with(b"HTTP/1.1 431 "));
+        assert!(server.drain().0.starts_with(b"HTTP/1.1 431 "));
     });
 }
 
@@ -104,14 +86,15 @@ fn the_deadline_is_absolute() {
     let _alone = heap::alone();
     let start = Instant::now();
     let request = Request::rfc6455().bytes();
-    let mut connection = Connection::server(start, Arc::new(Config::default()));
+    let mut server = Bare::new(Connection::server(start, Arc::new(Config::default())), start);
     // One byte each second: no byte moves the deadline.
     let mut answered = None;
     for (i, byte) in request.iter().enumerate() {
         let now = start + Duration::from_secs(1) * i as u32;
-        connection.handle_timeout(now);
-        connection.receive(now, &mut [*byte]);
-        let (bytes, _) = drain(&mut connection, now);
+        server.now = now;
+        server.connection.handle_timeout(now, None, &mut server.scratch);
+        server.receive(&[*byte]);
+        let (bytes, _) = server.drain();
         if !bytes.is_empty() {
             assert!(bytes.starts_with(b"HTTP/1.1 408 "));
             answered.get_or_insert(i);

@@ -5,6 +5,8 @@ mod heads;
 #[path = "../support/heap.rs"]
 mod heap;
 mod old_frames;
+#[path = "../support/proto.rs"]
+mod proto;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -63,6 +65,16 @@ fn closed_with(host: &Host, bytes: &[u8], code: u16) -> Ending {
 fn violates(host: &Host, bytes: &[u8], error: ProtocolError) {
     let ending = closed_with(host, bytes, error.close_code().get());
     assert_eq!(ending.cause, Cause::Violation(error), "{ending}");
+}
+
+/// The same for a message that is below the limit but for its many fragments.
+fn has_too_many_fragments(host: &Host, bytes: &[u8], above: u64) {
+    let ending = closed_with(host, bytes, 1009);
+    let cause = ending.cause.clone();
+    let Cause::Violation(ProtocolError::TooManyFragments { limit, .. }) = cause else {
+        panic!("{ending}")
+    };
+    assert_eq!(limit, above, "{ending}");
 }
 
 /// Fails if `run` takes longer than anything linear could.

@@ -62,7 +62,7 @@ fn what_is_skipped_is_skipped_by_count() {
     assert_eq!((rest.bytes, rest.end), (b"\xFF\0".to_vec(), TcpEnd::Fin));
     drop(peer);
     let ending = host.account().ending;
-    assert_eq!((ending.cause, ending.transport.end), (Cause::Peer, End::Fin));
+    assert_eq!((ending.cause, ending.transport.end), (Cause::Peer, End::Finished));
     host.finish();
 }
 

@@ -148,7 +148,7 @@ fn an_uploader_that_does_not_heed_the_close_is_given_up() {
     upload.join().unwrap();
     let ending = host.account().ending;
     assert_eq!(ending.cause, Cause::Drain, "{ending}");
-    assert_eq!(ending.transport.end, End::Abandoned(Timer::Close), "{ending}");
+    assert_eq!(ending.transport.end, End::LetGo(adieu::LetGo::Clock(Timer::Close)), "{ending}");
     let drained = host.finish();
     assert_eq!(numbers(&drained), (0, 0, 1, 0, 0));
     assert!(drained.lasted < crate::UNHEEDED, "{drained}");

@@ -61,7 +61,7 @@ fn an_axum_application_says_goodbye_to_all_in_the_same_way() {
     println!("{drained}");
     assert_eq!((drained.clean, drained.broken_off, drained.given_up), (CLIENTS, 0, 1), "{drained}");
     assert!(drained.unsent > 1024 * 1024 && drained.handlers_dropped == 0, "{drained}");
-    assert!(drained.lasted < Duration::from_secs(4), "{drained}");
+    assert!(drained.lasted < Duration::from_secs(14), "{drained}");
     assert_eq!(drain.progress().phase, Phase::Over);
     drop(kept);
     runtime.block_on(async {
@@ -102,6 +102,6 @@ fn a_request_on_a_connection_that_was_kept_open_is_answered_503() {
     drop(begun);
     runtime.shutdown_timeout(Duration::from_secs(1));
     let mut causes: Vec<_> = accounts.try_iter().map(|ending| ending.cause).collect();
-    causes.retain(|cause| *cause != Cause::Handshake(HandshakeError::Refused(503)));
+    causes.retain(|cause| *cause != Cause::Handshake(HandshakeError::Draining));
     assert_eq!(causes, [Cause::Drain]);
 }

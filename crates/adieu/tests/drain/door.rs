@@ -28,7 +28,7 @@ fn who_comes_while_it_drains_is_told_when_to_come_again() {
         assert_eq!(late.read_to_end().end, TcpEnd::Fin);
         drop(late);
         let ending = host.account().ending;
-        assert_eq!(ending.cause, Cause::Handshake(HandshakeError::Refused(503)), "{ending}");
+        assert_eq!(ending.cause, Cause::Handshake(HandshakeError::Draining), "{ending}");
     }
     // One that asks for nothing does not hold the drain.
     let silent = Peer::connect(host.addr);
@@ -63,7 +63,7 @@ fn a_handshake_that_had_begun_is_told_so_too() {
     assert_eq!(hear_out(&mut peers[0]), (vec![], Some(1001)));
     let mut causes = [host.account(), host.account()].map(|account| account.ending.cause);
     causes.sort_by_key(|cause| *cause == Cause::Drain);
-    let refused = Cause::Handshake(HandshakeError::Refused(503));
+    let refused = Cause::Handshake(HandshakeError::Draining);
     assert_eq!(causes, [refused, Cause::Drain]);
     host.finish();
 }
@@ -108,7 +108,7 @@ fn a_policy_may_start_the_drain() {
         assert_eq!(stops.read_head().status(), 503);
         assert_eq!(stops.read_to_end().end, TcpEnd::Fin);
         drop(stops);
-        let refused = Cause::Handshake(HandshakeError::Refused(503));
+        let refused = Cause::Handshake(HandshakeError::Draining);
         assert_eq!(hear_out(&mut peers[0]), (vec![], Some(1001)));
         let causes = [host.account(), host.account()].map(|account| account.ending.cause);
         assert!(causes.contains(&refused) && causes.contains(&Cause::Drain), "{causes:?}");

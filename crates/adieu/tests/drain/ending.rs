@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use adieu::{Cause, Close, CloseCode, End, Ending, Goodbye, Socket, Timer, defaults};
+use adieu::{Cause, Close, CloseCode, ClosingHandshake, End, Ending, Socket, Timer, defaults};
 use testkit::{Frame, Peer, TcpEnd, wait_until};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
@@ -33,8 +33,8 @@ async fn one_word(mut socket: Socket) {
 fn is_ours_and_clean(ending: &Ending, cause: &Cause, code: CloseCode) {
     let close = || Close::from(code);
     assert_eq!(ending.cause, *cause, "{ending}");
-    let goodbye = Goodbye::SentThenReceived { ours: close(), theirs: close() };
-    assert_eq!(ending.goodbye, goodbye, "{ending}");
+    let goodbye = ClosingHandshake::SentThenReceived { ours: close(), theirs: close() };
+    assert_eq!(ending.closing_handshake, goodbye, "{ending}");
     assert!(ending.is_clean(), "{ending}");
 }
 
@@ -57,7 +57,7 @@ async fn a_close_that_was_sent_before_the_drain_is_waited_for() {
     let drained = pipe.drain.finished().await;
     assert_eq!(numbers(&drained), (1, 0, 0, 0, 0));
     assert!(drained.lasted < 2 * QUIET, "{drained}");
-    is_ours_and_clean(&pipe.ending().await, &Cause::Application, CloseCode::NORMAL);
+    is_ours_and_clean(&pipe.ending().await, &Cause::HandlerReturned, CloseCode::NORMAL);
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +74,7 @@ async fn one_that_has_answered_before_the_drain_is_waited_for_until_its_fin() {
     let drained = pipe.drain.finished().await;
     assert_eq!(numbers(&drained), (1, 0, 0, 0, 0));
     assert!(drained.lasted < defaults::LINGER, "{drained}");
-    is_ours_and_clean(&pipe.ending().await, &Cause::Application, CloseCode::NORMAL);
+    is_ours_and_clean(&pipe.ending().await, &Cause::HandlerReturned, CloseCode::NORMAL);
 }
 
 /// The handler ends it, and the peer is quiet for a while before it answers.
@@ -102,7 +102,7 @@ async fn a_handler_that_returns_in_a_drain_has_the_word() {
         tokio::time::sleep(TASK).await;
     };
     let pipe = Pipe::open(handler).await;
-    is_ended_by_its_handler_in_a_drain(pipe, Cause::Application, CloseCode::NORMAL).await;
+    is_ended_by_its_handler_in_a_drain(pipe, Cause::HandlerReturned, CloseCode::NORMAL).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,14 +192,15 @@ async fn a_peer_that_never_answers_a_dropped_socket_is_given_up_without_spinning
     returns.notify_one();
     let drained = pipe.drain.finished().await;
     assert_eq!(numbers(&drained), (0, 0, 1, 0, 0));
-    let limit = defaults::CLOSE_TIMEOUT + defaults::LINGER;
+    // An exit waits no longer for a peer that was told before the drain than for the others.
+    let limit = defaults::DRAIN_CLOSE_TIMEOUT;
     assert!(drained.lasted <= limit + QUIET, "{drained}");
-    // Twelve seconds cost as little as one: two clocks run out, and nothing is between them.
+    // Two seconds cost as little as one: a clock runs out, and nothing is before it.
     let wakes = pipe.polls() - before;
     assert!(wakes <= WAKES + 2, "{wakes} wakes in {:?}", drained.lasted);
     let ending = pipe.ending().await;
     assert_eq!(ending.cause, Cause::Dropped, "{ending}");
-    assert_eq!(ending.transport.end, End::Abandoned(Timer::Linger), "{ending}");
+    assert_eq!(ending.transport.end, End::LetGo(adieu::LetGo::Clock(Timer::Close)), "{ending}");
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn over_tcp_all_that_are_ending_when_it_starts_end_cleanly() {
         peer.fin();
     }
     for _ in 0..8 {
-        is_ours_and_clean(&host.account().ending, &Cause::Application, CloseCode::NORMAL);
+        is_ours_and_clean(&host.account().ending, &Cause::HandlerReturned, CloseCode::NORMAL);
     }
     assert_eq!(numbers(&host.finish()), (8, 0, 0, 0, 0));
 }

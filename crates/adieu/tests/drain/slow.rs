@@ -107,8 +107,8 @@ fn slow_readers_get_everything_and_frozen_ones_are_given_up() {
         assert_eq!(ending.cause, Cause::Drain, "{ending}");
         if gone.contains(&account.peer.addr().expect("an address")) {
             println!("frozen: after {after:.1?}: {ending}");
-            assert!(matches!(ending.transport.end, End::Abandoned(_)), "{ending}");
-            assert!(after < Duration::from_secs(4), "{after:?}: {ending}");
+            assert!(matches!(ending.transport.end, End::LetGo(_)), "{ending}");
+            assert!(after < Duration::from_secs(14), "{after:?}: {ending}");
             // Without its own kernel's 64 KiB or so, and what is on the way to it.
             assert!(ending.unsent.unacknowledged.is_some(), "{ending}");
             unsent += ending.unsent.bytes + ending.unsent.unacknowledged.unwrap_or(0);
@@ -132,7 +132,7 @@ fn slow_readers_get_everything_and_frozen_ones_are_given_up() {
 }
 
 #[test]
-fn slow_readers_at_1_mib_a_second_and_frozen_ones_keep_an_exit_below_4_s() {
+fn slow_readers_at_1_mib_a_second_and_frozen_ones_keep_an_exit_below_14_s() {
     let host = crate::start(one_mib);
     let frozen: Vec<_> = (0..8).map(|_| ask(host.addr)).collect();
     let slow = readers(&host, 16, MIB);
@@ -150,6 +150,8 @@ fn slow_readers_at_1_mib_a_second_and_frozen_ones_keep_an_exit_below_4_s() {
     let drained = host.finish();
     println!("{drained}");
     assert_eq!((drained.clean, drained.broken_off, drained.given_up), (16, 0, 8), "{drained}");
-    assert!(drained.lasted < Duration::from_secs(4), "{drained}");
+    // A frozen peer cannot be told from one that reads 16 KiB a second: that one's window opens
+    // after 8 s.
+    assert!(drained.lasted < Duration::from_secs(14), "{drained}");
     drop(frozen);
 }

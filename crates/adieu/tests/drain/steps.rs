@@ -126,7 +126,7 @@ fn hurry_lets_go_of_all_and_still_says_what_can_be_said() {
     }
     let started = Instant::now();
     host.drain.start();
-    host.drain.hurry();
+    host.drain.force();
     for _ in 0..6 {
         let ending = host.account().ending;
         assert_eq!(ending.cause, Cause::Drain, "{ending}");

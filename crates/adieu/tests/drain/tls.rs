@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adieu::tls::rustls::ClientConnection;
 use adieu::tls::{client_config_with, rustls::pki_types::ServerName};
-use adieu::{Cause, Drain, End, Goodbye, Socket, Timer};
+use adieu::{Cause, ClosingHandshake, Drain, End, Socket, Timer};
 use testkit::{Frame, Head, Peer, Request, wait_until};
 
 use crate::support::Host;
@@ -132,8 +132,8 @@ fn a_tls_uploader_that_never_stops_holds_nothing_up() {
         let ending = host.account().ending;
         println!("{ending}");
         assert_eq!(ending.cause, Cause::Drain, "{ending}");
-        assert!(matches!(ending.goodbye, Goodbye::Sent { .. }), "{ending}");
-        assert_eq!(ending.transport.end, End::Abandoned(Timer::Close), "{ending}");
+        assert!(matches!(ending.closing_handshake, ClosingHandshake::Sent { .. }), "{ending}");
+        assert_eq!(ending.transport.end, End::LetGo(adieu::LetGo::Clock(Timer::Close)), "{ending}");
     }
     let drained = host.finish();
     println!("{drained}");

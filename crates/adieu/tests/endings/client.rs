@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::{
-    Cause, Client, Close, CloseCode, Config, ConnectError, Cut, End, Ending, Goodbye,
-    HandshakeError, ProtocolError, Side, Socket,
+    Cause, Client, Close, CloseCode, ClosingHandshake, Config, ConnectError, End, Ending,
+    HandshakeError, ProtocolError, Side, Socket, Truncation,
 };
 use testkit::{Frame, Listener, Peer, TcpEnd};
 
@@ -33,7 +33,7 @@ fn meet<T>(
 async fn to_the_end(connected: Result<Socket, ConnectError>) -> Ending {
     let mut socket = connected.expect("a WebSocket");
     while socket.recv().await.is_some() {}
-    assert_eq!(socket.send("after the end").await, Err(adieu::Closed));
+    assert!(socket.send("after the end").await.is_err());
     let ending = socket.ended().await;
     assert_eq!(socket.ended().await, ending, "it may be asked twice");
     ending
@@ -66,7 +66,7 @@ fn a_server_that_only_ends_tcp() {
         },
     );
     assert_in_order("FIN", &fin);
-    assert_eq!((&fin.cause, fin.transport.end), (&Cause::Eof, End::Fin));
+    assert_eq!((&fin.cause, fin.transport.end), (&Cause::Eof, End::Finished));
     match reset {
         Ok(ending) => {
             assert_eq!((&ending.cause, ending.transport.end), (&Cause::Reset, End::Reset));
@@ -92,17 +92,18 @@ fn a_server_that_restarts() {
     let theirs = Close::new(1012, "back soon").unwrap();
     let expected = Expected {
         cause: Cause::Peer,
-        goodbye: Goodbye::ReceivedThenSent { theirs, ours: close(1012) },
-        end: End::Fin,
-        first: Side::Local,
-        cut: Cut::BetweenMessages,
+        goodbye: ClosingHandshake::ReceivedThenSent { theirs, ours: close(1012) },
+        end: End::Finished,
+        // A client waits for the server's FIN (RFC 6455 §7.1.1).
+        first: Side::Peer,
+        cut: Truncation::BetweenMessages,
         unsent: (0, 0),
     };
     assert_eq!(Expected::of(&ending), expected);
     assert_eq!(
         masked(&ending.to_string()),
-        "The peer said goodbye with 1012 (service restart) \"back soon\" and we answered with 1012 \
-         (service restart); we ended TCP first, the peer's FIN followed, after …."
+        "The peer sent Close 1012 (service restart) \"back soon\" and we answered with Close 1012 \
+         (service restart); the peer ended TCP first, with a FIN; the connection lasted …"
     );
 }
 
@@ -118,7 +119,7 @@ fn a_server_that_breaks_the_protocol() {
         to_the_end,
     );
     assert_eq!(ending.cause, Cause::Violation(ProtocolError::Masked));
-    assert_eq!(ending.goodbye, Goodbye::Sent { ours: close(1002) });
+    assert_eq!(ending.closing_handshake, ClosingHandshake::Sent { ours: close(1002) });
 }
 
 #[test]
@@ -207,8 +208,11 @@ fn answers_that_are_no_agreement() {
             },
         );
         assert_eq!(ending.cause, Cause::Handshake(want));
-        assert_eq!((ending.opened(), ending.goodbye), (false, Goodbye::None));
-        assert_eq!((ending.transport.end, ending.transport.first), (End::Fin, Side::Local));
+        assert_eq!((ending.opened(), ending.closing_handshake), (false, ClosingHandshake::None));
+        assert_eq!(
+            (ending.transport.end, ending.transport.active_closer),
+            (End::Finished, Some(Side::Local))
+        );
     }
 }
 
@@ -223,5 +227,5 @@ fn codes_are_never_invented() {
         },
         to_the_end,
     );
-    assert_eq!(ending.goodbye.received().and_then(Close::code), None::<CloseCode>);
+    assert_eq!(ending.closing_handshake.received().and_then(Close::code), None::<CloseCode>);
 }

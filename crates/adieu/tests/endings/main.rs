@@ -11,7 +11,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use adieu::{Cause, Close, CloseCode, Config, Cut, End, Ending, Goodbye, Server, Side, Socket};
+use adieu::{
+    Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, Server, Side, Socket,
+    Truncation,
+};
 use support::{Account, Host};
 use testkit::{Peer, Request};
 
@@ -117,10 +120,10 @@ impl Bench {
 #[derive(Debug, PartialEq, Eq)]
 struct Expected {
     cause: Cause,
-    goodbye: Goodbye,
+    goodbye: ClosingHandshake,
     end: End,
     first: Side,
-    cut: Cut,
+    cut: Truncation,
     /// Messages and bytes that never left.
     unsent: (u64, u64),
 }
@@ -130,10 +133,10 @@ impl Expected {
         assert_eq!(ending.transport.close_notify, None, "there is no TLS here");
         Expected {
             cause: ending.cause.clone(),
-            goodbye: ending.goodbye.clone(),
+            goodbye: ending.closing_handshake.clone(),
             end: ending.transport.end,
-            first: ending.transport.first,
-            cut: ending.cut,
+            first: ending.transport.active_closer.expect("known over TCP"),
+            cut: ending.truncation,
             unsent: (ending.unsent.messages, ending.unsent.bytes),
         }
     }
@@ -166,10 +169,10 @@ fn assert_in_order(kind: &str, ending: &Ending) {
         (Some(_), None) => Side::Local,
         _ => Side::Peer,
     };
-    assert_eq!(first, ending.transport.first, "{kind}: {steps:?}");
-    let theirs = ending.goodbye.received().is_some();
+    assert_eq!(Some(first), ending.transport.active_closer, "{kind}: {steps:?}");
+    let theirs = ending.closing_handshake.received().is_some();
     assert_eq!(theirs, steps.close_received.is_some(), "{kind}");
-    assert_eq!(ending.goodbye.sent().is_some(), steps.close_sent.is_some(), "{kind}");
+    assert_eq!(ending.closing_handshake.sent().is_some(), steps.close_sent.is_some(), "{kind}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use testkit::{Frame, Peer, Tcp};
 use crate::support::{self, Host};
 
 fn code(ending: &Ending) -> Option<CloseCode> {
-    ending.goodbye.received().and_then(Close::code)
+    ending.closing_handshake.received().and_then(Close::code)
 }
 
 #[test]
@@ -28,8 +28,8 @@ fn a_refresh_is_told_as_one_whoever_wins_the_race() {
         assert_eq!(code(&ending), Some(CloseCode::GOING_AWAY), "round {round}: {ending}");
         assert_eq!(ending.cause, Cause::Peer, "round {round}: {ending}");
         match ending.transport.end {
-            End::Fin => ends[0] += 1,
-            End::FinThenReset => ends[1] += 1,
+            End::Finished => ends[0] += 1,
+            End::FinishedThenReset => ends[1] += 1,
             other => panic!("round {round}: {other:?}: {ending}"),
         }
     }
@@ -47,8 +47,9 @@ fn a_peer_that_closes_its_socket_behind_its_close_is_heard() {
         let ending = host.account().ending;
         assert_eq!(code(&ending), Some(CloseCode::GOING_AWAY), "round {round}: {ending}");
         // A socket that is closed with our answer unread in it sends an RST and no FIN.
-        let late = ending.transport.end == End::Reset && ending.transport.first == Side::Local;
-        let usual = matches!(ending.transport.end, End::Fin | End::FinThenReset);
+        let late = ending.transport.end == End::Reset
+            && ending.transport.active_closer == Some(Side::Local);
+        let usual = matches!(ending.transport.end, End::Finished | End::FinishedThenReset);
         assert!(usual || late, "round {round}: {ending}");
     }
     host.finish();
@@ -63,7 +64,10 @@ fn a_reset_behind_close_and_fin_takes_nothing_away() {
         peer.reset();
         let ending = host.account().ending;
         assert_eq!(code(&ending), Some(CloseCode::GOING_AWAY), "round {round}: {ending}");
-        assert!(matches!(ending.transport.end, End::Fin | End::FinThenReset), "{round}: {ending}");
+        assert!(
+            matches!(ending.transport.end, End::Finished | End::FinishedThenReset),
+            "{round}: {ending}"
+        );
     }
     host.finish();
 }

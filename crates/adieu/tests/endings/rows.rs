@@ -1,6 +1,8 @@
 //! The table: each kind of ending, how it is brought about, and its account.
 
-use adieu::{Cause, Close, Cut, End, Goodbye, HandshakeError, ProtocolError, Side, Timer};
+use adieu::{
+    Cause, Close, ClosingHandshake, End, HandshakeError, ProtocolError, Side, Timer, Truncation,
+};
 use testkit::{Frame, Peer, Tcp, TcpEnd};
 
 use crate::support::{self, Host};
@@ -10,19 +12,25 @@ fn close(code: u16) -> Close {
     Close::new(code, "").unwrap()
 }
 
-fn heard(theirs: Close, ours: Close) -> Goodbye {
-    Goodbye::ReceivedThenSent { theirs, ours }
+fn heard(theirs: Close, ours: Close) -> ClosingHandshake {
+    ClosingHandshake::ReceivedThenSent { theirs, ours }
 }
 
-fn said(ours: u16) -> Goodbye {
-    Goodbye::Sent { ours: close(ours) }
+fn said(ours: u16) -> ClosingHandshake {
+    ClosingHandshake::Sent { ours: close(ours) }
 }
 
-fn answered(ours: u16, theirs: u16) -> Goodbye {
-    Goodbye::SentThenReceived { ours: close(ours), theirs: close(theirs) }
+fn answered(ours: u16, theirs: u16) -> ClosingHandshake {
+    ClosingHandshake::SentThenReceived { ours: close(ours), theirs: close(theirs) }
 }
 
-fn expected(cause: Cause, goodbye: Goodbye, end: End, first: Side, cut: Cut) -> Expected {
+fn expected(
+    cause: Cause,
+    goodbye: ClosingHandshake,
+    end: End,
+    first: Side,
+    cut: Truncation,
+) -> Expected {
     Expected { cause, goodbye, end, first, cut, unsent: (0, 0) }
 }
 
@@ -61,12 +69,13 @@ pub(crate) fn said_goodbye() -> Vec<Row> {
             expected: expected(
                 Cause::Peer,
                 heard(close(1001), close(1001)),
-                End::Fin,
+                End::Finished,
                 Side::Peer,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "The peer said goodbye with 1001 (going away) and we answered with 1001 \
-                       (going away); the peer ended TCP first, with a FIN, after ….",
+            sentence: "The peer sent Close 1001 (going away) and we answered with Close 1001 \
+                       (going away); the peer ended TCP first, with a FIN; the connection lasted \
+                       …",
         },
         Row {
             kind: "Close, then waiting for the server to end TCP",
@@ -79,12 +88,13 @@ pub(crate) fn said_goodbye() -> Vec<Row> {
             expected: expected(
                 Cause::Peer,
                 heard(Close::new(1000, "done").unwrap(), close(1000)),
-                End::Fin,
+                End::Finished,
                 Side::Local,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "The peer said goodbye with 1000 (normal) \"done\" and we answered with 1000 \
-                       (normal); we ended TCP first, the peer's FIN followed, after ….",
+            sentence: "The peer sent Close 1000 (normal) \"done\" and we answered with Close 1000 \
+                       (normal); we ended TCP first, the peer's FIN followed; the connection \
+                       lasted …",
         },
         Row {
             kind: "empty Close",
@@ -99,12 +109,12 @@ pub(crate) fn said_goodbye() -> Vec<Row> {
             expected: expected(
                 Cause::Peer,
                 heard(Close::empty(), Close::empty()),
-                End::Fin,
+                End::Finished,
                 Side::Local,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "The peer said goodbye with no code and we answered with no code; we ended \
-                       TCP first, the peer's FIN followed, after ….",
+            sentence: "The peer sent an empty Close and we answered with an empty Close; we ended \
+                       TCP first, the peer's FIN followed; the connection lasted …",
         },
         Row {
             kind: "Close in the middle of a message",
@@ -117,13 +127,13 @@ pub(crate) fn said_goodbye() -> Vec<Row> {
             expected: expected(
                 Cause::Peer,
                 heard(close(4001), close(4001)),
-                End::Fin,
+                End::Finished,
                 Side::Local,
-                Cut::MidMessage,
+                Truncation::MidMessage,
             ),
-            sentence: "The peer said goodbye with 4001 and we answered with 4001; we ended TCP \
-                       first, the peer's FIN followed, between the fragments of a message, \
-                       after ….",
+            sentence: "The peer sent Close 4001 and we answered with Close 4001; we ended TCP \
+                       first, the peer's FIN followed, between the fragments of a message; the \
+                       connection lasted …",
         },
     ]
 }
@@ -141,13 +151,13 @@ pub(crate) fn said_nothing() -> Vec<Row> {
             },
             expected: expected(
                 Cause::Eof,
-                Goodbye::None,
-                End::Fin,
+                ClosingHandshake::None,
+                End::Finished,
                 Side::Peer,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "The peer went without a goodbye; the peer ended TCP first, with a FIN, \
-                       after ….",
+            sentence: "The peer left without a Close; the peer ended TCP first, with a FIN; the \
+                       connection lasted …",
         },
         Row {
             kind: "RST and no Close",
@@ -157,12 +167,13 @@ pub(crate) fn said_nothing() -> Vec<Row> {
             },
             expected: expected(
                 Cause::Reset,
-                Goodbye::None,
+                ClosingHandshake::None,
                 End::Reset,
                 Side::Peer,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "The peer broke off without a goodbye; the peer reset TCP (RST), after ….",
+            sentence: "The peer broke off without a Close; the peer reset TCP (RST); the \
+                       connection lasted …",
         },
         Row {
             kind: "RST and no Close, met by a write first",
@@ -179,14 +190,14 @@ pub(crate) fn said_nothing() -> Vec<Row> {
                 unsent: (1, 12),
                 ..expected(
                     Cause::Reset,
-                    Goodbye::None,
+                    ClosingHandshake::None,
                     End::Reset,
                     Side::Peer,
-                    Cut::BetweenMessages,
+                    Truncation::BetweenMessages,
                 )
             },
-            sentence: "The peer broke off without a goodbye; the peer reset TCP (RST), after …; 1 \
-                       message of ours (12 bytes) never left.",
+            sentence: "The peer broke off without a Close; the peer reset TCP (RST); 1 message of \
+                       ours (12 bytes) never left; the connection lasted …",
         },
         Row {
             kind: "FIN, then RST",
@@ -203,14 +214,15 @@ pub(crate) fn said_nothing() -> Vec<Row> {
                 unsent: (1, 12),
                 ..expected(
                     Cause::Eof,
-                    Goodbye::None,
-                    End::FinThenReset,
+                    ClosingHandshake::None,
+                    End::FinishedThenReset,
                     Side::Peer,
-                    Cut::BetweenMessages,
+                    Truncation::BetweenMessages,
                 )
             },
-            sentence: "The peer went without a goodbye; the peer ended TCP first, with a FIN, and \
-                       reset it after that, after …; 1 message of ours (12 bytes) never left.",
+            sentence: "The peer left without a Close; the peer ended TCP first, with a FIN, and \
+                       reset it after that; 1 message of ours (12 bytes) never left; the \
+                       connection lasted …",
         },
         Row {
             kind: "FIN in the middle of a frame",
@@ -222,9 +234,15 @@ pub(crate) fn said_nothing() -> Vec<Row> {
                 assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
                 bench.patient.account()
             },
-            expected: expected(Cause::Eof, Goodbye::None, End::Fin, Side::Peer, Cut::MidFrame),
-            sentence: "The peer went without a goodbye; the peer ended TCP first, with a FIN, in \
-                       the middle of a frame, after ….",
+            expected: expected(
+                Cause::Eof,
+                ClosingHandshake::None,
+                End::Finished,
+                Side::Peer,
+                Truncation::MidFrame,
+            ),
+            sentence: "The peer left without a Close; the peer ended TCP first, with a FIN, in the \
+                       middle of a frame; the connection lasted …",
         },
         Row {
             kind: "FIN in the middle of a message",
@@ -235,9 +253,15 @@ pub(crate) fn said_nothing() -> Vec<Row> {
                 assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
                 bench.patient.account()
             },
-            expected: expected(Cause::Eof, Goodbye::None, End::Fin, Side::Peer, Cut::MidMessage),
-            sentence: "The peer went without a goodbye; the peer ended TCP first, with a FIN, \
-                       between the fragments of a message, after ….",
+            expected: expected(
+                Cause::Eof,
+                ClosingHandshake::None,
+                End::Finished,
+                Side::Peer,
+                Truncation::MidMessage,
+            ),
+            sentence: "The peer left without a Close; the peer ended TCP first, with a FIN, \
+                       between the fragments of a message; the connection lasted …",
         },
     ]
 }
@@ -255,13 +279,13 @@ pub(crate) fn broke_the_protocol() -> Vec<Row> {
             expected: expected(
                 Cause::Violation(ProtocolError::InvalidUtf8),
                 said(1007),
-                End::Fin,
+                End::Finished,
                 Side::Local,
-                Cut::MidFrame,
+                Truncation::MidFrame,
             ),
-            sentence: "The peer broke the protocol with text that is not UTF-8: we said goodbye \
-                       with 1007 (invalid payload), the peer did not answer; we ended TCP first, \
-                       the peer's FIN followed, after ….",
+            sentence: "The peer broke the protocol with text that is not UTF-8: we sent Close 1007 \
+                       (invalid payload), the peer did not answer; we ended TCP first, the peer's \
+                       FIN followed; the connection lasted …",
         },
         Row {
             kind: "too big",
@@ -274,13 +298,13 @@ pub(crate) fn broke_the_protocol() -> Vec<Row> {
             expected: expected(
                 Cause::Violation(ProtocolError::MessageTooBig { limit: 1000 }),
                 said(1009),
-                End::Fin,
+                End::Finished,
                 Side::Local,
-                Cut::MidFrame,
+                Truncation::MidFrame,
             ),
             sentence: "The peer broke the protocol with a message above the limit of 1000 bytes: \
-                       we said goodbye with 1009 (message too big), the peer did not answer; we \
-                       ended TCP first, the peer's FIN followed, after ….",
+                       we sent Close 1009 (message too big), the peer did not answer; we ended TCP \
+                       first, the peer's FIN followed; the connection lasted …",
         },
     ]
 }
@@ -300,13 +324,13 @@ pub(crate) fn ran_out_of_time() -> Vec<Row> {
             },
             expected: expected(
                 Cause::Handshake(late),
-                Goodbye::None,
-                End::Fin,
+                ClosingHandshake::None,
+                End::Finished,
                 Side::Local,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
             sentence: "No WebSocket was opened: the opening handshake was not finished in time; we \
-                       ended TCP first, the peer's FIN followed, after ….",
+                       ended TCP first, the peer's FIN followed; the connection lasted …",
         },
         Row {
             kind: "the peer went in the middle of its handshake",
@@ -318,13 +342,13 @@ pub(crate) fn ran_out_of_time() -> Vec<Row> {
             },
             expected: expected(
                 Cause::Handshake(HandshakeError::Incomplete),
-                Goodbye::None,
-                End::Fin,
+                ClosingHandshake::None,
+                End::Finished,
                 Side::Peer,
-                Cut::MidFrame,
+                Truncation::MidFrame,
             ),
             sentence: "No WebSocket was opened: the peer ended TCP before the handshake was \
-                       complete; the peer ended TCP first, with a FIN, after ….",
+                       complete; the peer ended TCP first, with a FIN; the connection lasted …",
         },
         Row {
             kind: "the peer never answers our Close",
@@ -337,14 +361,15 @@ pub(crate) fn ran_out_of_time() -> Vec<Row> {
                 account
             },
             expected: expected(
-                Cause::Application,
+                Cause::HandlerReturned,
                 said(4000),
-                End::Abandoned(Timer::Linger),
+                End::LetGo(adieu::LetGo::Clock(Timer::Linger)),
                 Side::Local,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "We ended it: we said goodbye with 4000, the peer did not answer; the peer \
-                       never ended TCP, we let go when the linger deadline ran out, after ….",
+            sentence: "Our handler returned: we sent Close 4000, the peer did not answer; the peer \
+                       never ended TCP, we let go when the linger deadline ran out; the connection \
+                       lasted …",
         },
         Row {
             kind: "the peer answers our Close with nothing but its FIN",
@@ -356,14 +381,14 @@ pub(crate) fn ran_out_of_time() -> Vec<Row> {
                 bench.patient.account()
             },
             expected: expected(
-                Cause::Application,
+                Cause::HandlerReturned,
                 said(4000),
-                End::Fin,
+                End::Finished,
                 Side::Peer,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "We ended it: we said goodbye with 4000, the peer did not answer; the peer \
-                       ended TCP first, with a FIN, after ….",
+            sentence: "Our handler returned: we sent Close 4000, the peer did not answer; the peer \
+                       ended TCP first, with a FIN; the connection lasted …",
         },
         Row {
             kind: "the peer vanished: no Pong",
@@ -378,13 +403,13 @@ pub(crate) fn ran_out_of_time() -> Vec<Row> {
             expected: expected(
                 Cause::Timeout(Timer::Pong),
                 said(1011),
-                End::Abandoned(Timer::Linger),
+                End::LetGo(adieu::LetGo::Clock(Timer::Linger)),
                 Side::Local,
-                Cut::BetweenMessages,
+                Truncation::BetweenMessages,
             ),
-            sentence: "Our pong deadline ran out: we said goodbye with 1011 (internal error), the \
-                       peer did not answer; the peer never ended TCP, we let go when the linger \
-                       deadline ran out, after ….",
+            sentence: "Our pong deadline ran out: we sent Close 1011 (internal error), the peer \
+                       did not answer; the peer never ended TCP, we let go when the linger \
+                       deadline ran out; the connection lasted …",
         },
     ]
 }
@@ -392,7 +417,7 @@ pub(crate) fn ran_out_of_time() -> Vec<Row> {
 pub(crate) fn our_side_ended_it() -> Vec<Row> {
     let clean = |cause, code| {
         let goodbye = answered(code, code);
-        expected(cause, goodbye, End::Fin, Side::Local, Cut::BetweenMessages)
+        expected(cause, goodbye, End::Finished, Side::Local, Truncation::BetweenMessages)
     };
     vec![
         Row {
@@ -402,9 +427,9 @@ pub(crate) fn our_side_ended_it() -> Vec<Row> {
                 bench.patient.account()
             },
             expected: clean(Cause::Panicked, 1011),
-            sentence: "Our handler panicked: we said goodbye with 1011 (internal error), the peer \
-                       answered with 1011 (internal error); we ended TCP first, the peer's FIN \
-                       followed, after ….",
+            sentence: "Our handler panicked: we sent Close 1011 (internal error), the peer \
+                       answered with Close 1011 (internal error); we ended TCP first, the peer's \
+                       FIN followed; the connection lasted …",
         },
         Row {
             kind: "the handler returned",
@@ -412,9 +437,9 @@ pub(crate) fn our_side_ended_it() -> Vec<Row> {
                 answer(bench.open("/returns"), 4000);
                 bench.patient.account()
             },
-            expected: clean(Cause::Application, 4000),
-            sentence: "We ended it: we said goodbye with 4000, the peer answered with 4000; we \
-                       ended TCP first, the peer's FIN followed, after ….",
+            expected: clean(Cause::HandlerReturned, 4000),
+            sentence: "Our handler returned: we sent Close 4000, the peer answered with Close \
+                       4000; we ended TCP first, the peer's FIN followed; the connection lasted …",
         },
         Row {
             kind: "the handler dropped the socket and goes on",
@@ -423,9 +448,9 @@ pub(crate) fn our_side_ended_it() -> Vec<Row> {
                 bench.patient.account()
             },
             expected: clean(Cause::Dropped, 1001),
-            sentence: "Our application dropped the connection: we said goodbye with 1001 (going \
-                       away), the peer answered with 1001 (going away); we ended TCP first, the \
-                       peer's FIN followed, after ….",
+            sentence: "Our application dropped the connection: we sent Close 1001 (going away), \
+                       the peer answered with Close 1001 (going away); we ended TCP first, the \
+                       peer's FIN followed; the connection lasted …",
         },
         Row {
             kind: "the server stops",
@@ -442,9 +467,9 @@ pub(crate) fn our_side_ended_it() -> Vec<Row> {
                 account
             },
             expected: clean(Cause::Drain, 1001),
-            sentence: "Our server is stopping: we said goodbye with 1001 (going away), the peer \
-                       answered with 1001 (going away); we ended TCP first, the peer's FIN \
-                       followed, after ….",
+            sentence: "Our server is stopping: we sent Close 1001 (going away), the peer answered \
+                       with Close 1001 (going away); we ended TCP first, the peer's FIN followed; \
+                       the connection lasted …",
         },
     ]
 }

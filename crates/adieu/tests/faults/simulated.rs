@@ -164,7 +164,7 @@ fn check(outcome: &Outcome) {
         rest = &rest[len..];
         close = (frame.opcode == 0x8).then(|| frame.close_code());
     }
-    let said = ending.goodbye.sent().map(|close| close.code().map(adieu::CloseCode::get));
+    let said = ending.closing_handshake.sent().map(|close| close.code().map(adieu::CloseCode::get));
     assert_eq!(said, close, "on the wire, and in the account: {ending}");
     assert!(close.is_none() || rest.is_empty(), "bytes behind the Close: {ending}");
     // A frame that is cut is one that never left.

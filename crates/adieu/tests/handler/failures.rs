@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use adieu::{Cause, End, Goodbye, Server, Socket};
+use adieu::{Cause, ClosingHandshake, End, Server, Socket};
 use testkit::{Frame, Peer, Request, TcpEnd};
 
 use crate::support::{self, Host};
@@ -100,8 +100,11 @@ fn a_runtime_that_is_dropped_still_accounts_once_for_each() {
     assert_eq!(heard.len(), PEERS, "an account of each");
     for (peer, ending) in heard {
         assert_eq!(ending.cause, Cause::Dropped, "{peer}");
-        assert!(matches!(ending.goodbye, Goodbye::Sent { .. }), "{peer}: {ending}");
-        assert!(matches!(ending.transport.end, End::Abandoned(_)), "{peer}: {ending}");
+        assert!(
+            matches!(ending.closing_handshake, ClosingHandshake::Sent { .. }),
+            "{peer}: {ending}"
+        );
+        assert!(matches!(ending.transport.end, End::LetGo(_)), "{peer}: {ending}");
     }
     for mut peer in peers {
         assert_eq!(peer.read_frame().close_code(), Some(1001), "the last word is said");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use adieu::{
-    Cause, Close, CloseCode, Config, Cut, End, Endpoint, Goodbye, Message, ProtocolError, Side,
-    Socket, Timer, Version,
+    Cause, Close, CloseCode, ClosingHandshake, Config, End, Endpoint, Message, ProtocolError, Side,
+    Socket, Timer, Truncation, Version,
 };
 use testkit::{Peer, Request, TcpEnd, hixie};
 
@@ -34,7 +34,7 @@ fn frames_of_no_meaning_are_skipped() {
         let want = ["a", "", "bad \u{FFFD}", "b"].map(hixie::text).concat();
         assert_eq!(peer.read_exact(want.len()), want);
         drop(peer);
-        served.ended(Cause::Eof, Goodbye::None, End::Fin, Side::Peer);
+        served.ended(Cause::Eof, ClosingHandshake::None, End::Finished, Side::Peer);
     }
     served.stop();
 }
@@ -63,9 +63,9 @@ fn violates(served: &Served, bytes: &[u8], error: ProtocolError) {
     let rest = peer.read_to_end();
     assert_eq!((&rest.bytes[..], rest.end), (&hixie::CLOSE[..], TcpEnd::Fin));
     drop(peer);
-    let goodbye = Goodbye::Sent { ours: Close::empty() };
+    let goodbye = ClosingHandshake::Sent { ours: Close::empty() };
     let cause = Cause::Violation(error);
-    served.ended_cut(cause, goodbye, End::Fin, Side::Local, Cut::MidFrame);
+    served.ended_cut(cause, goodbye, End::Finished, Side::Local, Truncation::MidFrame);
 }
 
 #[test]
@@ -78,8 +78,9 @@ fn our_goodbye_is_ff_00_and_its_echo_ends_it() {
     peer.write([&hixie::text("late")[..], &hixie::CLOSE, &hixie::text("later")].concat());
     assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
     drop(peer);
-    let goodbye = Goodbye::SentThenReceived { ours: Close::empty(), theirs: Close::empty() };
-    let account = served.ended(Cause::Application, goodbye, End::Fin, Side::Local);
+    let goodbye =
+        ClosingHandshake::SentThenReceived { ours: Close::empty(), theirs: Close::empty() };
+    let account = served.ended(Cause::HandlerReturned, goodbye, End::Finished, Side::Local);
     assert!(account.ending.is_clean());
     served.stop();
 }
@@ -93,8 +94,8 @@ fn a_client_that_ignores_our_goodbye_gets_our_fin() {
     let rest = peer.read_to_end();
     assert_eq!((&rest.bytes[..], rest.end), (&hixie::CLOSE[..], TcpEnd::Fin));
     drop(peer);
-    let goodbye = Goodbye::Sent { ours: Close::empty() };
-    let account = served.ended(Cause::Application, goodbye, End::Fin, Side::Local);
+    let goodbye = ClosingHandshake::Sent { ours: Close::empty() };
+    let account = served.ended(Cause::HandlerReturned, goodbye, End::Finished, Side::Local);
     let timeline = account.ending.timeline;
     let waited = timeline.fin_sent.zip(timeline.close_sent).map(|(fin, close)| fin - close);
     assert!(waited.is_some_and(|waited| waited >= close_timeout), "{timeline:?}");
@@ -108,9 +109,9 @@ fn a_client_that_ignores_our_fin_as_well_is_let_go() {
     let config = Config { close_timeout: short, linger: short, ..Config::default() };
     let served = Served::server(with(config), echo_some(0));
     let peer = Peer::open_with(served.addr, &Request::hixie76());
-    let goodbye = Goodbye::Sent { ours: Close::empty() };
-    let end = End::Abandoned(Timer::Linger);
-    served.ended(Cause::Application, goodbye, end, Side::Local);
+    let goodbye = ClosingHandshake::Sent { ours: Close::empty() };
+    let end = End::LetGo(adieu::LetGo::Clock(Timer::Linger));
+    served.ended(Cause::HandlerReturned, goodbye, end, Side::Local);
     drop(peer);
     served.stop();
 }
@@ -124,15 +125,21 @@ fn a_fin_alone_is_an_end_without_goodbye() {
     let rest = peer.read_to_end();
     assert_eq!((&rest.bytes[..], rest.end), (&b""[..], TcpEnd::Fin));
     drop(peer);
-    served.ended(Cause::Eof, Goodbye::None, End::Fin, Side::Peer);
+    served.ended(Cause::Eof, ClosingHandshake::None, End::Finished, Side::Peer);
 
     let mut peer = Peer::open_with(served.addr, &Request::hixie76());
     peer.write(b"\x00cut");
     peer.fin();
-    served.ended_cut(Cause::Eof, Goodbye::None, End::Fin, Side::Peer, Cut::MidFrame);
+    served.ended_cut(
+        Cause::Eof,
+        ClosingHandshake::None,
+        End::Finished,
+        Side::Peer,
+        Truncation::MidFrame,
+    );
 
     Peer::open_with(served.addr, &Request::hixie76()).reset();
-    served.ended(Cause::Reset, Goodbye::None, End::Reset, Side::Peer);
+    served.ended(Cause::Reset, ClosingHandshake::None, End::Reset, Side::Peer);
     served.stop();
 }
 
@@ -150,7 +157,8 @@ fn binary_cannot_be_said_to_a_hixie_peer() {
     peer.write(hixie::CLOSE);
     assert_eq!(peer.read_to_end().end, TcpEnd::Fin);
     drop(peer);
-    let goodbye = Goodbye::SentThenReceived { ours: Close::empty(), theirs: Close::empty() };
-    served.ended(Cause::Application, goodbye, End::Fin, Side::Local);
+    let goodbye =
+        ClosingHandshake::SentThenReceived { ours: Close::empty(), theirs: Close::empty() };
+    served.ended(Cause::NoBinary, goodbye, End::Finished, Side::Local);
     served.stop();
 }

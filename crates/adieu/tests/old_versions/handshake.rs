@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use adieu::{Cause, Config, End, Endpoint, Goodbye, HandshakeError, Side, Socket, Version};
+use adieu::{
+    Cause, ClosingHandshake, Config, End, Endpoint, HandshakeError, Side, Socket, Version,
+};
 use testkit::{NONCE, Peer, Request, TcpEnd, hixie};
 
 use crate::served::{Served, echo, with};
@@ -68,7 +70,7 @@ fn a_subprotocol_follows_the_location() {
     assert_eq!(head.text, format!("{HEAD_76}/\r\nSec-WebSocket-Protocol: chat.v1"));
     assert_eq!(peer.read_exact(9), hixie::text("chat.v1"));
     drop(peer);
-    served.ended(Cause::Eof, Goodbye::None, End::Fin, Side::Peer);
+    served.ended(Cause::Eof, ClosingHandshake::None, End::Finished, Side::Peer);
     served.stop();
 }
 
@@ -153,6 +155,6 @@ fn a_server_that_stops_does_not_answer_twice() {
     let rest = peer.read_to_end();
     assert_eq!((&rest.bytes[..], rest.end), (&b""[..], TcpEnd::Fin));
     drop(peer);
-    assert_eq!(served.account().ending.cause, Cause::Handshake(HandshakeError::Refused(503)));
+    assert_eq!(served.account().ending.cause, Cause::Handshake(HandshakeError::Draining));
     served.stop();
 }

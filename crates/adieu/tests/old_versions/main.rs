@@ -10,7 +10,8 @@ mod perl;
 mod served;
 
 use adieu::{
-    Cause, Close, Config, End, Endpoint, Goodbye, HandshakeError, Side, Version, VersionSet,
+    Cause, Close, ClosingHandshake, Config, End, Endpoint, HandshakeError, Side, Version,
+    VersionSet,
 };
 use served::{Account, Served, echo, echo_some, with};
 use testkit::{Peer, TcpEnd, hixie};
@@ -26,8 +27,8 @@ fn every_version() -> Endpoint {
 }
 
 /// hixie's goodbye both ways, the peer's first.
-fn both_by_peer() -> Goodbye {
-    Goodbye::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() }
+fn both_by_peer() -> ClosingHandshake {
+    ClosingHandshake::ReceivedThenSent { theirs: Close::empty(), ours: Close::empty() }
 }
 
 /// Says a text, hears it back, says goodbye, hears that back, and the FIN behind it.
@@ -40,7 +41,7 @@ fn echo_and_goodbye(peer: &mut Peer) {
 }
 
 fn clean_76(served: &Served) -> Account {
-    let account = served.ended(Cause::Peer, both_by_peer(), End::Fin, Side::Local);
+    let account = served.ended(Cause::Peer, both_by_peer(), End::Finished, Side::Local);
     assert_eq!(account.version, Some(Version::Hixie76));
     assert!(account.ending.is_clean());
     account
@@ -64,7 +65,7 @@ fn refused(
     let rest = peer.read_to_end();
     assert_eq!((rest.text(), rest.end), (format!("{error}\n"), TcpEnd::Fin));
     drop(peer);
-    served.ended(Cause::Handshake(error), Goodbye::None, End::Fin, Side::Local);
+    served.ended(Cause::Handshake(error), ClosingHandshake::None, End::Finished, Side::Local);
 }
 
 #[test]

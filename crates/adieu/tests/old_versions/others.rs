@@ -1,8 +1,8 @@
 //! hixie-75, which is off unless asked for, and the hybi drafts 7 and 8.
 
 use adieu::{
-    Cause, Close, CloseCode, Config, End, Endpoint, Goodbye, HandshakeError, Side, Version,
-    VersionSet,
+    Cause, Close, CloseCode, ClosingHandshake, Config, End, Endpoint, HandshakeError, Side,
+    Version, VersionSet,
 };
 use testkit::{Frame, Peer, Request, TcpEnd, hixie};
 
@@ -35,12 +35,13 @@ fn hixie_75_has_no_challenge_and_no_goodbye() {
     assert_eq!(rest.bytes, [hixie::text("one"), hixie::text("two")].concat());
     assert_eq!(rest.end, TcpEnd::Fin);
     drop(peer);
-    let account = served.ended(Cause::Application, Goodbye::None, End::Fin, Side::Local);
+    let account =
+        served.ended(Cause::HandlerReturned, ClosingHandshake::None, End::Finished, Side::Local);
     assert_eq!(account.version, Some(Version::Hixie75));
     assert!(account.ending.opened() && !account.ending.is_clean());
 
     Peer::open_with(served.addr, &request).close();
-    served.ended(Cause::Eof, Goodbye::None, End::Fin, Side::Peer);
+    served.ended(Cause::Eof, ClosingHandshake::None, End::Finished, Side::Peer);
     let body = [request.field("Content-Length", "4").bytes(), b"body".to_vec()].concat();
     refused(&served, &body, 400, None, HandshakeError::UnexpectedBytes);
     served.stop();
@@ -75,8 +76,8 @@ fn versions_8_and_7_differ_in_a_field_and_a_number() {
         drop(peer);
         let theirs = Close::new(1000, "bye").unwrap();
         let ours = CloseCode::NORMAL.into();
-        let goodbye = Goodbye::ReceivedThenSent { theirs, ours };
-        let account = served.ended(Cause::Peer, goodbye, End::Fin, Side::Local);
+        let goodbye = ClosingHandshake::ReceivedThenSent { theirs, ours };
+        let account = served.ended(Cause::Peer, goodbye, End::Finished, Side::Local);
         assert_eq!(account.version, Some(version));
     }
     let foreign = Request::hybi(8).set("Sec-WebSocket-Origin", "http://evil.example");

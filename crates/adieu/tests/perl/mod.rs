@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use adieu::{Cause, Close, CloseCode, End, Goodbye, Side, Version};
+use adieu::{Cause, Close, CloseCode, ClosingHandshake, End, Side, Version};
 
 use crate::served::Served;
 
@@ -35,9 +35,10 @@ fn drafts() -> [(&'static str, Version, Close); 2] {
 #[track_caller]
 pub(crate) fn closes(served: &Served, path: &str) {
     for (draft, version, close) in drafts() {
-        let goodbye = Goodbye::ReceivedThenSent { theirs: close.clone(), ours: close.clone() };
+        let goodbye =
+            ClosingHandshake::ReceivedThenSent { theirs: close.clone(), ours: close.clone() };
         run(served, path, (draft, version, close), "client");
-        let account = served.ended(Cause::Peer, goodbye, End::Fin, Side::Local);
+        let account = served.ended(Cause::Peer, goodbye, End::Finished, Side::Local);
         assert_eq!(account.version, Some(version));
     }
 }
@@ -46,9 +47,10 @@ pub(crate) fn closes(served: &Served, path: &str) {
 #[track_caller]
 pub(crate) fn is_closed(served: &Served, path: &str) {
     for (draft, version, close) in drafts() {
-        let goodbye = Goodbye::SentThenReceived { ours: close.clone(), theirs: close.clone() };
+        let goodbye =
+            ClosingHandshake::SentThenReceived { ours: close.clone(), theirs: close.clone() };
         run(served, path, (draft, version, close), "server");
-        let account = served.ended(Cause::Application, goodbye, End::Fin, Side::Local);
+        let account = served.ended(Cause::HandlerReturned, goodbye, End::Finished, Side::Local);
         assert_eq!(account.version, Some(version));
     }
 }

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use adieu::{
-    Cause, Closed, Config, Cut, Drain, Drained, End, Ended, Ending, Endpoint, Goodbye, Handler,
-    Server, Side, Socket, Transport, Unsent, Version,
+    Cause, Closed, ClosingHandshake, Config, Drain, Drained, End, Ended, Ending, Endpoint, Handler,
+    Server, Side, Socket, Transport, TransportKind, Truncation, Version,
 };
 use testkit::DEADLINE;
 use tokio::net::TcpListener;
@@ -96,8 +96,14 @@ impl Served {
     /// The next account's ending has to be this one, whole messages both ways and nothing left
     /// unsent. Gives the account.
     #[track_caller]
-    pub(crate) fn ended(&self, cause: Cause, goodbye: Goodbye, end: End, first: Side) -> Account {
-        self.ended_cut(cause, goodbye, end, first, Cut::BetweenMessages)
+    pub(crate) fn ended(
+        &self,
+        cause: Cause,
+        goodbye: ClosingHandshake,
+        end: End,
+        first: Side,
+    ) -> Account {
+        self.ended_cut(cause, goodbye, end, first, Truncation::BetweenMessages)
     }
 
     /// The same, cut where said.
@@ -105,13 +111,14 @@ impl Served {
     pub(crate) fn ended_cut(
         &self,
         cause: Cause,
-        goodbye: Goodbye,
+        goodbye: ClosingHandshake,
         end: End,
         first: Side,
-        cut: Cut,
+        cut: Truncation,
     ) -> Account {
         let account = self.account();
-        let transport = Transport { end, first, close_notify: None };
+        let (kind, active_closer) = (TransportKind::Tcp, Some(first));
+        let transport = Transport { kind, end, active_closer, close_notify: None };
         account.is(cause, goodbye, transport, cut);
         account
     }
@@ -143,13 +150,20 @@ impl Account {
     /// Has to be this, with all of ours sent. What the operating system knew of round trips and
     /// acknowledgements differs from run to run.
     #[track_caller]
-    pub(crate) fn is(&self, cause: Cause, goodbye: Goodbye, transport: Transport, cut: Cut) {
+    pub(crate) fn is(
+        &self,
+        cause: Cause,
+        goodbye: ClosingHandshake,
+        transport: Transport,
+        cut: Truncation,
+    ) {
         let mut got = self.ending.clone();
         got.round_trip = None;
         got.unsent.unacknowledged = None;
-        let (timeline, lasted) = (got.timeline, got.lasted);
-        let want =
-            Ending::from_parts(cause, goodbye, transport, cut, Unsent::default(), timeline, lasted);
+        let mut want = Ending::from_parts(cause, goodbye, transport, got.lasted);
+        want.timeline = got.timeline;
+        want.truncation = cut;
+        want.draining = got.draining;
         assert_eq!(got, want, "{got}");
     }
 }

@@ -25,11 +25,10 @@ impl Account {
     }
 }
 
-/// Replaces the duration behind "after" by "…".
+/// Replaces the duration behind "lasted" by "…".
 pub(crate) fn masked(sentence: &str) -> String {
-    let (front, rest) = sentence.rsplit_once(", after ").expect("a duration");
-    let end = rest.find(" ms").map(|at| at + 3).or_else(|| rest.find(" s").map(|at| at + 2));
-    format!("{front}, after …{}", &rest[end.expect("a unit")..])
+    let (front, _) = sentence.rsplit_once(" lasted ").expect("a duration");
+    format!("{front} lasted …")
 }
 
 /// A server that runs until it is finished or dropped.

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adieu::Client;
@@ -24,9 +25,13 @@ pub(crate) struct Authority {
 }
 
 pub(crate) fn authority() -> Authority {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Each has a name of its own: one that is trusted is not found under the name of another.
+    let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
     let root = params.self_signed(&key).unwrap();
     let issuer = Issuer::new(params, key);
     let server = KeyPair::generate().unwrap();
@@ -68,7 +73,7 @@ impl Authority {
 /// A directory of this call's own, in the place that Cargo gives to tests.
 pub(crate) fn tempdir() -> std::path::PathBuf {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("tls-{}-{n}", std::process::id());
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&dir).unwrap();

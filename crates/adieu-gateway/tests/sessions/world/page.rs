@@ -152,7 +152,7 @@ impl Page {
     /// The code that the gateway closed the connection with, and why.
     pub(crate) async fn closed_with(&mut self) -> (u16, String) {
         let ending = self.ended().await;
-        let close = ending.goodbye.received().expect("a Close").clone();
+        let close = ending.closing_handshake.received().expect("a Close").clone();
         (close.code().map_or(0, |code| code.get()), close.reason().to_owned())
     }
 

@@ -2,25 +2,27 @@
 //! design, written without a look at the machine: it has no states. It notes facts, each with its
 //! time (who said what, who ended what, what left), and derives from them what follows.
 
+mod clocks;
+mod ending;
 mod opening;
 mod ours;
+mod outbox;
 mod peer;
 
-use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use adieu_proto::{
-    Answer, Cause, CloseCode, Cut, End, HandshakeError, ProtocolError, Side, Timer, VersionSet,
-    defaults,
+    Cause, CloseCode, End, HandshakeError, LetGo, ProtocolError, Response, Side, Timer, Truncation,
+    VersionSet, defaults,
 };
 
-use crate::account::{Account, Step};
-use crate::script::Stand;
-use crate::script::{BAD, BYE, DATA, Dialect, FRAGMENT, GO, HALVES, Input, MESSAGE, PING, Role};
+use crate::account::{Account, Step, Times};
+use crate::script::*;
 use crate::wire::{Frame, Said};
+use outbox::Outbox;
 
-/// Bytes of the 101 that answers the script's request: RFC 6455, hixie-76 (without the challenge).
-const ACCEPTED: [u64; 2] = [129, 151];
+pub(crate) use clocks::LONGEST;
 
 /// How far the opening handshake is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,9 +45,18 @@ pub(crate) enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Ping {
     None,
-    /// Queued; where it ends, counted in bytes ever queued.
-    Waits(u64),
+    /// It has not left.
+    Waits,
     Left(Instant),
+}
+
+/// A fact that is only told, and on which nothing else depends: states that differ in nothing else
+/// are walked on once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told<T>(T);
+
+impl<T> Hash for Told<T> {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// The facts so far.
@@ -53,39 +64,52 @@ enum Ping {
 pub(crate) struct Oracle {
     pub(crate) role: Role,
     pub(crate) dialect: Dialect,
-    /// Whether the transport takes everything at once; if not, it takes what an input says.
-    pub(crate) takes: bool,
+    pub(crate) transport: Transport,
     pub(crate) stage: Stage,
     pub(crate) stand: Stand,
     pub(crate) over: bool,
-    pub(crate) fin: Option<Instant>,
+    /// An RST is found when we let go of the transport.
     pub(crate) late_reset: bool,
     started: Instant,
     opened: Option<Instant>,
     began: Option<(Cause, Instant)>,
+    draining: Option<Instant>,
+    error: Option<&'static str>,
+    // What the peer said.
+    last_received: Told<Option<Instant>>,
     told_end: bool,
     unfinished: String,
     heard: Option<(Said, Instant)>,
     offended: bool,
-    cut: Option<Cut>,
-    gone: Option<(End, Instant)>,
-    first: Option<Side>,
-    /// The peer's side was over first: since when, and whether our side may still speak.
+    /// Where the peer's bytes stopped.
+    stopped: Option<Truncation>,
+    // How its direction ended.
+    close_notify: Option<Instant>,
+    fin: Option<Instant>,
+    /// A reset, or something that does not say what the peer did.
+    broke_off: Option<(End, Instant)>,
+    active_closer: Option<Side>,
+    /// The peer's side was over first: since when our side may still speak.
     last_words: Option<Instant>,
-    queue: VecDeque<(Frame, u64)>,
-    gone_of_front: u64,
-    ever_queued: u64,
-    ever_left: u64,
+    // What we say.
+    outbox: Outbox,
     /// No more may be queued: what waits has to leave.
     leaving: Option<Instant>,
     moved: Option<Instant>,
-    farewell: Option<Said>,
+    /// The transport takes nothing, since then.
+    blocked: Option<Instant>,
+    our_close: Option<Said>,
     spoke_first: bool,
-    farewell_left: Option<Instant>,
+    our_close_left: Option<Instant>,
+    /// Whether our FIN waits for the peer's Close.
     awaits_close: bool,
+    /// Whether our FIN would wait for the FIN of a server, and since when it does.
+    awaits_server_fin: bool,
+    server_fin_since: Option<Instant>,
     broken: Option<Instant>,
     our_fin: Option<Instant>,
-    let_go: Option<Timer>,
+    let_go: Option<LetGo>,
+    // Whether the peer is alive.
     heard_at: Instant,
     ping: Ping,
 }
@@ -94,40 +118,44 @@ impl Oracle {
     pub(crate) fn new(
         role: Role,
         dialect: Dialect,
-        takes: bool,
+        transport: Transport,
         stage: Stage,
         now: Instant,
     ) -> Self {
         Oracle {
             role,
             dialect,
-            takes,
+            transport,
             opened: (stage == Stage::Opened).then_some(now),
             stage,
             stand: Stand::default(),
             over: false,
-            fin: None,
             late_reset: false,
             started: now,
             began: None,
+            draining: None,
+            error: None,
+            last_received: Told(None),
             told_end: false,
             unfinished: String::new(),
             heard: None,
             offended: false,
-            cut: None,
-            gone: None,
-            first: None,
+            stopped: None,
+            close_notify: None,
+            fin: None,
+            broke_off: None,
+            active_closer: None,
             last_words: None,
-            queue: VecDeque::new(),
-            gone_of_front: 0,
-            ever_queued: 0,
-            ever_left: 0,
+            outbox: Outbox::default(),
             leaving: None,
             moved: None,
-            farewell: None,
+            blocked: None,
+            our_close: None,
             spoke_first: false,
-            farewell_left: None,
+            our_close_left: None,
             awaits_close: false,
+            awaits_server_fin: role == Role::Client,
+            server_fin_since: None,
             broken: None,
             our_fin: None,
             let_go: None,
@@ -136,98 +164,41 @@ impl Oracle {
         }
     }
 
-    /// Bytes that wait.
-    pub(crate) fn queued(&self) -> u64 {
-        self.ever_queued - self.ever_left
-    }
-
-    pub(crate) fn may_send(&self) -> bool {
-        let open = self.stage == Stage::Opened && self.leaving.is_none();
-        open && self.broken.is_none() && !self.over
-    }
-
-    /// Whether our server stops: an exit is waited for.
-    pub(crate) fn drains(&self) -> bool {
-        matches!(self.began, Some((Cause::Drain, _)))
-    }
-
-    /// When the ending began.
-    pub(crate) fn began_at(&self) -> Option<Instant> {
-        self.began.as_ref().map(|began| began.1)
-    }
-
     /// Whether this can happen at all: a peer that has ended says no more, a clock that does not
     /// run cannot run out, and hixie has no words for most things.
     pub(crate) fn applies(&self, input: Input) -> bool {
         use Input as I;
-        let hybi = self.dialect == Dialect::Rfc6455;
-        let readable = self.fin.is_none();
-        let speaks = match self.stage {
-            Stage::Opened | Stage::Failed => true,
-            Stage::Decision { .. } => hybi,
-            _ => false,
-        };
-        match input {
-            _ if self.over => false,
-            I::Close | I::BadClose | I::Fragment | I::Ping => readable && speaks && hybi,
-            I::EmptyClose | I::Data | I::Partial | I::Violation => readable && speaks,
-            I::Fin | I::FinReset | I::TlsFailed => readable,
-            I::Flushed => !self.takes && self.broken.is_none(),
-            I::Part => !self.takes && self.broken.is_none() && self.queued() > 1,
-            I::Timer(timer) => self.deadline().is_some_and(|(running, _)| running == timer),
-            I::Head | I::HalfHead => {
-                let begun = self.stage == Stage::Head { begun: true };
-                readable
-                    && (self.stage == Stage::Head { begun: false } || begun && input == I::Head)
-            }
-            I::BadHead => readable && self.stage == Stage::Head { begun: false },
-            I::Head76 => {
-                let server = self.role == Role::Server;
-                readable && server && self.stage == Stage::Head { begun: false }
-            }
-            I::Nonce | I::HalfNonce => match &self.stage {
-                Stage::Nonce(n) => readable && (*n == 0 || input == I::Nonce),
-                Stage::Decision { early } => {
-                    readable && !hybi && early.is_empty() && input == I::Nonce
-                }
-                _ => false,
-            },
-            I::Accept => matches!(self.stage, Stage::Decision { .. }),
-            I::Refuse => matches!(self.stage, Stage::Decision { .. } | Stage::Nonce(_)),
-            _ => true,
-        }
-    }
-
-    /// The one clock that runs, if any, and when it runs out.
-    pub(crate) fn deadline(&self) -> Option<(Timer, Instant)> {
-        let waiting = !self.queue.is_empty();
         if self.over {
-            return None;
+            return false;
         }
-        if let Some(since) = self.our_fin.or(self.broken) {
-            return Some((Timer::Linger, since + defaults::LINGER));
-        }
-        if let Some(since) = self.leaving {
-            let since = self.moved.map_or(since, |moved| moved.max(since));
-            return Some(match (waiting, self.farewell_left) {
-                (true, _) => (Timer::Flush, since + defaults::FLUSH_TIMEOUT),
-                (false, left) if self.drains() => {
-                    (Timer::Close, left? + defaults::DRAIN_CLOSE_TIMEOUT)
-                }
-                (false, left) => (Timer::Close, left? + defaults::CLOSE_TIMEOUT),
-            });
-        }
-        if let Some(since) = self.last_words {
-            return Some((Timer::Grace, since + defaults::GRACE));
-        }
-        match (&self.stage, self.ping) {
-            (Stage::Opened, _) if self.dialect != Dialect::Rfc6455 => None,
-            (Stage::Opened, Ping::None) => {
-                Some((Timer::Ping, self.heard_at + defaults::PING_INTERVAL))
+        let hybi = self.dialect == Dialect::Rfc6455;
+        let speaks = self.is_readable()
+            && match self.stage {
+                Stage::Opened | Stage::Failed => true,
+                Stage::Decision { .. } => hybi,
+                _ => false,
+            };
+        match input {
+            I::Close | I::BadClose | I::Fragment | I::Ping => speaks && hybi,
+            I::EmptyClose | I::Data | I::Partial | I::Violation => speaks,
+            I::CloseNotify | I::TlsFailed => self.is_readable(),
+            I::Fin | I::FinReset => self.fin.is_none(),
+            I::Take => self.takes_when_told() && self.outbox.waiting() > 0,
+            I::TakePart => self.takes_when_told() && self.outbox.waiting() > 1,
+            I::Flush => self.broken.is_none() && self.outbox.held() > 0,
+            I::Blocked => {
+                let takes_all = self.transport == Transport::TakesAll;
+                !takes_all && self.broken.is_none() && self.queued() > 0
             }
-            (Stage::Opened, Ping::Left(at)) => Some((Timer::Pong, at + defaults::PONG_TIMEOUT)),
-            (Stage::Opened, Ping::Waits(_)) => None,
-            _ => Some((Timer::Handshake, self.started + defaults::HANDSHAKE_TIMEOUT)),
+            I::Timer(timer) => self.deadline().is_some_and(|(next, _)| next == timer),
+            I::Head | I::HalfHead | I::Head76 | I::BadHead | I::Nonce | I::HalfNonce => {
+                self.is_readable() && self.opening_applies(input)
+            }
+            I::Accept => matches!(self.stage, Stage::Decision { .. }),
+            I::Refuse(_) => {
+                self.role == Role::Server && !matches!(self.stage, Stage::Opened | Stage::Failed)
+            }
+            _ => true,
         }
     }
 
@@ -236,60 +207,58 @@ impl Oracle {
         let mut steps = Vec::new();
         self.note(input, now, &mut steps);
         self.follow(now, &mut steps);
-        if input == Input::Abandon {
-            self.abandon(now, &mut steps);
-        }
+        self.forget();
         steps
     }
 
     fn note(&mut self, input: Input, now: Instant, steps: &mut Vec<Step>) {
         use Input as I;
         match input {
-            I::AppClose => self.wish(Cause::Application, BYE, now, steps),
-            I::Dropped => self.wish(Cause::Dropped, (1000, ""), now, steps),
-            I::Panicked => self.wish(Cause::Panicked, (1011, ""), now, steps),
-            I::Drain | I::Abandon => {
-                let cause = if input == I::Drain { Cause::Drain } else { Cause::Dropped };
-                self.wish(cause, (1001, ""), now, steps);
-            }
-            I::SawEnd if self.last_words.is_some() => self.answer(now),
-            I::SawEnd => {}
+            I::AppClose => self.close(Cause::Application, BYE, now, steps),
+            I::Dropped => self.close(Cause::Dropped, (1000, ""), now, steps),
+            I::Panicked => self.close(Cause::Panicked, (1011, ""), now, steps),
+            I::Drain => self.close(Cause::Drain, (1001, ""), now, steps),
+            I::Draining => _ = self.draining.get_or_insert(now),
+            I::EndSeen if self.last_words.is_some() => self.answer(now),
+            I::EndSeen => {}
             I::Send if self.may_send() => self.queue(Frame::Text(MESSAGE.to_owned())),
             I::Send => {}
+            I::LetGo(why) => self.lets_go_at_once(why, now, steps),
+            I::CloseNotify => self.close_notify(now, steps),
             I::Fin | I::FinReset => self.fin(input == I::FinReset, now, steps),
-            I::Reset => self.gone(End::Reset, now, steps),
-            I::Unreachable => self.gone(End::TimedOut, now, steps),
-            I::Flushed => self.leave(u64::MAX, now, steps),
-            I::Part => self.leave(self.queued() - 1, now, steps),
-            I::WriteError => self.breaks(now),
+            I::Reset | I::Lost | I::Unknown => self.breaks_off(input, now, steps),
+            I::Take => self.take(u64::MAX, now, steps),
+            I::TakePart => self.take(self.outbox.waiting() - 1, now, steps),
+            I::Flush => self.flush(now),
+            I::Blocked => self.is_blocked(now),
+            I::WriteError => {
+                self.explain(BROKEN_PIPE);
+                self.breaks(now);
+            }
             I::TlsFailed => self.tls_failed(now, steps),
             I::Paused if self.ping == Ping::None => {}
-            I::Paused => {
-                self.heard_at = now;
-                self.ping = Ping::None;
-            }
+            I::Paused => self.is_heard(now),
             I::Timer(timer) => self.ran_out(timer, now, steps),
-            I::Head | I::HalfHead | I::Head76 | I::BadHead | I::Nonce | I::HalfNonce => {
-                self.heard_at = now;
-                self.opening(input, now, steps);
-            }
             I::Accept => self.accept(now, steps),
-            I::Refuse => {
-                // Behind the 101 of hixie-76 an answer would be taken for the challenge's.
-                let asked = matches!(self.stage, Stage::Decision { .. });
-                self.refuse(HandshakeError::Refused(403), asked, now);
-            }
-            _ => {
-                self.heard_at = now;
-                self.ping = Ping::None;
-                match &mut self.stage {
-                    Stage::Opened => self.peer_says(input, now, steps),
-                    Stage::Decision { early } => early.push(input),
-                    _ => {}
-                }
-                self.moves_on(input);
-            }
+            I::Refuse(refusal) => self.refused_by_us(refusal, now),
+            _ => self.receives(input, now, steps),
         }
+    }
+
+    /// Bytes of the peer.
+    fn receives(&mut self, input: Input, now: Instant, steps: &mut Vec<Step>) {
+        use Input as I;
+        self.last_received = Told(Some(now));
+        self.is_heard(now);
+        if let I::Head | I::HalfHead | I::Head76 | I::BadHead | I::Nonce | I::HalfNonce = input {
+            return self.opening(input, now, steps);
+        }
+        match &mut self.stage {
+            Stage::Opened => self.peer_says(input, now, steps),
+            Stage::Decision { early } => early.push(input),
+            _ => {}
+        }
+        self.moves_on(input);
     }
 
     /// The first thing that begins the ending is its cause.
@@ -299,10 +268,6 @@ impl Oracle {
             self.told_end = true;
             steps.push(Step::EndOfMessages);
         }
-    }
-
-    fn cut_at(&mut self, cut: Cut) {
-        self.cut.get_or_insert(cut);
     }
 
     /// What follows from the facts.
@@ -316,20 +281,17 @@ impl Oracle {
             }
             return;
         }
-        if self.takes {
-            self.leave(u64::MAX, now, steps);
+        if self.transport != Transport::TakesWhenTold {
+            self.take(u64::MAX, now, steps);
         }
-        if self.leaving.is_some() && self.our_fin.is_none() && self.queue.is_empty() {
-            if self.farewell.is_some() {
-                self.farewell_left.get_or_insert(now);
+        if self.leaving.is_some() && self.our_fin.is_none() && self.queued() == 0 {
+            if self.our_close.is_some() {
+                self.our_close_left.get_or_insert(now);
             }
-            // §7.1.1: our FIN waits for the peer's Close, if one was asked for and may come.
-            let asked = self.awaits_close && self.farewell.is_some();
-            let may_come = self.heard.is_none() && !self.offended && self.fin.is_none();
-            if !asked || !may_come {
-                self.our_fin = Some(now);
-                self.first.get_or_insert(Side::Local);
-                steps.push(Step::Shutdown);
+            if self.waits_for_server_fin() {
+                self.server_fin_since.get_or_insert(now);
+            } else if !self.waits_for_close() {
+                self.our_fin_leaves(now, steps);
             }
         }
         if self.our_fin.is_some() && self.fin.is_some() {
@@ -337,48 +299,32 @@ impl Oracle {
         }
     }
 
-    /// It is over.
-    fn end(&mut self, now: Instant, steps: &mut Vec<Step>) {
-        self.over = true;
-        steps.extend([Step::Disconnect, Step::Ended(self.account(now))]);
+    /// §7.1.1: our FIN waits for the peer's Close, if one was asked for and may still come.
+    fn waits_for_close(&self) -> bool {
+        let asked = self.awaits_close && self.our_close.is_some();
+        asked && !self.peer_has_ended() && !self.offended
     }
 
-    fn account(&self, now: Instant) -> Account {
-        let since = |at: Instant| at - self.started;
-        let ours = self.farewell.clone().filter(|_| self.farewell_left.is_some());
-        let theirs = self.heard.as_ref().map(|(said, _)| said.clone());
-        let mut goodbye: Vec<_> = ours.into_iter().map(|said| (Side::Local, said)).collect();
-        let place = if self.spoke_first { goodbye.len() } else { 0 };
-        goodbye.splice(place..place, theirs.map(|said| (Side::Peer, said)));
-        let reset = self.late_reset || matches!(self.gone, Some((End::Reset, _)));
-        Account {
-            cause: self.began.clone().expect("an end has a beginning").0,
-            goodbye,
-            end: match (self.fin, self.gone, self.let_go) {
-                (Some(_), _, _) if reset => End::FinThenReset,
-                (Some(_), _, _) => End::Fin,
-                (None, Some((end, _)), _) => end,
-                (None, None, timer) => End::Abandoned(timer.expect("somebody let go")),
-            },
-            first: self.first.unwrap_or(Side::Local),
-            cut: self.cut.expect("the peer's bytes stopped somewhere"),
-            unsent_messages: self.queue.iter().filter(|(f, _)| matches!(f, Frame::Text(_))).count()
-                as u64,
-            unsent_bytes: self.queued(),
-            opened: self.opened.map(since),
-            close_sent: self.farewell_left.map(since),
-            close_received: self.heard.as_ref().map(|(_, at)| since(*at)),
-            fin_sent: self.our_fin.map(since),
-            peer_ended: self.fin.or(self.gone.map(|(_, at)| at)).map(since),
-            lasted: since(now),
+    /// §7.1.1: between a client and a server that have exchanged Closes, the server's FIN is first.
+    fn waits_for_server_fin(&self) -> bool {
+        let crossed = self.our_close.is_some() && self.heard.is_some() && !self.offended;
+        crossed && self.awaits_server_fin && self.fin.is_none()
+    }
+
+    fn our_fin_leaves(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.our_fin = Some(now);
+        self.active_closer.get_or_insert(Side::Local);
+        steps.push(Step::Finish);
+    }
+
+    /// Drops facts on which nothing depends any more, so that more states are the same.
+    fn forget(&mut self) {
+        if !self.may_send() {
+            self.blocked = None;
+        }
+        if self.stage == Stage::Opened && (self.last_words.is_some() || !self.may_send()) {
+            self.ping = Ping::None;
+            self.heard_at = self.started;
         }
     }
 }
-
-/// The longest that an ending may take once it began, if nothing more happens.
-pub(crate) const LONGEST: Duration = Duration::from_secs(
-    defaults::GRACE.as_secs()
-        + defaults::FLUSH_TIMEOUT.as_secs()
-        + defaults::CLOSE_TIMEOUT.as_secs()
-        + defaults::LINGER.as_secs(),
-);

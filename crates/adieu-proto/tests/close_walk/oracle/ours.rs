@@ -1,9 +1,36 @@
-//! The facts that our side makes: what it wants, what leaves, which clocks run out.
+//! The facts that our side makes: what it wants, what leaves.
 
 use super::*;
 
 impl Oracle {
-    pub(super) fn wish(
+    /// Bytes that have not left.
+    pub(crate) fn queued(&self) -> u64 {
+        self.outbox.waiting() + self.outbox.held()
+    }
+
+    /// Whether the transport can be given anything.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.over && self.broken.is_none() && self.outbox.waiting() > 0
+    }
+
+    pub(crate) fn may_send(&self) -> bool {
+        let open = self.stage == Stage::Opened && self.leaving.is_none();
+        open && self.broken.is_none() && !self.over
+    }
+
+    /// Whether our FIN follows as soon as what waits has left.
+    pub(crate) fn fin_follows(&self) -> bool {
+        let leaves = self.leaving.is_some() && self.broken.is_none() && !self.over;
+        let awaits = self.waits_for_close() || self.waits_for_server_fin();
+        leaves && self.queued() > 0 && !awaits
+    }
+
+    pub(super) fn takes_when_told(&self) -> bool {
+        self.transport == Transport::TakesWhenTold && self.broken.is_none()
+    }
+
+    /// Our side wants to end it.
+    pub(super) fn close(
         &mut self,
         cause: Cause,
         say: (u16, &str),
@@ -12,28 +39,28 @@ impl Oracle {
     ) {
         if self.opened.is_none() {
             if self.leaving.is_none() {
-                self.refuse(HandshakeError::Abandoned, false, now);
+                self.refuse(HandshakeError::Abandoned, None, now);
             }
         } else if self.last_words.is_some() {
             self.answer(now);
         } else if self.leaving.is_none() {
             self.begin(cause, now, steps);
             if self.broken.is_none() {
-                self.say_goodbye(say.0, say.1);
+                self.say_close(say.0, say.1);
                 self.awaits_close = true;
                 self.leaving = Some(now);
             }
         }
     }
 
-    pub(super) fn say_goodbye(&mut self, code: u16, reason: &str) {
+    pub(super) fn say_close(&mut self, code: u16, reason: &str) {
         let said = match self.dialect {
             Dialect::Rfc6455 => (code != 0).then(|| (code, reason.to_owned())),
             Dialect::Hixie76 => None,
             Dialect::Hixie75 => return,
         };
         self.spoke_first = self.heard.is_none();
-        self.farewell = Some(said.clone());
+        self.our_close = Some(said.clone());
         self.queue(Frame::Close(said));
     }
 
@@ -45,54 +72,42 @@ impl Oracle {
         match self.began.clone() {
             Some((Cause::Peer, _)) => {
                 let code = self.heard.as_ref().and_then(|(said, _)| said.as_ref()).map(|s| s.0);
-                self.say_goodbye(code.unwrap_or(0), "");
+                self.say_close(code.unwrap_or(0), "");
             }
             // Each violation of the script is a protocol error (§7.4.1).
-            Some((Cause::Violation(_), _)) => self.say_goodbye(1002, ""),
+            Some((Cause::Violation(_), _)) => self.say_close(1002, ""),
+            // After the end of the peer's data nobody reads for a Close.
             _ => {}
         }
         self.leaving = Some(now);
     }
 
-    pub(super) fn ran_out(&mut self, timer: Timer, now: Instant, steps: &mut Vec<Step>) {
-        match timer {
-            Timer::Handshake => {
-                // Nothing was asked, so nothing is answered; so too when the 101 has gone out.
-                let asked = match &self.stage {
-                    Stage::Head { begun } => *begun && self.role == Role::Server,
-                    stage => matches!(stage, Stage::Decision { .. }),
-                };
-                self.refuse(HandshakeError::TimedOut, asked, now);
-            }
-            Timer::Ping => {
-                self.queue(Frame::Ping);
-                self.ping = Ping::Waits(self.ever_queued);
-            }
-            Timer::Pong => {
-                self.begin(Cause::Timeout(Timer::Pong), now, steps);
-                self.say_goodbye(1011, "");
-                self.leaving = Some(now);
-            }
-            Timer::Grace => self.answer(now),
-            Timer::Close if self.drains() => {
-                self.our_fin = Some(now);
-                self.first.get_or_insert(Side::Local);
-                steps.push(Step::Shutdown);
-                self.lets_go(Timer::Close, now, steps);
-            }
-            Timer::Close => self.awaits_close = false,
-            timer => self.lets_go(timer, now, steps),
-        }
-    }
-
-    pub(super) fn lets_go(&mut self, timer: Timer, now: Instant, steps: &mut Vec<Step>) {
-        self.let_go = Some(timer);
-        let cause = match self.opened {
-            Some(_) => Cause::Timeout(timer),
-            None => Cause::Handshake(HandshakeError::TimedOut),
+    /// Our side lets go of the connection, wherever it stands.
+    pub(super) fn lets_go_at_once(&mut self, why: LetGo, now: Instant, steps: &mut Vec<Step>) {
+        let cause = match why {
+            _ if self.opened.is_none() => Cause::Handshake(HandshakeError::Abandoned),
+            LetGo::TaskDropped | LetGo::RuntimeGone => Cause::Dropped,
+            _ => Cause::Drain,
         };
         self.begin(cause, now, steps);
-        self.cut_at(self.stops());
+        // What is awaited is not awaited any more.
+        let sent = self.leaving.is_some() && self.queued() == 0;
+        if sent && self.our_fin.or(self.broken).is_none() {
+            self.our_fin_leaves(now, steps);
+        }
+        self.lets_go(why, now, steps);
+    }
+
+    pub(super) fn lets_go(&mut self, why: LetGo, now: Instant, steps: &mut Vec<Step>) {
+        self.let_go = Some(why);
+        let cause = match (self.opened, why) {
+            (None, _) => Cause::Handshake(HandshakeError::TimedOut),
+            (Some(_), LetGo::Clock(timer)) => Cause::Timeout(timer),
+            (Some(_), _) => Cause::Dropped,
+        };
+        self.begin(cause, now, steps);
+        self.active_closer.get_or_insert(Side::Local);
+        self.stops_here();
         self.end(now, steps);
     }
 
@@ -106,67 +121,70 @@ impl Oracle {
         }
     }
 
-    /// The driver is gone: what waits will not leave, what is awaited will not be read.
-    pub(super) fn abandon(&mut self, now: Instant, steps: &mut Vec<Step>) {
-        if !self.over && self.our_fin.is_none() && self.broken.is_none() && self.queued() > 0 {
-            self.lets_go(Timer::Flush, now, steps);
-        }
-        if !self.over && self.our_fin.is_none() && self.broken.is_none() && self.drains() {
-            self.ran_out(Timer::Close, now, steps);
-        }
-        self.awaits_close = false;
-        self.follow(now, steps);
-        if !self.over {
-            self.lets_go(Timer::Linger, now, steps);
-        }
+    /// The first error of the transport explains the ending.
+    pub(super) fn explain(&mut self, error: &'static str) {
+        self.error.get_or_insert(error);
     }
 
     pub(super) fn queue(&mut self, frame: Frame) {
-        let mask = if self.role == Role::Client { 4 } else { 0 };
-        let len = match &frame {
-            Frame::Text(text) if self.dialect == Dialect::Rfc6455 => 2 + mask + text.len(),
+        let len = self.len(&frame);
+        self.outbox.add(frame, len);
+    }
+
+    /// The length of a frame of ours.
+    pub(super) fn len(&self, frame: &Frame) -> u64 {
+        let header = if self.role == Role::Client { 2 + 4 } else { 2 };
+        let len = match frame {
+            Frame::Text(text) if self.dialect == Dialect::Rfc6455 => header + text.len(),
             Frame::Text(text) => 1 + text.len() + 1,
             Frame::Close(_) if self.dialect != Dialect::Rfc6455 => 2,
-            Frame::Close(None) | Frame::Ping => 2 + mask,
-            Frame::Close(Some((_, reason))) => 2 + mask + 2 + reason.len(),
-            Frame::Pong(payload) => 2 + mask + payload.len(),
+            Frame::Close(None) | Frame::Ping => header,
+            Frame::Close(Some((_, reason))) => header + 2 + reason.len(),
+            Frame::Pong(payload) => header + payload.len(),
             Frame::Head(_) | Frame::Challenge => unreachable!("{frame:?} is no frame"),
         };
-        self.add(frame, len as u64);
+        len as u64
     }
 
-    /// The request of a client, in so many bytes.
-    pub(crate) fn asks(&mut self, len: u64) {
-        self.add(Frame::Head("GET /".to_owned()), len);
-    }
-
-    pub(super) fn add_head(&mut self, status: u16, len: u64) {
-        self.add(Frame::Head(format!("HTTP/1.1 {status}")), len);
-    }
-
-    pub(super) fn add(&mut self, frame: Frame, len: u64) {
-        self.queue.push_back((frame, len));
-        self.ever_queued += len;
-    }
-
-    pub(super) fn leave(&mut self, most: u64, now: Instant, steps: &mut Vec<Step>) {
-        let mut left = most.min(self.queued());
-        if left > 0 {
-            self.moved = Some(now);
+    /// The transport takes so much of what waits.
+    pub(super) fn take(&mut self, most: u64, now: Instant, steps: &mut Vec<Step>) {
+        if self.outbox.waiting() == 0 || most == 0 {
+            return;
         }
-        self.ever_left += left;
-        self.gone_of_front += std::mem::take(&mut left);
-        while let Some((frame, len)) = self.queue.front().cloned() {
-            if self.gone_of_front < len {
-                break;
-            }
-            self.gone_of_front -= len;
-            self.queue.pop_front();
-            steps.push(Step::Sent(frame));
+        let holds = self.transport == Transport::Holds;
+        steps.extend(self.outbox.take(most, holds).into_iter().map(Step::Sent));
+        self.moves(now);
+        if !holds {
+            self.has_left(now);
         }
-        if let Ping::Waits(end) = self.ping
-            && end <= self.ever_left
-        {
+    }
+
+    /// What the transport holds leaves.
+    pub(super) fn flush(&mut self, now: Instant) {
+        self.outbox.flush();
+        self.moves(now);
+        self.has_left(now);
+    }
+
+    pub(super) fn is_blocked(&mut self, now: Instant) {
+        self.outbox.blocked();
+        if self.may_send() {
+            self.blocked.get_or_insert(now);
+        }
+    }
+
+    /// The clocks over output begin anew.
+    fn moves(&mut self, now: Instant) {
+        self.moved = Some(now);
+        if self.queued() == 0 {
+            self.blocked = None;
+        } else if self.blocked.is_some() {
+            self.blocked = Some(now);
+        }
+    }
+
+    fn has_left(&mut self, now: Instant) {
+        if self.ping == Ping::Waits && !self.outbox.has_ping() {
             self.ping = Ping::Left(now);
         }
     }

@@ -1,0 +1,118 @@
+//! The body of a Close frame (RFC 6455 §5.5.1).
+
+use std::fmt;
+
+use crate::close_code::CloseCode;
+use crate::error::UsageError;
+use crate::utf8::Utf8Bytes;
+
+/// What a Close frame says: nothing, a code, or a code and a reason (RFC 6455 §5.5.1).
+///
+/// hixie-76 has only the empty form (its bytes `FF 00`).
+///
+/// ```
+/// use adieu_proto::{Close, CloseCode};
+/// let close = Close::new(4001, "bye")?;
+/// assert_eq!(close.code(), Some(CloseCode::new(4001)));
+/// assert_eq!(close.to_string(), "4001 \"bye\"");
+/// assert!(Close::new(1006, "").is_err());      // never allowed on the wire
+/// assert!(Close::new(1000, "x".repeat(124)).is_err());
+/// # Ok::<(), adieu_proto::UsageError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Close {
+    code: Option<CloseCode>,
+    reason: Utf8Bytes,
+}
+
+impl Close {
+    /// The longest reason in bytes: a control frame's 125 less the code's two (RFC 6455 §5.5).
+    pub const MAX_REASON: usize = 123;
+
+    /// A Close that says nothing: no code, no reason.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Close { code: None, reason: Utf8Bytes::new() }
+    }
+
+    /// A Close to send.
+    ///
+    /// # Errors
+    /// [`UsageError::CloseCode`] for a code that must not be on the wire,
+    /// [`UsageError::CloseReason`] for a reason of more than 123 bytes.
+    pub fn new(
+        code: impl Into<CloseCode>,
+        reason: impl Into<Utf8Bytes>,
+    ) -> Result<Self, UsageError> {
+        let (code, reason) = (code.into(), reason.into());
+        if !code.is_allowed_on_wire() {
+            return Err(UsageError::CloseCode(code));
+        }
+        if reason.len() > Self::MAX_REASON {
+            return Err(UsageError::CloseReason(reason.len()));
+        }
+        Ok(Close { code: Some(code), reason })
+    }
+
+    /// A Close with a code that is known to be allowed, and no reason.
+    pub(crate) const fn with(code: CloseCode) -> Self {
+        Close { code: Some(code), reason: Utf8Bytes::new() }
+    }
+
+    /// What the peer said, kept as it was said, allowed or not.
+    pub(crate) const fn as_said(code: Option<CloseCode>, reason: Utf8Bytes) -> Self {
+        Close { code, reason }
+    }
+
+    /// The code, or `None` for an empty Close.
+    #[must_use]
+    pub fn code(&self) -> Option<CloseCode> {
+        self.code
+    }
+
+    /// The reason; empty if none was given.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.reason.as_str()
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            None => f.write_str("no code"),
+            Some(code) if self.reason.is_empty() => write!(f, "{code}"),
+            Some(code) => write!(f, "{code} {:?}", self.reason()),
+        }
+    }
+}
+
+impl From<CloseCode> for Close {
+    /// A Close with this code and no reason. A code that must not be on the wire becomes an
+    /// empty Close; use [`Close::new`] to be told.
+    fn from(code: CloseCode) -> Self {
+        if code.is_allowed_on_wire() { Close::with(code) } else { Close::empty() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_judged_as_the_registry_says() {
+        let allowed = |n: u16| {
+            (1000..=1003).contains(&n) || (1007..=1014).contains(&n) || (3000..=4999).contains(&n)
+        };
+        for n in 0..=u16::MAX {
+            assert_eq!(CloseCode::new(n).is_allowed_on_wire(), allowed(n), "{n}");
+            assert_eq!(Close::new(n, "").is_ok(), allowed(n), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_reason_may_have_123_bytes() {
+        assert!(Close::new(1000, "é".repeat(61) + "x").is_ok());
+        assert_eq!(Close::new(1000, "é".repeat(62)), Err(UsageError::CloseReason(124)));
+    }
+}

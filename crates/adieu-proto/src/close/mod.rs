@@ -1,0 +1,20 @@
+//! How a connection ends: the Close frame, the close machine, and the report of it.
+
+mod ending;
+mod frame;
+mod inputs;
+mod machine;
+mod record;
+mod sentence;
+mod state;
+
+pub use ending::{
+    Cause, ClosingHandshake, End, Ending, LetGo, Side, Timeline, Transport, TransportKind,
+    Truncation, Unsent,
+};
+pub use frame::Close;
+pub use inputs::{CloseRequest, PeerEnd};
+pub(crate) use machine::Machine;
+#[cfg(feature = "legacy")]
+pub(crate) use state::CloseCapability;
+pub(crate) use state::{Action, Context, Input, Role, State};

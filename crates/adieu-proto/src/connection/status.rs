@@ -1,0 +1,79 @@
+//! Where a connection stands, for its driver.
+
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::version::Version;
+
+/// Where a connection stands at the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Status<'a>(&'a Connection);
+
+impl<'a> Status<'a> {
+    #[inline]
+    pub(super) fn of(connection: &'a Connection) -> Self {
+        Status(connection)
+    }
+
+    /// The version that is spoken, once the handshake is complete.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.0.version
+    }
+
+    /// The limits in force.
+    #[must_use]
+    #[inline]
+    pub fn config(&self) -> &'a Config {
+        &self.0.config
+    }
+
+    /// Bytes of output that have not left.
+    #[must_use]
+    #[inline]
+    pub fn queued(&self) -> u64 {
+        self.0.outgoing.unsent()
+    }
+
+    /// Whether anything waits to be taken by the transport.
+    #[must_use]
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.0.outgoing.is_empty()
+    }
+
+    /// Whether [`Connection::send`] may still succeed.
+    #[must_use]
+    #[inline]
+    pub fn may_send(&self) -> bool {
+        self.0.machine.may_send()
+    }
+
+    /// Whether received messages still reach the application. If not, whatever comes is read and
+    /// dropped, so reading must not pause.
+    #[must_use]
+    #[inline]
+    pub fn delivers(&self) -> bool {
+        self.0.machine.delivers()
+    }
+
+    /// Whether the peer has ended: its Close was read, its close_notify, or its end.
+    #[must_use]
+    pub fn peer_has_ended(&self) -> bool {
+        self.0.machine.peer_has_ended()
+    }
+
+    /// Whether [`Output::Finish`](crate::Output::Finish) follows as soon as what waits has left:
+    /// both may leave in one segment.
+    #[must_use]
+    #[inline]
+    pub fn fin_follows(&self) -> bool {
+        self.0.machine.fin_follows()
+    }
+
+    /// When [`Connection::handle_timeout`] is due.
+    #[must_use]
+    #[inline]
+    pub fn timeout(&self) -> Option<std::time::Instant> {
+        self.0.timers.next()
+    }
+}

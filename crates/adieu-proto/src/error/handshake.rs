@@ -1,0 +1,215 @@
+//! Why an opening handshake may come to nothing.
+
+use std::{error, fmt};
+
+use crate::error::TransportError;
+use crate::version::Version;
+
+/// Why an opening handshake came to nothing.
+///
+/// As a server each has the HTTP status of its refusal ([`status`](Self::status)).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The deadline passed before the handshake was complete.
+    TimedOut,
+    /// The peer ended TCP before the handshake was complete.
+    Incomplete,
+    /// The peer reset TCP before the handshake was complete.
+    Reset,
+    /// The operating system gave up on the peer before the handshake was complete.
+    Unreachable,
+    /// The transport failed before the handshake was complete, and its error does not say how the
+    /// peer ended.
+    Failed,
+    /// Our side dropped the connection before the handshake was complete.
+    Abandoned,
+    /// The server accepted the request through an HTTP library, and the library never handed the
+    /// connection over: it was not asked to allow upgrades, its 101 was replaced, or it was shut
+    /// down. What the peer did is not known.
+    NotUpgraded,
+    /// Not HTTP, or HTTP that breaks its grammar; says which part.
+    BadHttp(&'static str),
+    /// TLS failed, and why: no TLS at all, no common version, a certificate that has expired or
+    /// was issued by nobody known, an alert of the peer, …
+    Tls(TransportError),
+    /// The head is longer than the limit in bytes.
+    HeadTooLong(usize),
+    /// The head has more fields than the limit.
+    TooManyFields(usize),
+    /// Only GET opens a WebSocket (RFC 6455 §4.1); hixie and hybi alike.
+    Method,
+    /// HTTP, but no request for a WebSocket.
+    NotUpgrade,
+    /// A required field is missing.
+    Missing(&'static str),
+    /// A field has a value that cannot be.
+    BadField(&'static str),
+    /// A version that is not served (or not switched on).
+    Version(String),
+    /// A version that is served by `adieu::Server` only: its clients compare the answer byte by
+    /// byte, and the HTTP library that has read the request writes it in its own way.
+    NotThroughHttp(Version),
+    /// The hixie-76 challenge is not one: which rule of its draft it breaks.
+    Challenge(&'static str),
+    /// Bytes where none may be, such as a body in a hixie-75 request.
+    UnexpectedBytes,
+    /// The server's policy does not allow this Origin.
+    Origin(String),
+    /// Our application refused, with this status.
+    Refused(u16),
+    /// Our application's function that looks at requests panicked.
+    Panicked,
+    /// Our server is stopping.
+    Draining,
+    /// The server has as many connections as it may.
+    Full,
+    /// The peer's address has as many connections as one may have.
+    TooManyFromAddress,
+    /// What stands in front of the request is no PROXY header (version 2), though the peer is a
+    /// proxy that has to send one; says which part of it is wrong.
+    ProxyHeader(&'static str),
+    /// The server answered our request with this status (client only).
+    Status(u16),
+    /// The server's answer does not fit our request: which field (client only).
+    BadAnswer(&'static str),
+}
+
+impl HandshakeError {
+    /// The HTTP status of the refusal, where there is still somebody to tell.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        use HandshakeError as H;
+        match self {
+            H::Incomplete | H::Reset | H::Unreachable | H::Failed | H::Abandoned => None,
+            H::NotUpgraded | H::Tls(_) | H::Status(_) | H::BadAnswer(_) | H::ProxyHeader(_) => None,
+            H::Full | H::Draining => Some(503),
+            H::TooManyFromAddress => Some(429),
+            H::TimedOut => Some(408),
+            H::HeadTooLong(_) | H::TooManyFields(_) => Some(431),
+            H::Method => Some(405),
+            H::NotUpgrade | H::Version(_) => Some(426),
+            H::Origin(_) => Some(403),
+            H::Refused(status) => Some(*status),
+            H::Panicked => Some(500),
+            H::BadHttp(_)
+            | H::NotThroughHttp(_)
+            | H::Missing(_)
+            | H::BadField(_)
+            | H::Challenge(_)
+            | H::UnexpectedBytes => Some(400),
+        }
+    }
+
+    /// Who refused the request; `None` where nobody did: the peer or the transport ended it, or
+    /// our side gave up.
+    #[must_use]
+    pub fn refused_by(&self) -> Option<RefusedBy> {
+        use HandshakeError as H;
+        match self {
+            H::Refused(_) | H::Origin(_) => Some(RefusedBy::Application),
+            H::Panicked => Some(RefusedBy::Panic),
+            H::Draining => Some(RefusedBy::Drain),
+            H::Full | H::TooManyFromAddress => Some(RefusedBy::Limit),
+            H::Status(_) => Some(RefusedBy::Server),
+            H::Incomplete | H::Reset | H::Unreachable | H::Failed | H::Abandoned => None,
+            H::NotUpgraded | H::TimedOut => None,
+            _ => Some(RefusedBy::Protocol),
+        }
+    }
+}
+
+/// Who refused an opening handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusedBy {
+    /// Our application: its function that looks at requests, or its Origin policy.
+    Application,
+    /// Our application's function panicked.
+    Panic,
+    /// A limit on the number of connections.
+    Limit,
+    /// Our server, because it is stopping.
+    Drain,
+    /// The rules of the protocol: HTTP, TLS, PROXY or WebSocket.
+    Protocol,
+    /// The server that we asked, as a client.
+    Server,
+}
+
+impl fmt::Display for RefusedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RefusedBy::Application => "the application",
+            RefusedBy::Panic => "a panic of the application",
+            RefusedBy::Limit => "a limit",
+            RefusedBy::Drain => "a server that is stopping",
+            RefusedBy::Protocol => "the protocol",
+            RefusedBy::Server => "the server",
+        })
+    }
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use HandshakeError as H;
+        match self {
+            H::TimedOut => f.write_str("the opening handshake was not finished in time"),
+            H::Incomplete => f.write_str("the peer ended TCP before the handshake was complete"),
+            H::Reset => f.write_str("the peer reset TCP before the handshake was complete"),
+            H::Unreachable => f.write_str(
+                "the operating system gave up on the peer before the handshake was complete",
+            ),
+            H::Failed => f.write_str("the transport failed before the handshake was complete"),
+            H::Abandoned => f.write_str("we gave up before the handshake was complete"),
+            H::NotUpgraded => f.write_str(
+                "the HTTP library accepted the upgrade and never handed the connection over (hyper \
+                 needs `with_upgrades`; a middleware must not replace the 101)",
+            ),
+            H::BadHttp(part) => write!(f, "the peer does not speak HTTP/1.1: bad {part}"),
+            H::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
+            H::HeadTooLong(limit) => write!(f, "the head is longer than {limit} bytes"),
+            H::TooManyFields(limit) => write!(f, "the head has more than {limit} fields"),
+            H::Method => f.write_str("the method is not GET"),
+            H::NotUpgrade => f.write_str("the request does not ask for a WebSocket"),
+            H::Missing(field) => write!(f, "the field {field} is missing"),
+            H::BadField(field) => write!(f, "the field {field} has an invalid value"),
+            H::Version(version) => {
+                write!(f, "WebSocket version {version} is not served here")
+            }
+            H::NotThroughHttp(version) => write!(
+                f,
+                "{version} needs adieu::Server: its clients compare the answer byte by byte, and \
+                 here an HTTP library writes it"
+            ),
+            H::Challenge(rule) => write!(f, "the hixie-76 challenge is wrong: {rule}"),
+            H::UnexpectedBytes => f.write_str("bytes follow where the handshake has none"),
+            H::Origin(origin) => write!(f, "the origin {origin:?} is not allowed"),
+            H::Full => f.write_str("the server has as many connections as it may have"),
+            H::TooManyFromAddress => {
+                f.write_str("the peer's address has as many connections as one may have")
+            }
+            H::ProxyHeader(part) => {
+                write!(f, "the proxy sent no PROXY header of version 2: bad {part}")
+            }
+            H::Refused(status) => write!(f, "the application refused with status {status}"),
+            H::Panicked => {
+                f.write_str("the application's function that looks at requests panicked")
+            }
+            H::Draining => f.write_str("the server is stopping"),
+            H::Status(status) => write!(f, "the server answered with status {status}"),
+            H::BadAnswer(field) => {
+                write!(f, "the server's answer does not fit the request: {field}")
+            }
+        }
+    }
+}
+
+impl error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            HandshakeError::Tls(error) => error.source(),
+            _ => None,
+        }
+    }
+}

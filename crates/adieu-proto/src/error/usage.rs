@@ -1,0 +1,58 @@
+//! What a caller may ask for and cannot have.
+
+use std::{error, fmt};
+
+use crate::close_code::CloseCode;
+use crate::version::Version;
+
+/// What the caller asked for and cannot have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// Nothing can be sent any more: the connection is closing or over.
+    Closed,
+    /// Nothing can be sent yet: the handshake is not complete.
+    NotOpen,
+    /// This code must not be in a Close frame (RFC 6455 §7.4).
+    CloseCode(CloseCode),
+    /// A reason of so many bytes; 123 fit (§5.5).
+    CloseReason(usize),
+    /// The hixie versions carry text only.
+    NoBinary(Version),
+    /// A request for the client handshake that cannot be written; says what is wrong.
+    Request {
+        /// Which part: `"host"`, `"target"`, a field's name, …
+        part: &'static str,
+        /// The value given.
+        value: String,
+    },
+    /// The answer names a subprotocol that the client did not offer.
+    Subprotocol(String),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::Closed => f.write_str("the connection is closing or over"),
+            UsageError::NotOpen => f.write_str("the opening handshake is not complete"),
+            UsageError::CloseCode(code) => write!(
+                f,
+                "close code {code} must not be sent; use 1000-1003, 1007-1014 or 3000-4999"
+            ),
+            UsageError::CloseReason(len) => {
+                write!(f, "a close reason of {len} bytes; at most 123 fit into a Close frame")
+            }
+            UsageError::NoBinary(version) => {
+                write!(f, "{version} has no binary messages; send text")
+            }
+            UsageError::Request { part, value } => {
+                write!(f, "the request's {part} cannot be sent: {value:?}")
+            }
+            UsageError::Subprotocol(name) => {
+                write!(f, "the client did not offer the subprotocol {name:?}")
+            }
+        }
+    }
+}
+
+impl error::Error for UsageError {}

@@ -1,0 +1,474 @@
+//! The one poll of a connection: moves bytes between the transport and the protocol, side by side
+//! with the handler in one task. All output of one poll leaves in one write.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use adieu_proto::{
+    Cause, Close, CloseCode, Decision, Event, HandshakeError, LetGo, Negotiated, Output, Request,
+    Scratch, Version,
+};
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+use super::scratch::with_scratch;
+use super::state::State;
+use super::wakes::Wakes;
+use super::{Link, Opened};
+use crate::endpoint::{Closing, Ended, Endpoint};
+use crate::handled::Handled;
+use crate::limit::ConnectionPermit;
+use crate::now;
+use crate::transport::Transport;
+
+/// Reads and bytes in one poll at most, so that one busy peer does not starve the other tasks of
+/// its thread.
+const READS_PER_POLL: usize = 16;
+const BYTES_PER_POLL: usize = 1024 * 1024;
+
+/// Writes in one poll at most: a peer that reads as fast as we write could go on for ever.
+const WRITES_PER_POLL: usize = 64;
+
+/// Runs one connection. Dropped before its end, it still ends it and reports it.
+pub(crate) struct Driver {
+    link: Arc<Link>,
+    own: Own,
+}
+
+/// What a driver has for itself.
+struct Own {
+    endpoint: Arc<Endpoint>,
+    /// What the request asked for, until the connection is open.
+    asked: Option<Box<Opened>>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Reading waits for the application to catch up.
+    paused: bool,
+    /// Our direction is being finished: over TLS its last records have to leave.
+    finishing: bool,
+    /// A request that is read and not decided on.
+    request: Option<Box<(Request, Version)>>,
+    /// The peer's Close, read and not told yet.
+    closing: Option<Box<Close>>,
+    /// There is more to do: the task is to be polled again, after the others of its thread.
+    again: bool,
+    told: bool,
+    /// What it takes up of the endpoint's limits, until it is over.
+    permit: ConnectionPermit,
+}
+
+/// The handler's side of a poll: nothing yet, or what it came to.
+type Handler<'h> = &'h mut dyn FnMut(&mut Context<'_>) -> Poll<Handled>;
+
+impl Driver {
+    pub(crate) fn new(link: Arc<Link>, endpoint: Arc<Endpoint>) -> Self {
+        endpoint.drain.register(&link, false);
+        Self::registered(link, endpoint)
+    }
+
+    /// For a request that was accepted before: a drain that has started since waits for it.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn expected(link: Arc<Link>, endpoint: Arc<Endpoint>, asked: Opened) -> Self {
+        endpoint.drain.register(&link, true);
+        let mut driver = Self::registered(link, endpoint);
+        driver.own.asked = Some(Box::new(asked));
+        driver
+    }
+
+    fn registered(link: Arc<Link>, endpoint: Arc<Endpoint>) -> Self {
+        let own = Own {
+            endpoint,
+            asked: None,
+            sleep: None,
+            paused: false,
+            finishing: false,
+            request: None,
+            closing: None,
+            again: false,
+            told: false,
+            permit: ConnectionPermit::default(),
+        };
+        Driver { link, own }
+    }
+
+    /// Counted in the endpoint's limits.
+    pub(crate) fn counted(mut self, permit: ConnectionPermit) -> Self {
+        self.own.permit = permit;
+        self
+    }
+
+    /// Messages that were read before the driver had the connection come first.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn after(self, messages: adieu_proto::Messages) -> Self {
+        let mut messages = messages;
+        self.link.lock().take_in(&mut messages);
+        self
+    }
+
+    /// Refuses it without waiting for its request, and lets go of it at once.
+    pub(crate) fn turn_away(self, error: HandshakeError) {
+        self.link.refuse(error);
+    }
+
+    /// Drives the opening handshake; false if it came to nothing.
+    pub(crate) async fn open(&mut self) -> bool {
+        poll_fn(|cx| {
+            let over = self.own.poll(&self.link, cx, &mut |_| Poll::Pending);
+            let opened = self.link.opened.get().is_some();
+            if opened || over { Poll::Ready(opened) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// The connection that it drives.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        self.link.clone()
+    }
+
+    /// Drives the connection to its end, its handler beside it. The driver is borrowed and the
+    /// handler boxed because a future that is moved into another takes its room twice.
+    pub(crate) async fn run(&mut self, mut handler: Pin<Box<impl Future<Output = Handled>>>) {
+        let mut running = Some(self.own.endpoint.drain.handler());
+        poll_fn(|cx| {
+            let over = self.own.poll(&self.link, cx, &mut |cx| {
+                if running.is_none() {
+                    return Poll::Pending;
+                }
+                let handled = std::task::ready!(poll_caught(handler.as_mut(), cx));
+                running = None;
+                Poll::Ready(handled)
+            });
+            if over && running.is_none() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Drives the connection to its end; the application holds the `Socket` elsewhere.
+    pub(crate) async fn run_alone(&mut self) {
+        poll_fn(|cx| {
+            if self.own.poll(&self.link, cx, &mut |_| Poll::Pending) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+impl Own {
+    /// Read, let the handler run, write. Whether the connection is over.
+    fn poll(&mut self, link: &Arc<Link>, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
+        self.again = false;
+        self.before_handler(link, cx);
+        // The application's functions run outside of the lock.
+        self.tell_closing(link);
+        self.decide(link, cx);
+        let handled = handler(cx);
+        let over = self.after_handler(link, cx, handled);
+        if over {
+            self.tell_closing(link);
+            self.tell(link);
+        } else if self.again {
+            // Behind the other tasks of this thread, its timers and its sockets.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
+        over
+    }
+
+    fn before_handler(&mut self, link: &Link, cx: &mut Context<'_>) {
+        link.polls(|state, scratch| {
+            state.polling = true;
+            state.handler_is_next = true;
+            state.polled = now();
+            if state.waiting.driver_is(cx.waker()) {
+                // The clock would wake the task that polled the connection before.
+                self.sleep = None;
+            }
+            self.do_outputs(link, cx, state, scratch);
+            self.read(link, cx, state, scratch);
+            if self.paused {
+                state.reading_paused(scratch);
+            }
+            state.pass_time(scratch);
+            self.do_outputs(link, cx, state, scratch);
+        });
+    }
+
+    fn after_handler(&mut self, link: &Link, cx: &mut Context<'_>, handled: Poll<Handled>) -> bool {
+        link.polls(|state, scratch| {
+            state.handler_is_next = false;
+            match handled {
+                Poll::Ready(Handled { cause, close }) => state.close(cause, close, scratch),
+                // Dropped while its handler goes on, or by a client.
+                Poll::Pending if state.socket_dropped => {
+                    state.close(Cause::Dropped, CloseCode::GOING_AWAY.into(), scratch);
+                }
+                Poll::Pending => {}
+            }
+            let waited = self.paused || state.may_read_nothing();
+            state.go_on_draining(scratch);
+            self.do_outputs(link, cx, state, scratch);
+            self.write(link, cx, state, scratch);
+            let over = state.ending.is_some();
+            if !over {
+                // Reading had paused and may go on: the other tasks of this thread come first.
+                self.again |= waited && !state.reading_waits();
+                self.set_clock(cx, state);
+            }
+            state.lend_back(scratch);
+            state.polling = false;
+            over
+        })
+    }
+
+    /// Reads what is there, unless the application is behind.
+    fn read(
+        &mut self,
+        link: &Link,
+        cx: &mut Context<'_>,
+        state: &mut State,
+        scratch: &mut Scratch,
+    ) {
+        let mut bytes = 0;
+        for _ in 0..READS_PER_POLL {
+            self.paused = state.reading_waits();
+            // A request is decided before more is read.
+            let decides = self.request.is_some();
+            if self.paused || decides {
+                return;
+            }
+            let Poll::Ready(read) = state.read_once(cx, scratch) else { return };
+            self.do_outputs(link, cx, state, scratch);
+            bytes += read;
+            if bytes >= BYTES_PER_POLL {
+                break;
+            }
+        }
+        // The other tasks of this thread come first, then we go on.
+        self.again = true;
+    }
+
+    /// Does what the protocol asks for, except writing.
+    #[inline]
+    fn do_outputs(
+        &mut self,
+        link: &Link,
+        cx: &mut Context<'_>,
+        state: &mut State,
+        scratch: &mut Scratch,
+    ) {
+        loop {
+            match state.connection.poll_output(scratch) {
+                Output::Event(event) => self.event(link, state, event),
+                Output::Finish => self.finishing = true,
+                Output::Disconnect => {
+                    self.finish(cx, state);
+                    state.disconnect(scratch);
+                }
+                _ => break,
+            }
+        }
+        self.finish(cx, state);
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>, state: &mut State) {
+        if self.finishing {
+            self.finishing = state.poll_finish(cx).is_pending();
+        }
+    }
+
+    fn event(&mut self, link: &Link, state: &mut State, event: Event) {
+        match event {
+            Event::Request(request, version) => {
+                self.request = Some(Box::new((request, version)));
+            }
+            Event::Opened(negotiated) => {
+                if negotiated.version.is_hixie() {
+                    state.transport.keep_alive();
+                }
+                let asked = self.asked.take();
+                let negotiated = negotiated.over(state.transport.kind());
+                link.opened.get_or_init(|| Opened {
+                    negotiated: negotiated.clone(),
+                    ..asked.map_or_else(|| Opened::new(None, negotiated.clone()), |asked| *asked)
+                });
+            }
+            Event::EndOfMessages => state.end_messages(),
+            Event::CloseReceived(close) => self.closing = Some(Box::new(close)),
+            Event::Ended(ending) => {
+                state.ending = Some(Arc::from(ending));
+                state.end_messages();
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges the request, outside of the lock, for it is the application that judges; then reads
+    /// what came behind it.
+    fn decide(&mut self, link: &Link, cx: &mut Context<'_>) {
+        let Some((request, version)) = self.request.take().map(|asked| *asked) else { return };
+        let transport = link.transport();
+        let sender = link.lock().sender(transport);
+        let peer = self.endpoint.proxies.client(sender, &request);
+        let (endpoint, permit) = (&self.endpoint, &mut self.permit);
+        let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(&request, peer, permit)));
+        link.polls(|state, scratch| {
+            // The application may have taken its time.
+            state.polled = now();
+            let mut negotiated = Negotiated::new(version).over(state.transport.kind());
+            let refused = match decided.unwrap_or(Err(HandshakeError::Panicked)) {
+                Ok(subprotocol) => {
+                    negotiated.subprotocol = subprotocol;
+                    None
+                }
+                Err(error) => Some(error),
+            };
+            let asked = Opened::new(Some(request), negotiated.clone());
+            self.asked = Some(Box::new(asked.of(peer, transport)));
+            let decision = match refused {
+                None => Decision::Accept(negotiated),
+                Some(error) => Decision::Refuse(error),
+            };
+            // The subprotocol is one of those that the request offers, so nothing is wrong with it.
+            let _ = state.connection.decide(state.polled, decision, scratch);
+            state.take_in(&mut scratch.messages);
+            self.do_outputs(link, cx, state, scratch);
+            self.read(link, cx, state, scratch);
+        });
+    }
+
+    /// Writes what the handler and the protocol have queued.
+    #[inline]
+    fn write(
+        &mut self,
+        link: &Link,
+        cx: &mut Context<'_>,
+        state: &mut State,
+        scratch: &mut Scratch,
+    ) {
+        for _ in 0..WRITES_PER_POLL {
+            if !state.connection.status().has_output() && !state.transport.holds() {
+                return;
+            }
+            if state.write(Some(cx), scratch).is_pending() {
+                return;
+            }
+            self.do_outputs(link, cx, state, scratch);
+        }
+        self.again = true;
+    }
+
+    /// Asks to be woken at the next deadline. An earlier wake is harmless, so a clock that is
+    /// set too early is left alone: deadlines that move with every byte cost nothing.
+    fn set_clock(&mut self, cx: &mut Context<'_>, state: &State) {
+        let Some(at) = state.timeout().map(tokio::time::Instant::from_std) else { return };
+        match &mut self.sleep {
+            // It runs, and knows which task to wake.
+            Some(sleep) if !sleep.is_elapsed() && sleep.deadline() <= at => return,
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
+        }
+        let Some(sleep) = &mut self.sleep else { return };
+        // Outside of the task's budget: a poll that the runtime puts off tells the clock nothing,
+        // and is not made up for.
+        self.again |= pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx).is_ready();
+    }
+
+    /// Tells early that the peer has sent its Close, outside of the lock.
+    fn tell_closing(&mut self, link: &Link) {
+        if let Some(close) = self.closing.take() {
+            let request = link.opened.get().and_then(|opened| opened.request.as_ref());
+            let (peer, close) = (link.peer(), &*close);
+            self.endpoint.closing(Closing { peer, request, close });
+        }
+    }
+
+    /// Tells the report, once, outside of the lock.
+    fn tell(&mut self, link: &Arc<Link>) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        // Whoever hears of the end may connect again.
+        self.permit = ConnectionPermit::default();
+        let state = link.lock();
+        let Some(ending) = state.ending.clone() else { return };
+        let sender = state.sender(link.transport());
+        drop(state);
+        link.over.notify_waiters();
+        let opened = link.opened.get().or(self.asked.as_deref());
+        let ended = Ended {
+            peer: opened.and_then(|opened| opened.proxied.as_deref()).copied().unwrap_or(sender),
+            request: opened.and_then(|opened| opened.request.as_ref()),
+            version: opened.map(|opened| opened.negotiated.version),
+            ending: &ending,
+        };
+        self.endpoint.ended(ended);
+        self.endpoint.drain.forget(Arc::as_ptr(link), &ending);
+    }
+}
+
+impl Link {
+    /// A part of the driver's poll: like [`change`](Link::change), but its buffers stay.
+    #[inline]
+    fn polls<T>(&self, part: impl FnOnce(&mut State, &mut Scratch) -> T) -> T {
+        with_scratch(|scratch| {
+            let mut wakes = Wakes::default();
+            let mut state = self.lock();
+            let result = part(&mut state, scratch);
+            state.settle(&mut wakes);
+            drop(state);
+            wakes.wake(&self.room);
+            result
+        })
+    }
+}
+
+/// Polls a handler; its panic is an ending like others. It is not polled again after that.
+fn poll_caught(
+    handler: Pin<&mut impl Future<Output = Handled>>,
+    cx: &mut Context<'_>,
+) -> Poll<Handled> {
+    match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
+        Ok(handled) => handled,
+        Err(_) => {
+            Poll::Ready(Handled { cause: Cause::Panicked, close: CloseCode::INTERNAL_ERROR.into() })
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// The task is gone before the connection was over: say what can be said at once, let go,
+    /// and report it.
+    fn drop(&mut self) {
+        let Driver { link, own } = self;
+        if own.told {
+            return;
+        }
+        let why = if runtime_is_going() { LetGo::RuntimeGone } else { LetGo::TaskDropped };
+        let mut cx = Context::from_waker(Waker::noop());
+        link.polls(|state, scratch| {
+            state.polling = true;
+            state.handler_is_next = false;
+            state.close(Cause::Dropped, CloseCode::GOING_AWAY.into(), scratch);
+            own.do_outputs(link, &mut cx, state, scratch);
+            own.write(link, &mut cx, state, scratch);
+            state.let_go(why, scratch);
+            own.do_outputs(link, &mut cx, state, scratch);
+            state.lend_back(scratch);
+            state.polling = false;
+        });
+        own.tell(link);
+    }
+}
+
+/// Whether the runtime is shutting down: it drops its tasks then, and takes no new ones.
+fn runtime_is_going() -> bool {
+    let Ok(runtime) = Handle::try_current() else { return true };
+    let probe = runtime.spawn(std::future::pending::<()>());
+    let refused = probe.is_finished();
+    probe.abort();
+    refused
+}

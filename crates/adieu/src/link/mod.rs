@@ -1,0 +1,304 @@
+//! One open connection: what its driver and every handle of it share, behind one lock (uncontended
+//! it costs some 30 ns), and the one poll that moves it on.
+//!
+//! Two rules hold in this module. Wakers and the drops of payloads are code of others: they run
+//! when the lock is released. And nobody is owed a wake: whoever is to be woken follows, each time
+//! the lock is released, from how things stand then ([`State::settle`](state::State::settle)).
+
+mod drain;
+mod driver;
+mod inbox;
+mod pool;
+mod scratch;
+mod state;
+mod wakes;
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use adieu_proto::{
+    Cause, Close, Connection, Ending, Message, Messages, Negotiated, Prepared, Request, Scratch,
+    UsageError,
+};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::task::coop;
+
+pub(crate) use driver::Driver;
+pub(crate) use state::SendOutcome;
+
+use crate::drain::{Stop, Stoppable};
+#[cfg(feature = "hyper")]
+use crate::now;
+use crate::peer::Peer;
+use crate::proxy::ProxyHeader;
+use crate::transport::AnyTransport;
+use scratch::with_scratch;
+use state::State;
+use wakes::Wakes;
+
+/// One connection, shared by its driver and its handles.
+pub(crate) struct Link {
+    /// Whom the transport is with.
+    transport: Option<SocketAddr>,
+    /// The request and what was agreed on; set before the handler is called.
+    pub(crate) opened: OnceLock<Opened>,
+    /// Tells that the report is there.
+    over: Notify,
+    /// Senders that wait for room, in order.
+    room: Notify,
+    /// The server stops: whoever takes a message shows that it is at work.
+    draining: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// How the connection was opened.
+pub(crate) struct Opened {
+    /// `None` as a client.
+    pub(crate) request: Option<Request>,
+    pub(crate) negotiated: Negotiated,
+    /// Whose request it is, where trusted proxies tell more than the transport.
+    pub(crate) proxied: Option<Box<Peer>>,
+}
+
+impl Opened {
+    pub(crate) fn new(request: Option<Request>, negotiated: Negotiated) -> Self {
+        Opened { request, negotiated, proxied: None }
+    }
+
+    /// A request of this peer, whose transport is that one.
+    pub(crate) fn of(mut self, peer: Peer, transport: Peer) -> Self {
+        self.proxied = (peer != transport).then(|| Box::new(peer));
+        self
+    }
+}
+
+impl Link {
+    pub(crate) fn new(connection: Connection, transport: AnyTransport, peer: Peer) -> Arc<Self> {
+        Arc::new(Link {
+            transport: peer.addr(),
+            opened: OnceLock::new(),
+            over: Notify::new(),
+            room: Notify::new(),
+            draining: AtomicBool::new(false),
+            state: Mutex::new(State::new(connection, transport)),
+        })
+    }
+
+    /// The peer of the transport.
+    pub(crate) fn transport(&self) -> Peer {
+        Peer::new(self.transport)
+    }
+
+    /// The peer, as a trusted proxy may have told it.
+    pub(crate) fn peer(&self) -> Peer {
+        let proxied = self.opened.get().and_then(|opened| opened.proxied.as_deref());
+        proxied.copied().unwrap_or_else(|| self.transport())
+    }
+
+    /// A panic inside the lock leaves the state as it was between two calls: go on.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, then wakes who is to be woken, with the lock released.
+    #[inline]
+    fn change<T>(&self, change: impl FnOnce(&mut State, &mut Scratch, &mut Wakes) -> T) -> T {
+        with_scratch(|scratch| {
+            let mut wakes = Wakes::default();
+            let mut state = self.lock();
+            let result = change(&mut state, scratch, &mut wakes);
+            state.settle(&mut wakes);
+            if !state.polling {
+                state.lend_back(scratch);
+            }
+            drop(state);
+            wakes.wake(&self.room);
+            result
+        })
+    }
+
+    /// The next message, or the end of them. Others may follow it into `taken`, which is empty.
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        taken: &mut Messages,
+    ) -> Poll<Option<Message>> {
+        // A handler that always finds a message lets the other tasks of its thread run all the
+        // same.
+        let budget = ready!(coop::poll_proceed(cx));
+        let taken =
+            self.change(|state, scratch, wakes| state.take_message(cx, taken, scratch, wakes));
+        if taken.is_ready() {
+            budget.made_progress();
+        }
+        taken
+    }
+
+    /// Whether messages that were taken before may be gone through without a look at the state.
+    #[inline]
+    pub(crate) fn is_unhurried(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The handler has taken a message from those that it was given before.
+    pub(crate) fn was_taken(&self) {
+        self.lock().was_taken();
+    }
+
+    /// Queues a message when there is room. A wait that is given up queues nothing.
+    pub(crate) fn send(
+        &self,
+        message: Message,
+    ) -> impl Future<Output = Result<(), UsageError>> + Send + '_ {
+        let mut message = Some(message);
+        let mut place: Option<Pin<Box<Notified<'_>>>> = None;
+        // No `async fn`: that would have room for the message three times.
+        poll_fn(move |cx| {
+            let budget = ready!(coop::poll_proceed(cx));
+            loop {
+                if let Some(place) = &mut place {
+                    ready!(place.as_mut().poll(cx));
+                }
+                let waited = place.take().is_some();
+                match self.send_if_room(&message, waited) {
+                    Ok(sent) => {
+                        budget.made_progress();
+                        // What its payload runs when it is dropped runs here, outside of the lock.
+                        message = None;
+                        return Poll::Ready(sent);
+                    }
+                    Err(next) => place = Some(next),
+                }
+            }
+        })
+    }
+
+    /// Sends, or gives a place among the senders that wait. `waited`: others may wait behind.
+    fn send_if_room(
+        &self,
+        message: &Option<Message>,
+        waited: bool,
+    ) -> Result<Result<(), UsageError>, Pin<Box<Notified<'_>>>> {
+        self.change(|state, scratch, wakes| {
+            let Some(message) = message else { return Ok(Ok(())) };
+            let may_send = state.connection.status().may_send();
+            state.waiting.senders |= waited;
+            if may_send && state.is_full() {
+                state.waiting.senders = true;
+                let mut place = Box::pin(self.room.notified());
+                // Under the lock, so that no room is made in between.
+                place.as_mut().enable();
+                return Err(place);
+            }
+            // It is copied from where it lies: each move of it costs as much as a copy.
+            Ok(state.send(message, scratch, wakes))
+        })
+    }
+
+    /// Queues an encoded message and writes it at once, if there is room.
+    pub(crate) fn send_prepared(&self, prepared: &Prepared) -> SendOutcome {
+        self.change(|state, scratch, wakes| {
+            if !state.connection.status().may_send() {
+                SendOutcome::Closed
+            } else if state.is_full() {
+                SendOutcome::Full
+            } else if state.send(prepared, scratch, wakes).is_ok() {
+                SendOutcome::Queued
+            } else {
+                SendOutcome::Refused
+            }
+        })
+    }
+
+    /// The report, when it is there. Meanwhile messages are read and dropped, so that nothing
+    /// stands between us and the peer's Close.
+    fn poll_ended(&self, cx: &Context<'_>, discard: bool) -> Poll<Arc<Ending>> {
+        let (ending, dropped) = self.change(|state, scratch, wakes| {
+            let over = state.ending.clone();
+            let drops = discard && over.is_none();
+            let dropped = drops.then(|| state.drop_messages(cx, scratch, wakes));
+            (over, dropped)
+        });
+        drop(dropped);
+        ending.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Waits for the report. A wait that is given up leaves nothing behind.
+    pub(crate) async fn ended(&self, discard: bool) -> Arc<Ending> {
+        let mut over = pin!(self.over.notified());
+        poll_fn(|cx| {
+            // First the place among those who are told, then the look: nothing is missed.
+            let _ = over.as_mut().poll(cx);
+            self.poll_ended(cx, discard)
+        })
+        .await
+    }
+
+    /// The report, if the connection is over.
+    pub(crate) fn ending(&self) -> Option<Arc<Ending>> {
+        self.lock().ending.clone()
+    }
+
+    /// Whether the peer has ended.
+    pub(crate) fn peer_has_ended(&self) -> bool {
+        self.lock().peer_has_ended()
+    }
+
+    /// Our side ends the connection, unless it is ending already.
+    pub(crate) fn close(&self, cause: Cause, close: Close) {
+        self.change(|state, scratch, wakes| {
+            state.close(cause, close, scratch);
+            state.wake_driver(wakes);
+        });
+    }
+
+    /// The application let go of its `Socket`.
+    pub(crate) fn socket_dropped(&self) {
+        self.change(|state, _, wakes| {
+            state.socket_dropped = true;
+            state.wake_driver(wakes);
+        });
+    }
+
+    /// A trusted proxy has to send its header before anything else.
+    pub(crate) fn expect_proxy_header(&self) {
+        self.lock().proxy_header = Some(Box::new(ProxyHeader::expected()));
+    }
+
+    /// Refuses the connection without waiting for its request.
+    pub(crate) fn refuse(&self, error: adieu_proto::HandshakeError) {
+        self.change(|state, scratch, _| state.refuse(error, scratch));
+    }
+}
+
+impl Stoppable for Link {
+    fn drain(&self, stop: Stop) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.change(|state, scratch, wakes| state.drain(stop, scratch, wakes));
+    }
+
+    fn force(&self, stop: Stop) {
+        self.change(|state, scratch, wakes| state.force(stop, scratch, wakes));
+    }
+}
+
+#[cfg(feature = "hyper")]
+/// Receives bytes that an HTTP library had read before the connection was ours.
+pub(crate) fn receive(connection: &mut Connection, bytes: &[u8]) -> Messages {
+    let mut scratch = Scratch::default();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let buffer = connection.read_buffer(&mut scratch);
+        let n = rest.len().min(buffer.len());
+        let (piece, more) = rest.split_at(n);
+        buffer[..n].copy_from_slice(piece);
+        connection.received(now(), n, &mut scratch);
+        rest = more;
+    }
+    scratch.messages.take()
+}

@@ -1,0 +1,588 @@
+//! What a connection is while it is open: the protocol, the transport, and the messages between
+//! them and the application. All of it stands behind one lock, with every method that changes it.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use adieu_proto::{
+    Cause, Close, CloseRequest, Command, Connection, Decision, Ending, HandshakeError, LetGo,
+    Messages, Outbound, PeerEnd, Scratch, Timer, TransportEvent, UsageError,
+};
+
+use crate::drain::Stop;
+use crate::link::drain::{DrainState, UNKNOWN};
+use crate::link::inbox::Inbox;
+use crate::link::wakes::{Senders, Waiting, Wakes};
+use crate::now;
+use crate::peer::Peer;
+use crate::proxy::{Failed, ProxyHeader};
+use crate::transport::{AnyTransport, Over, Read, Transport, WriteFailure};
+
+/// Slices of one write at most. Linux takes 1,024; a few large payloads fill any socket buffer.
+const WRITE_SLICES: usize = 32;
+
+/// Reads at the very end, when a peer that never ended has sent something meanwhile.
+const LAST_READS: usize = 16;
+
+pub(super) struct State {
+    pub(super) connection: Connection,
+    pub(super) transport: AnyTransport,
+    inbox: Inbox,
+    /// The report, once the connection is over.
+    pub(super) ending: Option<Arc<Ending>>,
+    /// The driver is in its poll: it writes at the end of it, so nobody else has to.
+    pub(super) polling: bool,
+    /// In this poll of the driver the handler is still to be polled.
+    pub(super) handler_is_next: bool,
+    /// The application let go of its `Socket`.
+    pub(super) socket_dropped: bool,
+    /// The peer's end was read: nothing is left to read.
+    read_over: bool,
+    /// Nothing can leave any more.
+    write_failed: bool,
+    /// When the driver was polled last.
+    pub(super) polled: Instant,
+    /// When bytes left last.
+    last_write: Instant,
+    drain: Option<Box<DrainState>>,
+    /// What a trusted proxy says in front of the handshake, where one has to.
+    pub(super) proxy_header: Option<Box<ProxyHeader>>,
+    pub(super) waiting: Waiting,
+}
+
+/// What became of a message for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendOutcome {
+    Queued,
+    /// So much waits to leave that there is no room.
+    Full,
+    /// The connection is closing or over.
+    Closed,
+    /// Its version cannot carry it.
+    Refused,
+}
+
+impl State {
+    pub(super) fn new(mut connection: Connection, transport: AnyTransport) -> Self {
+        let now = now();
+        if transport.gives_evidence() {
+            let scratch = &mut Scratch::default();
+            connection.handle_transport(now, TransportEvent::GivesEvidence, scratch);
+        }
+        State {
+            connection,
+            transport,
+            inbox: Inbox::default(),
+            ending: None,
+            polling: false,
+            handler_is_next: false,
+            socket_dropped: false,
+            read_over: false,
+            write_failed: false,
+            polled: now,
+            last_write: now,
+            drain: None,
+            proxy_header: None,
+            waiting: Waiting::default(),
+        }
+    }
+
+    // Waking.
+
+    /// Says who is to be woken, by how things stand now: nobody is owed a wake from before. It is
+    /// called last, whenever the lock is about to be released.
+    #[inline]
+    pub(super) fn settle(&mut self, wakes: &mut Wakes) {
+        if self.waiting.has_receiver() && (self.inbox.ended || !self.inbox.is_empty()) {
+            self.waiting.wake_receiver(self.handler_is_next, wakes);
+        }
+        if self.waiting.senders {
+            if !self.connection.status().may_send() {
+                self.waiting.senders = false;
+                wakes.senders = Senders::All;
+            } else if !self.is_full() {
+                self.waiting.senders = false;
+                wakes.senders = Senders::First;
+            }
+        }
+    }
+
+    /// The driver has something to do. In its own poll it needs no waking: it looks once more
+    /// before it sleeps.
+    pub(super) fn wake_driver(&self, wakes: &mut Wakes) {
+        if !self.polling {
+            self.waiting.wake_driver(wakes);
+        }
+    }
+
+    // The application's side.
+
+    /// Whether so much waits to leave that `send` waits. An empty queue is never full, whatever the
+    /// limit.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        let status = self.connection.status();
+        let queued = status.queued();
+        queued > 0 && queued >= status.config().send_queue as u64
+    }
+
+    /// The next message into the application's hands, or the end of the messages.
+    #[inline]
+    pub(super) fn take_message(
+        &mut self,
+        cx: &Context<'_>,
+        taken: &mut Messages,
+        scratch: &mut Scratch,
+        wakes: &mut Wakes,
+    ) -> Poll<Option<adieu_proto::Message>> {
+        let limit = self.connection.status().config().receive_queue;
+        let was_full = self.inbox.is_full(limit);
+        if let Some(message) = self.inbox.take(taken, limit) {
+            self.waiting.receiver_has_looked();
+            self.was_taken();
+            if was_full && !self.inbox.is_full(limit) {
+                // Reading had paused.
+                self.wake_driver(wakes);
+            }
+            return Poll::Ready(Some(message));
+        }
+        self.inbox.give_back(taken);
+        if self.inbox.ended {
+            self.waiting.receiver_has_looked();
+            self.connection.command(now(), Command::EndSeen, scratch);
+            self.wake_driver(wakes);
+            return Poll::Ready(None);
+        }
+        self.waiting.receiver_is(cx.waker());
+        if self.drain.as_ref().is_some_and(|drain| drain.is_answering()) {
+            // The handler has answered all: our Close is due.
+            self.wake_driver(wakes);
+        }
+        Poll::Pending
+    }
+
+    /// The handler has taken a message.
+    #[inline]
+    pub(super) fn was_taken(&mut self) {
+        if let Some(drain) = &mut self.drain {
+            drain.was_taken();
+        }
+    }
+
+    /// The application wants no more messages. Gives those that are there, to be dropped where no
+    /// lock is held.
+    pub(super) fn drop_messages(
+        &mut self,
+        cx: &Context<'_>,
+        scratch: &mut Scratch,
+        wakes: &mut Wakes,
+    ) -> Messages {
+        let limit = self.connection.status().config().receive_queue;
+        let was_full = self.inbox.is_full(limit);
+        let dropped = self.inbox.clear();
+        if self.inbox.ended {
+            self.connection.command(now(), Command::EndSeen, scratch);
+            self.wake_driver(wakes);
+        } else {
+            self.waiting.receiver_is(cx.waker());
+            if was_full {
+                self.wake_driver(wakes);
+            }
+        }
+        dropped
+    }
+
+    /// Queues something and writes it, unless the driver will.
+    #[inline]
+    pub(super) fn send<'a>(
+        &mut self,
+        outbound: impl Into<Outbound<'a>>,
+        scratch: &mut Scratch,
+        wakes: &mut Wakes,
+    ) -> Result<(), UsageError> {
+        if self.polling {
+            return self.connection.send(outbound, scratch);
+        }
+        let next_look = self.connection.status().timeout();
+        self.connection.send(outbound, scratch)?;
+        self.write_now(next_look, scratch, wakes);
+        Ok(())
+    }
+
+    /// Our side wants to end the connection. Where a write has failed it was over before that: the
+    /// report waits for what the transport still has to say.
+    pub(super) fn close(&mut self, cause: Cause, close: Close, scratch: &mut Scratch) {
+        if !self.write_failed {
+            let request = CloseRequest { cause, close };
+            self.connection.command(now(), Command::Close(request), scratch);
+        }
+    }
+
+    /// Whether the peer has ended: its Close was read, or its end, or all is over.
+    pub(super) fn peer_has_ended(&self) -> bool {
+        self.ending.is_some() || self.connection.status().peer_has_ended()
+    }
+
+    /// Messages that were read.
+    pub(super) fn take_in(&mut self, messages: &mut Messages) {
+        self.inbox.take_in(messages);
+    }
+
+    pub(super) fn end_messages(&mut self) {
+        self.inbox.ended = true;
+    }
+
+    // Reading.
+
+    /// Whether the application has as many messages as may wait for it. What is only read to be
+    /// dropped never waits, and neither does the rest of a TCP connection that broke: no more than
+    /// the kernel's buffer is left of it, and how it broke stands at its end.
+    pub(super) fn is_behind(&self) -> bool {
+        let status = self.connection.status();
+        let full = self.inbox.is_full(status.config().receive_queue);
+        let broke = self.write_failed && self.transport.tcp().is_some();
+        full && status.delivers() && !broke
+    }
+
+    /// Whether reading waits for the application, or for its answers.
+    pub(super) fn reading_waits(&self) -> bool {
+        self.is_behind() || self.may_read() == 0
+    }
+
+    /// Whether nothing may be read for now, whatever the application does.
+    pub(super) fn may_read_nothing(&self) -> bool {
+        self.may_read() == 0
+    }
+
+    /// Nothing is read for now: an answer to our Ping may be waiting unread.
+    pub(super) fn reading_paused(&mut self, scratch: &mut Scratch) {
+        let polled = self.polled;
+        self.connection.handle_transport(polled, TransportEvent::ReadingPaused, scratch);
+    }
+
+    fn may_read(&self) -> usize {
+        self.drain.as_ref().map_or(usize::MAX, |drain| drain.may_read())
+    }
+
+    /// Reads once. Pending when nothing is there, and for good once the peer's end was read. How
+    /// much was read is only a measure of work done.
+    pub(super) fn read_once(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<usize> {
+        let may_read = self.may_read();
+        if may_read == 0 || self.read_over || self.transport.is_released() {
+            return Poll::Pending;
+        }
+        if self.proxy_header.as_ref().is_some_and(|header| header.is_awaited()) {
+            return self.read_proxy_header(cx, scratch).map(|()| 0);
+        }
+        let buffer = self.connection.read_buffer(scratch);
+        let n = buffer.len().min(may_read);
+        let Poll::Ready(read) = self.transport.poll_read(cx, &mut buffer[..n]) else {
+            self.nothing_was_read();
+            return Poll::Pending;
+        };
+        let n = if let Read::Data(n) = read { n } else { 0 };
+        if let Some(drain) = &mut self.drain {
+            drain.was_read(n);
+        }
+        self.was_read(read, scratch);
+        Poll::Ready(n)
+    }
+
+    #[inline]
+    fn was_read(&mut self, read: Read, scratch: &mut Scratch) {
+        match read {
+            Read::Data(n) => {
+                self.connection.received(self.polled, n, scratch);
+                self.inbox.take_in(&mut scratch.messages);
+            }
+            Read::CloseNotify => self.tell(TransportEvent::CloseNotify, scratch),
+            Read::TlsFailed(error) => self.tell(TransportEvent::TlsFailed(error), scratch),
+            Read::Over(over) => self.peer_ended(over, scratch),
+        }
+    }
+
+    /// The transport gives nothing now. The runtime hears later than the kernel of what came: it
+    /// is there all the same, and will be read.
+    fn nothing_was_read(&mut self) {
+        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.is_reading())
+            && self.transport.unread().is_none_or(|bytes| bytes == 0)
+        {
+            drain.was_read(0);
+        }
+    }
+
+    fn peer_ended(&mut self, over: Over, scratch: &mut Scratch) {
+        self.read_over = true;
+        self.tell(TransportEvent::PeerEnded(over.how, over.error), scratch);
+        if over.then_reset {
+            self.tell(TransportEvent::PeerEnded(PeerEnd::Reset, None), scratch);
+        }
+    }
+
+    fn tell(&mut self, event: TransportEvent, scratch: &mut Scratch) {
+        self.connection.handle_transport(now(), event, scratch);
+    }
+
+    /// Goes on with the header of a proxy. The handshake's deadline runs meanwhile.
+    fn read_proxy_header(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        let (Some(header), Some(tcp)) = (&mut self.proxy_header, self.transport.tcp()) else {
+            return Poll::Pending;
+        };
+        match std::task::ready!(header.poll_read(cx, tcp.socket())) {
+            Ok(()) => {}
+            Err(Failed::Ended(error)) => {
+                self.peer_ended(
+                    error.map_or_else(Over::finished, crate::transport::judge),
+                    scratch,
+                );
+            }
+            Err(Failed::Malformed(part)) => {
+                // Neither HTTP nor TLS has begun: there is no language to answer in.
+                **header = ProxyHeader::Read(None);
+                self.transport.give_up_tls();
+                self.refuse(HandshakeError::ProxyHeader(part), scratch);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Who sends the bytes on this transport, as a PROXY header tells.
+    pub(super) fn sender(&self, transport: Peer) -> Peer {
+        self.proxy_header.as_ref().map_or(transport, |header| header.sender(transport))
+    }
+
+    pub(super) fn refuse(&mut self, error: HandshakeError, scratch: &mut Scratch) {
+        // A connection that is open, or refused already, is not refused.
+        let _ = self.connection.decide(now(), Decision::Refuse(error), scratch);
+    }
+
+    // Writing.
+
+    /// Writes from outside the driver's task: no hop, no wake, unless the transport is full.
+    /// `next_look` is when the driver looks at the clocks if nobody wakes it.
+    fn write_now(&mut self, next_look: Option<Instant>, scratch: &mut Scratch, wakes: &mut Wakes) {
+        self.write_what_waits(None, scratch);
+        if self.is_unfinished() || self.looks_late(next_look) {
+            self.wake_driver(wakes);
+        }
+    }
+
+    /// Whether the clock over output runs and the driver would look at it far too late.
+    fn looks_late(&self, next_look: Option<Instant>) -> bool {
+        let status = self.connection.status();
+        let soon = self.last_write.checked_add(status.config().write_timeout.mul_f32(0.75));
+        let Some(soon) = soon else { return false };
+        next_look.is_none_or(|at| at > soon) && status.timeout() < next_look.or(Some(soon))
+    }
+
+    /// Whether the driver has to write, to flush, or to do what an end asks for.
+    fn is_unfinished(&self) -> bool {
+        let status = self.connection.status();
+        status.has_output() || self.transport.holds() || !status.may_send()
+    }
+
+    /// One write of what is queued, and a flush of what the transport holds; false if it failed.
+    pub(super) fn write(
+        &mut self,
+        mut cx: Option<&mut Context<'_>>,
+        scratch: &mut Scratch,
+    ) -> Poll<bool> {
+        if self.transport.holds() {
+            match self.transport.poll_flush(cx.as_deref_mut()) {
+                Poll::Pending => return self.is_blocked(scratch),
+                Poll::Ready(Ok(())) => self.tell(TransportEvent::Flushed, scratch),
+                Poll::Ready(Err(failure)) => return self.write_fails(failure, scratch),
+            }
+        }
+        // From outside the driver's task nobody would finish our direction at once.
+        let end_follows = cx.is_some() && self.connection.status().fin_follows();
+        let mut few = [IoSlice::new(&[]); 2];
+        let written = match self.connection.slices(&mut few) {
+            0 => return Poll::Ready(true),
+            1 => self.transport.poll_write(cx, &few[..1], end_follows),
+            _ => {
+                let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+                let filled = self.connection.slices(&mut slices);
+                self.transport.poll_write(cx, &slices[..filled], end_follows)
+            }
+        };
+        match written {
+            Poll::Pending => self.is_blocked(scratch),
+            Poll::Ready(Ok(0)) => {
+                let error = std::io::Error::from(std::io::ErrorKind::WriteZero);
+                self.write_fails(WriteFailure::Failed(Some(error.into())), scratch)
+            }
+            Poll::Ready(Ok(bytes)) => {
+                self.last_write = now();
+                let held = self.transport.holds();
+                let event = TransportEvent::Transmitted { bytes, held };
+                self.connection.handle_transport(self.last_write, event, scratch);
+                Poll::Ready(true)
+            }
+            Poll::Ready(Err(failure)) => self.write_fails(failure, scratch),
+        }
+    }
+
+    fn is_blocked(&mut self, scratch: &mut Scratch) -> Poll<bool> {
+        self.tell(TransportEvent::Blocked, scratch);
+        Poll::Pending
+    }
+
+    fn write_fails(&mut self, failure: WriteFailure, scratch: &mut Scratch) -> Poll<bool> {
+        self.write_failed = true;
+        self.tell(
+            match failure {
+                WriteFailure::ResetBehindEnd => TransportEvent::PeerEnded(PeerEnd::Reset, None),
+                WriteFailure::Failed(error) => TransportEvent::WriteFailed(error),
+            },
+            scratch,
+        );
+        Poll::Ready(false)
+    }
+
+    /// Finishes our direction.
+    pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        std::task::ready!(self.transport.poll_finish(cx));
+        if self.transport.close_notify().is_some() {
+            // A close_notify of ours left with it.
+            self.last_write = now();
+        }
+        Poll::Ready(())
+    }
+
+    /// Lets go of the transport and has the report written.
+    pub(super) fn disconnect(&mut self, scratch: &mut Scratch) {
+        if self.transport.was_reset_behind_end() {
+            self.tell(TransportEvent::PeerEnded(PeerEnd::Reset, None), scratch);
+        }
+        let close_notify = self.transport.close_notify();
+        let unacknowledged = self.unacknowledged(scratch);
+        // A close with unread input would send an RST and lose what is under way to the peer.
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..LAST_READS {
+            if self.read_over || self.drop_one_read(&mut cx, scratch).is_pending() {
+                break;
+            }
+        }
+        let kind = self.transport.kind();
+        self.transport.release();
+        self.tell(TransportEvent::Released { kind, unacknowledged, close_notify }, scratch);
+    }
+
+    fn drop_one_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        let buffer = self.connection.read_buffer(scratch);
+        let read = std::task::ready!(self.transport.poll_read(cx, buffer));
+        self.read_over = matches!(read, Read::Over(_));
+        Poll::Ready(())
+    }
+
+    /// Bytes that left and were not acknowledged, where that is known. What left just now may
+    /// still be acknowledged: unknown.
+    fn unacknowledged(&mut self, scratch: &mut Scratch) -> Option<u64> {
+        let evidence = self.transport.evidence()?;
+        let now = now();
+        // The report tells the round trip.
+        self.connection.handle_timeout(now, Some(evidence), scratch);
+        let bytes = evidence.outstanding;
+        let known = bytes == 0 || now - self.last_write > evidence.rto;
+        known.then_some(bytes)
+    }
+
+    // Time.
+
+    /// Lets clocks run out that are due, with what the transport knows.
+    pub(super) fn pass_time(&mut self, scratch: &mut Scratch) {
+        let now = self.polled;
+        if self.connection.status().timeout().is_some_and(|at| at <= now) {
+            let evidence = self.transport.evidence();
+            self.connection.handle_timeout(now, evidence, scratch);
+        }
+        if self.drain.as_ref().is_some_and(|drain| drain.is_over(now)) {
+            let let_go = Command::LetGo(LetGo::Clock(Timer::Drain));
+            self.connection.command(now, let_go, scratch);
+        }
+    }
+
+    /// When the driver has to look next.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        if self.ending.is_some() {
+            return None;
+        }
+        let drain = self.drain.as_ref().and_then(|drain| drain.timeout());
+        drain.into_iter().chain(self.connection.status().timeout()).min()
+    }
+
+    // Ending when the server stops.
+
+    /// The server stops.
+    pub(super) fn drain(&mut self, stop: Stop, scratch: &mut Scratch, wakes: &mut Wakes) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.connection.command(now(), Command::Drain, scratch);
+        if !self.connection.status().delivers() || self.socket_dropped {
+            // A request is refused; a connection that is ending already goes on with that.
+            self.refuse(HandshakeError::Draining, scratch);
+            self.drain = Some(Box::new(DrainState::of_an_ending(stop)));
+            return self.wake_driver(wakes);
+        }
+        // One look: a peer that goes on sending cannot hold the drain open.
+        let unread = self.transport.unread().unwrap_or(UNKNOWN);
+        self.drain = Some(Box::new(DrainState::new(stop, unread)));
+        if self.polling {
+            // The driver is in the middle of its poll: it goes on with this in its next one.
+            return self.waiting.wake_driver(wakes);
+        }
+        self.go_on_draining(scratch);
+        // The Close leaves now, not when its driver has its turn among those of all others.
+        self.write_what_waits(None, scratch);
+        self.wake_driver(wakes);
+    }
+
+    /// Whether the handler has answered, or had its time: then the Close goes out.
+    #[inline]
+    pub(super) fn go_on_draining(&mut self, scratch: &mut Scratch) {
+        let answered = self.inbox.is_empty() && self.waiting.has_receiver();
+        let ending = !self.connection.status().may_send();
+        let due = self.drain.as_mut().and_then(|drain| drain.close_when_due(answered, ending));
+        if let Some(close) = due {
+            self.close(Cause::Drain, close, scratch);
+        }
+    }
+
+    /// What can leave without waiting leaves; then we let go.
+    pub(super) fn force(&mut self, stop: Stop, scratch: &mut Scratch, wakes: &mut Wakes) {
+        let close = stop.close.clone();
+        self.connection.command(now(), Command::Drain, scratch);
+        self.drain.get_or_insert_with(|| Box::new(DrainState::of_an_ending(stop))).close_now();
+        self.close(Cause::Drain, close, scratch);
+        // What the application has to hear waits for the driver; the Close cannot.
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        self.write_what_waits(Some(&mut cx), scratch);
+        self.let_go(LetGo::Forced, scratch);
+        self.wake_driver(wakes);
+    }
+
+    pub(super) fn let_go(&mut self, why: LetGo, scratch: &mut Scratch) {
+        self.connection.command(now(), Command::LetGo(why), scratch);
+    }
+
+    /// Writes before the driver has its turn. With `cx` the FIN may follow in the same segment.
+    pub(super) fn write_what_waits(
+        &mut self,
+        mut cx: Option<&mut Context<'_>>,
+        scratch: &mut Scratch,
+    ) {
+        while (self.connection.status().has_output() || self.transport.holds())
+            && self.write(cx.as_deref_mut(), scratch) == Poll::Ready(true)
+        {}
+    }
+
+    /// For now there is nothing to do: leaves the buffers that hold nothing to the next.
+    #[inline]
+    pub(super) fn lend_back(&mut self, scratch: &mut Scratch) {
+        self.inbox.lend_back(scratch);
+    }
+}
