@@ -3,6 +3,7 @@
 
 pub mod cells;
 pub mod frames;
+pub mod lateness;
 pub mod load;
 pub mod machine;
 pub mod parts;

@@ -1,5 +1,5 @@
-//! `cargo xtask bench` and `cargo xtask instructions`: build what is in bench/ and run it. The work
-//! is there.
+//! `cargo xtask bench`, `cargo xtask instructions` and `cargo xtask fairness`: build what is in
+//! bench/ and run it. The work is there.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -48,4 +48,10 @@ pub(crate) fn instructions(options: &[&str]) -> Result<(), String> {
     let build = ["build", "--release", "--locked", "--bin", "instructions"];
     run::run(&mut cargo(&build), BUILD_LIMIT)?;
     run::run(program("instructions").args(options), RUN_LIMIT)
+}
+
+/// Measures how long others on the same runtime wait for Adieu, and keeps the table.
+pub(crate) fn fairness() -> Result<(), String> {
+    run::run(&mut cargo(&["build", "--release", "--locked", "--bin", "fairness"]), BUILD_LIMIT)?;
+    run::run(program("fairness").arg("--keep"), RUN_LIMIT)
 }

@@ -51,6 +51,9 @@ Usage: cargo xtask <task>
   instructions        counts the instructions of the protocol's hot parts with valgrind; fails if
                       one has grown by more than 3 % over bench/instructions.json
       --bless         keep what is counted now
+  fairness            how late a timer is beside a busy connection, a busy Sender, a broadcast and
+                      a drain on the same single-threaded runtime (needs two cores and 10,100 open
+                      files): a quarter of a minute after the build; writes docs/fairness.txt
   help                this text
 ";
 
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         ["sessions"] => sessions::run().map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
+        ["fairness"] => bench::fairness().map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -168,22 +168,23 @@ impl Config {
 
     /// The clocks that are switched off. `pings`: whether the version has a Ping.
     pub(crate) fn switched_off(&self, pings: bool) -> Vec<Timer> {
+        let off = |length: Duration| length == Duration::MAX;
+        let endless = |length: Duration| off(length) && self.allow_endless_waits;
+        let ping = self.ping_interval.unwrap_or(Duration::MAX);
         let all = [
-            Timer::Handshake,
-            Timer::Ping,
-            Timer::Pong,
-            Timer::Write,
-            Timer::Grace,
-            Timer::Flush,
-            Timer::Close,
-            Timer::Linger,
+            (Timer::Handshake, endless(self.handshake_timeout)),
+            (Timer::Ping, pings && off(ping)),
+            (Timer::Pong, pings && off(self.pong_timeout)),
+            (Timer::Write, off(self.write_timeout)),
+            (Timer::Grace, off(self.grace)),
+            (Timer::Flush, endless(self.flush_timeout) || endless(self.drain_timeout)),
+            (Timer::Close, off(self.close_timeout) || endless(self.drain_close_timeout)),
+            (Timer::Linger, off(self.linger)),
         ];
-        let off = |timer: &Timer| {
-            let asks = matches!(timer, Timer::Ping | Timer::Pong);
-            let flat = self.length(*timer, false, false) == Duration::MAX;
-            (pings || !asks) && (flat || self.length(*timer, true, true) == Duration::MAX)
-        };
-        all.into_iter().filter(off).collect()
+        if all.iter().all(|(_, off)| !off) {
+            return Vec::new();
+        }
+        all.into_iter().filter(|(_, off)| *off).map(|(timer, _)| timer).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adieu_proto::{Cause, Close, Message, Prepared};
@@ -133,7 +134,7 @@ impl Group {
             match member.send_prepared(&prepared) {
                 SendOutcome::Queued => result.sent += 1,
                 SendOutcome::Full => full.push(member),
-                SendOutcome::Refused => result.skipped += 1,
+                SendOutcome::NoBinary => result.skipped += 1,
                 SendOutcome::Closed => {}
             }
         }
@@ -146,7 +147,9 @@ impl Group {
     async fn slow(&self, member: &Link, prepared: &Prepared, result: &mut BroadcastStats) {
         match &self.inner.slow {
             SlowConsumer::Wait => {
-                if member.send(prepared.message().clone()).await.is_ok() {
+                let (mut message, mut place) = (Some(prepared.message().clone()), None);
+                let sent = poll_fn(|cx| member.poll_send(cx, &mut message, &mut place)).await;
+                if sent == SendOutcome::Queued {
                     result.sent += 1;
                 }
             }

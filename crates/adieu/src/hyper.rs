@@ -2,7 +2,7 @@
 //!
 //! [`Upgrade::new`] looks at a request and, if it asks for a WebSocket that the
 //! [`Endpoint`] accepts, gives the 101 and runs the handler once hyper has sent it. The TCP
-//! stream is taken back from hyper, so that the account is as exact as with
+//! stream is taken back from hyper, so that the report is as exact as with
 //! [`Server`](crate::Server). Serve connections `.with_upgrades()`.
 //!
 //! hixie-76 works; hixie-75 needs [`Server`](crate::Server), for its answer is compared byte by

@@ -21,7 +21,7 @@ impl<H: Handler> Server<H> {
     /// a single-threaded runtime and a listener on the same port. No connection ever moves to
     /// another thread, so nothing is shared between cores but what handlers share; on the other
     /// hand a busy thread gets no help from an idle one. All is one server: limits, drain and
-    /// account are common to the threads.
+    /// report are common to the threads.
     ///
     /// The kernel lets any process of the same user listen on a port that is shared like this: a
     /// second server started by mistake is not refused, it gets a part of the connections.

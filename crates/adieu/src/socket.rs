@@ -10,7 +10,7 @@ use adieu_proto::{
 };
 
 use crate::closed::{Closed, ConnectionId};
-use crate::link::{Link, Opened};
+use crate::link::{Link, Opened, SendOutcome};
 use crate::peer::Peer;
 
 /// One WebSocket. A `recv` that is dropped while it waits loses nothing; a `send` that is dropped
@@ -199,17 +199,24 @@ impl Sender {
 }
 
 fn send(link: &Link, message: Message) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
-    let mut sent = link.send(message);
-    poll_fn(move |cx| {
-        // It is not moved after its first poll: it owns nothing that points into itself.
-        let sent = std::task::ready!(std::pin::Pin::new(&mut sent).poll(cx));
-        if let Err(error @ UsageError::NoBinary(_)) = &sent {
-            // To drop the message would be silent loss, to send it as text a forgery.
-            tracing::error!(peer = %link.peer(), "{error}: the connection is closed");
-            link.close(Cause::NoBinary, CloseCode::UNSUPPORTED_DATA.into());
-        }
-        Poll::Ready(sent.map_err(|_| Closed::new(id(link))))
+    let (mut message, mut place) = (Some(message), None);
+    // No `async fn`: that would have room for the message three times.
+    poll_fn(move |cx| match std::task::ready!(link.poll_send(cx, &mut message, &mut place)) {
+        SendOutcome::Queued => Poll::Ready(Ok(())),
+        outcome => Poll::Ready(Err(not_sent(link, outcome))),
     })
+}
+
+#[cold]
+fn not_sent(link: &Link, outcome: SendOutcome) -> Closed {
+    if outcome == SendOutcome::NoBinary {
+        // To drop the message would be silent loss, to send it as text a forgery.
+        let version = link.opened.get().map_or(Version::Hixie76, |o| o.negotiated.version);
+        let error = UsageError::NoBinary(version);
+        tracing::error!(peer = %link.peer(), "{error}: the connection is closed");
+        link.close(Cause::NoBinary, CloseCode::UNSUPPORTED_DATA.into());
+    }
+    Closed::new(id(link))
 }
 
 /// Which connection it is.

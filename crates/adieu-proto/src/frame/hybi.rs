@@ -169,10 +169,8 @@ pub(crate) enum Parsed {
 pub(crate) fn parse(bytes: &[u8], masked: bool) -> Result<Parsed, ProtocolError> {
     let [first, second, rest @ ..] = bytes else { return Ok(Parsed::Needs(2)) };
     let (first, second) = (*first, *second);
-    let opcode = match first {
-        0x81 => Opcode::Text,
-        0x82 => Opcode::Binary,
-        _ => opcode(first)?,
+    let Some(opcode) = Opcode::from_bits(first & 0xF).filter(|_| first & 0x70 == 0) else {
+        return Err(bad_first(first));
     };
     if masked != (second & 0x80 != 0) {
         return Err(if masked { ProtocolError::Unmasked } else { ProtocolError::Masked });
@@ -190,21 +188,18 @@ pub(crate) fn parse(bytes: &[u8], masked: bool) -> Result<Parsed, ProtocolError>
     if bytes.len() < len {
         return Ok(Parsed::Needs(len));
     }
-    let payload = match short {
-        126 | 127 => long_length(&rest[..extended])?,
-        short => u64::from(short),
-    };
+    let payload = if extended == 0 { u64::from(short) } else { long_length(&rest[..extended])? };
     let mask = if masked { rest[extended..].first_chunk().copied() } else { None };
     Ok(Parsed::Header(Header { fin: first & 0x80 != 0, opcode, len: payload, mask }, len))
 }
 
-/// The opcode in a first byte that is not that of a whole message.
-fn opcode(first: u8) -> Result<Opcode, ProtocolError> {
-    let reserved = (first >> 4) & 0x7;
-    if reserved != 0 {
-        return Err(ProtocolError::ReservedBits(reserved));
+/// What is wrong with a first byte.
+#[cold]
+fn bad_first(first: u8) -> ProtocolError {
+    match (first >> 4) & 0x7 {
+        0 => ProtocolError::ReservedOpcode(first & 0xF),
+        reserved => ProtocolError::ReservedBits(reserved),
     }
-    Opcode::from_bits(first & 0xF).ok_or(ProtocolError::ReservedOpcode(first & 0xF))
 }
 
 #[cold]
@@ -220,12 +215,19 @@ fn bad_control(first: u8, short: u8, rest: &[u8]) -> ProtocolError {
 }
 
 /// A length of two or of eight bytes; it has to be the shortest form (§5.2).
+#[inline]
 fn long_length(bytes: &[u8]) -> Result<u64, ProtocolError> {
-    let len = bytes.iter().fold(0, |len: u64, byte| len << 8 | u64::from(*byte));
-    let shortest = match bytes.len() {
-        2 => len > 125,
-        // §5.2: "the most significant bit MUST be 0".
-        _ => len > 0xFFFF && len >> 63 == 0,
+    let (len, shortest) = match *bytes {
+        [a, b] => {
+            let len = u64::from(u16::from_be_bytes([a, b]));
+            (len, len > 125)
+        }
+        [a, b, c, d, e, f, g, h] => {
+            let len = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            // §5.2: "the most significant bit MUST be 0".
+            (len, len > 0xFFFF && len >> 63 == 0)
+        }
+        _ => (0, false),
     };
     if shortest { Ok(len) } else { Err(ProtocolError::InvalidLength(len)) }
 }

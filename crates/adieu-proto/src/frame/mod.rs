@@ -12,22 +12,23 @@ pub(crate) use reader::{Reader, Received, Violation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opcode {
     /// The next fragment of a message.
-    Continuation,
+    Continuation = 0x0,
     /// Text, or its first fragment.
-    Text,
+    Text = 0x1,
     /// Bytes, or their first fragment.
-    Binary,
+    Binary = 0x2,
     /// The closing handshake.
-    Close,
+    Close = 0x8,
     /// Asks for a Pong.
-    Ping,
+    Ping = 0x9,
     /// Answers a Ping.
-    Pong,
+    Pong = 0xA,
 }
 
 impl Opcode {
     /// By its number; `None` for the reserved ones.
     #[must_use]
+    #[inline]
     pub fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
             0x0 => Opcode::Continuation,
@@ -42,19 +43,14 @@ impl Opcode {
 
     /// Its number.
     #[must_use]
+    #[inline]
     pub fn bits(self) -> u8 {
-        match self {
-            Opcode::Continuation => 0x0,
-            Opcode::Text => 0x1,
-            Opcode::Binary => 0x2,
-            Opcode::Close => 0x8,
-            Opcode::Ping => 0x9,
-            Opcode::Pong => 0xA,
-        }
+        self as u8
     }
 
     /// Whether it is a control frame (RFC 6455 §5.5).
     #[must_use]
+    #[inline]
     pub fn is_control(self) -> bool {
         self.bits() & 0x8 != 0
     }

@@ -100,19 +100,20 @@ impl DataLane {
 
     fn advance_large(&mut self, n: usize, done: &mut Vec<Bytes>) {
         let mut n = n;
-        while n > 0 {
-            let before_large = self.large.front().map_or(self.small.len(), |large| large.at);
-            let step = n.min(before_large - self.small_gone);
+        while let Some(large) = self.large.front_mut() {
+            let step = n.min(large.at - self.small_gone);
             self.small_gone += step;
             n -= step;
-            let Some(large) = self.large.front_mut() else { break };
-            let step = n.min(large.bytes.len());
-            large.bytes.advance(step);
-            n -= step;
-            if large.bytes.is_empty() {
-                done.extend(self.large.pop_front().map(|large| large.bytes));
+            if n < large.bytes.len() {
+                large.bytes.advance(n);
+                return;
+            }
+            n -= large.bytes.len();
+            if let Some(large) = self.large.pop_front() {
+                done.push(large.bytes);
             }
         }
+        self.small_gone += n;
     }
 
     #[inline]

@@ -22,7 +22,6 @@ use std::task::{Context, Poll, ready};
 
 use adieu_proto::{
     Cause, Close, Connection, Ending, Message, Messages, Negotiated, Prepared, Request, Scratch,
-    UsageError,
 };
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -55,6 +54,9 @@ pub(crate) struct Link {
     draining: AtomicBool,
     state: Mutex<State>,
 }
+
+/// A place among the senders that wait for room, if one has it.
+pub(crate) type Place<'l> = Option<Pin<Box<Notified<'l>>>>;
 
 /// How the connection was opened.
 pub(crate) struct Opened {
@@ -108,18 +110,25 @@ impl Link {
     /// Changes the state, then wakes who is to be woken, with the lock released.
     #[inline]
     fn change<T>(&self, change: impl FnOnce(&mut State, &mut Scratch, &mut Wakes) -> T) -> T {
-        with_scratch(|scratch| {
-            let mut wakes = Wakes::default();
-            let mut state = self.lock();
-            let result = change(&mut state, scratch, &mut wakes);
-            state.settle(&mut wakes);
-            if !state.polling {
-                state.lend_back(scratch);
-            }
-            drop(state);
-            wakes.wake(&self.room);
-            result
-        })
+        with_scratch(|scratch| self.change_locked(self.lock(), scratch, change))
+    }
+
+    #[inline]
+    fn change_locked<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        scratch: &mut Scratch,
+        change: impl FnOnce(&mut State, &mut Scratch, &mut Wakes) -> T,
+    ) -> T {
+        let mut wakes = Wakes::default();
+        let result = change(&mut state, scratch, &mut wakes);
+        state.settle(&mut wakes);
+        if !state.polling {
+            state.lend_back(scratch);
+        }
+        drop(state);
+        wakes.wake(&self.room);
+        result
     }
 
     /// The next message, or the end of them. Others may follow it into `taken`, which is empty.
@@ -150,68 +159,83 @@ impl Link {
         self.lock().was_taken();
     }
 
-    /// Queues a message when there is room. A wait that is given up queues nothing.
-    pub(crate) fn send(
-        &self,
-        message: Message,
-    ) -> impl Future<Output = Result<(), UsageError>> + Send + '_ {
-        let mut message = Some(message);
-        let mut place: Option<Pin<Box<Notified<'_>>>> = None;
-        // No `async fn`: that would have room for the message three times.
-        poll_fn(move |cx| {
-            let budget = ready!(coop::poll_proceed(cx));
-            loop {
-                if let Some(place) = &mut place {
-                    ready!(place.as_mut().poll(cx));
-                }
-                let waited = place.take().is_some();
-                match self.send_if_room(&message, waited) {
-                    Ok(sent) => {
-                        budget.made_progress();
-                        // What its payload runs when it is dropped runs here, outside of the lock.
-                        message = None;
-                        return Poll::Ready(sent);
-                    }
-                    Err(next) => place = Some(next),
-                }
+    /// Queues a message when there is room; meanwhile it has a place among the senders that wait. A
+    /// wait that is given up queues nothing.
+    #[inline]
+    pub(crate) fn poll_send<'l>(
+        &'l self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+        place: &mut Place<'l>,
+    ) -> Poll<SendOutcome> {
+        // A task that always finds room lets the other tasks of its thread run all the same.
+        let budget = ready!(coop::poll_proceed(cx));
+        let Some(lent) = message.as_ref() else { return Poll::Ready(SendOutcome::Queued) };
+        let outcome = loop {
+            if let Some(place) = place {
+                ready!(place.as_mut().poll(cx));
             }
+            let waited = place.take().is_some();
+            match self.send_if_room(lent, waited, place) {
+                SendOutcome::Full => {}
+                outcome => break outcome,
+            }
+        };
+        budget.made_progress();
+        // What its payload runs when it is dropped runs here, outside of the lock.
+        *message = None;
+        Poll::Ready(outcome)
+    }
+
+    /// Sends, or takes a place among the senders that wait. `waited`: others may wait behind.
+    #[inline]
+    fn send_if_room<'l>(
+        &'l self,
+        message: &Message,
+        waited: bool,
+        place: &mut Place<'l>,
+    ) -> SendOutcome {
+        with_scratch(|scratch| {
+            let mut state = self.lock();
+            let nobody_waits = !waited && !state.waiting.senders;
+            if state.polling && nobody_waits && !state.is_full() {
+                // The driver writes at the end of its poll, and nothing else changes. The message
+                // is copied from where it lies: each move of it costs as much as a copy.
+                return SendOutcome::of(&state.connection.send(message, scratch));
+            }
+            self.change_locked(state, scratch, |state, scratch, wakes| {
+                self.send_in_turn(state, message, waited, place, scratch, wakes)
+            })
         })
     }
 
-    /// Sends, or gives a place among the senders that wait. `waited`: others may wait behind.
-    fn send_if_room(
-        &self,
-        message: &Option<Message>,
+    #[inline(never)]
+    fn send_in_turn<'l>(
+        &'l self,
+        state: &mut State,
+        message: &Message,
         waited: bool,
-    ) -> Result<Result<(), UsageError>, Pin<Box<Notified<'_>>>> {
-        self.change(|state, scratch, wakes| {
-            let Some(message) = message else { return Ok(Ok(())) };
-            let may_send = state.connection.status().may_send();
-            state.waiting.senders |= waited;
-            if may_send && state.is_full() {
-                state.waiting.senders = true;
-                let mut place = Box::pin(self.room.notified());
-                // Under the lock, so that no room is made in between.
-                place.as_mut().enable();
-                return Err(place);
-            }
-            // It is copied from where it lies: each move of it costs as much as a copy.
-            Ok(state.send(message, scratch, wakes))
-        })
+        place: &mut Place<'l>,
+        scratch: &mut Scratch,
+        wakes: &mut Wakes,
+    ) -> SendOutcome {
+        state.waiting.senders |= waited;
+        if state.connection.status().may_send() && state.is_full() {
+            state.waiting.senders = true;
+            // Under the lock, so that no room is made in between.
+            place.insert(Box::pin(self.room.notified())).as_mut().enable();
+            return SendOutcome::Full;
+        }
+        SendOutcome::of(&state.send(message, scratch, wakes))
     }
 
     /// Queues an encoded message and writes it at once, if there is room.
     pub(crate) fn send_prepared(&self, prepared: &Prepared) -> SendOutcome {
         self.change(|state, scratch, wakes| {
-            if !state.connection.status().may_send() {
-                SendOutcome::Closed
-            } else if state.is_full() {
-                SendOutcome::Full
-            } else if state.send(prepared, scratch, wakes).is_ok() {
-                SendOutcome::Queued
-            } else {
-                SendOutcome::Refused
+            if state.connection.status().may_send() && state.is_full() {
+                return SendOutcome::Full;
             }
+            SendOutcome::of(&state.send(prepared, scratch, wakes))
         })
     }
 

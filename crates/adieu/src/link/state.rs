@@ -61,7 +61,18 @@ pub(crate) enum SendOutcome {
     /// The connection is closing or over.
     Closed,
     /// Its version cannot carry it.
-    Refused,
+    NoBinary,
+}
+
+impl SendOutcome {
+    #[inline]
+    pub(super) fn of(sent: &Result<(), UsageError>) -> Self {
+        match sent {
+            Ok(()) => SendOutcome::Queued,
+            Err(UsageError::NoBinary(_)) => SendOutcome::NoBinary,
+            Err(_) => SendOutcome::Closed,
+        }
+    }
 }
 
 impl State {
