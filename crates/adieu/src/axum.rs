@@ -108,7 +108,7 @@ impl WebSocketUpgrade {
         self.upgrade.request()
     }
 
-    /// Whose request it is, as far as that is known before the 101.
+    /// The client that sent the request, as far as it is known before the 101.
     #[must_use]
     pub fn peer(&self) -> crate::Peer {
         self.upgrade.peer()

@@ -107,13 +107,13 @@ impl Group {
         Member { group: self.clone(), id }
     }
 
-    /// How many are in it.
+    /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members().all.len()
     }
 
-    /// Whether nobody is in it.
+    /// Whether it has no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

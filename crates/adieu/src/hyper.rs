@@ -197,7 +197,7 @@ impl Upgrade {
         self.opened.request.as_ref()
     }
 
-    /// Whose request it is, as far as that is known before the 101: see [`PeerAddr`].
+    /// The client that sent the request, as far as it is known before the 101: see [`PeerAddr`].
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
@@ -248,7 +248,7 @@ impl Upgrade {
     }
 }
 
-/// What hyper says of an upgrade that never came.
+/// The error with which hyper tells of an upgrade that never came.
 fn why(error: hyper::Error) -> TransportError {
     TransportError::new(error)
 }

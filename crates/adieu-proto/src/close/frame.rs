@@ -54,7 +54,7 @@ impl Close {
         Ok(Close { code: Some(code), reason })
     }
 
-    /// A Close with a code that is known to be allowed, and no reason.
+    /// A Close with a code and no reason.
     pub(crate) const fn with(code: CloseCode) -> Self {
         Close { code: Some(code), reason: Utf8Bytes::new() }
     }
@@ -62,6 +62,12 @@ impl Close {
     /// What the peer said, kept as it was said, allowed or not.
     pub(crate) const fn as_said(code: Option<CloseCode>, reason: Utf8Bytes) -> Self {
         Close { code, reason }
+    }
+
+    /// Whether it may be sent: it has no code, or one that may be on the wire (RFC 6455 §7.4).
+    #[must_use]
+    pub fn may_be_sent(&self) -> bool {
+        self.code.is_none_or(CloseCode::is_allowed_on_wire)
     }
 
     /// The code, or `None` for an empty Close.
@@ -88,10 +94,11 @@ impl fmt::Display for Close {
 }
 
 impl From<CloseCode> for Close {
-    /// A Close with this code and no reason. A code that must not be on the wire becomes an
-    /// empty Close; use [`Close::new`] to be told.
+    /// A Close with this code and no reason. It may have a code that must not be on the wire
+    /// ([`may_be_sent`](Close::may_be_sent)): such a Close is never sent, the peer is told 1011 in its
+    /// place. Use [`Close::new`] to be told before.
     fn from(code: CloseCode) -> Self {
-        if code.is_allowed_on_wire() { Close::with(code) } else { Close::empty() }
+        Close::with(code)
     }
 }
 
@@ -108,6 +115,13 @@ mod tests {
             assert_eq!(CloseCode::new(n).is_allowed_on_wire(), allowed(n), "{n}");
             assert_eq!(Close::new(n, "").is_ok(), allowed(n), "{n}");
         }
+    }
+
+    #[test]
+    fn a_code_that_must_not_be_sent_is_known_as_that_and_not_corrected() {
+        let close = Close::from(CloseCode::NO_STATUS);
+        assert_eq!((close.code(), close.may_be_sent()), (Some(CloseCode::NO_STATUS), false));
+        assert!(Close::empty().may_be_sent() && Close::from(CloseCode::NORMAL).may_be_sent());
     }
 
     #[test]

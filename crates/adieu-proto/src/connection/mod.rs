@@ -18,8 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::close::{
-    Action, Context, Input, Machine, PeerEnd, Role, State, TransportKind, Truncation, Unsent,
+    Action, Close, CloseRequest, Context, Input, Machine, PeerEnd, Role, State, TransportKind,
+    Truncation, Unsent,
 };
+use crate::close_code::CloseCode;
 use crate::config::Config;
 use crate::error::{HandshakeError, ProtocolError, TransportError};
 use crate::frame::Reader;
@@ -279,7 +281,12 @@ impl Connection {
     /// Our side wants something of the ending.
     pub fn command(&mut self, now: Instant, command: Command, scratch: &mut Scratch) {
         let input = match command {
-            Command::Close(request) => Input::Close(request),
+            Command::Close(request) if request.close.may_be_sent() => Input::Close(request),
+            // The application met an unexpected condition: itself.
+            Command::Close(CloseRequest { cause, .. }) => {
+                let close = Close::with(CloseCode::INTERNAL_ERROR);
+                Input::Close(CloseRequest { cause, close })
+            }
             Command::EndSeen => Input::EndSeen,
             Command::Drain => Input::Draining,
             Command::LetGo(why) => Input::LetGo(why),

@@ -2,8 +2,8 @@
 //! it costs some 30 ns), and the one poll that moves it on.
 //!
 //! Two rules hold in this module. Wakers and the drops of payloads are code of others: they run
-//! when the lock is released. And nobody is owed a wake: whoever is to be woken follows, each time
-//! the lock is released, from how things stand then ([`State::settle`](state::State::settle)).
+//! when the lock is released. And no wake is left over: which tasks are to be woken follows, each
+//! time the lock is released, from how things stand then ([`State::settle`](state::State::settle)).
 
 mod drain;
 mod driver;
@@ -22,13 +22,13 @@ use std::task::{Context, Poll, ready};
 
 use adieu_proto::{
     Cause, Close, Connection, Ending, Message, Messages, Negotiated, Prepared, Request, Scratch,
+    UsageError,
 };
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::task::coop;
 
 pub(crate) use driver::Driver;
-pub(crate) use state::SendOutcome;
 
 use crate::drain::{Stop, Stoppable};
 #[cfg(feature = "hyper")]
@@ -42,7 +42,7 @@ use wakes::Wakes;
 
 /// One connection, shared by its driver and its handles.
 pub(crate) struct Link {
-    /// Whom the transport is with.
+    /// The address of the transport's peer.
     transport: Option<SocketAddr>,
     /// The request and what was agreed on; set before the handler is called.
     pub(crate) opened: OnceLock<Opened>,
@@ -63,7 +63,7 @@ pub(crate) struct Opened {
     /// `None` as a client.
     pub(crate) request: Option<Request>,
     pub(crate) negotiated: Negotiated,
-    /// Whose request it is, where trusted proxies tell more than the transport.
+    /// The client, where a trusted proxy names another peer than that of the transport.
     pub(crate) proxied: Option<Box<Peer>>,
 }
 
@@ -76,6 +76,29 @@ impl Opened {
     pub(crate) fn of(mut self, peer: Peer, transport: Peer) -> Self {
         self.proxied = (peer != transport).then(|| Box::new(peer));
         self
+    }
+}
+
+/// What became of a message for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendOutcome {
+    Queued,
+    /// So much waits to leave that there is no room.
+    Full,
+    /// The connection is closing or over.
+    Closed,
+    /// Its version cannot carry it.
+    NoBinary,
+}
+
+impl SendOutcome {
+    #[inline]
+    fn of(sent: &Result<(), UsageError>) -> Self {
+        match sent {
+            Ok(()) => SendOutcome::Queued,
+            Err(UsageError::NoBinary(_)) => SendOutcome::NoBinary,
+            Err(_) => SendOutcome::Closed,
+        }
     }
 }
 

@@ -52,29 +52,6 @@ pub(super) struct State {
     pub(super) waiting: Waiting,
 }
 
-/// What became of a message for one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SendOutcome {
-    Queued,
-    /// So much waits to leave that there is no room.
-    Full,
-    /// The connection is closing or over.
-    Closed,
-    /// Its version cannot carry it.
-    NoBinary,
-}
-
-impl SendOutcome {
-    #[inline]
-    pub(super) fn of(sent: &Result<(), UsageError>) -> Self {
-        match sent {
-            Ok(()) => SendOutcome::Queued,
-            Err(UsageError::NoBinary(_)) => SendOutcome::NoBinary,
-            Err(_) => SendOutcome::Closed,
-        }
-    }
-}
-
 impl State {
     pub(super) fn new(mut connection: Connection, transport: AnyTransport) -> Self {
         let now = now();
@@ -102,8 +79,8 @@ impl State {
 
     // Waking.
 
-    /// Says who is to be woken, by how things stand now: nobody is owed a wake from before. It is
-    /// called last, whenever the lock is about to be released.
+    /// Collects the tasks that are to be woken, as follows from how things stand now: no wake is
+    /// left over from before. It is called last, whenever the lock is about to be released.
     #[inline]
     pub(super) fn settle(&mut self, wakes: &mut Wakes) {
         if self.waiting.has_receiver() && (self.inbox.ended || !self.inbox.is_empty()) {
@@ -225,6 +202,10 @@ impl State {
     /// Our side wants to end the connection. Where a write has failed it was over before that: the
     /// report waits for what the transport still has to say.
     pub(super) fn close(&mut self, cause: Cause, close: Close, scratch: &mut Scratch) {
+        if !close.may_be_sent() {
+            let code = close.code().map_or(0, |code| code.get());
+            tracing::error!("close code {code} must not be sent: the peer is told 1011");
+        }
         if !self.write_failed {
             let request = CloseRequest { cause, close };
             self.connection.command(now(), Command::Close(request), scratch);
@@ -359,7 +340,7 @@ impl State {
         Poll::Ready(())
     }
 
-    /// Who sends the bytes on this transport, as a PROXY header tells.
+    /// The client that sends the bytes on this transport, as a PROXY header names it.
     pub(super) fn sender(&self, transport: Peer) -> Peer {
         self.proxy_header.as_ref().map_or(transport, |header| header.sender(transport))
     }

@@ -15,7 +15,7 @@ pub(super) struct Waiting {
     pub(super) senders: bool,
 }
 
-/// Who waits for a message.
+/// The task that waits for a message.
 #[derive(Default)]
 enum Receiver {
     #[default]

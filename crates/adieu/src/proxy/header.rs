@@ -1,5 +1,5 @@
 //! The PROXY protocol, version 2: a binary header in front of everything else, TLS included, by
-//! which a proxy that passes on bytes tells whose they are.
+//! which a proxy that passes on bytes names the client that sent them.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +30,7 @@ const SKIPPED: usize = 512;
 pub(crate) enum ProxyHeader {
     /// It is still being read.
     Reading { bytes: [u8; KEPT], got: usize },
-    /// It was read: whose bytes follow, if it says so.
+    /// It was read: the client whose bytes follow, if the header names one.
     Read(Option<SocketAddr>),
 }
 
@@ -52,7 +52,7 @@ impl ProxyHeader {
         matches!(self, ProxyHeader::Reading { .. })
     }
 
-    /// Who sends the bytes on this transport, as the header tells.
+    /// The client that sends the bytes on this transport, as the header names it.
     pub(crate) fn sender(&self, transport: Peer) -> Peer {
         match self {
             ProxyHeader::Read(Some(addr)) => transport.on_behalf_of(Some(*addr)),
@@ -118,8 +118,8 @@ fn length(bytes: &[u8]) -> Result<usize, &'static str> {
     Ok(FIXED + rest)
 }
 
-/// Whose bytes follow a header that is whole; `None` for those of the proxy itself, and where the
-/// header does not say it as an address of IP: then the transport's address is what is known.
+/// The client whose bytes follow a header that is whole; `None` for the bytes of the proxy itself,
+/// and where the header names no address of IP: then the transport's address is what is known.
 fn source(bytes: &[u8; KEPT]) -> Option<SocketAddr> {
     let (fixed, addresses) = bytes.split_at(FIXED);
     let port = |at: usize| u16::from_be_bytes([addresses[at], addresses[at + 1]]);

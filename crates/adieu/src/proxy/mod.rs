@@ -1,4 +1,5 @@
-//! Who speaks through a proxy: its word counts where the endpoint trusts it, and nowhere else.
+//! The client behind a proxy. What a proxy says of its client is believed where the endpoint trusts
+//! the proxy, and nowhere else.
 
 mod cidr;
 mod forwarded;
@@ -36,7 +37,8 @@ impl Proxies {
         peer.addr().is_some_and(|addr| self.trust(addr.ip()))
     }
 
-    /// Whose request it is. `peer` is who the transport is with, or whom a PROXY header names.
+    /// The client that sent the request. `peer` is the peer of the transport, or the client that a
+    /// PROXY header names.
     pub(crate) fn client(&self, peer: Peer, request: &Request) -> Peer {
         if !self.are_at(peer) {
             return peer;
@@ -109,7 +111,7 @@ mod tests {
         for (fields, want) in [
             (&[][..], "10.0.0.1:99"),
             (&[("X-Forwarded-For", "203.0.113.7")], "203.0.113.7"),
-            // What stands further left the client wrote itself.
+            // The client itself wrote the part further left.
             (&[("X-Forwarded-For", "6.6.6.6, 203.0.113.7")], "203.0.113.7"),
             (&[("X-Forwarded-For", "6.6.6.6, 203.0.113.7, 10.9.9.9")], "203.0.113.7"),
             (&[("X-Forwarded-For", "6.6.6.6"), ("x-forwarded-for", "203.0.113.7")], "203.0.113.7"),

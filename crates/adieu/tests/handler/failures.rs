@@ -1,8 +1,8 @@
 //! What fails in the application ends its own connection and no other.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
-use adieu::{Cause, ClosingHandshake, End, Server, Socket};
+use adieu::{Cause, Close, CloseCode, ClosingHandshake, End, Sender, Server, Socket};
 use testkit::{Frame, Peer, Request, TcpEnd};
 
 use crate::support::{self, Host};
@@ -27,6 +27,53 @@ fn a_panic_of_a_handler_ends_its_own_connection_only() {
     drop(bystander);
     host.account();
     host.still_serves();
+    host.finish();
+}
+
+/// A code that must not be on the wire (RFC 6455 §7.4.1) is not sent, and not made an empty Close.
+#[test]
+fn a_handler_that_returns_a_code_which_must_not_be_sent_is_told_as_1011() {
+    let host = Host::start(async |mut socket: Socket| {
+        socket.recv().await;
+        CloseCode::NO_STATUS
+    });
+    let mut peer = Peer::open(host.addr);
+    peer.send(&Frame::text("return"));
+    assert_eq!(peer.read_to_end_answering().close_code(), Some(1011));
+    drop(peer);
+    let sent = host.account().ending.closing_handshake.sent().and_then(Close::code);
+    assert_eq!(sent, Some(CloseCode::INTERNAL_ERROR));
+    host.finish();
+}
+
+/// A handler that sends to another connection and fails with that one's `Closed` has failed: its own
+/// connection is not closed as if all were well.
+#[test]
+fn closed_of_another_connection_is_a_failure_of_the_handler() {
+    let (tell, other) = mpsc::channel();
+    let other = Mutex::new(other);
+    let host = Host::start(support::with(
+        (tell, Arc::new(other)),
+        async |mut socket: Socket, (tell, other)| {
+            let (tell, other): (mpsc::Sender<Sender>, Arc<Mutex<mpsc::Receiver<Sender>>>) =
+                (tell, other);
+            if socket.request().unwrap().path() == "/other" {
+                tell.send(socket.sender()).unwrap();
+                socket.recv().await;
+                return Ok(());
+            }
+            let other = other.lock().unwrap().recv().unwrap();
+            other.ended().await;
+            other.send("nobody is there").await
+        },
+    ));
+    let other = Peer::open_with(host.addr, &Request::rfc6455().target("/other"));
+    let mut peer = Peer::open(host.addr);
+    drop(other);
+    assert_eq!(peer.read_to_end_answering().close_code(), Some(1011));
+    drop(peer);
+    let causes = [host.account().ending.cause, host.account().ending.cause];
+    assert!(causes.contains(&Cause::HandlerFailed), "{causes:?}");
     host.finish();
 }
 
