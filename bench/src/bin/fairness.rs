@@ -31,7 +31,8 @@ const LENGTH: Duration = Duration::from_secs(2);
 /// Until code is warm and buffers have their size.
 const WARM_UP: Duration = Duration::from_millis(100);
 
-/// The load of the busy connection. The peer waits for echoes: now and then there is nothing to read.
+/// The load of the busy connection. The peer waits for echoes: now and then there is nothing to
+/// read.
 const BUSY: Spec = Spec { size: 1024, text: false, connections: 1, in_flight: 64 };
 
 /// The load of the full connection: more is in flight than the sockets hold, so that there is
