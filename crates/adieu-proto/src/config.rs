@@ -68,12 +68,22 @@ pub mod defaults {
     /// the settings say, unless [`Config::allow_endless_waits`](super::Config::allow_endless_waits)
     /// is set: without them a stranger could keep a connection for ever.
     pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+    /// A wait of this length or longer is the same as none: a century. Clocks cannot be set to much
+    /// later times.
+    pub const ENDLESS: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+}
+
+/// Whether a clock of this length is switched off.
+#[must_use]
+pub fn is_endless(length: Duration) -> bool {
+    length >= defaults::ENDLESS
 }
 
 /// Limits and time-outs of a connection.
 ///
-/// `Duration::MAX` switches a clock off; the [`Ending`](crate::Ending) says so. The clocks of the
-/// handshake, the flush and the drain cannot be switched off
+/// A century or more ([`defaults::ENDLESS`], say `Duration::MAX`) switches a clock off; the
+/// [`Ending`](crate::Ending) says so. The clocks of the handshake, the flush and the drain cannot
+/// be switched off
 /// ([`allow_endless_waits`](Self::allow_endless_waits)).
 ///
 /// ```
@@ -146,9 +156,9 @@ impl Config {
     /// How long a clock runs. [`Timer::Flush`] has another length where the transport gives
     /// evidence of acknowledged bytes, and [`Timer::Close`] while the server stops.
     pub(crate) fn length(&self, timer: Timer, has_evidence: bool, draining: bool) -> Duration {
-        match timer {
+        let length = match timer {
             Timer::Handshake => self.bounded(self.handshake_timeout),
-            Timer::Ping => self.ping_interval.unwrap_or(Duration::MAX),
+            Timer::Ping => self.pings_every().unwrap_or(Duration::MAX),
             Timer::Pong => self.pong_timeout,
             Timer::Grace => self.grace,
             Timer::Write => self.write_timeout,
@@ -159,7 +169,13 @@ impl Config {
             Timer::Linger => self.linger,
             // It belongs to the server that stops, not to one connection.
             Timer::Drain => Duration::MAX,
-        }
+        };
+        if is_endless(length) { Duration::MAX } else { length }
+    }
+
+    /// The time between Pings, unless they are switched off.
+    pub(crate) fn pings_every(&self) -> Option<Duration> {
+        self.ping_interval.filter(|length| !is_endless(*length))
     }
 
     fn bounded(&self, length: Duration) -> Duration {
@@ -168,7 +184,7 @@ impl Config {
 
     /// The clocks that are switched off. `pings`: whether the version has a Ping.
     pub(crate) fn switched_off(&self, pings: bool) -> Vec<Timer> {
-        let off = |length: Duration| length == Duration::MAX;
+        let off = is_endless;
         let endless = |length: Duration| off(length) && self.allow_endless_waits;
         let ping = self.ping_interval.unwrap_or(Duration::MAX);
         let all = [

@@ -41,7 +41,7 @@ pub use close::{
     Transport, TransportKind, Truncation, Unsent,
 };
 pub use close_code::CloseCode;
-pub use config::{Config, defaults};
+pub use config::{Config, defaults, is_endless};
 pub use connection::{Command, Connection, Decision, Outbound, Prepared, Status, TransportEvent};
 pub use error::{HandshakeError, ProtocolError, RefusedBy, TransportError, UsageError};
 pub use frame::Opcode;

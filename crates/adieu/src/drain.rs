@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use adieu_proto::{Close, CloseCode, End, Ending};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::now;
 
@@ -87,6 +88,8 @@ struct Live {
     connections: HashMap<usize, Arc<dyn Stoppable>>,
     /// Requests that were accepted and whose connections an HTTP library has not given yet.
     expected: usize,
+    /// They are not waited for any more.
+    expects_none: bool,
     /// Handlers that run.
     handlers: usize,
     started: Option<Instant>,
@@ -197,8 +200,8 @@ impl Drain {
     }
 
     /// The same with another deadline: so long after the start every connection is let go of,
-    /// whatever progress it makes (60 s by default). `Duration::MAX`: never; then a peer that reads
-    /// a little all the time holds the exit of the process open.
+    /// whatever progress it makes (60 s by default). A century or more: never; then a peer that
+    /// reads a little all the time holds the exit of the process open.
     ///
     /// It is for a handle that no endpoint has yet: connections do not come along.
     ///
@@ -208,7 +211,11 @@ impl Drain {
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
         let (close, rate) = (self.inner.close.clone(), self.inner.rate);
-        Self::from_parts(close, rate, Some(deadline).filter(|length| *length != Duration::MAX))
+        Self::from_parts(
+            close,
+            rate,
+            Some(deadline).filter(|length| !adieu_proto::is_endless(*length)),
+        )
     }
 
     /// Starts to end all connections. Those that come now are answered 503. Does nothing the
@@ -219,11 +226,11 @@ impl Drain {
     /// returns, which takes some 10 us each.
     pub fn start(&self) {
         let Some(connections) = self.begin() else { return };
-        let stop = self.stop();
+        let telling = Telling { rest: connections.into_iter(), stop: self.stop() };
         match (Handle::try_current(), self.inner.rate) {
-            (Ok(runtime), None) => drop(runtime.spawn(at_once(connections, stop))),
-            (Ok(runtime), Some(rate)) => drop(runtime.spawn(at_rate(connections, stop, rate))),
-            (Err(_), _) => connections.iter().for_each(|link| link.drain(stop.clone())),
+            (Ok(runtime), None) => drop(runtime.spawn(telling.at_once())),
+            (Ok(runtime), Some(rate)) => drop(runtime.spawn(telling.at_rate(rate))),
+            (Err(_), _) => drop(telling),
         }
     }
 
@@ -249,6 +256,7 @@ impl Drain {
     pub fn force(&self) {
         // Whoever has been told already is not told again.
         let _ = self.begin();
+        self.expect_none();
         let connections = self.live().in_order_of_memory();
         let stop = self.stop();
         connections.iter().for_each(|link| link.force(stop.clone()));
@@ -277,12 +285,26 @@ impl Drain {
         let mut progress = self.inner.progress.subscribe();
         let over = |p: &Progress| matches!(p.phase, Phase::Handlers | Phase::Over);
         // The sender lives as long as `self`.
+        let _ = progress.wait_for(|p| p.phase != Phase::Serving).await;
+        if let Some(at) = self.stop().deadline {
+            let in_time = tokio::time::timeout_at(at.into(), progress.wait_for(over)).await.is_ok();
+            if !in_time {
+                self.expect_none();
+            }
+        }
         let _ = progress.wait_for(over).await;
         let handlers = progress.wait_for(|p| p.phase == Phase::Over);
         let _ = tokio::time::timeout(HANDLER_TIMEOUT, handlers).await;
         let live = self.live();
         let lasted = live.started.map_or(Duration::ZERO, |started| now() - started);
         Drained { lasted, handlers_dropped: live.handlers, ..live.drained }
+    }
+
+    /// Requests that were accepted and whose connections have not come are not waited for any more.
+    fn expect_none(&self) {
+        let mut live = self.live();
+        live.expects_none = true;
+        self.publish(&live);
     }
 
     /// How far it is.
@@ -310,7 +332,8 @@ impl Drain {
 
     /// Tells how far it is.
     fn publish(&self, live: &Live) {
-        let connections = live.connections.len() + live.expected;
+        let expected = if live.expects_none { 0 } else { live.expected };
+        let connections = live.connections.len() + expected;
         let phase = match (live.started, connections, live.handlers) {
             (None, ..) => Phase::Serving,
             (Some(_), 0, 0) => Phase::Over,
@@ -387,29 +410,60 @@ impl Live {
     }
 }
 
-/// Tells all, and lets the other tasks have their turns meanwhile.
-async fn at_once(connections: Vec<Arc<dyn Stoppable>>, stop: Stop) {
-    for portion in connections.chunks(CONNECTIONS_PER_TURN) {
-        portion.iter().for_each(|link| link.drain(stop.clone()));
-        tokio::task::yield_now().await;
+/// Connections that are still to be told. A runtime that shuts down in between drops the task that
+/// tells them: then the rest is told at once.
+struct Telling {
+    rest: std::vec::IntoIter<Arc<dyn Stoppable>>,
+    stop: Stop,
+}
+
+impl Telling {
+    /// Tells all, and lets the other tasks have their turns meanwhile.
+    async fn at_once(mut self) {
+        while self.tell(CONNECTIONS_PER_TURN) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tells so many a second, and those that are left at the deadline all at once.
+    async fn at_rate(mut self, rate: NonZeroU32) {
+        let mut clock = tokio::time::interval(RATE_STEP);
+        // A machine that was suspended does not make up for it.
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let in_a_step = u64::from(rate.get()).saturating_mul(RATE_STEP.as_millis() as u64);
+        let mut due = 0;
+        while self.rest.len() > 0 && !self.is_late() {
+            clock.tick().await;
+            due += in_a_step;
+            let connections = usize::try_from(due / 1000).unwrap_or(usize::MAX);
+            due %= 1000;
+            self.tell_in_turns(connections).await;
+        }
+        self.at_once().await;
+    }
+
+    async fn tell_in_turns(&mut self, mut connections: usize) {
+        while connections > 0 && self.tell(connections.min(CONNECTIONS_PER_TURN)) {
+            connections = connections.saturating_sub(CONNECTIONS_PER_TURN);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.stop.deadline.is_some_and(|at| at <= now())
+    }
+
+    /// Tells so many. Whether there are more.
+    fn tell(&mut self, connections: usize) -> bool {
+        let stop = &self.stop;
+        self.rest.by_ref().take(connections).for_each(|link| link.drain(stop.clone()));
+        self.rest.len() > 0
     }
 }
 
-/// Tells so many a second.
-async fn at_rate(connections: Vec<Arc<dyn Stoppable>>, stop: Stop, rate: NonZeroU32) {
-    let steps = u64::from(rate.get()).saturating_mul(RATE_STEP.as_millis() as u64);
-    let mut clock = tokio::time::interval(RATE_STEP);
-    let mut due = 0;
-    for (i, link) in connections.into_iter().enumerate() {
-        while due < 1000 {
-            clock.tick().await;
-            due += steps;
-        }
-        due -= 1000;
-        link.drain(stop.clone());
-        if i % CONNECTIONS_PER_TURN == 0 {
-            tokio::task::yield_now().await;
-        }
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.tell(usize::MAX);
     }
 }
 

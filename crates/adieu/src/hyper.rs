@@ -213,14 +213,13 @@ impl Upgrade {
     fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
         let Upgrade { endpoint, opened, peer, on_upgrade, nonce, started, expected, .. } = self;
         let mut permit = self.permit;
+        let accepted = Accepted { endpoint, opened: Some(opened), peer, started };
         async move {
             let (transport, buffered) = match on_upgrade.await {
                 Ok(upgraded) => take_back(upgraded),
-                Err(error) => {
-                    let ending = Ending::never_upgraded(now() - started, Some(why(error)));
-                    return never_upgraded(&endpoint, &opened, peer, &ending);
-                }
+                Err(error) => return accepted.never_came(Some(TransportError::new(error))),
             };
+            let Some((endpoint, opened)) = accepted.came() else { return };
             let below = Peer::new(transport.peer().or(peer.via()).or(peer.addr()));
             let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
             // Where hyper had not told the address, it is known only now.
@@ -248,9 +247,38 @@ impl Upgrade {
     }
 }
 
-/// The error with which hyper tells of an upgrade that never came.
-fn why(error: hyper::Error) -> TransportError {
-    TransportError::new(error)
+/// A request that was accepted and whose connection hyper has not given yet. It is reported even if
+/// the task that waits for it is dropped.
+struct Accepted {
+    endpoint: Arc<Endpoint>,
+    /// Until it has come or was reported.
+    opened: Option<Opened>,
+    peer: Peer,
+    started: std::time::Instant,
+}
+
+impl Accepted {
+    fn came(mut self) -> Option<(Arc<Endpoint>, Opened)> {
+        Some((self.endpoint.clone(), self.opened.take()?))
+    }
+
+    fn never_came(mut self, error: Option<TransportError>) {
+        self.report(error);
+    }
+
+    fn report(&mut self, error: Option<TransportError>) {
+        let Some(opened) = self.opened.take() else { return };
+        let ending = Ending::never_upgraded(now() - self.started, error);
+        let version = Some(opened.negotiated.version);
+        let (peer, request) = (self.peer, opened.request.as_ref());
+        self.endpoint.ended(Ended { peer, request, version, ending: &ending });
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        self.report(None);
+    }
 }
 
 /// How a connection ends whose address has too many, where that came out behind the 101.
@@ -331,13 +359,6 @@ fn tls(upgraded: Upgraded) -> Result<(AnyTransport, Bytes), Upgraded> {
         Err(upgraded) => upgraded.downcast::<TokioIo<TlsStream>>()?,
     };
     Ok((of(parts.io), parts.read_buf))
-}
-
-/// hyper never gave the connection: the request was accepted, so it is reported.
-fn never_upgraded(endpoint: &Endpoint, opened: &Opened, peer: Peer, ending: &Ending) {
-    let request = opened.request.as_ref();
-    let version = Some(opened.negotiated.version);
-    endpoint.ended(Ended { peer, request, version, ending });
 }
 
 /// A refusal as hyper sends it.

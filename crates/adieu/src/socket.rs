@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use adieu_proto::{
     Cause, Close, CloseCode, Ending, Message, Messages, Negotiated, Request, UsageError, Version,
@@ -50,15 +51,7 @@ impl Socket {
     /// The next message; `None` when the peer has ended, or our side has. What arrived before
     /// the end is given first.
     pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send + '_ {
-        poll_fn(|cx| {
-            if let Some(message) = self.taken.as_mut().and_then(|taken| taken.pop_front()) {
-                if !self.link.is_unhurried() {
-                    self.link.was_taken();
-                }
-                return Poll::Ready(Some(message));
-            }
-            self.link.poll_recv(cx, &mut self.taken)
-        })
+        Recv { socket: self, waits: false }
     }
 
     /// Queues a message. Waits while more than [`Config::send_queue`](crate::Config::send_queue)
@@ -134,6 +127,39 @@ impl Socket {
 
     fn opened(&self) -> Option<&Opened> {
         self.link.opened.get()
+    }
+}
+
+/// A wait for a message. Given up, it is not taken for one any more.
+struct Recv<'s> {
+    socket: &'s mut Socket,
+    waits: bool,
+}
+
+impl Future for Recv<'_> {
+    type Output = Option<Message>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let Socket { link, taken } = &mut *self.socket;
+        if let Some(message) = taken.as_mut().and_then(|taken| taken.pop_front()) {
+            if !link.is_unhurried() {
+                link.was_taken();
+            }
+            return Poll::Ready(Some(message));
+        }
+        let message = link.poll_recv(cx, taken);
+        self.waits = message.is_pending();
+        message
+    }
+}
+
+impl Drop for Recv<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waits {
+            self.socket.link.asks_no_more();
+        }
     }
 }
 

@@ -326,3 +326,77 @@ fn room_for_one_message_does_not_wake_all_that_wait() {
     // Once to wait and once to send, and a few that came while others took the room.
     assert!(polls <= 10 * TASKS, "{polls} polls of {TASKS} tasks");
 }
+
+/// A wait that is held and not polled: those behind it are told at the end all the same.
+#[test]
+fn senders_behind_one_that_is_not_polled_are_told_that_the_connection_is_over() {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (give, mut senders) = channel::unbounded_channel::<Sender>();
+        let handler = support::with(
+            give,
+            async |mut socket: Socket, give: channel::UnboundedSender<Sender>| {
+                give.send(socket.sender()).unwrap();
+                while socket.recv().await.is_some() {}
+            },
+        );
+        let config = Config { send_queue: 16 * 1024, ..Config::default() };
+        let (mut client, stream) = tokio::io::duplex(4096);
+        tokio::spawn(Server::new(handler).config(config).connection(stream));
+        client.write_all(&Request::rfc6455().bytes()).await.unwrap();
+        let sender = senders.recv().await.unwrap();
+        let message = || vec![7; 16 * 1024];
+        sender.send(message()).await.unwrap();
+        let mut held = Box::pin(sender.send(message()));
+        while timeout(Duration::from_millis(20), &mut held).await.is_ok() {
+            held = Box::pin(sender.send(message()));
+        }
+        let mut behind = Box::pin(sender.send("behind"));
+        assert!(timeout(Duration::from_millis(20), &mut behind).await.is_err(), "it waits");
+        // Room is made, so the first is woken, and does not look; then the peer ends.
+        let mut read = vec![0; 20 * 1024];
+        client.read_exact(&mut read).await.unwrap();
+        drop(client);
+        let told = timeout(DEADLINE, behind).await.expect("it waits on what is over");
+        assert!(told.is_err());
+        drop(held);
+    });
+}
+
+/// What a `Sender` keeps of a connection that is over is small: not the task of its driver.
+#[test]
+fn a_sender_keeps_no_task_of_a_connection_that_is_over() {
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let runtime = Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let (give, senders) = mpsc::channel();
+    let handler = support::with(give, async |mut socket: Socket, give: mpsc::Sender<Sender>| {
+        give.send(socket.sender()).unwrap();
+        while socket.recv().await.is_some() {}
+    });
+    let (client, stream) = tokio::io::duplex(4096);
+    let mut connection = Box::pin(Server::new(handler).connection(stream));
+    let mut client = Some(client);
+    runtime.block_on(async {
+        client.as_mut().unwrap().write_all(&Request::rfc6455().bytes()).await.unwrap();
+    });
+    let task = Arc::new(Task);
+    let waker = Waker::from(task.clone());
+    let started = Instant::now();
+    let mut sender = None;
+    while connection.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+        assert!(started.elapsed() < DEADLINE, "it does not end");
+        if let Ok(given) = senders.try_recv() {
+            sender = Some(given);
+            drop(client.take());
+        }
+        thread::yield_now();
+    }
+    drop(connection);
+    drop(waker);
+    assert_eq!(Arc::strong_count(&task), 1, "a waker of it is kept");
+    drop(sender.expect("it was open"));
+}

@@ -15,6 +15,7 @@ use adieu::tls::rustls::RootCertStore;
 use adieu::{Cause, Config, ConnectError, End, Ending, Endpoint, Handler, HandshakeError, Server};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use served::{Served, echo, with};
+use socket2::SockRef;
 use testkit::{DEADLINE, Frame};
 use tls_peer::{Authority, Raw, authority};
 use words::{all_differ, without_durations};
@@ -239,5 +240,43 @@ fn messages_in_front_of_close_notify_are_received() {
     raw.fin();
     let ending = served.account().ending;
     assert_eq!((&ending.cause, ending.transport.end), (&Cause::Eof, End::Finished), "{ending}");
+    served.stop();
+}
+
+/// A read of TLS may push out what is left of our records. They have left then, and that is told:
+/// whether the peer has our Close, and whether anything is still to leave.
+#[test]
+fn what_a_read_has_pushed_out_has_left() {
+    let authority = authority();
+    let config = authority.server_config();
+    let handler = async |mut socket: adieu::Socket| {
+        let Some(asked) = socket.recv().await else { return };
+        let len: usize = asked.as_text().unwrap().parse().unwrap();
+        let _ = socket.send(vec![7; len]).await;
+    };
+    let served = Served::start(Endpoint::new(), |endpoint, listener, _| async move {
+        SockRef::from(&listener).set_send_buffer_size(64 * 1024).unwrap();
+        Server::with(endpoint, handler).tls(config).serve_on(listener).await.expect("a server");
+    });
+    // Around what both kernels hold, so that some records stay in the TLS layer at first.
+    for piece in 1..=20 {
+        let len = 150_000 + piece * 12_003;
+        let mut raw = authority.open(served.addr);
+        raw.send(&Frame::text(len.to_string()));
+        // It speaks while it reads, as a page that tells its progress; the Close has four bytes.
+        let mut chunk = [0; 16 * 1024];
+        while raw.buffer.len() < len + 10 + 4 {
+            let n = raw.stream.read(&mut chunk).unwrap();
+            assert_ne!(n, 0, "an end before the Close");
+            raw.buffer.extend_from_slice(&chunk[..n]);
+            raw.send(&Frame::text("progress"));
+        }
+        raw.send(&Frame::close(1000, ""));
+        raw.close_notify();
+        raw.read_to_close_notify();
+        drop(raw);
+        let ending = served.account().ending;
+        assert!(ending.is_clean(), "{len} bytes: {ending}");
+    }
     served.stop();
 }

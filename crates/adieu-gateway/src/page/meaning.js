@@ -68,6 +68,7 @@ const LET_GO = {
   forced: "The server was told to let go of everything at once.",
   task_dropped: "The server’s code dropped the task that drove the connection.",
   runtime_gone: "The server’s process was ending already.",
+  refused: "The server refused the connection without waiting for its request.",
 };
 
 // What TCP adds, where a reader would wonder.

@@ -12,6 +12,7 @@ pub fn let_go(end: End) -> Option<&'static str> {
         LetGo::TaskDropped => "task_dropped",
         LetGo::RuntimeGone => "runtime_gone",
         LetGo::Forced => "forced",
+        LetGo::Refused => "refused",
         _ => "other",
     })
 }

@@ -350,6 +350,8 @@ pub enum LetGo {
     RuntimeGone,
     /// Our application asked to let go of everything at once (a forced drain).
     Forced,
+    /// The connection was refused without waiting for its request or its end.
+    Refused,
 }
 
 impl fmt::Display for LetGo {
@@ -361,6 +363,7 @@ impl fmt::Display for LetGo {
             }
             LetGo::RuntimeGone => f.write_str("when the runtime shut down"),
             LetGo::Forced => f.write_str("because our application forced the end"),
+            LetGo::Refused => f.write_str("because it was refused without waiting for its request"),
         }
     }
 }

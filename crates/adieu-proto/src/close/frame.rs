@@ -95,8 +95,8 @@ impl fmt::Display for Close {
 
 impl From<CloseCode> for Close {
     /// A Close with this code and no reason. It may have a code that must not be on the wire
-    /// ([`may_be_sent`](Close::may_be_sent)): such a Close is never sent, the peer is told 1011 in its
-    /// place. Use [`Close::new`] to be told before.
+    /// ([`may_be_sent`](Close::may_be_sent)): such a Close is never sent, the peer is told 1011 in
+    /// its place. Use [`Close::new`] to be told before.
     fn from(code: CloseCode) -> Self {
         Close::with(code)
     }

@@ -537,7 +537,7 @@ impl Machine {
             _ if !opened => Cause::Handshake(HandshakeError::Abandoned),
             LetGo::Forced | LetGo::Clock(Timer::Drain) => Cause::Drain,
             LetGo::Clock(timer) => Cause::Timeout(timer),
-            LetGo::TaskDropped | LetGo::RuntimeGone => Cause::Dropped,
+            LetGo::TaskDropped | LetGo::RuntimeGone | LetGo::Refused => Cause::Dropped,
         });
         let finishes = matches!(self.state, State::AwaitingClose | State::AwaitingServerFin);
         if finishes {

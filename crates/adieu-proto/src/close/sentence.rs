@@ -125,8 +125,11 @@ impl Ending {
             (End::FinishedThenReset, false) => {
                 write!(f, "; the peer ended {kind} first{with}, and reset it after that")
             }
+            (End::FinishedThenReset, true) if stream => {
+                f.write_str("; we ended the stream first, the peer ended it too and then reset it")
+            }
             (End::FinishedThenReset, true) => {
-                write!(f, "; we ended {kind} first, {finished} and then reset it{rst}")
+                write!(f, "; we ended {kind} first, the peer's FIN and then its RST followed")
             }
             (End::Reset, false) => write!(f, "; the peer reset {kind}{rst}"),
             (End::Reset, true) => write!(f, "; we ended {kind} first, the peer reset it{rst}"),

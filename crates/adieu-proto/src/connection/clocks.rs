@@ -121,7 +121,7 @@ impl Connection {
             Timer::Pong | Timer::Close | Timer::Linger => {
                 let length = self.length(timer);
                 // While the connection is open the write clock watches over bytes that do not move.
-                let stalls = (timer != Timer::Pong).then_some(self.config.drain_timeout);
+                let stalls = (timer != Timer::Pong).then_some(self.length(Timer::Flush));
                 let verdict = match &mut self.question {
                     Some(question) => question.judge(now, length, stalls, &self.movement),
                     None => Verdict::Stalled,

@@ -292,7 +292,7 @@ impl Connection {
     fn opened(&mut self, now: Instant, negotiated: Negotiated, scratch: &mut Scratch) {
         self.opening = None;
         // The hixie versions have no Ping.
-        let interval = self.config.ping_interval.filter(|_| !self.version.is_hixie());
+        let interval = self.config.pings_every().filter(|_| !self.version.is_hixie());
         self.heartbeat = Heartbeat::start(interval, now, &mut self.timers);
         self.push(Output::Event(Event::Opened(negotiated)), scratch);
         self.advance(now, Input::Opened, scratch);

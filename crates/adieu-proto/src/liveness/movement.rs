@@ -65,9 +65,10 @@ impl Movement {
     pub(crate) fn look(&mut self, now: Instant, evidence: Evidence) {
         let before = self.last.as_deref().map(|look| look.evidence);
         if before.is_none_or(|before| evidence.acked > before.acked) {
-            // The window was open when our kernel last sent data, and the acknowledgement came with
-            // the last segment at the latest.
-            let quiet = evidence.last_ack.max(evidence.last_sent);
+            // The acknowledgement came with the peer's last segment at the latest, and what waits
+            // now began to wait when our kernel sent it at the latest. The later of both is taken:
+            // looks are close enough that a peer that stands still gains little by it.
+            let quiet = evidence.last_ack.min(evidence.last_sent);
             self.moved = self.moved.max(now.checked_sub(quiet).unwrap_or(self.moved));
         }
         let window_grew = before.is_some_and(|before| evidence.window_grew(&before));

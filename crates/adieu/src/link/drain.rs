@@ -28,6 +28,8 @@ pub(super) struct DrainState {
     patient_until: Instant,
     /// With progress, until then.
     last: Instant,
+    /// A stream that does not tell what arrived gave nothing when it was read last.
+    looked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl DrainState {
         let now = now();
         let step = if unread == 0 { Step::Answering } else { Step::Reading(unread) };
         let (patient_until, last) = (now + ANSWER_TIMEOUT, now + ANSWERS_TIMEOUT);
-        DrainState { step, stop, patient_until, last }
+        DrainState { step, stop, patient_until, last, looked: false }
     }
 
     /// The server stops, and the connection is ending already.
@@ -85,6 +87,17 @@ impl DrainState {
             let left = if n == 0 { 0 } else { left.saturating_sub(n) };
             self.step = if left == 0 { Step::Answering } else { Step::Reading(left) };
         }
+    }
+
+    /// A stream that does not tell what arrived gives nothing. The runtime hears later than the
+    /// kernel of what came, so that is believed when the runtime has looked meanwhile. Whether it
+    /// is to look.
+    pub(super) fn gave_nothing(&mut self) -> bool {
+        if std::mem::replace(&mut self.looked, true) {
+            self.was_read(0);
+            return false;
+        }
+        true
     }
 
     /// The handler has taken a message: it is at work.

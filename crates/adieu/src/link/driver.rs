@@ -22,7 +22,7 @@ use crate::endpoint::{Closing, Ended, Endpoint};
 use crate::handled::Handled;
 use crate::limit::ConnectionPermit;
 use crate::now;
-use crate::transport::Transport;
+use crate::transport::{AnyTransport, Transport};
 
 /// Reads and bytes in one poll at most, so that one busy peer does not starve the other tasks of
 /// its thread.
@@ -50,11 +50,16 @@ struct Own {
     finishing: bool,
     /// A request that is read and not decided on.
     request: Option<Box<(Request, Version)>>,
+    /// The transport, let go of and to be dropped outside of the lock: a stream of the
+    /// application's own may look at its connection then.
+    released: Option<Box<AnyTransport>>,
     /// The peer's Close, read and not told yet.
     closing: Option<Box<Close>>,
     /// There is more to do: the task is to be polled again, after the others of its thread.
     again: bool,
     told: bool,
+    /// It is refused without waiting for its request.
+    turned_away: bool,
     /// What it takes up of the endpoint's limits, until it is over.
     permit: ConnectionPermit,
 }
@@ -85,9 +90,11 @@ impl Driver {
             paused: false,
             finishing: false,
             request: None,
+            released: None,
             closing: None,
             again: false,
             told: false,
+            turned_away: false,
             permit: ConnectionPermit::default(),
         };
         Driver { link, own }
@@ -108,8 +115,9 @@ impl Driver {
     }
 
     /// Refuses it without waiting for its request, and lets go of it at once.
-    pub(crate) fn turn_away(self, error: HandshakeError) {
+    pub(crate) fn turn_away(mut self, error: HandshakeError) {
         self.link.refuse(error);
+        self.own.turned_away = true;
     }
 
     /// Drives the opening handshake; false if it came to nothing.
@@ -164,11 +172,13 @@ impl Own {
         self.again = false;
         self.before_handler(link, cx);
         // The application's functions run outside of the lock.
+        self.released = None;
         self.tell_closing(link);
         self.decide(link, cx);
         let handled = handler(cx);
         let over = self.after_handler(link, cx, handled);
         if over {
+            self.released = None;
             self.tell_closing(link);
             self.tell(link);
         } else if self.again {
@@ -183,7 +193,7 @@ impl Own {
             state.polling = true;
             state.handler_is_next = true;
             state.polled = now();
-            if state.waiting.driver_is(cx.waker()) {
+            if state.ending.is_none() && state.waiting.driver_is(cx.waker()) {
                 // The clock would wake the task that polled the connection before.
                 self.sleep = None;
             }
@@ -216,6 +226,7 @@ impl Own {
             if !over {
                 // Reading had paused and may go on: the other tasks of this thread come first.
                 self.again |= waited && !state.reading_waits();
+                self.again |= std::mem::take(&mut state.look_again);
                 self.set_clock(cx, state);
             }
             state.lend_back(scratch);
@@ -266,7 +277,7 @@ impl Own {
                 Output::Finish => self.finishing = true,
                 Output::Disconnect => {
                     self.finish(cx, state);
-                    state.disconnect(scratch);
+                    self.released = Some(Box::new(state.disconnect(scratch)));
                 }
                 _ => break,
             }
@@ -393,10 +404,12 @@ impl Own {
         }
         // Whoever hears of the end may connect again.
         self.permit = ConnectionPermit::default();
-        let state = link.lock();
+        let mut state = link.lock();
         let Some(ending) = state.ending.clone() else { return };
         let sender = state.sender(link.transport());
+        let unread = state.is_over();
         drop(state);
+        drop(unread);
         link.over.notify_waiters();
         let opened = link.opened.get().or(self.asked.as_deref());
         let ended = Ended {
@@ -447,26 +460,68 @@ impl Drop for Driver {
         if own.told {
             return;
         }
-        let why = if runtime_is_going() { LetGo::RuntimeGone } else { LetGo::TaskDropped };
+        let why = match own.turned_away {
+            true => LetGo::Refused,
+            false if runtime_is_going() => LetGo::RuntimeGone,
+            false => LetGo::TaskDropped,
+        };
+        // A stream of the application's own may panic, and the task may be unwinding already.
+        let ends = AssertUnwindSafe(|| {
+            own.say_last_words(link);
+            own.let_go(link, why);
+        });
+        if catch_unwind(ends).is_err() {
+            own.let_go_of_broken(link, why);
+        }
+        drop_caught(own.released.take());
+        own.tell(link);
+    }
+}
+
+impl Own {
+    /// What can leave at once leaves, our Close last.
+    fn say_last_words(&mut self, link: &Link) {
         let mut cx = Context::from_waker(Waker::noop());
         link.polls(|state, scratch| {
             state.polling = true;
             state.handler_is_next = false;
             state.close(Cause::Dropped, CloseCode::GOING_AWAY.into(), scratch);
-            own.do_outputs(link, &mut cx, state, scratch);
-            own.write(link, &mut cx, state, scratch);
+            self.do_outputs(link, &mut cx, state, scratch);
+            self.write(link, &mut cx, state, scratch);
+        });
+    }
+
+    fn let_go(&mut self, link: &Link, why: LetGo) {
+        let mut cx = Context::from_waker(Waker::noop());
+        link.polls(|state, scratch| {
             state.let_go(why, scratch);
-            own.do_outputs(link, &mut cx, state, scratch);
+            self.do_outputs(link, &mut cx, state, scratch);
             state.lend_back(scratch);
             state.polling = false;
         });
-        own.tell(link);
     }
+
+    /// Lets go of a stream that has panicked: it is not asked again.
+    fn let_go_of_broken(&mut self, link: &Link, why: LetGo) {
+        let broken = link.lock().transport.release();
+        drop_caught(broken);
+        self.let_go(link, why);
+        if link.lock().ending.is_none() {
+            // It panicked when we were letting go of it.
+            link.polls(|state, scratch| drop(state.disconnect(scratch)));
+            self.let_go(link, why);
+        }
+    }
+}
+
+/// Drops the transport; the stream of an application may panic even then.
+fn drop_caught<T>(transport: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(transport)));
 }
 
 /// Whether the runtime is shutting down: it drops its tasks then, and takes no new ones.
 fn runtime_is_going() -> bool {
-    let Ok(runtime) = Handle::try_current() else { return true };
+    let Ok(runtime) = Handle::try_current() else { return false };
     let probe = runtime.spawn(std::future::pending::<()>());
     let refused = probe.is_finished();
     probe.abort();

@@ -11,6 +11,7 @@ mod inbox;
 mod pool;
 mod scratch;
 mod state;
+mod stopping;
 mod wakes;
 
 use std::future::{Future, poll_fn};
@@ -38,7 +39,7 @@ use crate::proxy::ProxyHeader;
 use crate::transport::AnyTransport;
 use scratch::with_scratch;
 use state::State;
-use wakes::Wakes;
+use wakes::{Room, Wakes};
 
 /// One connection, shared by its driver and its handles.
 pub(crate) struct Link {
@@ -171,6 +172,12 @@ impl Link {
         taken
     }
 
+    /// The application asks for no message any more: a drain would take a handler that is at work
+    /// for a handler that has answered all.
+    pub(crate) fn asks_no_more(&self) {
+        self.lock().waiting.receiver_gives_up();
+    }
+
     /// Whether messages that were taken before may be gone through without a look at the state.
     #[inline]
     pub(crate) fn is_unhurried(&self) -> bool {
@@ -220,7 +227,7 @@ impl Link {
     ) -> SendOutcome {
         with_scratch(|scratch| {
             let mut state = self.lock();
-            let nobody_waits = !waited && !state.waiting.senders;
+            let nobody_waits = !waited && state.waiting.room != Room::Awaited;
             if state.polling && nobody_waits && !state.is_full() {
                 // The driver writes at the end of its poll, and nothing else changes. The message
                 // is copied from where it lies: each move of it costs as much as a copy.
@@ -242,9 +249,11 @@ impl Link {
         scratch: &mut Scratch,
         wakes: &mut Wakes,
     ) -> SendOutcome {
-        state.waiting.senders |= waited;
+        if waited {
+            state.waiting.room = Room::Awaited;
+        }
         if state.connection.status().may_send() && state.is_full() {
-            state.waiting.senders = true;
+            state.waiting.room = Room::Awaited;
             // Under the lock, so that no room is made in between.
             place.insert(Box::pin(self.room.notified())).as_mut().enable();
             return SendOutcome::Full;
@@ -306,10 +315,8 @@ impl Link {
 
     /// The application let go of its `Socket`.
     pub(crate) fn socket_dropped(&self) {
-        self.change(|state, _, wakes| {
-            state.socket_dropped = true;
-            state.wake_driver(wakes);
-        });
+        let unread = self.change(|state, _, wakes| state.drop_socket(wakes));
+        drop(unread);
     }
 
     /// A trusted proxy has to send its header before anything else.

@@ -11,10 +11,9 @@ use adieu_proto::{
     Messages, Outbound, PeerEnd, Scratch, Timer, TransportEvent, UsageError,
 };
 
-use crate::drain::Stop;
-use crate::link::drain::{DrainState, UNKNOWN};
+use crate::link::drain::DrainState;
 use crate::link::inbox::Inbox;
-use crate::link::wakes::{Senders, Waiting, Wakes};
+use crate::link::wakes::{Room, Senders, Waiting, Wakes};
 use crate::now;
 use crate::peer::Peer;
 use crate::proxy::{Failed, ProxyHeader};
@@ -29,7 +28,7 @@ const LAST_READS: usize = 16;
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) transport: AnyTransport,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
     /// The report, once the connection is over.
     pub(super) ending: Option<Arc<Ending>>,
     /// The driver is in its poll: it writes at the end of it, so nobody else has to.
@@ -46,7 +45,9 @@ pub(super) struct State {
     pub(super) polled: Instant,
     /// When bytes left last.
     last_write: Instant,
-    drain: Option<Box<DrainState>>,
+    pub(super) drain: Option<Box<DrainState>>,
+    /// The runtime is to look for what came, then the driver is to read again.
+    pub(super) look_again: bool,
     /// What a trusted proxy says in front of the handshake, where one has to.
     pub(super) proxy_header: Option<Box<ProxyHeader>>,
     pub(super) waiting: Waiting,
@@ -72,6 +73,7 @@ impl State {
             polled: now,
             last_write: now,
             drain: None,
+            look_again: false,
             proxy_header: None,
             waiting: Waiting::default(),
         }
@@ -86,14 +88,19 @@ impl State {
         if self.waiting.has_receiver() && (self.inbox.ended || !self.inbox.is_empty()) {
             self.waiting.wake_receiver(self.handler_is_next, wakes);
         }
-        if self.waiting.senders {
-            if !self.connection.status().may_send() {
-                self.waiting.senders = false;
-                wakes.senders = Senders::All;
-            } else if !self.is_full() {
-                self.waiting.senders = false;
-                wakes.senders = Senders::First;
-            }
+        if self.waiting.room != Room::Unasked {
+            self.settle_senders(wakes);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_senders(&mut self, wakes: &mut Wakes) {
+        if !self.connection.status().may_send() {
+            self.waiting.room = Room::Unasked;
+            wakes.senders = Senders::All;
+        } else if self.waiting.room == Room::Awaited && !self.is_full() {
+            self.waiting.room = Room::Offered;
+            wakes.senders = Senders::First;
         }
     }
 
@@ -106,6 +113,21 @@ impl State {
     }
 
     // The application's side.
+
+    /// The connection is over: what nobody can ask for any more is not kept with a `Sender`. Gives
+    /// the messages, to be dropped where no lock is held.
+    pub(super) fn is_over(&mut self) -> Messages {
+        self.waiting.driver_is_done();
+        self.socket_dropped.then(|| self.inbox.clear()).flatten()
+    }
+
+    /// The application let go of its `Socket`. Gives the messages that it has not read, to be
+    /// dropped where no lock is held.
+    pub(super) fn drop_socket(&mut self, wakes: &mut Wakes) -> Messages {
+        self.socket_dropped = true;
+        self.wake_driver(wakes);
+        self.inbox.clear()
+    }
 
     /// Whether so much waits to leave that `send` waits. An empty queue is never full, whatever the
     /// limit.
@@ -175,7 +197,7 @@ impl State {
             self.wake_driver(wakes);
         } else {
             self.waiting.receiver_is(cx.waker());
-            if was_full {
+            if was_full || self.drain.as_ref().is_some_and(|drain| drain.is_answering()) {
                 self.wake_driver(wakes);
             }
         }
@@ -298,10 +320,12 @@ impl State {
     /// The transport gives nothing now. The runtime hears later than the kernel of what came: it
     /// is there all the same, and will be read.
     fn nothing_was_read(&mut self) {
-        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.is_reading())
-            && self.transport.unread().is_none_or(|bytes| bytes == 0)
-        {
-            drain.was_read(0);
+        let Some(drain) = self.drain.as_mut().filter(|drain| drain.is_reading()) else { return };
+        match self.transport.tcp().map(|tcp| tcp.unread()) {
+            // Records of TLS that are not whole yet are not waited for.
+            Some(unread) if unread.is_none_or(|bytes| bytes == 0) => drain.was_read(0),
+            Some(_) => {}
+            None => self.look_again |= drain.gave_nothing(),
         }
     }
 
@@ -313,7 +337,7 @@ impl State {
         }
     }
 
-    fn tell(&mut self, event: TransportEvent, scratch: &mut Scratch) {
+    pub(super) fn tell(&mut self, event: TransportEvent, scratch: &mut Scratch) {
         self.connection.handle_transport(now(), event, scratch);
     }
 
@@ -381,6 +405,9 @@ impl State {
         mut cx: Option<&mut Context<'_>>,
         scratch: &mut Scratch,
     ) -> Poll<bool> {
+        if cx.is_none() && !self.transport.writes_anywhere() {
+            return Poll::Pending;
+        }
         if self.transport.holds() {
             match self.transport.poll_flush(cx.as_deref_mut()) {
                 Poll::Pending => return self.is_blocked(scratch),
@@ -444,10 +471,13 @@ impl State {
         Poll::Ready(())
     }
 
-    /// Lets go of the transport and has the report written.
-    pub(super) fn disconnect(&mut self, scratch: &mut Scratch) {
+    /// Gives up the transport, to be dropped where no lock is held, and has the report written.
+    pub(super) fn disconnect(&mut self, scratch: &mut Scratch) -> AnyTransport {
         if self.transport.was_reset_behind_end() {
             self.tell(TransportEvent::PeerEnded(PeerEnd::Reset, None), scratch);
+        }
+        if let Some(error) = self.transport.take_write_error() {
+            self.tell(TransportEvent::WriteFailed(Some(error)), scratch);
         }
         let close_notify = self.transport.close_notify();
         let unacknowledged = self.unacknowledged(scratch);
@@ -459,8 +489,9 @@ impl State {
             }
         }
         let kind = self.transport.kind();
-        self.transport.release();
+        let released = self.transport.release();
         self.tell(TransportEvent::Released { kind, unacknowledged, close_notify }, scratch);
+        released
     }
 
     fn drop_one_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
@@ -504,57 +535,6 @@ impl State {
         }
         let drain = self.drain.as_ref().and_then(|drain| drain.timeout());
         drain.into_iter().chain(self.connection.status().timeout()).min()
-    }
-
-    // Ending when the server stops.
-
-    /// The server stops.
-    pub(super) fn drain(&mut self, stop: Stop, scratch: &mut Scratch, wakes: &mut Wakes) {
-        if self.drain.is_some() {
-            return;
-        }
-        self.connection.command(now(), Command::Drain, scratch);
-        if !self.connection.status().delivers() || self.socket_dropped {
-            // A request is refused; a connection that is ending already goes on with that.
-            self.refuse(HandshakeError::Draining, scratch);
-            self.drain = Some(Box::new(DrainState::of_an_ending(stop)));
-            return self.wake_driver(wakes);
-        }
-        // One look: a peer that goes on sending cannot hold the drain open.
-        let unread = self.transport.unread().unwrap_or(UNKNOWN);
-        self.drain = Some(Box::new(DrainState::new(stop, unread)));
-        if self.polling {
-            // The driver is in the middle of its poll: it goes on with this in its next one.
-            return self.waiting.wake_driver(wakes);
-        }
-        self.go_on_draining(scratch);
-        // The Close leaves now, not when its driver has its turn among those of all others.
-        self.write_what_waits(None, scratch);
-        self.wake_driver(wakes);
-    }
-
-    /// Whether the handler has answered, or had its time: then the Close goes out.
-    #[inline]
-    pub(super) fn go_on_draining(&mut self, scratch: &mut Scratch) {
-        let answered = self.inbox.is_empty() && self.waiting.has_receiver();
-        let ending = !self.connection.status().may_send();
-        let due = self.drain.as_mut().and_then(|drain| drain.close_when_due(answered, ending));
-        if let Some(close) = due {
-            self.close(Cause::Drain, close, scratch);
-        }
-    }
-
-    /// What can leave without waiting leaves; then we let go.
-    pub(super) fn force(&mut self, stop: Stop, scratch: &mut Scratch, wakes: &mut Wakes) {
-        let close = stop.close.clone();
-        self.connection.command(now(), Command::Drain, scratch);
-        self.drain.get_or_insert_with(|| Box::new(DrainState::of_an_ending(stop))).close_now();
-        self.close(Cause::Drain, close, scratch);
-        // What the application has to hear waits for the driver; the Close cannot.
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.write_what_waits(Some(&mut cx), scratch);
-        self.let_go(LetGo::Forced, scratch);
-        self.wake_driver(wakes);
     }
 
     pub(super) fn let_go(&mut self, why: LetGo, scratch: &mut Scratch) {

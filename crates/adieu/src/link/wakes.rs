@@ -11,8 +11,21 @@ use tokio::sync::Notify;
 pub(super) struct Waiting {
     driver: Option<Waker>,
     receiver: Receiver,
-    /// A sender waits for room.
-    pub(super) senders: bool,
+    /// The receiver gave up its wait. It is woken all the same: an adapter of the application's own
+    /// may make a new wait in each poll of its own.
+    gave_up: bool,
+    pub(super) room: Room,
+}
+
+/// Whether senders wait for room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Room {
+    /// None does.
+    #[default]
+    Unasked,
+    Awaited,
+    /// The first that waited was woken. Until it looks, those behind it wait all the same.
+    Offered,
 }
 
 /// The task that waits for a message.
@@ -88,7 +101,18 @@ impl Waiting {
     #[inline]
     pub(super) fn receiver_is(&mut self, waker: &Waker) {
         let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker));
+        self.gave_up = false;
         self.receiver = if own { Receiver::Driver } else { Receiver::Other(waker.clone()) };
+    }
+
+    /// The receiver waits no more.
+    pub(super) fn receiver_gives_up(&mut self) {
+        self.gave_up = true;
+    }
+
+    /// Whether the application has looked at all that was there and asks for more.
+    pub(super) fn asks_for_more(&self) -> bool {
+        self.has_receiver() && !self.gave_up
     }
 
     /// The receiver got what it waited for.
@@ -103,6 +127,11 @@ impl Waiting {
     #[inline]
     pub(super) fn has_receiver(&self) -> bool {
         !matches!(self.receiver, Receiver::Nobody)
+    }
+
+    /// The connection is over: its task is not kept.
+    pub(super) fn driver_is_done(&mut self) {
+        self.driver = None;
     }
 
     /// There is something for the receiver: it is woken. `polled_next`: the driver's own task polls

@@ -177,9 +177,32 @@ impl AnyTransport {
         }
     }
 
-    /// Lets go of the transport.
-    pub(crate) fn release(&mut self) {
-        *self = AnyTransport::Released(self.kind());
+    /// Gives up the transport.
+    pub(crate) fn release(&mut self) -> Self {
+        let released = AnyTransport::Released(self.kind());
+        std::mem::replace(self, released)
+    }
+
+    /// The error of a write that is not told yet.
+    pub(crate) fn take_write_error(&mut self) -> Option<TransportError> {
+        match self {
+            AnyTransport::Stream(stream) => stream.take_write_error().map(TransportError::from),
+            _ => None,
+        }
+    }
+
+    /// Whether a write from outside the driver's task is more than an attempt that never succeeds.
+    pub(crate) fn writes_anywhere(&self) -> bool {
+        !matches!(self, AnyTransport::Stream(_))
+    }
+
+    /// Whether nothing can be said yet, because the TLS handshake is under way.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let AnyTransport::Tls(tls) = self {
+            return tls.is_handshaking();
+        }
+        false
     }
 
     pub(crate) fn is_released(&self) -> bool {

@@ -30,6 +30,11 @@ impl Stream {
         Stream { stream: Box::new(stream), held: false, close_notify: None, write_error: None }
     }
 
+    /// The error of a write whose meaning no read has told.
+    pub(crate) fn take_write_error(&mut self) -> Option<io::Error> {
+        self.write_error.take()
+    }
+
     fn met_a_reset(&self) -> bool {
         self.write_error.as_ref().is_some_and(|e| e.kind() == ErrorKind::ConnectionReset)
     }

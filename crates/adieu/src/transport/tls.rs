@@ -34,6 +34,8 @@ pub struct TlsStream {
     inbound: Inbound,
     /// Our close_notify is in the TLS layer's output, or TLS was given up.
     finishing: bool,
+    /// Bytes of ours were taken and not flushed since: a read may push their records out.
+    held: bool,
 }
 
 /// The peer's direction of the TLS layer.
@@ -71,11 +73,15 @@ impl TlsStream {
 
     fn new(tcp: TcpStream, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(TLS_BUFFER));
-        TlsStream { tcp: Tcp::new(tcp), tls, inbound: Inbound::Open, finishing: false }
+        TlsStream { tcp: Tcp::new(tcp), tls, inbound: Inbound::Open, finishing: false, held: false }
     }
 
     pub(crate) fn tcp(&self) -> &Tcp {
         &self.tcp
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
     }
 
     /// Says nothing more in TLS.
@@ -209,15 +215,17 @@ impl Transport for TlsStream {
         _: bool,
     ) -> Written<usize> {
         let taken = ready!(self.poll_take(cx, slices));
+        self.held |= self.tls.wants_write();
         Poll::Ready(taken.map_err(|error| self.tcp.write_failed(error)))
     }
 
     fn holds(&self) -> bool {
-        self.tls.wants_write()
+        self.held || self.tls.wants_write()
     }
 
     fn poll_flush(&mut self, cx: Option<&mut Context<'_>>) -> Written<()> {
         let pushed = ready!(self.poll_push(cx));
+        self.held = false;
         Poll::Ready(pushed.map_err(|error| self.tcp.write_failed(error)))
     }
 

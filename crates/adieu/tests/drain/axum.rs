@@ -105,3 +105,58 @@ fn a_request_on_a_connection_that_was_kept_open_is_answered_503() {
     causes.retain(|cause| *cause != Cause::Handshake(HandshakeError::Draining));
     assert_eq!(causes, [Cause::Drain]);
 }
+
+/// A handler of the application that accepted the request and never gives its answer.
+#[test]
+fn an_upgrade_that_never_comes_does_not_hold_a_drain_beyond_its_deadline() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let drain = Drain::new().deadline(Duration::from_millis(500));
+    let endpoint = Endpoint::new().drain(drain.clone());
+    let hangs = |upgrade: WebSocketUpgrade| async {
+        std::future::pending::<()>().await;
+        upgrade.run(support::echo)
+    };
+    let app = Router::new().route("/", any(hangs)).layer(Extension(Arc::new(endpoint)));
+    let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).expect("a free port");
+    let addr = listener.local_addr().expect("its address");
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    let mut peer = Peer::connect(addr);
+    peer.write(Request::rfc6455().bytes());
+    wait_until("it is expected", || drain.connections() == 1);
+    let over = runtime.block_on(async {
+        drain.start();
+        tokio::time::timeout(testkit::DEADLINE, drain.finished()).await
+    });
+    assert!(over.is_ok(), "{:?}", drain.progress());
+}
+
+/// The request was accepted, so its end is told, though hyper never gave the connection.
+#[test]
+fn an_upgrade_whose_runtime_goes_before_the_hand_over_is_reported() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (tell, accounts) = std::sync::mpsc::channel();
+    let endpoint = Endpoint::new().on_end(move |ended| {
+        let _ = tell.send(ended.ending.clone());
+    });
+    let (ran, runs) = std::sync::mpsc::channel();
+    let slow = move |upgrade: WebSocketUpgrade| {
+        let ran = ran.clone();
+        async move {
+            let response = upgrade.run(support::echo);
+            let _ = ran.send(());
+            // A middleware may take its time behind it.
+            std::future::pending::<()>().await;
+            response
+        }
+    };
+    let app = Router::new().route("/", any(slow)).layer(Extension(Arc::new(endpoint)));
+    let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).expect("a free port");
+    let addr = listener.local_addr().expect("its address");
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    let mut peer = Peer::connect(addr);
+    peer.write(Request::rfc6455().bytes());
+    runs.recv_timeout(testkit::DEADLINE).expect("the upgrade");
+    drop(runtime);
+    let ending = accounts.recv_timeout(testkit::DEADLINE).expect("a report");
+    assert_eq!(ending.cause, Cause::Handshake(HandshakeError::NotUpgraded), "{ending}");
+}

@@ -12,6 +12,7 @@ mod ending;
 mod handlers;
 mod pipe;
 mod slow;
+mod starts;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;

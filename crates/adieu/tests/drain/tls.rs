@@ -71,6 +71,11 @@ impl Duplex {
         }
     }
 
+    fn send(&mut self, frame: &Frame) {
+        let bytes = records(&self.tls, &frame.masked());
+        self.peer.write(bytes);
+    }
+
     /// Uploads in a thread of its own until nothing leaves any more. Counts what has left.
     fn upload(&self) -> (Arc<AtomicU64>, JoinHandle<()>) {
         let sent = Arc::new(AtomicU64::new(0));
@@ -139,4 +144,39 @@ fn a_tls_uploader_that_never_stops_holds_nothing_up() {
     println!("{drained}");
     assert_eq!(numbers(&drained), (0, 0, UPLOADERS, 0, 0));
     assert!(drained.lasted < crate::UNHEEDED, "{drained}");
+}
+
+/// The kernel knows that nothing is unread, and TLS holds nothing back: our Close goes out at once,
+/// not when the handler has had its second.
+#[test]
+fn a_tls_peer_that_has_spoken_before_is_told_at_once() {
+    let authority = authority();
+    let config = authority.server_config();
+    let host = Host::draining_by(Drain::new(), crate::support::echo, |server| server.tls(config));
+    let mut peer = Duplex::open(host.addr, &authority);
+    peer.send(&Frame::text("before"));
+    assert_eq!(peer.read_until(Frame::parse), Frame::text("before"));
+    host.drain.start();
+    assert_eq!(peer.read_until(Frame::parse).close_code(), Some(1001));
+    peer.send(&Frame::close(1001, ""));
+    drop(peer);
+    let ending = host.account().ending;
+    assert!(ending.lasted < Duration::from_secs(1), "{ending}");
+    host.finish();
+}
+
+/// A port scanner, or a client that is still at its TLS handshake: nothing can be said to it.
+#[test]
+fn a_peer_that_says_nothing_in_tls_is_not_waited_for() {
+    let authority = authority();
+    let config = authority.server_config();
+    let host = Host::draining_by(Drain::new(), crate::support::echo, |server| server.tls(config));
+    let silent = Peer::connect(host.addr);
+    wait_until("it is there", || host.drain.connections() == 1);
+    host.drain.start();
+    let ending = host.account().ending;
+    assert_eq!(ending.cause, Cause::Handshake(adieu::HandshakeError::Draining), "{ending}");
+    assert_eq!(ending.transport.end, End::LetGo(adieu::LetGo::Clock(Timer::Linger)), "{ending}");
+    drop(silent);
+    host.finish();
 }

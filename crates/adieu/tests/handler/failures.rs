@@ -46,8 +46,8 @@ fn a_handler_that_returns_a_code_which_must_not_be_sent_is_told_as_1011() {
     host.finish();
 }
 
-/// A handler that sends to another connection and fails with that one's `Closed` has failed: its own
-/// connection is not closed as if all were well.
+/// A handler that sends to another connection and fails with that one's `Closed` has failed: its
+/// own connection is not closed as if all were well.
 #[test]
 fn closed_of_another_connection_is_a_failure_of_the_handler() {
     let (tell, other) = mpsc::channel();

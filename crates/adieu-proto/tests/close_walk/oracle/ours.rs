@@ -86,7 +86,7 @@ impl Oracle {
     pub(super) fn lets_go_at_once(&mut self, why: LetGo, now: Instant, steps: &mut Vec<Step>) {
         let cause = match why {
             _ if self.opened.is_none() => Cause::Handshake(HandshakeError::Abandoned),
-            LetGo::TaskDropped | LetGo::RuntimeGone => Cause::Dropped,
+            LetGo::TaskDropped | LetGo::RuntimeGone | LetGo::Refused => Cause::Dropped,
             _ => Cause::Drain,
         };
         self.begin(cause, now, steps);
