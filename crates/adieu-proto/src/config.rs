@@ -70,7 +70,7 @@ pub mod defaults {
     pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
     /// A wait of this length or longer is the same as none: a century. Clocks cannot be set to much
     /// later times.
-    pub const ENDLESS: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    pub const ENDLESS: Duration = Duration::from_secs(3_153_600_000);
 }
 
 /// Whether a clock of this length is switched off.
