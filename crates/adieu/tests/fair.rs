@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use adieu::{Drain, Endpoint, Group, Handler, Sender, Server, SlowConsumer, Socket};
@@ -91,14 +91,13 @@ async fn serve(handler: impl Handler) -> SocketAddr {
 /// again. Both go on until they are told to stop.
 struct Busy {
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Busy {
     fn start(addr: SocketAddr, words: Vec<u8>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let over = stop.clone();
-        let talks = thread::spawn(move || {
+        thread::spawn(move || {
             let mut stream = TcpStream::connect(addr).unwrap();
             stream.write_all(&Request::rfc6455().bytes()).unwrap();
             let mut other = stream.try_clone().unwrap();
@@ -114,37 +113,41 @@ impl Busy {
             let _ = stream.shutdown(std::net::Shutdown::Both);
             reads.join().unwrap();
         });
-        Busy { stop, threads: vec![talks] }
+        Busy { stop }
     }
 
+    /// Its threads are not waited for: the connection may be stuck in a full buffer until the
+    /// runtime is dropped.
     fn stop(self) {
         self.stop.store(true, SeqCst);
-        // The connection may be stuck in a full buffer until the runtime is dropped: not waited
-        // for.
-        drop(self.threads);
     }
+}
+
+/// The most messages that this handler goes through in one turn, beside a peer that never stops.
+async fn most_messages_of<F, Fut>(handler: F) -> usize
+where
+    F: Fn(Socket, Ticker) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let ticker = Ticker::start();
+    let addr = serve(support::with(ticker.clone(), handler)).await;
+    let words = Frame::binary([7; 16]).masked().repeat(4096);
+    let peer = Busy::start(addr, words);
+    let most = ticker.most_of(20_000).await;
+    peer.stop();
+    most
 }
 
 #[test]
 fn a_handler_whose_peer_never_stops_sending_leaves_its_thread_to_others() {
-    let most = one_thread(async {
-        let ticker = Ticker::start();
-        let counts = ticker.clone();
-        let addr = serve(support::with(counts, async |mut socket: Socket, counts: Ticker| {
-            while let Some(message) = socket.recv().await {
-                if socket.send(message).await.is_err() {
-                    return;
-                }
-                counts.worked();
+    let most = one_thread(most_messages_of(async |mut socket: Socket, counts: Ticker| {
+        while let Some(message) = socket.recv().await {
+            if socket.send(message).await.is_err() {
+                return;
             }
-        }))
-        .await;
-        let words = Frame::binary([7; 16]).masked().repeat(4096);
-        let peer = Busy::start(addr, words);
-        let most = ticker.most_of(20_000).await;
-        peer.stop();
-        most
-    });
+            counts.worked();
+        }
+    }));
     println!("an echo: at most {most} messages in one turn");
     assert!(most <= MOST_MESSAGES, "{most} messages while others waited");
 }
@@ -178,21 +181,11 @@ fn a_task_that_does_nothing_but_send_leaves_its_thread_to_others() {
 /// A task that only receives, from a peer that never stops.
 #[test]
 fn a_task_that_does_nothing_but_receive_leaves_its_thread_to_others() {
-    let most = one_thread(async {
-        let ticker = Ticker::start();
-        let counts = ticker.clone();
-        let addr = serve(support::with(counts, async |mut socket: Socket, counts: Ticker| {
-            while socket.recv().await.is_some() {
-                counts.worked();
-            }
-        }))
-        .await;
-        let words = Frame::binary([7; 16]).masked().repeat(4096);
-        let peer = Busy::start(addr, words);
-        let most = ticker.most_of(20_000).await;
-        peer.stop();
-        most
-    });
+    let most = one_thread(most_messages_of(async |mut socket: Socket, counts: Ticker| {
+        while socket.recv().await.is_some() {
+            counts.worked();
+        }
+    }));
     println!("a receiver: at most {most} messages in one turn");
     assert!(most <= MOST_MESSAGES, "{most} messages while others waited");
 }
