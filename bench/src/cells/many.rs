@@ -67,6 +67,7 @@ pub(super) fn storm(plan: &Plan, n: usize) -> io::Result<Samples> {
         let millis = |it: std::time::Duration| it.as_secs_f64() * 1e3;
         Ok(vec![
             ("last_close_ms", millis(storm.last_close)),
+            ("half_fin_ms", millis(storm.half_fin)),
             ("last_fin_ms", millis(storm.last_fin)),
             (CPU, cpu.as_nanos() as f64 / n as f64),
             ("resets", storm.resets as f64),

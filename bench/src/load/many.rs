@@ -25,6 +25,8 @@ pub struct Many {
 pub struct Storm {
     /// Until the last Close was here.
     pub last_close: Duration,
+    /// Until the FINs of half of the connections were here.
+    pub half_fin: Duration,
     /// Until the last FIN was here.
     pub last_fin: Duration,
     /// Connections that were reset instead.
@@ -117,6 +119,9 @@ impl Many {
                 };
                 if n == 0 {
                     storm.last_fin = began.elapsed();
+                    if left > self.conns.len() / 2 {
+                        storm.half_fin = storm.last_fin;
+                    }
                     self.conns[at].shutdown(std::net::Shutdown::Both).ok();
                     self.epoll.forget(self.conns[at].as_raw_fd())?;
                     left -= 1;

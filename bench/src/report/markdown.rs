@@ -60,7 +60,8 @@ fn many(text: &mut String, view: View<'_>) {
                 Bun sends its FIN with the Close and waits for no answer. CPU time for each \
                 connection.";
     section(text, "Close storm", "", lead);
-    *text += &by_server(view, "storm", &["last_close_ms", "last_fin_ms", CPU, "resets"]);
+    let keys = ["last_close_ms", "half_fin_ms", "last_fin_ms", CPU, "resets"];
+    *text += &by_server(view, "storm", &keys);
     let lead = "A text of 120 B to 5,000 connections; CPU time for each delivery.";
     section(text, "Fan-out", "", lead);
     *text += &by_server(view, "fan-out", &[CPU, "round_ms"]);

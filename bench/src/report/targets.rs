@@ -105,6 +105,7 @@ pub(super) fn name(key: &str) -> &str {
         "writes" => "send",
         "waits" => "epoll_wait",
         "last_close_ms" => "last Close",
+        "half_fin_ms" => "half of the FINs",
         "last_fin_ms" => "last FIN",
         "round_ms" => "round",
         "p50_us" => "p50",

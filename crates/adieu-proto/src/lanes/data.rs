@@ -129,6 +129,16 @@ impl DataLane {
         }
     }
 
+    /// All that waited has left: the same for all of it.
+    #[inline]
+    pub(crate) fn all_left(&mut self, done: &mut Vec<Bytes>) {
+        while let Some(large) = self.large.pop_front() {
+            done.push(large.bytes);
+        }
+        self.small.clear();
+        self.small_gone = 0;
+    }
+
     /// Nothing can leave any more: gives the payloads away and frees the rest.
     pub(crate) fn discard(&mut self, done: &mut Vec<Bytes>) {
         done.extend(self.large.drain(..).map(|large| large.bytes));

@@ -137,12 +137,26 @@ impl Outgoing {
     pub(crate) fn advance(&mut self, n: usize, held: bool, scratch: &mut Scratch) {
         let Some(queue) = &mut self.queue else { return };
         debug_assert!(n as u64 <= queue.unsent());
+        if n as u64 == queue.unsent() && !held && queue.control.is_empty() {
+            // Nearly always: nothing is left, and there is nothing to work out.
+            return self.all_left(scratch);
+        }
         if queue.control.is_empty() {
             queue.advance_data(n, held, &mut scratch.done);
         } else {
             advance_both(queue, n, held, self.masked, scratch);
         }
         self.give_back_when_done(scratch);
+    }
+
+    /// All that was queued has left: data, for the control lane is empty.
+    #[inline(never)]
+    fn all_left(&mut self, scratch: &mut Scratch) {
+        if let Some(mut queue) = self.queue.take() {
+            queue.data.all_left(&mut scratch.done);
+            queue.messages.clear();
+            give_back(queue, scratch);
+        }
     }
 
     /// What the transport held has left: how many bytes.
@@ -159,11 +173,8 @@ impl Outgoing {
 
     #[inline]
     fn give_back_when_done(&mut self, scratch: &mut Scratch) {
-        if let Some(mut queue) = self.queue.take_if(|queue| queue.is_done()) {
-            queue.renew();
-            if queue.may_be_kept() {
-                scratch.queue = Some(queue);
-            }
+        if let Some(queue) = self.queue.take_if(|queue| queue.is_done()) {
+            give_back(queue, scratch);
         }
     }
 
@@ -173,6 +184,15 @@ impl Outgoing {
             queue.data.discard(&mut scratch.done);
             queue.control.discard();
         }
+    }
+}
+
+/// A queue that is done is left for the next connection.
+#[inline]
+fn give_back(mut queue: Box<Queue>, scratch: &mut Scratch) {
+    queue.renew();
+    if queue.may_be_kept() {
+        scratch.queue = Some(queue);
     }
 }
 
