@@ -219,7 +219,7 @@ impl Upgrade {
                 Ok(upgraded) => take_back(upgraded),
                 Err(error) => return accepted.never_came(Some(TransportError::new(error))),
             };
-            let Some((endpoint, opened)) = accepted.came() else { return };
+            let Some((endpoint, mut opened)) = accepted.came() else { return };
             let below = Peer::new(transport.peer().or(peer.via()).or(peer.addr()));
             let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
             // Where hyper had not told the address, it is known only now.
@@ -232,7 +232,8 @@ impl Upgrade {
             let read = [&nonce[..], &buffered].concat();
             let messages = link::receive(&mut connection, &read);
             let link = Link::new(connection, transport, below);
-            let driver = Driver::expected(link, endpoint, opened.of(peer, below));
+            opened.is_of(peer, below);
+            let driver = Driver::expected(link, endpoint, opened);
             let mut driver = driver.counted(permit).after(messages);
             drop(expected);
             if driver.open().await {

@@ -73,10 +73,9 @@ impl Opened {
         Opened { request, negotiated, proxied: None }
     }
 
-    /// A request of this peer, whose transport is that one.
-    pub(crate) fn of(mut self, peer: Peer, transport: Peer) -> Self {
+    /// The request came from this peer, whose transport is that one.
+    pub(crate) fn is_of(&mut self, peer: Peer, transport: Peer) {
         self.proxied = (peer != transport).then(|| Box::new(peer));
-        self
     }
 }
 
