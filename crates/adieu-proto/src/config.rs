@@ -48,9 +48,10 @@ pub mod defaults {
     /// At the end, where the operating system tells of acknowledged bytes: output that does not
     /// move for so long will not leave any more. A reader at 16 KiB/s through a receive buffer of
     /// 64 KiB shows gaps of 8 s: on the same machine its kernel opens the window only when all of
-    /// the buffer is free. A peer whose kernel acknowledges nothing at all is let go of after
-    /// 2.5 s. Never less than four retransmission time-outs.
-    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+    /// the buffer is free. And an exit is waited for: `docker stop` kills after 10 s. A peer whose
+    /// kernel acknowledges nothing at all is let go of after 2.5 s. Never less than four
+    /// retransmission time-outs.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
     /// The same where only the transport's taking is seen, in gaps as large as its buffer.
     pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
     /// By how much the pong deadline, and those of the peer's Close and FIN, are moved in all while

@@ -52,7 +52,7 @@ pub(crate) trait Stoppable: Send + Sync {
 ///
 /// What the kernel has received of each peer when it starts (one look per connection) still reaches
 /// the handlers, which have a second to answer; everything sent leaves; then comes the Close, 1001
-/// by default. A peer is given up when it makes no progress (it reads nothing for 10 s, or its
+/// by default. A peer is given up when it makes no progress (it reads nothing for 9 s, or its
 /// kernel acknowledges nothing for 2.5 s), and whatever it does after 60 s
 /// ([`deadline`](Self::deadline)). Handlers are not cancelled.
 ///

@@ -9,6 +9,9 @@ pub struct Evidence {
     pub acked: u64,
     /// Bytes that our kernel holds: not sent, or sent and not acknowledged.
     pub outstanding: u64,
+    /// Those of them that our kernel has not sent yet: the peer's window, or the network, holds them
+    /// back. Zero where that is unknown.
+    pub unsent: u64,
     /// Since the peer's kernel last sent a segment: every segment acknowledges, a window probe's
     /// answer included.
     pub last_ack: Duration,
@@ -25,6 +28,18 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Since the peer's kernel last took something, at least.
+    pub(crate) fn quiet(&self) -> Duration {
+        if self.unsent > 0 {
+            // An acknowledgement that had made room would have had more sent at once: those that
+            // came since then, but for one that was under way, only answer window probes.
+            return self.last_ack.max(self.last_sent.saturating_sub(self.rto));
+        }
+        // The acknowledgement came with the peer's last segment at the latest, and what waits now
+        // began to wait when our kernel sent it at the latest.
+        self.last_ack.min(self.last_sent)
+    }
+
     /// Whether the peer has read since `before`, as far as its window tells.
     pub(crate) fn window_grew(&self, before: &Self) -> bool {
         match (before.window, self.window) {

@@ -65,11 +65,8 @@ impl Movement {
     pub(crate) fn look(&mut self, now: Instant, evidence: Evidence) {
         let before = self.last.as_deref().map(|look| look.evidence);
         if before.is_none_or(|before| evidence.acked > before.acked) {
-            // The acknowledgement came with the peer's last segment at the latest, and what waits
-            // now began to wait when our kernel sent it at the latest. The later of both is taken:
-            // looks are close enough that a peer that stands still gains little by it.
-            let quiet = evidence.last_ack.min(evidence.last_sent);
-            self.moved = self.moved.max(now.checked_sub(quiet).unwrap_or(self.moved));
+            let moved = now.checked_sub(evidence.quiet()).unwrap_or(self.moved);
+            self.moved = self.moved.max(moved);
         }
         let window_grew = before.is_some_and(|before| evidence.window_grew(&before));
         self.last = Some(Box::new(Look { at: now, evidence, window_grew }));
@@ -151,7 +148,8 @@ mod tests {
     fn evidence(acked: u64, outstanding: u64, last_ack: Duration) -> Evidence {
         let rto = Duration::from_millis(200);
         let (last_sent, round_trip) = (last_ack, SECOND / 1000);
-        Evidence { acked, outstanding, last_ack, last_sent, window: None, rto, round_trip }
+        let (unsent, window) = (0, None);
+        Evidence { acked, outstanding, unsent, last_ack, last_sent, window, rto, round_trip }
     }
 
     /// Lets a clock of 8 s run from time 0; `kernel` tells what the kernel knows at a time. Gives
@@ -189,6 +187,17 @@ mod tests {
             assert_eq!(verdict, Verdict::Stalled);
             assert!((8000..=12_000).contains(&at), "{at}");
         }
+    }
+
+    #[test]
+    fn answered_window_probes_lengthen_no_clock() {
+        // The window closed before the clock began; at each look a probe was answered just now.
+        let probed = |at: Duration| Evidence {
+            unsent: 4000,
+            last_sent: at + SECOND,
+            ..evidence(1000, 5000, SECOND / 10)
+        };
+        assert_eq!(run(true, probed), (8000, Verdict::Stalled));
     }
 
     #[test]

@@ -103,7 +103,16 @@ mod tests {
             let (rto, round_trip, last_sent) = (200 * MILLI, MILLI, last_ack);
             movement.look(
                 now,
-                Evidence { acked, outstanding, last_ack, last_sent, window, rto, round_trip },
+                Evidence {
+                    acked,
+                    outstanding,
+                    unsent: 0,
+                    last_ack,
+                    last_sent,
+                    window,
+                    rto,
+                    round_trip,
+                },
             );
             match question.judge(now, LENGTH * MILLI, stalls.map(|s| s * MILLI), &movement) {
                 Verdict::Wait(next) => at = (next - start).as_millis() as u32,

@@ -236,6 +236,7 @@ mod linux {
         Some(Evidence {
             acked: raw.bytes_acked,
             outstanding,
+            unsent: u64::from(raw.notsent_bytes),
             last_ack: Duration::from_millis(u64::from(raw.last_ack_recv)),
             last_sent: Duration::from_millis(u64::from(raw.last_data_sent)),
             window: (len >= WITH_WINDOW).then_some(raw.snd_wnd),
@@ -303,9 +304,9 @@ mod tests {
     fn the_kernels_patience_follows_the_settings() {
         let of = |config: Config| Options::of(&config).user_timeout.map(|t| t.as_secs());
         let seconds = Duration::from_secs;
-        assert_eq!(of(Config::default()), Some(53));
-        assert_eq!(of(Config { write_timeout: seconds(80), ..Config::default() }), Some(173));
-        assert_eq!(of(Config { pong_timeout: seconds(60), ..Config::default() }), Some(83));
+        assert_eq!(of(Config::default()), Some(52));
+        assert_eq!(of(Config { write_timeout: seconds(80), ..Config::default() }), Some(172));
+        assert_eq!(of(Config { pong_timeout: seconds(60), ..Config::default() }), Some(82));
         let longest = |write_timeout| of(Config { write_timeout, ..Config::default() });
         assert_eq!(longest(Duration::MAX), None);
         assert_eq!(longest(seconds(10_000_000)), None, "the kernel cannot count so far");
