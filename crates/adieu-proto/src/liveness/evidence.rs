@@ -9,8 +9,8 @@ pub struct Evidence {
     pub acked: u64,
     /// Bytes that our kernel holds: not sent, or sent and not acknowledged.
     pub outstanding: u64,
-    /// Those of them that our kernel has not sent yet: the peer's window, or the network, holds them
-    /// back. Zero where that is unknown.
+    /// Those of them that our kernel has not sent yet: the peer's window, or the network, holds
+    /// them back. Zero where that is unknown.
     pub unsent: u64,
     /// Since the peer's kernel last sent a segment: every segment acknowledges, a window probe's
     /// answer included.
