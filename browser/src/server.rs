@@ -117,7 +117,7 @@ fn program() -> Result<PathBuf> {
         .into_iter()
         .find(|candidate| is_file(candidate))
         .ok_or_else(|| {
-            let advice = "build it first with `cargo build --release -p adieu-gateway`, \
+            let advice = "build it first with `cargo build --release -p adieu-cli`, \
                           or name another in ADIEU_BIN";
             Error::io("find the program adieu")(std::io::Error::other(advice))
         })

@@ -14,7 +14,7 @@ const KEPT: &str = "conformance/sessions.txt";
 
 const HEAD: &str = "\
 # What the long form of the tests of sessions measured: cargo xtask sessions
-# (crates/adieu-gateway/tests/sessions and tests/store.rs, optimized, with ADIEU_LONG=1)
+# (tests/sessions of adieu-cli and tests/store.rs of adieu-gateway, optimized, with ADIEU_LONG=1)
 ";
 
 /// The same in real browsers.
@@ -32,13 +32,14 @@ pub(crate) fn run() -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("{}: {error}", kept.display());
     let figures = run::target_dir()?.join("sessions-figures.txt");
     fs::write(&figures, "").map_err(cannot)?;
-    let args = ["test", "--release", "-p", "adieu-gateway", "--lib", "--test", "sessions"];
-    let mut test = run::cargo(&args);
-    test.args(["--test", "store", "--", "--nocapture", "--test-threads=1"]);
+    let packages = ["-p", "adieu-session", "-p", "adieu-gateway", "-p", "adieu-cli"];
+    let mut test = run::cargo(&["test", "--release"]);
+    test.args(packages).args(["--lib", "--test", "sessions", "--test", "store"]);
+    test.args(["--", "--nocapture", "--test-threads=1"]);
     test.env("ADIEU_LONG", "1").env("ADIEU_FIGURES", &figures);
     run::run(&mut test, LIMIT)?;
     client::check()?;
-    run::run(&mut run::cargo(&["build", "--release", "-p", "adieu-gateway"]), LIMIT)?;
+    run::run(&mut run::cargo(&["build", "--release", "-p", "adieu-cli"]), LIMIT)?;
     browsers(&figures)?;
     let text = fs::read_to_string(&figures).map_err(cannot)?;
     let mut lines: Vec<&str> = text.lines().collect();

@@ -70,7 +70,7 @@ fn the_rest(tally: &mut Tally, ready: bool) {
     cargo(tally, "documentation tests", &examples);
     tally.step("documentation", Need::Always, || documentation().into());
     let client = tally.step("client", Need::Always, || client::check().into());
-    let build = ["build", "--release", "-p", "adieu-gateway", "--bin", "adieu"];
+    let build = ["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];
     let built = cargo(tally, "release build", &build);
     let tested = tally.step("browser tests", Need::Always, || {
         let cannot = match (ready, built, client) {

@@ -29,9 +29,24 @@ const PROTOCOL_TREE: &[&str] = &[
     "typenum",
 ];
 
-/// Clippy's fence in the protocol crate resolves names, so no import deceives it; this list catches
+/// What `adieu-session` may be built from beside the protocol.
+const SESSION_TREE: &[&str] = &[
+    "adieu-session",
+    "cmov",
+    "const-oid",
+    "ctutils",
+    "hmac",
+    "itoa",
+    "serde",
+    "serde_core",
+    "serde_json",
+    "sha2",
+    "zmij",
+];
+
+/// Clippy's fence in these two crates resolves names, so no import deceives it; this list catches
 /// what is merely written, in code that is not built on this machine too.
-const NOT_IN_THE_PROTOCOL: &[&str] =
+const NOT_WITHOUT_IO: &[&str] =
     &["std::net", "std::thread", "std::fs", "Instant::now", "SystemTime::now", "unsafe", "tokio"];
 
 const MAX_COLUMNS: usize = 100;
@@ -109,8 +124,13 @@ fn shown(file: &Path) -> String {
 }
 
 #[test]
-fn the_protocol_is_built_from_computing_crates_alone() {
-    let args = ["tree", "--locked", "-p", "adieu-proto", "-e", "normal", "--all-features"];
+fn the_protocol_and_the_sessions_are_built_from_computing_crates_alone() {
+    only_built_from("adieu-proto", PROTOCOL_TREE);
+    only_built_from("adieu-session", &[PROTOCOL_TREE, SESSION_TREE].concat());
+}
+
+fn only_built_from(package: &str, allowed: &[&str]) {
+    let args = ["tree", "--locked", "-p", package, "-e", "normal,no-proc-macro", "--all-features"];
     let output = Command::new(env!("CARGO"))
         .args(args)
         .args(["--prefix", "none", "--format", "{p}"])
@@ -121,25 +141,31 @@ fn the_protocol_is_built_from_computing_crates_alone() {
     let tree = String::from_utf8_lossy(&output.stdout);
     let built: BTreeSet<&str> =
         tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(built.contains("adieu-proto"), "cargo tree said:\n{tree}");
-    let allowed: BTreeSet<&str> = PROTOCOL_TREE.iter().copied().collect();
+    assert!(built.contains(package), "cargo tree said:\n{tree}");
+    let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
     let more: Vec<String> = built.difference(&allowed).map(|name| (*name).to_owned()).collect();
-    none(&more, "crates in the tree of adieu-proto that PROTOCOL_TREE does not allow");
+    none(&more, &format!("crates in the tree of {package} that its list here does not allow"));
 }
 
 #[test]
-fn the_protocol_has_no_clock_thread_socket_or_unsafe_code() {
-    let src = root().join("crates/adieu-proto/src");
+fn the_protocol_and_the_sessions_have_no_clock_thread_socket_or_unsafe_code() {
+    for package in ["adieu-proto", "adieu-session"] {
+        has_no_io(package);
+    }
+}
+
+fn has_no_io(package: &str) {
+    let src = root().join("crates").join(package).join("src");
     let mut complaints = Vec::new();
     for file in sources(&src).iter().filter(|file| !is_test(file)) {
         for (number, line) in without_tests(&read(file)) {
-            let found = NOT_IN_THE_PROTOCOL.iter().filter(|word| has_word(code(line), word));
+            let found = NOT_WITHOUT_IO.iter().filter(|word| has_word(code(line), word));
             complaints.extend(found.map(|word| format!("{}:{number}: {word}", shown(file))));
         }
     }
-    none(&complaints, "not in adieu-proto, where time and bytes come in as arguments");
+    none(&complaints, &format!("not in {package}, where time and bytes come in as arguments"));
     let lib = read(&src.join("lib.rs"));
-    assert!(lib.contains("#![forbid(unsafe_code)]"), "adieu-proto must forbid unsafe code");
+    assert!(lib.contains("#![forbid(unsafe_code)]"), "{package} must forbid unsafe code");
 }
 
 #[test]

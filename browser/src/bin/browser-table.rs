@@ -19,7 +19,7 @@ answer: their counts differ from run to run, and the tests ask only that nothing
 This file is generated. To measure again:
 
 ```
-cargo build --release -p adieu-gateway
+cargo build --release -p adieu-cli
 cargo test -p browser --test endings
 cargo run -p browser --bin browser-table
 ```

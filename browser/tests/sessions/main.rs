@@ -1,6 +1,6 @@
 //! Sessions in real browsers, with the real client: a refresh is no event, a departure is one.
 
-#[path = "../../../crates/adieu-gateway/tests/sessions/world/backend.rs"]
+#[path = "../../../crates/adieu-cli/tests/sessions/world/backend.rs"]
 #[allow(dead_code, reason = "written for the gateway's own tests")]
 mod backend;
 mod site;

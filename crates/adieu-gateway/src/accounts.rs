@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
+use crate::session::Timestamp;
 use adieu::{Ended, Request, Socket, Utf8Bytes};
-use adieu_gateway::session::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
@@ -93,7 +94,7 @@ impl Accounts {
     fn close(&self, inner: &mut Inner, mut account: Account, ending: &adieu::Ending) {
         let ending = json::Ending::from(ending);
         *inner.counts.entry(json::cause_word(&ending)).or_default() += 1;
-        account.ended_at = Some(Timestamp::of_system().0);
+        account.ended_at = Some(Timestamp::from(SystemTime::now()).0);
         account.ending = Some(ending);
         self.tell(&News::Ended { account: &account, counts: &inner.counts });
         inner.ended.truncate(KEEP - 1);
@@ -137,7 +138,7 @@ impl Inner {
             browser: user_agent.as_deref().and_then(browser::name),
             user_agent,
             version: None,
-            opened_at: Timestamp::of_system().0,
+            opened_at: Timestamp::from(SystemTime::now()).0,
             ended_at: None,
             messages_in: 0,
             messages_out: 0,

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::session::words;
 use adieu::{Cause, Close, ClosingHandshake, End, Side, Transport, Truncation, Version};
-use adieu_gateway::session::words;
 use serde::Serialize;
 
 /// What `GET /endings` gives, and what a page gets first.

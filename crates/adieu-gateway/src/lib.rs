@@ -1,10 +1,55 @@
 //! What the gateway `adieu` is made of: sessions, which outlive their connections; the store, which
 //! outlives the process; hooks, by which the backend hears; and the gateway that joins them to
 //! sockets.
+//!
+//! The command `adieu serve` is one way to run it. In a program of your own:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use adieu_gateway::gateway::{Gateway, Options};
+//! use adieu_gateway::http::{Access, Origins};
+//! use adieu_gateway::serve::{Site, serve};
+//! use adieu_gateway::session::Settings;
+//! use adieu_gateway::store::Memory;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = adieu::listen("127.0.0.1:0").await?;
+//! let options = Options {
+//!     sessions: Settings::default(),
+//!     backend: None,
+//!     ask_resume: false,
+//!     drain_window: Duration::from_secs(10),
+//! };
+//! let gateway = Gateway::start(Memory::default(), options).await?;
+//! let site = Site {
+//!     endpoint: adieu::Endpoint::new(),
+//!     origins: Origins::default(), // pages of this host alone
+//!     access: Access::new(Some("the-key-of-the-API-and-the-page"))?,
+//!     tls: None,
+//! };
+//! let drain = adieu::Drain::new();
+//! # drain.start();
+//! // … `drain.start()`, when it is time to stop.
+//! println!("{}", serve(listener, &gateway, site, &drain).await?);
+//! gateway.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod accounts;
+mod browser;
 pub mod gateway;
 pub mod hook;
 pub mod http;
+mod json;
+mod live;
 pub mod metrics;
-pub mod session;
+mod page;
+mod random;
+pub mod serve;
 pub mod store;
+
+/// Sessions, without I/O.
+pub use adieu_session as session;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::gateway::{Gateway, Sessions};
 use adieu::{Close, CloseCode, Closed, Message, Socket, Utf8Bytes};
-use adieu_gateway::gateway::{Gateway, Sessions};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;

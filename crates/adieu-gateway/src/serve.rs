@@ -1,17 +1,15 @@
-//! `adieu serve`: one port for the page, its WebSocket and the list of endings.
+//! One port for the page with its WebSocket, the sessions' WebSocket, the API and the probes.
 
-use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::gateway::{Gateway, GatewayError, Sessions};
+use crate::http::{self, Access, Origins};
 use adieu::axum::WebSocketUpgrade;
 use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
 use adieu::{Drain, Drained, Endpoint, Request};
-use adieu_gateway::gateway::{Gateway, Sessions};
-use adieu_gateway::http::{self, Access, Origins};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -26,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::accounts::Accounts;
 use crate::live::Watched;
-use crate::{Serve, json, live, page, sessions};
+use crate::{json, live, page};
 
 /// A request's head has to be here by then: bytes that dribble in do not extend it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,72 +32,46 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head at most; hyper answers a longer one with 431.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Exit code when not every connection ended cleanly.
-const NOT_CLEAN: u8 = 3;
+/// How TLS is served, if it is.
+pub type TlsConfig = Option<Arc<adieu::tls::rustls::ServerConfig>>;
 
-/// How often the progress of a goodbye is shown.
-const SHOW_EVERY: Duration = Duration::from_millis(100);
-
-type TlsConfig = Option<Arc<adieu::tls::rustls::ServerConfig>>;
-
-/// Serves until it is told to stop.
-pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
-    let tls = match (&options.tls_cert, &options.tls_key) {
-        (Some(cert), Some(key)) => {
-            Some(adieu::tls::server_config(cert, key).map_err(|e| format!("TLS: {e}"))?)
-        }
-        _ => None,
-    };
-    let access = sessions::access()?;
-    let gateway = options.sessions.start().await?;
-    let listen = options.listen;
-    let cannot = |e| {
-        format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
-    };
-    let listener = adieu::listen(listen).await.map_err(cannot)?;
-    let address = listener.local_addr().map_err(cannot)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    println!("adieu is listening on {scheme}://{address}/");
-    println!("Open it in a browser, then refresh, leave, close. Ctrl-C ends it.");
-    let drain = Drain::new();
-    tokio::spawn(stop_on_signal(gateway.clone(), drain.clone()));
-    let site = Site {
-        endpoint: endpoint(options).drain(drain.clone()),
-        origins: options.sessions.origins(),
-        access,
-        tls: tls.is_some(),
-    };
-    let app = router(&gateway, site);
-    let drained = tokio::select! {
-        drained = accept_all(listener, app, tls, &drain) => drained,
-        // Without its store nothing may be acknowledged: the next process goes on with it.
-        Err(error) = gateway.over() => return Err(error.to_string()),
-    };
-    println!("{drained}.");
-    gateway.stop().await.map_err(|error| error.to_string())?;
-    Ok(if drained.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(NOT_CLEAN) })
+/// What is served, and to whom.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Limits, trusted proxies and settings of all WebSockets.
+    pub endpoint: Endpoint,
+    /// Pages of which sites may open a session.
+    pub origins: Origins,
+    /// Who may see the page and use the API.
+    pub access: Access,
+    /// With a certificate: `https://` and `wss://`.
+    pub tls: TlsConfig,
 }
 
-/// What the options say of WebSockets.
-fn endpoint(options: &Serve) -> Endpoint {
-    let endpoint = Endpoint::new().trust_proxies(options.trust_proxy.iter().copied());
-    match options.max_connections {
-        Some(max) => endpoint.max_connections(max),
-        None => endpoint,
+/// Serves until the drain is over: it is for the caller to start it, and then to
+/// [stop](Gateway::stop) the gateway.
+///
+/// # Errors
+/// The store has failed: nothing may be acknowledged any more, and the process should end.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: &Gateway,
+    site: Site,
+    drain: &Drain,
+) -> Result<Drained, GatewayError> {
+    let tls = site.tls.clone();
+    let app = router(gateway, site, drain);
+    tokio::select! {
+        drained = accept_all(listener, app, tls, drain) => Ok(drained),
+        // Without its store nothing may be acknowledged: the next process goes on with it.
+        Err(error) = gateway.over() => Err(error),
     }
 }
 
-/// What is served, and to whom.
-struct Site {
-    endpoint: Endpoint,
-    origins: Origins,
-    access: Access,
-    tls: bool,
-}
-
 /// The page and what belongs to it, the sessions' WebSocket and the API.
-fn router(gateway: &Gateway, site: Site) -> Router {
+fn router(gateway: &Gateway, site: Site, drain: &Drain) -> Router {
     let Site { endpoint, origins, access, tls } = site;
+    let (endpoint, tls) = (endpoint.drain(drain.clone()), tls.is_some());
     let accounts = Arc::new(Accounts::new());
     let (hear, counted) = (accounts.clone(), gateway.clone());
     let of_sessions = endpoint.clone().on_end(move |ended| {
@@ -225,117 +197,9 @@ where
     }
 }
 
-/// The first signal ends all well, the second at once.
-async fn stop_on_signal(gateway: Gateway, drain: Drain) {
-    signal().await;
-    // Each hears when to come back, before its Close.
-    if let Err(error) = gateway.tell_closing().await {
-        tracing::error!("{error}");
-    }
-    drain.start();
-    let told = tokio::spawn(tell_progress(drain.clone()));
-    signal().await;
-    told.abort();
-    eprintln!("adieu: letting go of everything at once");
-    drain.force();
-    signal().await;
-    std::process::exit(130);
-}
-
-/// Shows on a terminal how far the goodbye is.
-async fn tell_progress(drain: Drain) {
-    let live = drain.connections();
-    if live == 0 {
-        return;
-    }
-    let plural = if live == 1 { "connection" } else { "connections" };
-    println!("Saying goodbye to {live} {plural}; Ctrl-C again to let go at once.");
-    let mut progress = drain.watch();
-    while std::io::stdout().is_terminal() && progress.changed().await.is_ok() {
-        let left = progress.borrow_and_update().connections;
-        print!("\r{left} of {live} left   {}", if left == 0 { "\n" } else { "" });
-        // A terminal that is gone has nobody to show it to.
-        let _ = std::io::stdout().flush();
-        tokio::time::sleep(SHOW_EVERY).await;
-    }
-}
-
-/// Ctrl-C, or SIGTERM where there is one.
-pub(crate) async fn signal() {
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut term) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = ctrl_c => {}
-                _ = term.recv() => {}
-            }
-            return;
-        }
-    }
-    ctrl_c.await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KEY: &str = "a-key-of-many-characters";
-
-    #[test]
-    fn options_limit_connections_and_trust_proxies() {
-        let text = ["adieu", "serve", "--max-connections", "1", "--trust-proxy", "127.0.0.0/8"];
-        let cli = <crate::Cli as clap::Parser>::try_parse_from(text).unwrap();
-        let Some(crate::Command::Serve(options)) = cli.command else { panic!("serve") };
-        let drain = Drain::new();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let gateway = runtime.block_on(options.sessions.start()).unwrap();
-        let site = Site {
-            endpoint: endpoint(&options).drain(drain.clone()),
-            origins: Origins::default(),
-            access: Access::new(Some(KEY)).unwrap(),
-            tls: false,
-        };
-        let app = router(&gateway, site);
-        let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let serving = drain.clone();
-        let serving = runtime.spawn(async move { accept_all(listener, app, None, &serving).await });
-
-        let bearer = format!("Bearer {KEY}");
-        let request = testkit::Request::rfc6455()
-            .field("X-Forwarded-For", "203.0.113.7")
-            .field("Authorization", &bearer);
-        let mut peer = testkit::Peer::open_with(addr, &request);
-        let mut second = testkit::Peer::connect(addr);
-        second.write(request.bytes());
-        let head = second.read_head();
-        assert_eq!((head.status(), head.field("Retry-After")), (503, Some("5")));
-        second.read_to_end();
-        let via = format!("203.0.113.7 (via {})", peer.local_addr());
-        // The 101 is out before the handler, which lists the connection, has begun.
-        testkit::wait_until("the connection is listed by its client's address", || {
-            let mut list = testkit::Peer::connect(addr);
-            list.write(format!(
-                "GET /endings HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n\
-                 Connection: close\r\n\r\n"
-            ));
-            assert_eq!(list.read_head().status(), 200);
-            list.read_to_end().text().contains(&via)
-        });
-
-        drain.start();
-        while peer.read_frame().close_code().is_none() {}
-        peer.send(&testkit::Frame::close(1001, ""));
-        peer.read_to_end();
-        drop(peer);
-        assert_eq!(runtime.block_on(serving).unwrap().clean, 1);
-    }
 
     #[test]
     fn only_the_own_page_may_connect() {

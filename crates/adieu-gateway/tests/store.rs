@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use adieu_gateway::session::SessionId;
-use adieu_gateway::store::{Backend, Batch, Change, Contents, Disk, Memory, Store, StoreError};
+use adieu_gateway::session::{Batch, Change, Contents, SessionId};
+use adieu_gateway::store::{Backend, Disk, Memory, Store, StoreError};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -29,9 +29,9 @@
 mod diag;
 mod faults;
 mod figure;
-#[path = "../../adieu-gateway/src/check/frame.rs"]
+#[path = "../../adieu-check/src/frame.rs"]
 mod frame;
-#[path = "../../adieu-gateway/src/check/head.rs"]
+#[path = "../../adieu-check/src/head.rs"]
 mod head;
 pub mod hixie;
 mod kernel;

@@ -93,7 +93,7 @@ pub(super) fn storming(release: &Path, peers: bool) -> Vec<Server> {
 
 /// Builds what is run, in release mode.
 pub(super) fn build(peers: bool) -> Result<(), String> {
-    let command = ["build", "--release", "-p", "adieu-gateway", "--bin", "adieu"];
+    let command = ["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];
     run::run(&mut run::cargo(&command), BUILD_LIMIT)?;
     let checked = ["build", "--release", "-p", "adieu", "--example", "checked"];
     run::run(&mut run::cargo(&checked), BUILD_LIMIT)?;

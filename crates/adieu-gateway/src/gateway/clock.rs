@@ -1,6 +1,6 @@
 //! The clock of deadlines.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::session::Timestamp;
 
@@ -14,7 +14,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Clock { started_at: Timestamp::of_system(), started: Instant::now() }
+        Clock { started_at: Timestamp::from(SystemTime::now()), started: Instant::now() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use adieu::{Close, CloseCode, Ending, Message, Socket};
 
-use super::random;
 use super::{Act, Gateway, GatewayError};
 use crate::hook::{Decision, Question, Room};
+use crate::random::random;
 use crate::session::account::account;
 use crate::session::hub::{Handle, Newcomer, Step};
 use crate::session::wire::{

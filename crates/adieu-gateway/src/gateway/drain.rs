@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::random::a_share_of;
 use super::{Gateway, GatewayError};
+use crate::random::a_share_of;
 use crate::session::hub::Step;
 
 /// How long the store may take over the last commits before the process ends without them: they

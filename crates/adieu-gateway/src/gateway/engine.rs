@@ -10,8 +10,8 @@ use super::clock::Clock;
 use super::outlet::Outlet;
 use super::{ACTS, Gateway, chronicle};
 use crate::session::hub::{Effect, Handle, Hub, Step, UnreadableSession};
-use crate::session::{SessionId, Timestamp};
-use crate::store::{Batch, Change, Store, StoreError};
+use crate::session::{Batch, Change, SessionId, Timestamp};
+use crate::store::{Store, StoreError};
 
 /// What is done once a step is committed.
 pub(crate) type Reply = Box<dyn FnOnce() + Send>;

@@ -13,7 +13,6 @@ mod connection;
 mod drain;
 mod engine;
 mod outlet;
-mod random;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +21,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
-pub(crate) use random::{a_share_of, random};
 
-use crate::hook::{Backend, Deliveries};
+use crate::hook::{Backend, Deliveries, EventLog};
 use crate::metrics::Metrics;
+use crate::random::random;
 use crate::session::hub::{Hub, Settings, Step};
-use crate::session::{Key, Timestamp};
-use crate::store::{Backend as StoreBackend, Change, Contents, Store};
+use crate::session::{Change, Contents, Key, Timestamp};
+use crate::store::{Backend as StoreBackend, Store};
 use clock::Clock;
 use engine::{Act, Engine, Scene};
 
@@ -157,15 +156,6 @@ impl Gateway {
         self.act(move |scene, _| (look(scene.hub), Step::default())).await
     }
 
-    /// The backend has taken an event: it need not be kept. Not waited for: told again after a
-    /// crash it has the same id.
-    pub(crate) async fn delivered(&self, stream: bytes::Bytes, sequence: u64) {
-        let act: Act =
-            Box::new(move |scene, _| (scene.hub.delivered(stream, sequence), Box::new(|| {})));
-        // A gateway that has stopped delivers again when it is started.
-        let _ = self.submit_act(act).await;
-    }
-
     /// What happened to sessions, as far as it is kept for people to see.
     #[must_use]
     pub fn chronicle(&self) -> &Chronicle {
@@ -192,6 +182,17 @@ impl Gateway {
         let mut over = self.inner.over.clone();
         let over = over.wait_for(Option::is_some).await;
         over.ok().and_then(|over| over.clone()).unwrap_or(Err(GatewayError::Stopped))
+    }
+}
+
+impl EventLog for Gateway {
+    /// It is not waited for that this is committed: told again after a crash, an event has the same
+    /// id.
+    async fn done_with(&self, stream: bytes::Bytes, sequence: u64) {
+        let act: Act =
+            Box::new(move |scene, _| (scene.hub.delivered(stream, sequence), Box::new(|| {})));
+        // A gateway that has stopped delivers again when it is started.
+        let _ = self.submit_act(act).await;
     }
 }
 

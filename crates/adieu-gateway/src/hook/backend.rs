@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -187,13 +187,12 @@ impl Backend {
     }
 
     async fn ask(&self, r#type: &str, question: &impl Serialize) -> Decision {
-        let id = SessionId::new(crate::gateway::random()).to_string();
+        let id = SessionId::new(crate::random::random()).to_string();
         let id = format!("{id}_{type}");
         // Strings alone: nothing in it can fail.
         let body = serde_json::to_vec(question).unwrap_or_default();
         let Inner { uri, secret, .. } = &*self.0;
-        let request =
-            cloud_event::question(uri, secret, (&id, r#type), Timestamp::of_system(), body);
+        let request = cloud_event::question(uri, secret, (&id, r#type), now(), body);
         let Some(request) = request else {
             return Decision::Unavailable(format!("the {type} hook cannot be written"));
         };
@@ -217,7 +216,7 @@ impl Backend {
     /// Why the backend has not taken it.
     pub(super) async fn deliver(&self, event: &[u8]) -> Result<(), NotTaken> {
         let Inner { uri, secret, timeout, .. } = &*self.0;
-        let request = cloud_event::event(uri, secret, Timestamp::of_system(), event);
+        let request = cloud_event::event(uri, secret, now(), event);
         let request = request.ok_or_else(|| NotTaken {
             status: None,
             why: "the event cannot be read by this version of adieu".into(),
@@ -318,6 +317,11 @@ fn sources(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// What the system's clock shows: receivers compare it with their own.
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Backend;
 use super::backend::NotTaken;
-use crate::gateway::{Gateway, a_share_of};
+use crate::random::a_share_of;
 use crate::session::SessionId;
 use crate::session::hub::stream;
 
@@ -31,6 +31,12 @@ const WRONG_TRIES: u32 = 5;
 /// The first wait after a failure, doubled with each, up to the longest.
 const BACK_OFF: Duration = Duration::from_millis(250);
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// Where events are kept until they are taken.
+pub(crate) trait EventLog: Clone + Send + Sync + 'static {
+    /// The backend has taken this event, or it was set aside: it need not be kept.
+    fn done_with(&self, stream: Bytes, sequence: u64) -> impl Future<Output = ()> + Send;
+}
 
 /// Events that wait for the backend.
 #[derive(Debug)]
@@ -151,7 +157,7 @@ impl Deliveries {
     /// Delivers an event behind those of its stream.
     pub(crate) fn push(
         self: &Arc<Self>,
-        gateway: &Gateway,
+        log: &impl EventLog,
         stream: Bytes,
         sequence: u64,
         event: Bytes,
@@ -164,7 +170,7 @@ impl Deliveries {
         of.events.push_back((sequence, event));
         drop(queue);
         if begins {
-            tokio::spawn(deliver(self.clone(), gateway.clone(), stream));
+            tokio::spawn(deliver(self.clone(), log.clone(), stream));
         }
     }
 
@@ -241,7 +247,7 @@ impl Deliveries {
 }
 
 /// Delivers what is in a stream, until it is empty.
-async fn deliver(deliveries: Arc<Deliveries>, gateway: Gateway, stream: Bytes) {
+async fn deliver(deliveries: Arc<Deliveries>, log: impl EventLog, stream: Bytes) {
     let Some(backend) = deliveries.backend.clone() else { return };
     let mut failures = 0;
     while let Some((sequence, event)) = deliveries.first(&stream) {
@@ -270,7 +276,7 @@ async fn deliver(deliveries: Arc<Deliveries>, gateway: Gateway, stream: Bytes) {
             }
         };
         failures = 0;
-        gateway.delivered(stream.clone(), sequence).await;
+        log.done_with(stream.clone(), sequence).await;
         if !deliveries.pop(&stream, taken) {
             return;
         }

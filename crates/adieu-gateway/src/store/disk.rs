@@ -12,8 +12,8 @@ use redb::{
 use super::error::caught;
 use super::file::StoreFile;
 use super::place::Place;
-use super::{Backend, Batch, Change, Contents, StoreError};
-use crate::session::SessionId;
+use super::{Backend, StoreError};
+use crate::session::{Batch, Change, Contents, SessionId};
 
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
 const MESSAGES: TableDefinition<'_, (&[u8; 16], u64), &[u8]> = TableDefinition::new("messages");

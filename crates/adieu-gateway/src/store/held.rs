@@ -6,7 +6,7 @@ use std::io;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-use super::file::behind;
+use super::layout::behind;
 
 /// What redb thinks was done to a file. It is little when it opens one: it writes its header, some
 /// pages, and syncs in between.
@@ -104,7 +104,7 @@ mod tests {
     use testkit::Random;
 
     use super::*;
-    use crate::store::file::PAGE;
+    use crate::store::layout::PAGE;
 
     fn file_of(bytes: &[u8]) -> (FileBackend, File) {
         let name = format!("adieu-held-{}-{:?}", std::process::id(), std::thread::current().id());

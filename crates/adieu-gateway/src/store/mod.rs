@@ -1,21 +1,21 @@
 //! What outlives the process: sessions, unacknowledged messages, undelivered events. A batch of
 //! changes is committed whole or not at all, and is on the disk when that is said.
 
-mod contents;
 mod disk;
 mod error;
 mod file;
 mod held;
+mod layout;
+mod memory;
 mod place;
 mod writer;
 
-pub use contents::{Change, Contents, Memory};
 pub use disk::Disk;
 pub use error::StoreError;
+pub use memory::Memory;
 pub use writer::Store;
 
-/// Changes that belong together.
-pub type Batch = Vec<Change>;
+use crate::session::{Batch, Contents};
 
 /// Where the changes go. One thread calls it ([`Store`]).
 pub trait Backend: Send + 'static {

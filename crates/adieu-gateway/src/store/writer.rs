@@ -7,7 +7,8 @@ use std::thread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::error::caught;
-use super::{Backend, Batch, Change, Contents, StoreError};
+use super::{Backend, StoreError};
+use crate::session::{Batch, Change, Contents};
 
 /// Bytes that wait for their commit at most, those being committed included; who submits more
 /// waits. A disk writes so much in a tenth of a second, so that a longer queue would only take
@@ -39,7 +40,8 @@ struct Waiting {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), adieu_gateway::store::StoreError> {
-/// use adieu_gateway::store::{Change, Memory, Store};
+/// use adieu_gateway::session::Change;
+/// # use adieu_gateway::store::{Memory, Store};
 ///
 /// let (store, contents) = Store::start(Memory::default())?;
 /// assert!(contents.sessions.is_empty());
@@ -176,7 +178,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, MutexGuard};
 
-    use super::super::{Change, Memory};
+    use super::super::Memory;
     use super::*;
 
     fn note(value: usize) -> Batch {

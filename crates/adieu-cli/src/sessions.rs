@@ -1,0 +1,139 @@
+//! What the command line says of sessions, and the gateway that follows from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use adieu_gateway::gateway::{Gateway, Options};
+use adieu_gateway::hook::{Backend, BackendOptions, Secret};
+use adieu_gateway::http::{Access, BadKey, Origins};
+use adieu_gateway::session::Waits;
+use adieu_gateway::session::hub::Settings;
+use adieu_gateway::store::{Disk, Memory};
+use clap::Args;
+
+use adieu_check::trust;
+
+/// Holds the secret that hooks are signed with: what stands on a command line, everybody may read.
+const SECRET: &str = "ADIEU_BACKEND_SECRET";
+
+/// Holds the key of the pages and the API.
+const KEY: &str = "ADIEU_API_KEY";
+
+/// Sessions: who hears of them, and how long a person may be away.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Sessions (WebSockets at /ws)")]
+pub(crate) struct Sessions {
+    /// Keep sessions in this directory: they outlive the process (default: in memory)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Tell this address who came, left and what they said; needs ADIEU_BACKEND_SECRET
+    #[arg(long, value_name = "URL")]
+    backend: Option<String>,
+    /// How long the backend may take to answer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
+    backend_timeout: Duration,
+    /// Trust the certificates in this PEM file for the backend (default: the system's)
+    #[arg(long, value_name = "FILE")]
+    backend_ca: Option<PathBuf>,
+    /// Pages of this site may connect, like https://example.com; * for any (repeatable)
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// Tell the backend of each connection that was lost and resumed, too
+    #[arg(long)]
+    tell_connections: bool,
+    /// Ask the backend before a session is resumed
+    #[arg(long)]
+    ask_resume: bool,
+    /// Wait after a Close that says so (1000, 4xxx)
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = length)]
+    wait_left: Duration,
+    /// Wait after a page that went or was hidden (1001, 4001): a refresh
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = length)]
+    wait_hidden: Duration,
+    /// Wait after a connection that broke
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = length)]
+    wait_lost: Duration,
+    /// Wait after the time that a client was told to come back at when the gateway stopped
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = length)]
+    wait_drained: Duration,
+    /// Wait for everybody after a start, as long as the gateway was down
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = length)]
+    wait_restart: Duration,
+    /// When the gateway stops, tell clients to come back over this long
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
+    drain_window: Duration,
+    /// Between two heartbeats of a page; 0s for none
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = length)]
+    heartbeat: Duration,
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a length of time is needed, like 500ms, 15s or 2m"))
+}
+
+impl Sessions {
+    /// Starts the gateway.
+    pub(crate) async fn start(&self) -> Result<Gateway, String> {
+        let options = self.options()?;
+        let started = match &self.data {
+            None => Gateway::start(Memory::default(), options).await,
+            Some(dir) => {
+                let dir = dir.clone();
+                // It reads the whole file.
+                let opened = tokio::task::spawn_blocking(move || Disk::open(&dir)).await;
+                let disk = opened.map_err(|error| error.to_string())?;
+                Gateway::start(disk.map_err(|error| error.to_string())?, options).await
+            }
+        };
+        started.map_err(|error| error.to_string())
+    }
+
+    fn options(&self) -> Result<Options, String> {
+        let waits = Waits {
+            left: self.wait_left,
+            hidden: self.wait_hidden,
+            lost: self.wait_lost,
+            drained: self.wait_drained,
+            gateway_down: self.wait_restart,
+        };
+        let sessions = Settings {
+            waits,
+            heartbeat: self.heartbeat,
+            tell_connections: self.tell_connections,
+            ..Settings::default()
+        };
+        let (ask_resume, drain_window) = (self.ask_resume, self.drain_window);
+        Ok(Options { sessions, backend: self.backend()?, ask_resume, drain_window })
+    }
+
+    fn backend(&self) -> Result<Option<Backend>, String> {
+        let Some(url) = self.backend.clone() else { return Ok(None) };
+        let secret = std::env::var(SECRET).map_err(|_| {
+            format!("--backend needs {SECRET}, with which hooks are signed: {}", wrong_secret())
+        })?;
+        let secret = Secret::read(&secret).map_err(|error| format!("{SECRET}: {error}"))?;
+        let tls = trust::client_config(self.backend_ca.as_ref(), false)?;
+        Backend::new(BackendOptions { url, secret, timeout: self.backend_timeout, tls }).map(Some)
+    }
+
+    /// Which pages may connect.
+    pub(crate) fn origins(&self) -> Origins {
+        Origins { allowed: self.allow_origin.clone() }
+    }
+}
+
+fn wrong_secret() -> String {
+    adieu_gateway::hook::BadSecret.to_string()
+}
+
+/// Who may see pages and use the API.
+pub(crate) fn access() -> Result<Access, String> {
+    let key = match std::env::var(KEY) {
+        Ok(key) => Some(key),
+        Err(std::env::VarError::NotPresent) => None,
+        // To go on without one would open what was to be closed.
+        Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{KEY}: {BadKey}")),
+    };
+    Access::new(key.as_deref()).map_err(|error| format!("{KEY}: {error}"))
+}

@@ -1,0 +1,18 @@
+//! Sessions as people meet them: the command `adieu` as a process, clients over real sockets, and a
+//! backend that is told.
+
+mod backend_trouble;
+mod bad_input;
+mod bounds;
+mod coming_back;
+mod cost;
+mod drain;
+mod example;
+mod faults;
+mod kill;
+mod leaving;
+mod port_taken;
+mod resume;
+mod serving;
+mod takeover;
+mod world;

@@ -1,0 +1,228 @@
+//! Messages to the client that it has not acknowledged, to be sent again after a resume.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::time::Timestamp;
+
+/// How much a session keeps for a client that does not acknowledge. Above any of these the oldest
+/// is let go, and a resume that would need it says `lost` and begins anew: never a silent gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of payload.
+    pub bytes: usize,
+    /// Age of a message.
+    pub age: Duration,
+}
+
+impl Default for OutboxLimits {
+    /// 1,000 messages, 4 MiB, 5 minutes: more than a client misses that comes back in time. 1,000
+    /// sessions that all use it up stay at 4 GiB.
+    fn default() -> Self {
+        OutboxLimits { messages: 1_000, bytes: 4 * 1024 * 1024, age: Duration::from_secs(300) }
+    }
+}
+
+/// Why messages cannot be replayed, or an acknowledgement not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Some of them are not kept any more.
+    LetGo,
+    /// It was never sent.
+    Future {
+        /// The highest that was.
+        sent: u64,
+    },
+}
+
+/// One direction of a session, towards the client. Messages count from 1.
+///
+/// ```
+/// use adieu_session::{Timestamp, outbox::{Outbox, OutboxLimits}};
+///
+/// let mut outbox = Outbox::default();
+/// let limits = OutboxLimits::default();
+/// assert_eq!(outbox.push(Timestamp(0), "a".into(), &limits), 1);
+/// assert_eq!(outbox.push(Timestamp(0), "b".into(), &limits), 2);
+/// outbox.acknowledge(1).unwrap();
+/// let again: Vec<_> = outbox.after(1).unwrap().collect();
+/// assert_eq!(again, [(2, &"b".into())]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// The highest sequence id that was given out.
+    sent: u64,
+    /// The last of them, unacknowledged.
+    kept: VecDeque<(Timestamp, Bytes)>,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// As it was stored: the highest sequence id that was given out, and what is kept, in order.
+    #[must_use]
+    pub fn restore(sent: u64, kept: impl IntoIterator<Item = (Timestamp, Bytes)>) -> Self {
+        let kept: VecDeque<_> = kept.into_iter().collect();
+        // A row that was written before its messages counts fewer of them than there are.
+        let sent = sent.max(kept.len() as u64);
+        let bytes = kept.iter().map(|(_, message)| message.len()).sum();
+        Outbox { sent, kept, bytes }
+    }
+
+    /// The highest sequence id that was given out; 0 = none.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How many are not acknowledged, of those that are kept.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// All up to this one are acknowledged or let go.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.sent - self.kept.len() as u64
+    }
+
+    /// Takes a message as it goes on the wire; its sequence id. What is above the limits is let go.
+    pub fn push(&mut self, now: Timestamp, message: Bytes, limits: &OutboxLimits) -> u64 {
+        self.sent += 1;
+        self.bytes += message.len();
+        self.kept.push_back((now, message));
+        self.trim(now, limits);
+        self.sent
+    }
+
+    /// Lets go of what is too much or too old, but never of the newest: its sender was told that it
+    /// is taken.
+    pub fn trim(&mut self, now: Timestamp, limits: &OutboxLimits) {
+        while let Some((at, _)) = self.kept.front()
+            && self.kept.len() > 1
+            && (self.kept.len() > limits.messages
+                || self.bytes > limits.bytes
+                || *at + limits.age < now)
+        {
+            self.pop();
+        }
+    }
+
+    /// The client has received all up to `n`. Again and older ones change nothing.
+    ///
+    /// # Errors
+    /// [`Unknown::Future`] if it was never sent.
+    pub fn acknowledge(&mut self, n: u64) -> Result<(), Unknown> {
+        if n > self.sent {
+            return Err(Unknown::Future { sent: self.sent });
+        }
+        while self.settled() < n {
+            self.pop();
+        }
+        Ok(())
+    }
+
+    /// What a client lacks that has received all up to `n`: all of it, in order, with sequence ids.
+    ///
+    /// # Errors
+    /// [`Unknown`]: it cannot be resumed without a gap.
+    pub fn after(&self, n: u64) -> Result<impl Iterator<Item = (u64, &Bytes)>, Unknown> {
+        let settled = self.settled();
+        if n > self.sent {
+            return Err(Unknown::Future { sent: self.sent });
+        }
+        let Some(skip) = n.checked_sub(settled) else { return Err(Unknown::LetGo) };
+        let kept = self.kept.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        Ok(kept.zip(n + 1..).map(|((_, message), id)| (id, message)))
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, message)) = self.kept.pop_front() {
+            self.bytes -= message.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn filled(count: usize, limits: &OutboxLimits) -> Outbox {
+        let mut outbox = Outbox::default();
+        for i in 0..count {
+            outbox.push(NOW, format!("message {i}").into(), limits);
+        }
+        outbox
+    }
+
+    fn ids(outbox: &Outbox, n: u64) -> Result<Vec<u64>, Unknown> {
+        outbox.after(n).map(|all| all.map(|(id, _)| id).collect())
+    }
+
+    #[test]
+    fn a_client_gets_all_that_it_lacks_or_nothing() {
+        let mut outbox = filled(5, &OutboxLimits::default());
+        assert_eq!(ids(&outbox, 0), Ok(vec![1, 2, 3, 4, 5]));
+        outbox.acknowledge(3).unwrap();
+        assert_eq!(ids(&outbox, 3), Ok(vec![4, 5]));
+        assert_eq!(ids(&outbox, 4), Ok(vec![5]), "it had received one more than it said");
+        assert_eq!(ids(&outbox, 5), Ok(vec![]));
+        assert_eq!(ids(&outbox, 2), Err(Unknown::LetGo), "it said that it had the third");
+        assert_eq!(ids(&outbox, 6), Err(Unknown::Future { sent: 5 }));
+    }
+
+    #[test]
+    fn a_session_without_messages_is_resumed_too() {
+        assert_eq!(ids(&Outbox::default(), 0), Ok(vec![]));
+    }
+
+    #[test]
+    fn acknowledgements_are_cumulative_and_may_come_again() {
+        let mut outbox = filled(4, &OutboxLimits::default());
+        for n in [2, 1, 2, 0] {
+            outbox.acknowledge(n).unwrap();
+            assert_eq!((outbox.settled(), outbox.unacknowledged()), (2, 2), "after {n}");
+        }
+        assert_eq!(outbox.acknowledge(5), Err(Unknown::Future { sent: 4 }));
+    }
+
+    #[test]
+    fn each_limit_lets_go_of_the_oldest() {
+        let few = OutboxLimits { messages: 3, ..OutboxLimits::default() };
+        assert_eq!(filled(10, &few).settled(), 7);
+        let small = OutboxLimits { bytes: 2 * "message 0".len(), ..OutboxLimits::default() };
+        assert_eq!(filled(10, &small).settled(), 8);
+        let short = OutboxLimits { age: Duration::from_secs(1), ..OutboxLimits::default() };
+        let mut outbox = filled(10, &short);
+        outbox.push(NOW + Duration::from_secs(2), "late".into(), &short);
+        assert_eq!((outbox.settled(), outbox.sent()), (10, 11));
+        assert_eq!(ids(&outbox, 9), Err(Unknown::LetGo));
+    }
+
+    #[test]
+    fn a_count_below_the_messages_that_are_there_is_not_believed() {
+        let restored = Outbox::restore(1, filled(3, &OutboxLimits::default()).kept);
+        assert_eq!((restored.settled(), restored.sent()), (0, 3));
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_kept_until_the_next() {
+        let small = OutboxLimits { bytes: 4, ..OutboxLimits::default() };
+        assert_eq!(ids(&filled(1, &small), 0), Ok(vec![1]));
+        assert_eq!(filled(3, &small).settled(), 2);
+    }
+
+    #[test]
+    fn what_was_stored_goes_on_where_it_was() {
+        let outbox = filled(3, &OutboxLimits::default());
+        let mut restored = Outbox::restore(3, outbox.kept.clone());
+        assert_eq!(restored, outbox);
+        assert_eq!(restored.push(NOW, "next".into(), &OutboxLimits::default()), 4);
+    }
+}
