@@ -122,7 +122,10 @@ mod tests {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/cases.json");
         // A published crate stands alone.
         if let Ok(kept) = std::fs::read_to_string(file) {
-            assert!(kept == JSON, "copy conformance/cases.json to src/check/cases.json");
+            assert!(
+                kept == JSON,
+                "copy conformance/cases.json to crates/adieu-check/src/cases.json"
+            );
         }
     }
 

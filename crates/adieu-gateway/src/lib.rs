@@ -30,8 +30,12 @@
 //!     tls: None,
 //! };
 //! let drain = adieu::Drain::new();
-//! # drain.start();
-//! // … `drain.start()`, when it is time to stop.
+//! let (stopped, told) = (drain.clone(), gateway.clone());
+//! tokio::spawn(async move {
+//!     // … when it is time to stop: the clients hear when to come back, then all connections end.
+//!     let _ = told.tell_closing().await;
+//!     stopped.start();
+//! });
 //! println!("{}", serve(listener, &gateway, site, &drain).await?);
 //! gateway.stop().await?;
 //! # Ok(())

@@ -38,7 +38,8 @@ pub type TlsConfig = Option<Arc<adieu::tls::rustls::ServerConfig>>;
 /// What is served, and to whom.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// Limits, trusted proxies and settings of all WebSockets.
+    /// Limits and trusted proxies of all WebSockets. Its `on_request`, its `on_end` and, for
+    /// sessions, its `config` are replaced by those of the gateway.
     pub endpoint: Endpoint,
     /// Pages of which sites may open a session.
     pub origins: Origins,
@@ -48,11 +49,13 @@ pub struct Site {
     pub tls: TlsConfig,
 }
 
-/// Serves until the drain is over: it is for the caller to start it, and then to
-/// [stop](Gateway::stop) the gateway.
+/// Serves until the drain is over. To stop is for the caller: first
+/// [`tell_closing`](Gateway::tell_closing), by which the clients hear when to come back, then
+/// [`Drain::start`]; and when this has returned, [`stop`](Gateway::stop).
 ///
 /// # Errors
-/// The store has failed: nothing may be acknowledged any more, and the process should end.
+/// The store has failed: nothing may be acknowledged any more, so all connections were let go of,
+/// and the process should end.
 pub async fn serve(
     listener: TcpListener,
     gateway: &Gateway,
@@ -64,7 +67,10 @@ pub async fn serve(
     tokio::select! {
         drained = accept_all(listener, app, tls, drain) => Ok(drained),
         // Without its store nothing may be acknowledged: the next process goes on with it.
-        Err(error) = gateway.over() => Err(error),
+        Err(error) = gateway.over() => {
+            drain.force();
+            Err(error)
+        }
     }
 }
 

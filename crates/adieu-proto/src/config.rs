@@ -46,10 +46,11 @@ pub mod defaults {
     /// within 30 s.
     pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
     /// At the end, where the operating system tells of acknowledged bytes: output that does not
-    /// move for so long will not leave any more. A reader at 16 KiB/s through a receive buffer of
-    /// 64 KiB shows gaps of 8 s: on the same machine its kernel opens the window only when all of
-    /// the buffer is free. And an exit is waited for: `docker stop` kills after 10 s. A peer whose
-    /// kernel acknowledges nothing at all is let go of after 2.5 s. Never less than four
+    /// move for so long will not leave any more. A peer that reads 16 KiB each second through a
+    /// receive buffer of 64 KiB shows gaps of 8 s: on the same machine its kernel opens the window
+    /// only when all of the buffer is free. At the same pace in steps of 52 KiB the gaps are 9.7 s,
+    /// and the peer is given up: an exit is waited for, and `docker stop` kills after 10 s. A peer
+    /// whose kernel acknowledges nothing at all is let go of after 2.5 s. Never less than four
     /// retransmission time-outs.
     pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
     /// The same where only the transport's taking is seen, in gaps as large as its buffer.

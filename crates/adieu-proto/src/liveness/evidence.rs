@@ -31,8 +31,9 @@ impl Evidence {
     /// Since the peer's kernel last took something, at least.
     pub(crate) fn quiet(&self) -> Duration {
         if self.unsent > 0 {
-            // An acknowledgement that had made room would have had more sent at once: those that
-            // came since then, but for one that was under way, only answer window probes.
+            // An acknowledgement that makes room has more sent at once. Those that came later
+            // answer window probes, or what was under way: the latter within a round trip, which
+            // is shorter than the retransmission time-out.
             return self.last_ack.max(self.last_sent.saturating_sub(self.rto));
         }
         // The acknowledgement came with the peer's last segment at the latest, and what waits now
