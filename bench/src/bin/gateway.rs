@@ -8,7 +8,7 @@ use std::time::Duration;
 use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, Secret};
 use adieu_gateway::http::{self, Access, Origins};
-use adieu_gateway::session::hub::Settings;
+use adieu_gateway::session::Settings;
 use adieu_gateway::store::Memory;
 use axum::Router;
 use axum::body::Bytes;
@@ -57,10 +57,10 @@ async fn gateway() {
     let options = Options {
         sessions: Settings::default(),
         backend: Some(Backend::new(options).expect("an address")),
-        ask_resume: false,
         drain_window: Duration::ZERO,
+        ..Options::default()
     };
-    let gateway = Gateway::start(Memory::default(), options).await.expect("a gateway");
+    let gateway = Gateway::start(Memory, options).await.expect("a gateway");
     let access = Access::new(Some(KEY)).expect("a key");
     let endpoint = adieu::Endpoint::new();
     let app = http::websocket(gateway.clone(), endpoint, Origins::default(), false);

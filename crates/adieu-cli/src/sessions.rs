@@ -6,10 +6,10 @@ use std::time::Duration;
 use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, Secret};
 use adieu_gateway::http::{Access, BadKey, Origins};
-use adieu_gateway::session::Waits;
-use adieu_gateway::session::hub::Settings;
+use adieu_gateway::session::command::{AskResume, Limits};
+use adieu_gateway::session::{Settings, Waits};
 use adieu_gateway::store::{Disk, Memory};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use adieu_check::trust;
 
@@ -41,9 +41,16 @@ pub(crate) struct Sessions {
     /// Tell the backend of each connection that was lost and resumed, too
     #[arg(long)]
     tell_connections: bool,
-    /// Ask the backend before a session is resumed
-    #[arg(long)]
-    ask_resume: bool,
+    /// Ask the backend before a session is resumed: when its client comes with other credentials
+    /// (cookies, authorization, query, token) than before, each time, or never
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "changed")]
+    ask_resume: AskWhen,
+    /// Of cookies only this one is a credential (repeatable; default: all cookies)
+    #[arg(long, value_name = "NAME")]
+    credential_cookie: Vec<String>,
+    /// Sessions of one user at most
+    #[arg(long, value_name = "N", default_value = "100")]
+    max_sessions_per_user: usize,
     /// Wait after a Close that says so (1000, 4xxx)
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = length)]
     wait_left: Duration,
@@ -59,12 +66,33 @@ pub(crate) struct Sessions {
     /// Wait for everybody after a start, as long as the gateway was down
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = length)]
     wait_restart: Duration,
+    /// Wait before a user is told as gone whose client does not speak adieu.v1
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
+    wait_user: Duration,
     /// When the gateway stops, tell clients to come back over this long
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
     drain_window: Duration,
     /// Between two heartbeats of a page; 0s for none
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = length)]
     heartbeat: Duration,
+}
+
+/// When the backend is asked before a session is resumed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AskWhen {
+    Changed,
+    Always,
+    Never,
+}
+
+impl From<AskWhen> for AskResume {
+    fn from(when: AskWhen) -> Self {
+        match when {
+            AskWhen::Changed => AskResume::Changed,
+            AskWhen::Always => AskResume::Always,
+            AskWhen::Never => AskResume::Never,
+        }
+    }
 }
 
 fn length(text: &str) -> Result<Duration, String> {
@@ -77,7 +105,7 @@ impl Sessions {
     pub(crate) async fn start(&self) -> Result<Gateway, String> {
         let options = self.options()?;
         let started = match &self.data {
-            None => Gateway::start(Memory::default(), options).await,
+            None => Gateway::start(Memory, options).await,
             Some(dir) => {
                 let dir = dir.clone();
                 // It reads the whole file.
@@ -96,15 +124,24 @@ impl Sessions {
             lost: self.wait_lost,
             drained: self.wait_drained,
             gateway_down: self.wait_restart,
+            user: self.wait_user,
         };
+        let sessions_per_user = self.max_sessions_per_user;
         let sessions = Settings {
             waits,
             heartbeat: self.heartbeat,
             tell_connections: self.tell_connections,
+            ask_resume: self.ask_resume.into(),
+            limits: Limits { sessions_per_user, ..Limits::default() },
             ..Settings::default()
         };
-        let (ask_resume, drain_window) = (self.ask_resume, self.drain_window);
-        Ok(Options { sessions, backend: self.backend()?, ask_resume, drain_window })
+        Ok(Options {
+            sessions,
+            backend: self.backend()?,
+            credential_cookies: self.credential_cookie.clone(),
+            drain_window: self.drain_window,
+            ..Options::default()
+        })
     }
 
     fn backend(&self) -> Result<Option<Backend>, String> {

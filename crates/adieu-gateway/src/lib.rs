@@ -10,19 +10,13 @@
 //! use adieu_gateway::gateway::{Gateway, Options};
 //! use adieu_gateway::http::{Access, Origins};
 //! use adieu_gateway::serve::{Site, serve};
-//! use adieu_gateway::session::Settings;
 //! use adieu_gateway::store::Memory;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = adieu::listen("127.0.0.1:0").await?;
-//! let options = Options {
-//!     sessions: Settings::default(),
-//!     backend: None,
-//!     ask_resume: false,
-//!     drain_window: Duration::from_secs(10),
-//! };
-//! let gateway = Gateway::start(Memory::default(), options).await?;
+//! let options = Options { drain_window: Duration::from_secs(10), ..Options::default() };
+//! let gateway = Gateway::start(Memory, options).await?;
 //! let site = Site {
 //!     endpoint: adieu::Endpoint::new(),
 //!     origins: Origins::default(), // pages of this host alone

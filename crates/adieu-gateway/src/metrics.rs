@@ -12,8 +12,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::hook::Waiting;
 use crate::session::Departure;
-use crate::session::account;
-use crate::session::hub::{Counts, Moment, What};
+use crate::session::command::Full;
+use crate::session::ending;
+use crate::session::moment::{Moment, What};
+use crate::session::shard::Counts;
 use crate::session::wire::NotResumed;
 
 /// Close codes that have a label of their own; what a peer makes up would make a series each.
@@ -37,7 +39,12 @@ struct ResumeLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabels {
-    cause: String,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
 }
 
 /// The counters.
@@ -50,6 +57,8 @@ pub struct Metrics {
     resumes: Family<ResumeLabels, Counter>,
     sessions_ended: Family<CauseLabels, Counter>,
     sessions_started: Counter,
+    full: Family<LimitLabels, Counter>,
+    kept: Gauge,
     attached: Gauge,
     away: Gauge,
     users: Gauge,
@@ -71,6 +80,8 @@ impl Default for Metrics {
             resumes: Family::default(),
             sessions_ended: Family::default(),
             sessions_started: Counter::default(),
+            full: Family::default(),
+            kept: Gauge::default(),
             attached: Gauge::default(),
             away: Gauge::default(),
             users: Gauge::default(),
@@ -122,6 +133,16 @@ impl Metrics {
             self.attached.clone(),
         );
         registry.register("sessions_away", "Sessions that may come back", self.away.clone());
+        registry.register(
+            "limit_reached",
+            "Sessions and messages that were not taken, by the limit that did not allow them",
+            self.full.clone(),
+        );
+        registry.register(
+            "kept_bytes",
+            "Bytes of messages that are kept for clients until these acknowledge them",
+            self.kept.clone(),
+        );
         registry.register("users", "Users with a session", self.users.clone());
         registry.register("events_queued", "Events that wait for the backend", self.queued.clone());
         registry.register(
@@ -154,15 +175,16 @@ impl Metrics {
         let code = match code {
             None => "none".to_owned(),
             Some(code) if CODES.contains(&code) => code.to_string(),
-            Some(4001..=4004) => code.unwrap_or_default().to_string(),
+            Some(4001..=4005) => code.unwrap_or_default().to_string(),
             Some(3000..=3999) => "3xxx".to_owned(),
             Some(4000..=4999) => "4xxx".to_owned(),
             Some(_) => "other".to_owned(),
         };
-        if let Some(latency) = account::detection_latency(ending) {
+        if let Some(latency) = ending::detection_latency(ending) {
             self.detection.observe(latency.as_secs_f64());
         }
-        let (initiator, mechanism) = account::labels(ending);
+        let (initiator, mechanism) = ending::labels(ending);
+        let (initiator, mechanism) = (initiator.word(), mechanism.word());
         self.endings.get_or_create(&EndingLabels { initiator, mechanism, code }).inc();
     }
 
@@ -183,12 +205,17 @@ impl Metrics {
             What::Resumed { after: Some(Departure::Hidden), .. } => {
                 self.refreshes.inc();
             }
-            What::Ended { story } => {
-                let cause = story["cause"].as_str().unwrap_or("unknown").to_owned();
+            What::Ended { ending } => {
+                let cause = ending.cause.word();
                 self.sessions_ended.get_or_create(&CauseLabels { cause }).inc();
             }
             What::Away { .. } | What::Resumed { .. } => {}
         }
+    }
+
+    /// A limit did not allow something.
+    pub(crate) fn full(&self, full: Full) {
+        self.full.get_or_create(&LimitLabels { limit: full.word() }).inc();
     }
 
     pub(crate) fn draining(&self) {
@@ -202,6 +229,7 @@ impl Metrics {
         self.attached.set(number(counts.attached));
         self.away.set(number(counts.away));
         self.users.set(number(counts.users));
+        self.kept.set(number(counts.kept));
         self.queued.set(number(waiting.events));
         self.queued_bytes.set(number(waiting.bytes));
         self.delivered.set(waiting.delivered);

@@ -1,36 +1,73 @@
 //! What is kept of sessions, and how it changes: what a store has to hold.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::SessionId;
+use crate::aggregate::{Counters, Row};
+use crate::event::Event;
+use crate::wire::{Tag, Tail};
+use crate::{Digest, SessionId, Slot, Timestamp};
 
-/// All that a store holds. Values are written by who uses them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All that a store holds.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
     /// Sessions.
-    pub sessions: BTreeMap<SessionId, Bytes>,
+    pub sessions: BTreeMap<SessionId, (Row, Counters)>,
     /// Messages that a client has not acknowledged, by session and sequence id.
-    pub messages: BTreeMap<(SessionId, u64), Bytes>,
+    pub messages: BTreeMap<(SessionId, u64), Message>,
+    /// Users whose last session is over, and until when their next one is waited for.
+    pub leaving: BTreeMap<Arc<str>, Leaving>,
     /// Events that the backend has not taken, by what orders them (a session, a user) and number.
-    pub events: BTreeMap<(Bytes, u64), Bytes>,
+    pub events: BTreeMap<(Bytes, u64), Arc<Event>>,
     /// What is there once: the key of the tokens, the last sign of life.
     pub meta: BTreeMap<String, Bytes>,
+}
+
+/// A message that a client has not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Tells it from another of its number.
+    pub tag: Tag,
+    /// By which a second request for it is known.
+    pub key: Option<Digest>,
+    /// What is sent behind its number and its tag.
+    pub tail: Tail,
+}
+
+/// A user whose last session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// When `user.left` is told.
+    pub until: Timestamp,
+    /// The last session.
+    pub session: SessionId,
+    /// Of its last connection.
+    pub generation: u32,
 }
 
 /// Changes that belong together: all of them are kept, or none.
 pub type Batch = Vec<Change>;
 
 /// One change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A session is new or changed.
     PutSession {
         /// Which.
         id: SessionId,
         /// What it is now.
-        session: Bytes,
+        row: Box<Row>,
+        /// Its numbers.
+        counters: Counters,
+    },
+    /// Only the numbers of a session have changed: what each message does.
+    PutCounters {
+        /// Which.
+        id: SessionId,
+        /// Its numbers.
+        counters: Counters,
     },
     /// A session is gone, and its messages.
     DeleteSession {
@@ -43,8 +80,12 @@ pub enum Change {
         id: SessionId,
         /// Its number.
         sequence: u64,
-        /// As it goes on the wire.
-        message: Bytes,
+        /// Its tag.
+        tag: Tag,
+        /// By which a second request for it is known.
+        key: Option<Digest>,
+        /// The rest of it.
+        tail: Tail,
     },
     /// Messages up to this one are acknowledged or let go.
     TrimMessages {
@@ -53,6 +94,18 @@ pub enum Change {
         /// The last of them.
         up_to: u64,
     },
+    /// The last session of a user is over, and the next one is waited for.
+    PutLeaving {
+        /// The user.
+        user: Arc<str>,
+        /// How long, and what to tell then.
+        leaving: Leaving,
+    },
+    /// The user is back, or has been told as gone.
+    DeleteLeaving {
+        /// The user.
+        user: Arc<str>,
+    },
     /// An event waits for the backend.
     PutEvent {
         /// What it is ordered by.
@@ -60,7 +113,7 @@ pub enum Change {
         /// Its number there.
         sequence: u64,
         /// The event.
-        event: Bytes,
+        event: Arc<Event>,
     },
     /// The backend has taken an event.
     DeleteEvent {
@@ -82,35 +135,73 @@ pub enum Change {
 /// that changes without bytes count as well.
 const CHANGE: usize = 128;
 
+/// What the row of a session takes, about.
+const ROW: usize = 512;
+
 impl Change {
     /// Bytes that it takes while it waits, about.
     #[must_use]
     pub fn size(&self) -> usize {
         let bytes = match self {
-            Change::PutSession { session, .. } => session.len(),
-            Change::PutMessage { message, .. } => message.len(),
-            Change::PutEvent { stream, event, .. } => stream.len() + event.len(),
+            Change::PutSession { .. } => ROW,
+            Change::PutMessage { tail, .. } => tail.bytes().len(),
+            Change::PutEvent { stream, event, .. } => stream.len() + event.size(),
             Change::DeleteEvent { stream, .. } => stream.len(),
             Change::PutMeta { name, value } => name.len() + value.len(),
-            Change::DeleteSession { .. } | Change::TrimMessages { .. } => 0,
+            Change::PutLeaving { user, .. } | Change::DeleteLeaving { user } => user.len(),
+            Change::DeleteSession { .. }
+            | Change::PutCounters { .. }
+            | Change::TrimMessages { .. } => 0,
         };
         CHANGE + bytes
     }
 }
 
 impl Contents {
+    /// For each of so many shards what it owns, in the order of the slots.
+    #[must_use]
+    pub fn split(self, shards: usize) -> Vec<Contents> {
+        let mut parts: Vec<_> = (0..shards).map(|_| Contents::default()).collect();
+        for (id, session) in self.sessions {
+            parts[id.slot().shard(shards)].sessions.insert(id, session);
+        }
+        for ((id, sequence), message) in self.messages {
+            parts[id.slot().shard(shards)].messages.insert((id, sequence), message);
+        }
+        for (user, leaving) in self.leaving {
+            parts[Slot::of_user(&user).shard(shards)].leaving.insert(user, leaving);
+        }
+        for ((stream, sequence), event) in self.events {
+            let slot = crate::event::slot_of_stream(&stream);
+            let shard = slot.map_or(0, |slot| slot.shard(shards));
+            parts[shard].events.insert((stream, sequence), event);
+        }
+        parts
+    }
+
     /// Applies a change.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::PutSession { id, session } => {
-                self.sessions.insert(id, session);
+            Change::PutSession { id, row, counters } => {
+                self.sessions.insert(id, (*row, counters));
+            }
+            Change::PutCounters { id, counters } => {
+                if let Some((_, kept)) = self.sessions.get_mut(&id) {
+                    *kept = counters;
+                }
             }
             Change::DeleteSession { id } => {
                 self.sessions.remove(&id);
                 self.trim(id, u64::MAX);
             }
-            Change::PutMessage { id, sequence, message } => {
-                self.messages.insert((id, sequence), message);
+            Change::PutMessage { id, sequence, tag, key, tail } => {
+                self.messages.insert((id, sequence), Message { tag, key, tail });
+            }
+            Change::PutLeaving { user, leaving } => {
+                self.leaving.insert(user, leaving);
+            }
+            Change::DeleteLeaving { user } => {
+                self.leaving.remove(&user);
             }
             Change::TrimMessages { id, up_to } => self.trim(id, up_to),
             Change::PutEvent { stream, sequence, event } => {

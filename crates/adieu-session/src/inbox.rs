@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 /// One direction of a session, from the client. Messages count from 1.
 ///
 /// ```
-/// use adieu_session::inbox::{Inbox, Judged};
+/// use adieu_session::inbox::{Inbox, Verdict};
 ///
 /// let mut inbox = Inbox::default();
-/// assert_eq!(inbox.judge(1), Judged::New);
-/// assert_eq!(inbox.judge(1), Judged::Duplicate);
-/// assert_eq!(inbox.judge(3), Judged::Gap { expected: 2 });
-/// assert_eq!(inbox.judge(0), Judged::Gap { expected: 2 }, "they count from 1");
+/// assert_eq!(inbox.judge(1), Verdict::New);
+/// assert_eq!(inbox.judge(1), Verdict::Duplicate);
+/// assert_eq!(inbox.judge(3), Verdict::Gap { expected: 2 });
+/// assert_eq!(inbox.judge(0), Verdict::Gap { expected: 2 }, "they count from 1");
 /// assert_eq!(inbox.received(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Inbox {
 
 /// What to do with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judged {
+pub enum Verdict {
     /// Take it.
     New,
     /// It was taken before: drop it, and acknowledge again.
@@ -35,6 +35,12 @@ pub enum Judged {
 }
 
 impl Inbox {
+    /// As it was kept.
+    #[must_use]
+    pub fn restore(received: u64) -> Self {
+        Inbox { received }
+    }
+
     /// The highest sequence id that was taken; 0 = none.
     #[must_use]
     pub fn received(&self) -> u64 {
@@ -42,15 +48,15 @@ impl Inbox {
     }
 
     /// Judges a message by its sequence id, and counts it if it is the one that is due.
-    pub fn judge(&mut self, sequence: u64) -> Judged {
+    pub fn judge(&mut self, sequence: u64) -> Verdict {
         let expected = self.received + 1;
         if sequence == 0 || sequence > expected {
-            return Judged::Gap { expected };
+            return Verdict::Gap { expected };
         }
         if sequence < expected {
-            return Judged::Duplicate;
+            return Verdict::Duplicate;
         }
         self.received = expected;
-        Judged::New
+        Verdict::New
     }
 }

@@ -1,23 +1,38 @@
 //! Sessions: a person's tab, which outlives its connections. No I/O here: time and randomness are
 //! arguments, what to do comes back as actions.
+//!
+//! ```text
+//!   Command ──► Shard (some slots) ──► Aggregate (one session) ──► Transaction
+//!                                                                  changes, then effects
+//! ```
 
 #![forbid(unsafe_code)]
 
-pub mod account;
+mod aggregate;
 mod change;
-pub mod hub;
+pub mod command;
+pub mod ending;
+pub mod event;
 pub mod inbox;
 pub mod machine;
+pub mod moment;
 pub mod outbox;
+pub mod shard;
+mod slot;
 pub mod time;
 pub mod token;
+mod transaction;
 pub mod wait;
 pub mod wire;
 pub mod words;
 
-pub use change::{Batch, Change, Contents};
-pub use hub::{Hub, Settings};
+pub use aggregate::{Counters, Row, View};
+pub use change::{Batch, Change, Contents, Leaving, Message};
+pub use command::{Command, Reply, Settings};
 pub use machine::{Action, Input, Refusal, Session, State};
+pub use shard::Shard;
+pub use slot::{SLOTS, Slot};
 pub use time::Timestamp;
-pub use token::{Key, SessionId, Token};
+pub use token::{Digest, Key, SessionId, Token};
+pub use transaction::{Effect, Handle, Transaction};
 pub use wait::{Departure, Waits};

@@ -62,6 +62,9 @@ pub struct Session {
     generation: u32,
     /// The client is known to hold the token of this generation; older ones are stale.
     confirmed: u32,
+    /// The client is back on another connection and is being judged: until then its session is
+    /// not over, however the connection that it has still got ends.
+    held: Option<Timestamp>,
 }
 
 /// What happened.
@@ -94,6 +97,8 @@ pub enum Input {
     },
     /// The backend ends it.
     End,
+    /// The backend says that another user is in this tab now: that user gets a session of its own.
+    Replace,
     /// Time has passed.
     Expire,
     /// The client is back and is being judged: it is waited for until then at least.
@@ -137,6 +142,8 @@ pub enum Why {
     Expired(Departure),
     /// The backend ended it.
     Backend,
+    /// Another user took the tab.
+    Replaced,
 }
 
 /// Why a session is not resumed.
@@ -154,7 +161,7 @@ impl Session {
     /// A new session, whose first connection is open.
     #[must_use]
     pub fn start() -> (Self, Actions) {
-        let session = Session { state: State::Attached, generation: 1, confirmed: 1 };
+        let session = Session { state: State::Attached, generation: 1, confirmed: 1, held: None };
         (session, vec![Action::TellStarted])
     }
 
@@ -207,6 +214,7 @@ impl Session {
                 self.end(Why::Goodbye)
             }
             (_, Input::End) => self.end(Why::Backend),
+            (_, Input::Replace) => self.end(Why::Replaced),
             (State::Away { departure, until }, Input::Expire) if until <= now => {
                 self.end(Why::Expired(departure))
             }
@@ -214,10 +222,13 @@ impl Session {
                 let state = State::Away { departure, until: before.max(until) };
                 (Session { state, ..self }, Vec::new())
             }
+            (State::Attached, Input::Hold { until }) => {
+                (Session { held: self.held.max(Some(until)), ..self }, Vec::new())
+            }
             (_, Input::Restarted { window }) => self.restarted(now + window),
             // What comes from an older connection, or too early.
             (_, Input::Confirm { .. } | Input::Detach { .. } | Input::Goodbye { .. })
-            | (_, Input::Expire | Input::Hold { .. }) => (self, Vec::new()),
+            | (_, Input::Expire) => (self, Vec::new()),
         }
     }
 
@@ -233,7 +244,8 @@ impl Session {
             _ => Action::TellResumed,
         };
         let generation = self.generation.max(presented) + 1;
-        (Session { state: State::Attached, generation, confirmed: presented }, vec![action])
+        let (state, confirmed) = (State::Attached, presented);
+        (Session { state, generation, confirmed, held: None }, vec![action])
     }
 
     fn confirm(self, generation: u32) -> (Self, Actions) {
@@ -243,22 +255,24 @@ impl Session {
     }
 
     fn detach(self, now: Timestamp, departure: Departure, wait: Duration) -> (Self, Actions) {
-        if wait.is_zero() {
+        let until = self.held.unwrap_or(now).max(now + wait);
+        if until == now {
             let why = match departure {
                 Departure::Left => Why::Goodbye,
                 departure => Why::Expired(departure),
             };
-            return (Session { state: State::Over, ..self }, vec![Action::TellEnded(why)]);
+            let over = Session { state: State::Over, held: None, ..self };
+            return (over, vec![Action::TellEnded(why)]);
         }
-        let state = State::Away { departure, until: now + wait };
-        (Session { state, ..self }, vec![Action::TellLost])
+        let state = State::Away { departure, until };
+        (Session { state, held: None, ..self }, vec![Action::TellLost])
     }
 
     fn end(self, why: Why) -> (Self, Actions) {
         let open = self.state == State::Attached;
         let close = open.then_some(Action::CloseNewest);
         let actions = close.into_iter().chain([Action::TellEnded(why)]).collect();
-        (Session { state: State::Over, ..self }, actions)
+        (Session { state: State::Over, held: None, ..self }, actions)
     }
 
     /// A wait is never made shorter by it: a promise of the drain before may be longer. Who was
@@ -268,7 +282,7 @@ impl Session {
             State::Away { departure, until } => (departure, until.max(fresh), Vec::new()),
             _ => (Departure::GatewayDown, fresh, vec![Action::TellLost]),
         };
-        (Session { state: State::Away { departure, until }, ..self }, actions)
+        (Session { state: State::Away { departure, until }, held: None, ..self }, actions)
     }
 }
 
@@ -286,7 +300,8 @@ mod tests {
 
     /// What may happen next, whatever the state.
     fn alphabet(session: &Session) -> Vec<Input> {
-        let mut all = vec![Input::End, Input::Expire, Input::Restarted { window: 3 * SECOND }];
+        let mut all = vec![Input::End, Input::Replace, Input::Expire];
+        all.push(Input::Restarted { window: 3 * SECOND });
         all.push(Input::Hold { until: Timestamp(2_500) });
         // A token that is newer than the store knows.
         all.push(Input::Resume { presented: session.generation + 1 });
@@ -321,7 +336,8 @@ mod tests {
             state => state,
         };
         let (generation, confirmed) = (session.generation - gone, session.confirmed - gone);
-        Session { state, generation, confirmed }
+        let held = session.held.filter(|at| *at > now).map(|at| Timestamp(at.0 - now.0));
+        Session { state, generation, confirmed, held }
     }
 
     /// Goes all ways from each state, once; counts the ways.
@@ -380,6 +396,10 @@ mod tests {
             Input::Hold { .. } => {
                 assert_eq!(actions.len(), 0, "{context}");
                 assert!(after.deadline() >= before.deadline(), "never shorter: {context}");
+                assert!(after.held >= before.held, "never shorter: {context}");
+            }
+            Input::Detach { .. } if before.held.is_some_and(|held| held > now) => {
+                assert!(after.deadline() >= before.held, "it is being judged: {context}");
             }
             Input::Resume { presented } => {
                 let taken = before.state != State::Over && presented >= before.confirmed;
@@ -404,8 +424,8 @@ mod tests {
             }
         }
         let closed = actions.contains(&Action::CloseNewest);
-        let open =
-            before.state == State::Attached && matches!(input, Input::End | Input::Goodbye { .. });
+        let open = before.state == State::Attached
+            && matches!(input, Input::End | Input::Replace | Input::Goodbye { .. });
         assert!(!closed || open, "there is a connection to close: {context}");
     }
 
@@ -435,6 +455,20 @@ mod tests {
         let (session, _) = session.on(Timestamp(0), Input::Confirm { generation: 3 });
         let (_, actions) = session.on(Timestamp(0), Input::Resume { presented: 2 });
         assert_eq!(actions, [Action::Refuse(Refusal::Stale)]);
+    }
+
+    #[test]
+    fn a_session_whose_client_is_being_judged_is_not_over_when_its_older_connection_ends() {
+        let (session, _) = Session::start();
+        let (held, _) = session.on(Timestamp(0), Input::Hold { until: Timestamp(10_000) });
+        for (departure, wait) in [(Departure::Left, Duration::ZERO), (Departure::Hidden, SECOND)] {
+            let ended = Input::Detach { generation: 1, departure, wait };
+            let (away, actions) = held.on(Timestamp(500), ended);
+            assert_eq!(away.deadline(), Some(Timestamp(10_000)), "{departure:?}");
+            assert_eq!(actions, [Action::TellLost]);
+            let (back, _) = away.on(Timestamp(9_000), Input::Resume { presented: 1 });
+            assert_eq!((back.state(), back.held), (State::Attached, None));
+        }
     }
 
     #[test]

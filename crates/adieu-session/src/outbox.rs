@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::time::Timestamp;
+use super::token::Digest;
+use super::wire::{Tag, Tail};
 
 /// How much a session keeps for a client that does not acknowledge. Above any of these the oldest
 /// is let go, and a resume that would need it says `lost` and begins anew: never a silent gap.
@@ -42,34 +42,55 @@ pub enum Unknown {
 /// One direction of a session, towards the client. Messages count from 1.
 ///
 /// ```
-/// use adieu_session::{Timestamp, outbox::{Outbox, OutboxLimits}};
+/// use adieu_session::outbox::{Kept, Outbox, OutboxLimits};
+/// use adieu_session::wire::{Payload, Tag, Tail};
+/// use adieu_session::Timestamp;
 ///
 /// let mut outbox = Outbox::default();
 /// let limits = OutboxLimits::default();
-/// assert_eq!(outbox.push(Timestamp(0), "a".into(), &limits), 1);
-/// assert_eq!(outbox.push(Timestamp(0), "b".into(), &limits), 2);
+/// let message = |text: &str| {
+///     let (at, tag) = (Timestamp(0), Tag::new([7; 6]));
+///     Kept { at, tag, key: None, tail: Tail::of(&Payload::Text(text.into())) }
+/// };
+/// assert_eq!(outbox.push(message("a"), &limits), 1);
+/// assert_eq!(outbox.push(message("b"), &limits), 2);
 /// outbox.acknowledge(1).unwrap();
 /// let again: Vec<_> = outbox.after(1).unwrap().collect();
-/// assert_eq!(again, [(2, &"b".into())]);
+/// assert_eq!(again, [(2, &message("b"))]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outbox {
     /// The highest sequence id that was given out.
     sent: u64,
     /// The last of them, unacknowledged.
-    kept: VecDeque<(Timestamp, Bytes)>,
+    kept: VecDeque<Kept>,
+    /// The tag of the message before those.
+    settled: Tag,
     bytes: usize,
+}
+
+/// A message that is kept until it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// When it was taken.
+    pub at: Timestamp,
+    /// Tells it from another of its number.
+    pub tag: Tag,
+    /// By which a second request for the same message is known.
+    pub key: Option<Digest>,
+    /// What is sent behind its number and its tag; shared where it is for many sessions.
+    pub tail: Tail,
 }
 
 impl Outbox {
     /// As it was stored: the highest sequence id that was given out, and what is kept, in order.
     #[must_use]
-    pub fn restore(sent: u64, kept: impl IntoIterator<Item = (Timestamp, Bytes)>) -> Self {
+    pub fn restore(sent: u64, settled: Tag, kept: impl IntoIterator<Item = Kept>) -> Self {
         let kept: VecDeque<_> = kept.into_iter().collect();
         // A row that was written before its messages counts fewer of them than there are.
         let sent = sent.max(kept.len() as u64);
-        let bytes = kept.iter().map(|(_, message)| message.len()).sum();
-        Outbox { sent, kept, bytes }
+        let bytes = kept.iter().map(|kept| kept.tail.bytes().len()).sum();
+        Outbox { sent, kept, settled, bytes }
     }
 
     /// The highest sequence id that was given out; 0 = none.
@@ -84,29 +105,65 @@ impl Outbox {
         self.kept.len()
     }
 
+    /// The keys of the messages that are kept.
+    pub fn keys(&self) -> impl Iterator<Item = Digest> + '_ {
+        self.kept.iter().filter_map(|kept| kept.key)
+    }
+
+    /// Bytes that are kept.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The tag of the message before those that are kept.
+    #[must_use]
+    pub fn settled_tag(&self) -> Tag {
+        self.settled
+    }
+
+    /// Whether the message of this number has this tag, as far as that is still known.
+    #[must_use]
+    pub fn has(&self, n: u64, tag: Tag) -> bool {
+        match n.checked_sub(self.settled()) {
+            None => true,
+            Some(0) => n == 0 || self.settled == tag,
+            Some(nth) => {
+                let nth = usize::try_from(nth - 1).unwrap_or(usize::MAX);
+                self.kept.get(nth).is_some_and(|kept| kept.tag == tag)
+            }
+        }
+    }
+
     /// All up to this one are acknowledged or let go.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.sent - self.kept.len() as u64
     }
 
-    /// Takes a message as it goes on the wire; its sequence id. What is above the limits is let go.
-    pub fn push(&mut self, now: Timestamp, message: Bytes, limits: &OutboxLimits) -> u64 {
+    /// Takes a message; its sequence id. What is above the limits is let go.
+    pub fn push(&mut self, message: Kept, limits: &OutboxLimits) -> u64 {
+        let now = message.at;
         self.sent += 1;
-        self.bytes += message.len();
-        self.kept.push_back((now, message));
+        self.bytes += message.tail.bytes().len();
+        self.kept.push_back(message);
         self.trim(now, limits);
         self.sent
+    }
+
+    /// Counts a message that is not kept: its client acknowledges none.
+    pub fn count(&mut self) {
+        self.sent += 1;
     }
 
     /// Lets go of what is too much or too old, but never of the newest: its sender was told that it
     /// is taken.
     pub fn trim(&mut self, now: Timestamp, limits: &OutboxLimits) {
-        while let Some((at, _)) = self.kept.front()
+        while let Some(oldest) = self.kept.front()
             && self.kept.len() > 1
             && (self.kept.len() > limits.messages
                 || self.bytes > limits.bytes
-                || *at + limits.age < now)
+                || oldest.at + limits.age < now)
         {
             self.pop();
         }
@@ -130,33 +187,40 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Unknown`]: it cannot be resumed without a gap.
-    pub fn after(&self, n: u64) -> Result<impl Iterator<Item = (u64, &Bytes)>, Unknown> {
+    pub fn after(&self, n: u64) -> Result<impl Iterator<Item = (u64, &Kept)>, Unknown> {
         let settled = self.settled();
         if n > self.sent {
             return Err(Unknown::Future { sent: self.sent });
         }
         let Some(skip) = n.checked_sub(settled) else { return Err(Unknown::LetGo) };
         let kept = self.kept.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
-        Ok(kept.zip(n + 1..).map(|((_, message), id)| (id, message)))
+        Ok((n + 1..).zip(kept))
     }
 
     fn pop(&mut self) {
-        if let Some((_, message)) = self.kept.pop_front() {
-            self.bytes -= message.len();
+        if let Some(oldest) = self.kept.pop_front() {
+            self.bytes -= oldest.tail.bytes().len();
+            self.settled = oldest.tag;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::Payload;
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
+    fn at(at: Timestamp, text: &str) -> Kept {
+        let tag = Tag::new([text.len() as u8; 6]);
+        Kept { at, tag, key: None, tail: Tail::of(&Payload::Text(text.into())) }
+    }
+
     fn filled(count: usize, limits: &OutboxLimits) -> Outbox {
         let mut outbox = Outbox::default();
         for i in 0..count {
-            outbox.push(NOW, format!("message {i}").into(), limits);
+            outbox.push(at(NOW, &format!("message {i}")), limits);
         }
         outbox
     }
@@ -196,18 +260,19 @@ mod tests {
     fn each_limit_lets_go_of_the_oldest() {
         let few = OutboxLimits { messages: 3, ..OutboxLimits::default() };
         assert_eq!(filled(10, &few).settled(), 7);
-        let small = OutboxLimits { bytes: 2 * "message 0".len(), ..OutboxLimits::default() };
+        let small =
+            OutboxLimits { bytes: 2 * r#""text":"message 0"}"#.len(), ..OutboxLimits::default() };
         assert_eq!(filled(10, &small).settled(), 8);
         let short = OutboxLimits { age: Duration::from_secs(1), ..OutboxLimits::default() };
         let mut outbox = filled(10, &short);
-        outbox.push(NOW + Duration::from_secs(2), "late".into(), &short);
+        outbox.push(at(NOW + Duration::from_secs(2), "late"), &short);
         assert_eq!((outbox.settled(), outbox.sent()), (10, 11));
         assert_eq!(ids(&outbox, 9), Err(Unknown::LetGo));
     }
 
     #[test]
     fn a_count_below_the_messages_that_are_there_is_not_believed() {
-        let restored = Outbox::restore(1, filled(3, &OutboxLimits::default()).kept);
+        let restored = Outbox::restore(1, Tag::default(), filled(3, &OutboxLimits::default()).kept);
         assert_eq!((restored.settled(), restored.sent()), (0, 3));
     }
 
@@ -219,10 +284,29 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_was_given_out_twice_is_known_by_its_tag() {
+        let mut outbox = Outbox::default();
+        for text in ["a", "bb", "ccc"] {
+            outbox.push(at(NOW, text), &OutboxLimits::default());
+        }
+        let tag = |n: u8| Tag::new([n; 6]);
+        for acknowledged in 0..=3 {
+            outbox.acknowledge(acknowledged).unwrap();
+            for n in acknowledged.max(1)..=3 {
+                assert!(outbox.has(n, tag(n as u8)), "{n} after {acknowledged}");
+                assert!(!outbox.has(n, tag(9)), "{n} after {acknowledged}");
+            }
+        }
+        assert!(outbox.has(1, tag(9)), "it is not known any more");
+        assert!(!outbox.has(4, tag(4)), "it was never sent");
+        assert!(Outbox::default().has(0, tag(9)), "nothing was sent");
+    }
+
+    #[test]
     fn what_was_stored_goes_on_where_it_was() {
         let outbox = filled(3, &OutboxLimits::default());
-        let mut restored = Outbox::restore(3, outbox.kept.clone());
+        let mut restored = Outbox::restore(3, Tag::default(), outbox.kept.clone());
         assert_eq!(restored, outbox);
-        assert_eq!(restored.push(NOW, "next".into(), &OutboxLimits::default()), 4);
+        assert_eq!(restored.push(at(NOW, "next"), &OutboxLimits::default()), 4);
     }
 }

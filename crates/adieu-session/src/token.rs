@@ -8,6 +8,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::slot::Slot;
+use super::wire::Nonce;
+
 /// The first byte: another form of token has another.
 const VERSION: u8 = 1;
 
@@ -16,7 +19,7 @@ const MAC: usize = 16;
 
 const LEN: usize = 1 + 16 + 4 + MAC;
 
-/// Names a session: 128 random bits.
+/// Names a session: its slot in ten bits, and 118 random ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct SessionId([u8; 16]);
@@ -26,6 +29,21 @@ impl SessionId {
     #[must_use]
     pub fn new(random: [u8; 16]) -> Self {
         SessionId(random)
+    }
+
+    /// In this slot, which its first ten bits say, and otherwise from random bytes.
+    #[must_use]
+    pub fn in_slot(slot: Slot, random: [u8; 16]) -> Self {
+        let mut bytes = random;
+        let [high, low] = slot.to_bits();
+        (bytes[0], bytes[1]) = (high, low | (bytes[1] & 0b0011_1111));
+        SessionId(bytes)
+    }
+
+    /// Its slot.
+    #[must_use]
+    pub fn slot(self) -> Slot {
+        Slot::of_bits([self.0[0], self.0[1]])
     }
 
     /// The bytes.
@@ -104,14 +122,69 @@ impl Key {
         Key(Hmac::new(&block.into()))
     }
 
-    /// What it is for is signed too: nothing else that this key may sign one day is a token.
-    fn mac(&self, signed: &[u8]) -> Hmac<Sha256> {
+    /// What it is for is signed too: nothing else that this key signs is a token.
+    fn mac(&self, purpose: &str, signed: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
-        mac.update(b"adieu reconnection token\0");
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
         mac.update(signed);
         mac
     }
+
+    fn digest(&self, purpose: &str, secret: &[u8]) -> Digest {
+        let mac = self.mac(purpose, secret).finalize().into_bytes();
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&mac[..16]);
+        Digest(digest)
+    }
+
+    /// Of a page's nonce: what is kept of it.
+    #[must_use]
+    pub fn first_visit(&self, nonce: Nonce) -> Digest {
+        self.digest("adieu first visit", &nonce.to_bytes())
+    }
+
+    /// Of the key of a request for a message.
+    #[must_use]
+    pub fn idempotency(&self, key: &str) -> Digest {
+        self.digest("adieu idempotency", key.as_bytes())
+    }
+
+    /// Of the credentials of a request: what is kept of them.
+    #[must_use]
+    pub fn credentials(&self, credentials: &[u8]) -> Digest {
+        self.digest("adieu credentials", credentials)
+    }
 }
+
+/// A secret as it is kept, by which it is known again: the first 128 bits of an HMAC.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// As it was kept.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Digest(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// A slot that only the secret decides.
+    #[must_use]
+    pub fn slot(self) -> Slot {
+        Slot::of_bits([self.0[0], self.0[1]])
+    }
+}
+
+/// What tokens are signed for.
+const PURPOSE: &str = "adieu reconnection token";
 
 /// A session and the generation of the connection on which the token was given.
 ///
@@ -140,7 +213,7 @@ impl Token {
         bytes.push(VERSION);
         bytes.extend(self.session.0);
         bytes.extend(self.generation.to_be_bytes());
-        let mac = key.mac(&bytes).finalize().into_bytes();
+        let mac = key.mac(PURPOSE, &bytes).finalize().into_bytes();
         bytes.extend(&mac[..MAC]);
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -151,7 +224,7 @@ impl Token {
     pub fn verify(text: &str, key: &Key) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == LEN)?;
         let (signed, mac) = bytes.split_at(LEN - MAC);
-        key.mac(signed).verify_truncated_left(mac).ok()?;
+        key.mac(PURPOSE, signed).verify_truncated_left(mac).ok()?;
         let (version, rest) = signed.split_first()?;
         let (session, generation) = rest.split_first_chunk::<16>()?;
         let generation = u32::from_be_bytes(generation.try_into().ok()?);
@@ -161,6 +234,7 @@ impl Token {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::Offer;
     use super::*;
 
     #[test]
@@ -191,6 +265,26 @@ mod tests {
             text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_session_id_has_its_slot_and_is_random_otherwise() {
+        for slot in [0, 1, 513, 1023].map(Slot::new) {
+            let (a, b) = (SessionId::in_slot(slot, [0; 16]), SessionId::in_slot(slot, [0xFF; 16]));
+            assert_eq!((a.slot(), b.slot()), (slot, slot));
+            let differs: u32 = a.0.iter().zip(b.0).map(|(a, b)| (a ^ b).count_ones()).sum();
+            assert_eq!(differs, 118);
+        }
+    }
+
+    #[test]
+    fn secrets_of_different_use_have_different_digests() {
+        let key = Key::new(&[7; 32]);
+        let offer = Offer::read(["adieu.v1", "adieu.first.AAAAAAAAAAAAAAAAAAAAAA"]).unwrap();
+        let nonce = offer.first.unwrap();
+        assert_eq!(key.first_visit(nonce), key.first_visit(nonce));
+        assert_ne!(key.first_visit(nonce), key.credentials(&nonce.to_bytes()));
+        assert_ne!(key.first_visit(nonce), Key::new(&[8; 32]).first_visit(nonce));
     }
 
     #[test]

@@ -5,9 +5,14 @@ use std::time::Duration;
 use adieu_proto::{Cause, Ending};
 use serde::{Deserialize, Serialize};
 
+use super::wire::CONNECTION_LOST;
+
 /// In adieu.v1 the page says with this code that it is hidden and may return (sent from `pagehide`,
 /// so that the back/forward cache stays possible).
 pub const PAGE_HIDDEN: u16 = 4001;
+
+/// Codes of a page that is hidden or goes, and of a browser that goes or loads another page.
+const HIDDEN: [u16; 2] = [1001, PAGE_HIDDEN];
 
 /// What the end of a connection says of the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,11 +42,13 @@ impl Departure {
         // says nothing of the person. Where the backend ended the session, it is over before this.
         let Some(close) = said else { return Departure::Lost };
         match close.code().map(adieu_proto::CloseCode::get) {
-            Some(1000) => Departure::Left,
-            Some(code @ 4000..=4999) if code != PAGE_HIDDEN => Departure::Left,
+            Some(code) if HIDDEN.contains(&code) => Departure::Hidden,
+            // The client heard nothing any more, and says so to a connection that may be dead.
+            Some(CONNECTION_LOST) => Departure::Lost,
             // An empty Close is what a browser sends for `close()` without a code.
-            None => Departure::Left,
-            Some(_) => Departure::Hidden,
+            None | Some(1000 | 4000..=4999) => Departure::Left,
+            // 1002, 1007, 1011…: something failed, and nobody left.
+            Some(_) => Departure::Lost,
         }
     }
 }
@@ -61,6 +68,9 @@ pub struct Waits {
     /// After a restart, from when we can accept again: time when we could not counts against
     /// nobody.
     pub gateway_down: Duration,
+    /// After the last session of a user whose client has no token to come back with, before
+    /// `user.left`: a page without our client is refreshed, too.
+    pub user: Duration,
 }
 
 impl Default for Waits {
@@ -71,6 +81,7 @@ impl Default for Waits {
             lost: Duration::from_secs(15),
             drained: Duration::from_secs(15),
             gateway_down: Duration::from_secs(60),
+            user: Duration::from_secs(10),
         }
     }
 }
@@ -117,8 +128,11 @@ mod tests {
         for code in [Some(1000), Some(4000), Some(4002), Some(4999), None] {
             assert_eq!(said(code), Departure::Left, "{code:?}");
         }
-        for code in [Some(1001), Some(4001), Some(1011), Some(3000)] {
+        for code in [Some(1001), Some(4001)] {
             assert_eq!(said(code), Departure::Hidden, "{code:?}");
+        }
+        for code in [Some(1002), Some(1007), Some(1011), Some(3000), Some(4005)] {
+            assert_eq!(said(code), Departure::Lost, "{code:?}");
         }
     }
 

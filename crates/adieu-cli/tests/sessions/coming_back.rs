@@ -31,7 +31,7 @@ async fn asked(backend: &Backend, times: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_try_does_not_take_the_session_from_a_newer_one() {
     let backend = Backend::start().await;
-    let gateway = Gateway::start(None, &backend, &["--ask-resume"]);
+    let gateway = Gateway::start(None, &backend, &["--ask-resume", "always"]);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
     page.hide().await;
@@ -113,20 +113,21 @@ async fn one_failure_of_the_resume_hook_does_not_cost_the_session() {
         StatusCode::NO_CONTENT.into_response()
     })
     .await;
-    let options = ["--ask-resume", "--backend", &url];
+    let options = ["--ask-resume", "always", "--backend", &url];
     let gateway = Gateway::start_at("127.0.0.1:0", None, None, &options);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
     page.hide().await;
     page.try_connect(&gateway.url()).await.unwrap_err();
-    assert_eq!(page.closed_with().await, (1011, "the backend did not answer".into()));
+    assert_eq!(page.closed_with().await, (1013, "the backend did not answer".into()));
     assert!(page.connect(&gateway.url()).await.resumed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_back_in_time_is_not_announced_while_the_backend_thinks() {
     let backend = Backend::start().await;
-    let gateway = Gateway::start(None, &backend, &["--ask-resume", "--wait-hidden", "2s"]);
+    let gateway =
+        Gateway::start(None, &backend, &["--ask-resume", "always", "--wait-hidden", "2s"]);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
     page.hide().await;

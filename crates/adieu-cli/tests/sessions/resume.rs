@@ -112,7 +112,7 @@ async fn who_asks_to_be_told_of_connections_is_told_of_each_once_in_order() {
 #[tokio::test]
 async fn the_backend_may_refuse_a_resume_and_the_client_hears_it() {
     let backend = Backend::start().await;
-    let gateway = Gateway::start(None, &backend, &["--ask-resume"]);
+    let gateway = Gateway::start(None, &backend, &["--ask-resume", "always"]);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
     page.hide().await;

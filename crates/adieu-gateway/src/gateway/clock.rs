@@ -1,11 +1,11 @@
-//! The clock of deadlines.
+//! Two clocks: one for how long something takes, one for what people read.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::session::Timestamp;
 
-/// Counts on from when the process started: a step of the system's clock (a suspended machine, a
-/// correction) ends no session early and makes none last longer.
+/// The time of deadlines: counts on from when the process started, so that a step of the system's
+/// clock (a suspended machine, a correction) ends no session early and makes none last longer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started_at: Timestamp,

@@ -1,18 +1,20 @@
 //! One WebSocket of a session: what its client says goes to the engine, and its end too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::{Close, CloseCode, Ending, Message, Socket};
 
-use super::{Act, Gateway, GatewayError};
-use crate::hook::{Decision, Question, Room};
-use crate::random::random;
-use crate::session::account::account;
-use crate::session::hub::{Handle, Newcomer, Step};
+use super::engine::{Done, With};
+use super::{Gateway, GatewayError, credentials};
+use crate::hook::{Accepted, Backend, Decision, Question, Room};
+use crate::random::{a_share_of, random};
+use crate::session::command::{Guest, Resumption, SessionCommand, Verdict};
+use crate::session::ending::ConnectionEnding;
 use crate::session::wire::{
-    FromClient, NotResumed, Offer, Payload, REFUSED, Resume, ToClient, close,
+    FromClient, NotResumed, Offer, Payload, REFUSED, Resume, TRY_AGAIN_LATER, ToClient, close,
 };
-use crate::session::{Departure, SessionId};
+use crate::session::{Command, Departure, Digest, Handle, Reply, SessionId, Token};
 
 /// While a message waits for room, what follows it is not read, heartbeats among it: so often the
 /// page hears that the gateway is there. A client gives up after 10 s.
@@ -48,10 +50,11 @@ impl Gateway {
     }
 
     /// Runs a connection whose client does not speak adieu.v1: it is a session of its own.
-    pub async fn plain(&self, socket: Socket, user: Option<String>) -> Close {
-        let origin = socket.request().and_then(|request| request.origin()).map(str::to_owned);
-        let newcomer = Newcomer { user, origin, plain: true, not_resumed: None };
-        let attached = self.start_session(&socket, newcomer).await;
+    pub async fn plain(&self, socket: Socket, accepted: Accepted) -> Close {
+        let question = socket.request().map(|request| Question::of(request, socket.peer()));
+        let guest = self.guest(&question.unwrap_or_default(), accepted);
+        let guest = Guest { plain: true, ..guest };
+        let attached = Box::pin(self.start_session(&socket, guest)).await;
         self.run(socket, attached, true).await
     }
 
@@ -76,43 +79,69 @@ impl Gateway {
             return Ok(Attached::Closed(CloseCode::INTERNAL_ERROR.into()));
         };
         if self.is_draining() {
-            return Ok(Attached::Closed(self.come_back(socket).await));
+            return Ok(self.stopping(socket).await);
         }
         let question = Question::of(request, socket.peer());
-        let offer = Offer::read(request.subprotocols().collect::<Vec<_>>());
+        let offer = Offer::read(request.subprotocols()).unwrap_or_default();
         let mut not_resumed = None;
-        if let Some(resume) = offer.and_then(|offer| offer.resume) {
+        if let Some(resume) = offer.resume {
             match self.resume(socket, resume, &question).await? {
                 Ok(attached) => return Ok(attached),
                 Err(reason) => not_resumed = Some(reason),
             }
         }
         match self.ask(&question).await {
-            Decision::Accepted { .. } if self.is_draining() => {
-                Ok(Attached::Closed(self.come_back(socket).await))
+            Decision::Accepted { .. } if self.is_draining() => Ok(self.stopping(socket).await),
+            Decision::Accepted(accepted) => {
+                // A page that had a session has a token, and no nonce.
+                let first = offer.first.filter(|_| not_resumed.is_none());
+                let first = first.map(|nonce| self.inner.key.first_visit(nonce));
+                let guest = Guest { first, not_resumed, ..self.guest(&question, accepted) };
+                self.start_session(socket, guest).await
             }
-            Decision::Accepted { user, .. } => {
-                let origin = question.origin;
-                let newcomer = Newcomer { user, origin, plain: false, not_resumed };
-                self.start_session(socket, newcomer).await
-            }
-            Decision::Refused { reason, .. } => {
-                // A page cannot see an HTTP status, but this.
-                let refused = ToClient::Refused { reason: &reason };
-                let _ = socket.send(Message::from(refused.to_json())).await;
-                Ok(Attached::Closed(close(REFUSED, &reason)))
-            }
-            Decision::Unavailable(error) => Ok(Attached::Closed(no_answer(&error))),
+            // A page cannot see an HTTP status, but this.
+            Decision::Refused { reason, .. } => Ok(refuse(socket, &reason).await),
+            Decision::Unavailable(error) => Ok(self.unanswered(socket, &error).await),
         }
     }
 
-    /// Who comes while we stop is told when to come back, as the others are.
-    async fn come_back(&self, socket: &Socket) -> Close {
-        let retry_after = self.a_time_to_come_back();
-        let retry_after = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+    fn guest(&self, question: &Question, accepted: Accepted) -> Guest {
+        Guest {
+            user: accepted.user.map(Into::into),
+            origin: question.origin.as_deref().map(Into::into),
+            credentials: self.credentials(question),
+            path: question.path.as_str().into(),
+            query: question.query.as_deref().map(Into::into),
+            ..Guest::default()
+        }
+    }
+
+    /// What tells one person from another, as it is kept: cookies, authorization, and what stands
+    /// in the URL, where a page has no other place for a token.
+    fn credentials(&self, question: &Question) -> Digest {
+        let text = credentials::of(question, &self.inner.credential_cookies);
+        self.inner.key.credentials(text.as_bytes())
+    }
+
+    /// A client that comes while the gateway stops, or that cannot be served now, is told when to
+    /// come back.
+    async fn come_back(&self, socket: &Socket, after: Duration, close: Close) -> Attached {
+        let retry_after = millis(after);
         let closing = ToClient::Closing { retry_after };
         let _ = socket.send(Message::from(closing.to_json())).await;
-        CloseCode::GOING_AWAY.into()
+        Attached::Closed(close)
+    }
+
+    async fn stopping(&self, socket: &Socket) -> Attached {
+        self.come_back(socket, self.a_time_to_come_back(), CloseCode::GOING_AWAY.into()).await
+    }
+
+    /// The backend has not answered: that is no yes and no no. The client comes back by itself,
+    /// with the same token.
+    async fn unanswered(&self, socket: &Socket, error: &str) -> Attached {
+        tracing::warn!("{error}");
+        let later = close(TRY_AGAIN_LATER, "the backend did not answer");
+        self.come_back(socket, NOT_BEFORE + a_share_of(NOT_BEFORE), later).await
     }
 
     /// Resumes a session, or says why not.
@@ -122,82 +151,83 @@ impl Gateway {
         resume: Resume,
         question: &Question,
     ) -> Result<Result<Attached, NotResumed>, GatewayError> {
-        if let Some(closed) = self.may_resume(&resume, question).await? {
-            let reason = closed.as_ref().err().copied();
-            self.inner.metrics.resume(Err(reason.unwrap_or(NotResumed::Refused)));
-            return Ok(closed);
-        }
-        let (sender, origin) = (socket.sender(), question.origin.clone());
-        let resumed = self.act(move |scene, now| {
-            // A late try of a page that has gone on must not take the session from a newer one.
-            if sender.peer_has_ended() {
-                return (Ok(gone()), Step::default());
-            }
-            match scene.hub.resume(now, &resume, origin.as_deref()) {
-                Ok((handle, step)) => {
-                    scene.attach(handle, sender);
-                    (Ok(Attached::Session(handle)), step)
-                }
-                Err(reason) => (Err(reason), Step::default()),
-            }
-        });
-        let resumed = resumed.await?;
+        let resumed = match Token::verify(&resume.token, &self.inner.key) {
+            Some(token) => self.resume_with(socket, token, resume, question).await?,
+            None => Err(NotResumed::Invalid),
+        };
         match &resumed {
             Ok(Attached::Session(_)) => self.inner.metrics.resume(Ok(())),
             Err(reason) => self.inner.metrics.resume(Err(*reason)),
-            // Nobody is there who came back.
+            // It is not decided, or nobody is there who came back.
             Ok(Attached::Closed(_)) => {}
         }
         Ok(resumed)
     }
 
-    /// Asks the backend, if it wants that. `None`: it may be resumed.
-    async fn may_resume(
-        &self,
-        resume: &Resume,
-        question: &Question,
-    ) -> Result<Option<Result<Attached, NotResumed>>, GatewayError> {
-        let Some(backend) = self.inner.backend.as_ref().filter(|_| self.inner.ask_resume) else {
-            return Ok(None);
-        };
-        let (asked, site) = (resume.clone(), question.origin.clone());
-        let judged = backend.timeout() + JUDGED;
-        let may = self.act(move |scene, now| {
-            match scene.hub.may_resume(now, &asked, site.as_deref()) {
-                // Who is back in time is not given up while the backend thinks.
-                Ok(id) => (Ok(id), scene.hub.hold(now, id, now + judged)),
-                Err(reason) => (Err(reason), Step::default()),
-            }
-        });
-        let id = match may.await? {
-            Ok(id) => id,
-            Err(reason) => return Ok(Some(Err(reason))),
-        };
-        Ok(match backend.resume(id, question).await {
-            Decision::Accepted { .. } => None,
-            Decision::Refused { .. } => Some(Err(NotResumed::Refused)),
-            // Not known is not no: the client comes back with the same token.
-            Decision::Unavailable(error) => Some(Ok(Attached::Closed(no_answer(&error)))),
-        })
-    }
-
-    async fn start_session(
+    async fn resume_with(
         &self,
         socket: &Socket,
-        newcomer: Newcomer,
-    ) -> Result<Attached, GatewayError> {
-        let sender = socket.sender();
-        self.act(move |scene, now| {
-            // One that does not speak adieu.v1 may say what it has to say and go.
-            if !newcomer.plain && sender.peer_has_ended() {
-                return (gone(), Step::default());
+        token: Token,
+        resume: Resume,
+        question: &Question,
+    ) -> Result<Result<Attached, NotResumed>, GatewayError> {
+        let timeout = self.inner.backend.as_ref().map_or(Duration::ZERO, Backend::timeout);
+        let mut resumption = Resumption {
+            generation: token.generation,
+            received: resume.received,
+            tag: resume.tag,
+            acknowledged: resume.acknowledged,
+            origin: question.origin.as_deref().map(Into::into),
+            credentials: self.credentials(question),
+            // Without a backend there is nobody to ask.
+            verdict: self.inner.backend.is_none().then(Verdict::default),
+            patience: timeout + JUDGED,
+        };
+        loop {
+            let command = SessionCommand::Resume(Box::new(resumption.clone()));
+            let command = Command::Session(token.session, command);
+            return Ok(match self.ask_shard(command, Some(socket.sender())).await? {
+                Done::ConnectionEnded => Ok(gone()),
+                Done::Replied(Reply::Attached(handle)) => Ok(Attached::Session(handle)),
+                Done::Replied(Reply::NotResumed(reason)) => Err(reason),
+                Done::Replied(Reply::Ask { user }) => {
+                    match self.ask_resume(token.session, user.as_deref(), question).await {
+                        Decision::Accepted(Accepted { user, .. }) => {
+                            resumption.verdict = Some(Verdict { user: user.map(Into::into) });
+                            continue;
+                        }
+                        Decision::Refused { .. } => Err(NotResumed::Refused),
+                        Decision::Unavailable(error) => Ok(self.unanswered(socket, &error).await),
+                    }
+                }
+                Done::Replied(_) => Err(NotResumed::Expired),
+            });
+        }
+    }
+
+    /// Asks whether a client may come back to a session.
+    async fn ask_resume(&self, id: SessionId, user: Option<&str>, question: &Question) -> Decision {
+        match &self.inner.backend {
+            Some(backend) => backend.resume(id, user, question).await,
+            None => Decision::accepted(),
+        }
+    }
+
+    async fn start_session(&self, socket: &Socket, guest: Guest) -> Result<Attached, GatewayError> {
+        let random: [u8; 16] = random();
+        let id = match guest.slot() {
+            Some(slot) => SessionId::in_slot(slot, random),
+            None => SessionId::new(random),
+        };
+        let command = Command::Start(id, Box::new(guest));
+        Ok(match self.ask_shard(command, Some(socket.sender())).await? {
+            Done::Replied(Reply::Attached(handle)) => Attached::Session(handle),
+            Done::Replied(Reply::Full(full)) => {
+                self.inner.metrics.full(full);
+                refuse(socket, &full.to_string()).await
             }
-            let id = SessionId::new(random());
-            let (handle, step) = scene.hub.start(now, id, newcomer);
-            scene.attach(handle, sender);
-            (Attached::Session(handle), step)
+            Done::ConnectionEnded | Done::Replied(_) => gone(),
         })
-        .await
     }
 
     /// Reads to the end of the connection and accounts for it.
@@ -235,10 +265,19 @@ impl Gateway {
                 None => return Ok(false),
             }
         }
-        let act: Act = Box::new(move |scene, now| {
-            (scene.hub.hear(now, handle, said), Box::new(move || drop(room)))
-        });
-        self.submit_act(act).await.map(|()| true)
+        let heard = SessionCommand::Hear(handle.generation, said);
+        self.heard(handle, heard, room).await.map(|()| true)
+    }
+
+    /// What a client said is done in its turn, which is not waited for.
+    async fn heard(
+        &self,
+        handle: Handle,
+        command: SessionCommand,
+        room: Option<Room>,
+    ) -> Result<(), GatewayError> {
+        let command = Command::Session(handle.session, command);
+        self.submit(command, With { room, ..With::default() }).await
     }
 
     async fn hear_plain(
@@ -250,10 +289,8 @@ impl Gateway {
         let said = Payload::of(message);
         // Nobody says it again: what it had said before it ended is heard.
         let room = self.room(socket, handle, message.len(), false).await;
-        let act: Act = Box::new(move |scene, now| {
-            (scene.hub.hear_plain(now, handle, said), Box::new(move || drop(room)))
-        });
-        self.submit_act(act).await.map(|()| true)
+        let heard = SessionCommand::HearPlain(handle.generation, said);
+        self.heard(handle, heard, room).await.map(|()| true)
     }
 
     /// Waits until the backend has taken enough of this session that there is room for a message,
@@ -299,23 +336,29 @@ impl Gateway {
 
     async fn ended(&self, handle: Handle, ending: &Ending) {
         let departure = Departure::of(ending);
-        let account = account(ending);
-        let ended = self.act(move |scene, now| {
-            scene.detach(handle);
-            ((), scene.hub.ended(now, handle, departure, account))
-        });
-        if let Err(error) = ended.await {
+        let ending = Arc::new(ConnectionEnding::of(ending));
+        self.forget_connection(handle).await;
+        let ended = SessionCommand::ConnectionEnded(handle.generation, departure, ending);
+        if let Err(error) = self.command(Command::Session(handle.session, ended)).await {
             // Its session is as good as one whose gateway was killed: the next start gives it time.
             tracing::error!("a connection's end could not be written down: {error}");
         }
     }
 }
 
+/// How long a client stays away, and up to as long again, when the backend has not answered.
+const NOT_BEFORE: Duration = Duration::from_secs(1);
+
 /// How long it may take to act on an answer of the backend.
 const JUDGED: Duration = Duration::from_secs(2);
 
-/// It comes back by itself, as from any end that is not final.
-fn no_answer(error: &str) -> Close {
-    tracing::warn!("{error}");
-    close(CloseCode::INTERNAL_ERROR.get(), "the backend did not answer")
+/// Says that the client may not have a session, and why.
+async fn refuse(socket: &Socket, reason: &str) -> Attached {
+    let refused = ToClient::Refused { reason };
+    let _ = socket.send(Message::from(refused.to_json())).await;
+    Attached::Closed(close(REFUSED, reason))
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::engine::{Done, With};
 use super::{Gateway, GatewayError};
-use crate::random::a_share_of;
-use crate::session::hub::Step;
+use crate::random::{a_share_of, random};
+use crate::session::{Command, Reply, SessionId};
 
 /// How long the store may take over the last commits before the process ends without them: they
 /// were acknowledged to nobody.
@@ -32,16 +35,38 @@ impl Gateway {
     pub async fn tell_closing(&self) -> Result<usize, GatewayError> {
         self.inner.draining.send_replace(true);
         self.inner.metrics.draining();
-        let window = self.inner.drain_window;
-        let told = self.act(move |scene, now| {
-            let ids: Vec<_> = scene.hub.ids().collect();
-            let mut step = Step::default();
-            for id in ids {
-                step.append(scene.hub.closing(now, id, a_share_of(window)));
+        let told = tokio::time::timeout(PROMISES, self.tell_all_closing()).await;
+        told.unwrap_or(Err(GatewayError::Stuck))
+    }
+
+    async fn tell_all_closing(&self) -> Result<usize, GatewayError> {
+        let (window, seed) = (self.inner.drain_window, u64::from_le_bytes(random()));
+        let closing = |after| Command::Closing { after, window, seed };
+        self.of_all(closing).await
+    }
+
+    /// Asks each shard until it has no more to do; how many had something to do.
+    async fn of_all(
+        &self,
+        command: impl Fn(Option<SessionId>) -> Command,
+    ) -> Result<usize, GatewayError> {
+        let mut all = 0;
+        for shard in 0..self.inner.shards.len() {
+            let mut after = None;
+            loop {
+                let (tell, told) = oneshot::channel();
+                let with = With { tell: Some(tell), ..With::default() };
+                self.submit_to(shard, command(after), with).await?;
+                let done = told.await.map_err(|_| GatewayError::Stopped)?;
+                let Done::Replied(Reply::More(last, had)) = done else { break };
+                all += had;
+                if last.is_none() {
+                    break;
+                }
+                after = last;
             }
-            (step.effects.len(), step)
-        });
-        tokio::time::timeout(PROMISES, told).await.unwrap_or(Err(GatewayError::Stuck))
+        }
+        Ok(all)
     }
 
     /// When a client that comes while we stop is to come back.
@@ -62,7 +87,7 @@ impl Gateway {
     async fn stop_in_order(&self) -> Result<(), GatewayError> {
         if !self.inner.durable {
             // Nobody can come back to them.
-            self.act(|scene, now| ((), scene.hub.give_up(now))).await?;
+            self.of_all(|_| Command::GiveUp).await?;
         }
         let _ = tokio::time::timeout(LAST_DELIVERIES, self.inner.deliveries.settled()).await;
         self.inner.stop.send_replace(true);

@@ -1,48 +1,57 @@
-//! The one task that owns the sessions. What has come while it committed is done together next.
+//! The task that owns the sessions of some slots. What has come while it committed is done
+//! together next, in one turn.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use adieu::Sender;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::clock::Clock;
-use super::outlet::Outlet;
-use super::{ACTS, Gateway, chronicle};
-use crate::session::hub::{Effect, Handle, Hub, Step, UnreadableSession};
-use crate::session::{Batch, Change, SessionId, Timestamp};
+use super::client_writer::{Said, Writers};
+use super::{Gateway, TURN};
+use crate::hook::Room;
+use crate::session::command::Query;
+use crate::session::shard::Answer;
+use crate::session::{Batch, Command, Effect, Reply, Shard, Transaction};
 use crate::store::{Store, StoreError};
 
-/// What is done once a step is committed.
-pub(crate) type Reply = Box<dyn FnOnce() + Send>;
-
-/// Something to do with the sessions.
-pub(crate) type Act = Box<dyn FnOnce(&mut Scene<'_>, Timestamp) -> (Step, Reply) + Send>;
-
-/// What an act may touch.
-pub(crate) struct Scene<'a> {
-    pub(crate) hub: &'a mut Hub,
-    outlets: &'a mut HashMap<Handle, Outlet>,
+/// What a shard is asked, and what is done with the answer.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// To do something.
+    Command(Box<Command>, With),
+    /// To look at something.
+    Query(Query, oneshot::Sender<Answer>),
 }
 
-impl Scene<'_> {
-    /// Where what is said to this connection goes from now on.
-    pub(crate) fn attach(&mut self, handle: Handle, sender: Sender) {
-        self.outlets.insert(handle, Outlet::new(sender));
-    }
-
-    pub(crate) fn detach(&mut self, handle: Handle) {
-        self.outlets.remove(&handle);
-    }
+/// What goes with a command. None of it is the command's own: each is of this process alone.
+#[derive(Debug, Default)]
+pub(super) struct With {
+    /// The connection that wants a session.
+    pub(super) connection: Option<Sender>,
+    /// Kept until the command is committed.
+    pub(super) room: Option<Room>,
+    /// Told once it is committed.
+    pub(super) tell: Option<oneshot::Sender<Done>>,
 }
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Done {
+    /// It was done.
+    Replied(Reply),
+    /// The connection had ended before: nothing was done.
+    ConnectionEnded,
+}
+
+/// What is told once the turn is committed, and the room that is kept until then.
+type After = (Option<oneshot::Sender<Done>>, Done, Option<Room>);
 
 /// Why a gateway stopped or did not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayError {
     /// The store.
     Store(StoreError),
-    /// A session in the store is not of this version.
-    Unreadable(UnreadableSession),
     /// The key of the tokens in the store is none.
     BadKey,
     /// It has stopped.
@@ -55,7 +64,6 @@ impl fmt::Display for GatewayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             GatewayError::Store(error) => error.fmt(f),
-            GatewayError::Unreadable(error) => error.fmt(f),
             GatewayError::BadKey => f.write_str("the store's key of the tokens is not 32 bytes"),
             GatewayError::Stopped => f.write_str("the gateway has stopped"),
             GatewayError::Stuck => f.write_str("the store does not answer: is its disk well?"),
@@ -71,125 +79,153 @@ impl From<StoreError> for GatewayError {
     }
 }
 
-impl From<UnreadableSession> for GatewayError {
-    fn from(error: UnreadableSession) -> Self {
-        GatewayError::Unreadable(error)
-    }
-}
-
+/// The owner of one shard.
 pub(super) struct Engine {
-    hub: Hub,
-    outlets: HashMap<Handle, Outlet>,
+    index: usize,
+    shard: Shard,
+    writers: Writers,
     store: Store,
-    clock: Clock,
     gateway: Gateway,
 }
 
 impl Engine {
-    pub(super) fn new(hub: Hub, store: Store, clock: Clock, gateway: Gateway) -> Self {
-        Engine { hub, outlets: HashMap::new(), store, clock, gateway }
+    pub(super) fn new(
+        index: usize,
+        shard: Shard,
+        writers: Writers,
+        store: Store,
+        gateway: Gateway,
+    ) -> Self {
+        Engine { index, shard, writers, store, gateway }
     }
 
     /// Runs until it is told to stop, or the store fails.
-    pub(super) async fn run(mut self, mut acts: mpsc::Receiver<Act>) -> Result<(), GatewayError> {
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), GatewayError> {
         let mut stop = self.gateway.inner.stop.subscribe();
         loop {
-            let due = self.hub.deadline().map(|at| self.clock.until(at));
-            let mut stopped = false;
+            let due = self.shard.deadline().map(|at| self.gateway.inner.clock.until(at));
             let first = tokio::select! {
-                act = acts.recv(), if !acts.is_closed() => act,
-                () = sleep(due), if !acts.is_closed() => None,
+                job = jobs.recv(), if !jobs.is_closed() => job,
+                () = sleep(due), if !jobs.is_closed() => None,
                 // Stopped: what waits is done, and no more is taken.
                 () = told(&mut stop) => {
-                    acts.close();
-                    let act = acts.recv().await;
-                    stopped = act.is_none();
-                    act
+                    jobs.close();
+                    match jobs.recv().await {
+                        None => return Ok(()),
+                        job => job,
+                    }
                 }
             };
-            let (step, replies) = self.group(first, &mut acts);
-            self.perform(step).await?;
-            replies.into_iter().for_each(|reply| reply());
-            if stopped {
-                return Ok(self.store.close().await?);
-            }
+            self.turn(first, &mut jobs).await?;
         }
     }
 
-    /// Does what waits; what came of all of it.
-    fn group(&mut self, first: Option<Act>, acts: &mut mpsc::Receiver<Act>) -> (Step, Vec<Reply>) {
-        let now = self.clock.now();
-        let (mut step, mut replies) = (Step::default(), Vec::new());
-        let mut next = first;
-        while let Some(act) = next {
-            let mut scene = Scene { hub: &mut self.hub, outlets: &mut self.outlets };
-            let (came, reply) = act(&mut scene, now);
-            step.append(came);
-            replies.push(reply);
-            next = if replies.len() < ACTS { acts.try_recv().ok() } else { None };
+    /// Does what waits, commits it, and does what comes of it.
+    async fn turn(
+        &mut self,
+        first: Option<Job>,
+        jobs: &mut mpsc::Receiver<Job>,
+    ) -> Result<(), GatewayError> {
+        let now = self.gateway.inner.clock.now();
+        let (mut tx, mut said) = Default::default();
+        let mut after: Vec<After> = Vec::new();
+        let (mut next, mut jobs_done) = (first, 0);
+        while let Some(job) = next {
+            self.job(job, now, &mut tx, &mut said, &mut after);
+            jobs_done += 1;
+            next = if jobs_done < TURN { jobs.try_recv().ok() } else { None };
         }
-        step.append(self.hub.expire(now));
-        (step, replies)
-    }
-
-    /// Commits a step and then does what it says.
-    pub(super) async fn perform(&mut self, step: Step) -> Result<(), GatewayError> {
-        let changes = last_rows(step.changes);
-        if !changes.is_empty() {
-            self.store.commit(changes).await?;
-        }
-        for effect in step.effects {
-            match effect {
-                Effect::Send(handle, message) => {
-                    if let Some(outlet) = self.outlets.get(&handle) {
-                        outlet.send(message);
-                    }
-                }
-                Effect::Close(handle, close) => {
-                    if let Some(outlet) = self.outlets.get(&handle) {
-                        outlet.close(close);
-                    }
-                }
-                Effect::Deliver { stream, sequence, event } => {
-                    let deliveries = &self.gateway.inner.deliveries;
-                    deliveries.push(&self.gateway, stream, sequence, event);
-                }
-                Effect::Moment(moment) => {
-                    self.gateway.metrics().moment(&moment);
-                    let chronicle = self.gateway.chronicle();
-                    chronicle.record(&moment, self.hub.counts(), |id| self.hub.view(id));
-                }
+        self.shard.expire(now, &mut tx);
+        self.shard.write_down(&mut tx);
+        self.perform(tx, said).await?;
+        for (tell, done, _room) in after {
+            if let Some(tell) = tell {
+                // Who has gone away does not want to know.
+                let _ = tell.send(done);
             }
         }
         Ok(())
     }
 
+    fn job(
+        &mut self,
+        job: Job,
+        now: crate::session::Timestamp,
+        tx: &mut Transaction,
+        said: &mut Vec<Said>,
+        after: &mut Vec<After>,
+    ) {
+        match job {
+            Job::Query(query, tell) => {
+                let _ = tell.send(self.shard.query(&query));
+            }
+            Job::Command(command, With { connection, room, tell }) => {
+                let ended = connection.as_ref().is_some_and(|c| may_be_refused(&command, c));
+                let done = if ended {
+                    Done::ConnectionEnded
+                } else {
+                    Done::Replied(self.shard.on(now, *command, tx))
+                };
+                if let (Done::Replied(Reply::Attached(handle)), Some(sender)) = (&done, connection)
+                {
+                    said.push(Said::Attach(*handle, sender));
+                }
+                after.push((tell, done, room));
+            }
+        }
+    }
+
+    /// Commits a transaction and then does what it says.
+    pub(super) async fn perform(
+        &mut self,
+        tx: Transaction,
+        mut said: Vec<Said>,
+    ) -> Result<(), GatewayError> {
+        let Transaction { changes, effects } = tx;
+        self.commit(changes).await?;
+        let gateway = &self.gateway;
+        for effect in effects {
+            match effect {
+                Effect::Send(handle, message) => said.push(Said::Send(handle, message)),
+                Effect::Close(handle, close) => said.push(Said::Close(handle, close)),
+                Effect::Deliver { stream, sequence, event } => {
+                    gateway.inner.deliveries.push(gateway, stream, sequence, &event);
+                }
+                Effect::Moment(moment) => {
+                    gateway.metrics().moment(&moment);
+                    let counts = gateway.counts(self.index, self.shard.counts());
+                    let view = |id| self.shard.query(&Query::Session(id));
+                    gateway.chronicle().record(&moment, counts, view);
+                }
+            }
+        }
+        gateway.counts(self.index, self.shard.counts());
+        self.writers.say(said).await;
+        Ok(())
+    }
+
+    async fn commit(&self, changes: Batch) -> Result<(), GatewayError> {
+        if !changes.is_empty() {
+            self.store.commit(changes).await?;
+        }
+        Ok(())
+    }
+
     /// Sessions that the store held begin their stories with what is known of them.
-    pub(super) fn chronicle_restored(&self) {
-        let (now, counts) = (self.clock.now(), self.hub.counts());
-        for view in self.hub.ids().take(chronicle::HERE).filter_map(|id| self.hub.view(id)) {
-            self.gateway.chronicle().restored(now, &view, counts);
+    pub(super) fn chronicle_restored(&self, most: usize) {
+        let (now, gateway) = (self.gateway.inner.clock.now(), &self.gateway);
+        let counts = gateway.counts(self.index, self.shard.counts());
+        if let Answer::Sessions(views) = self.shard.query(&Query::Sessions(None, most)) {
+            views.iter().for_each(|view| gateway.chronicle().restored(now, view, counts));
         }
     }
 }
 
-/// Of several rows of one session the last is enough, and none of one that is gone.
-fn last_rows(changes: Batch) -> Batch {
-    let mut seen: HashSet<SessionId> = HashSet::new();
-    let mut kept: Batch = changes
-        .into_iter()
-        .rev()
-        .filter(|change| match change {
-            Change::PutSession { id, .. } => seen.insert(*id),
-            Change::DeleteSession { id } => {
-                seen.insert(*id);
-                true
-            }
-            _ => true,
-        })
-        .collect();
-    kept.reverse();
-    kept
+/// A late try of a page that has gone on must not take the session from a newer connection; but a
+/// client that does not speak adieu.v1 may say what it has to say and go.
+fn may_be_refused(command: &Command, connection: &Sender) -> bool {
+    let plain = matches!(command, Command::Start(_, guest) if guest.plain);
+    !plain && connection.peer_has_ended()
 }
 
 /// Ready when it is told.
@@ -199,7 +235,7 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn sleep(due: Option<std::time::Duration>) {
+async fn sleep(due: Option<Duration>) {
     match due {
         Some(due) => tokio::time::sleep(due).await,
         None => std::future::pending().await,

@@ -1,20 +1,23 @@
-//! The gateway: one task owns all sessions and commits what happens to them before anybody hears of
-//! it; connections, the API and the deliveries to the backend ask it.
+//! The gateway: tasks that own the sessions of their slots and commit what happens to them before
+//! anybody hears of it; connections, the API and the deliveries to the backend ask them.
 //!
 //! ```text
-//!   connection ─┐                       ┌─► messages, Closes to connections
-//!   API ────────┼─► engine: hub ─► store ┼─► events to the backend (hook)
-//!   clock ──────┘    (one task)  commit  └─► the page, metrics
+//!   connection ─┐ Command                        ┌─► messages, Closes (client_writer)
+//!   API ────────┼────────► engine: shard ─► store ┼─► events to the backend (hook)
+//!   clock ──────┘          (one per core)  commit └─► the page, metrics
 //! ```
 
 mod chronicle;
+mod client_writer;
 mod clock;
 mod connection;
+mod credentials;
 mod drain;
 mod engine;
-mod outlet;
+mod query;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,14 +28,16 @@ pub use engine::GatewayError;
 use crate::hook::{Backend, Deliveries, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
-use crate::session::hub::{Hub, Settings, Step};
-use crate::session::{Change, Contents, Key, Timestamp};
+use crate::session::shard::Counts;
+use crate::session::wire::Tag;
+use crate::session::{Change, Command, Contents, Digest, Key, Reply, Settings, Shard};
 use crate::store::{Backend as StoreBackend, Store};
+use client_writer::{Said, Writers};
 use clock::Clock;
-use engine::{Act, Engine, Scene};
+use engine::{Done, Engine, Job, With};
 
-/// What may wait for the engine: as much as it puts into one commit. Who asks for more waits.
-const ACTS: usize = 1024;
+/// What is done in one turn of an engine, and what may wait for it. Whoever asks for more waits.
+const TURN: usize = 1024;
 
 /// Where the key of the tokens stands in the store.
 const TOKEN_KEY: &str = "token_key";
@@ -44,10 +49,24 @@ pub struct Options {
     pub sessions: Settings,
     /// Who hears of them, if anybody.
     pub backend: Option<Backend>,
-    /// Whether the backend is asked before a session is resumed.
-    pub ask_resume: bool,
+    /// Names of the cookies that are credentials; none: all of them.
+    pub credential_cookies: Vec<String>,
     /// Over how long the clients are told to come back when the gateway stops.
     pub drain_window: Duration,
+    /// Tasks that own sessions; 0: one for each core.
+    pub shards: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            sessions: Settings::default(),
+            backend: None,
+            credential_cookies: Vec::new(),
+            drain_window: Duration::from_secs(10),
+            shards: 0,
+        }
+    }
 }
 
 /// A running gateway. A clone is the same.
@@ -57,15 +76,22 @@ pub struct Gateway {
 }
 
 struct Inner {
-    acts: mpsc::Sender<Act>,
+    shards: Vec<mpsc::Sender<Job>>,
+    writers: Writers,
+    key: Key,
+    clock: Clock,
     backend: Option<Backend>,
-    ask_resume: bool,
+    credential_cookies: Vec<String>,
     drain_window: Duration,
     durable: bool,
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
     chronicle: Chronicle,
-    /// Why the engine is over, once it is.
+    /// Of each shard.
+    counts: Mutex<Vec<Counts>>,
+    /// What the next tag is made of.
+    tags: AtomicU64,
+    /// Why the engines are over, once they are.
     over: watch::Receiver<Option<Result<(), GatewayError>>>,
     draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
@@ -87,73 +113,119 @@ impl Gateway {
         mut options: Options,
     ) -> Result<Self, GatewayError> {
         let durable = store.outlives_the_process();
-        let (store, contents) = Store::start(store)?;
-        let clock = Clock::start();
+        let (store, mut contents) = Store::start(store)?;
         options.sessions.tell = options.backend.is_some();
         let key = token_key(&store, &contents).await?;
-        let (hub, step) = Hub::restore(key, options.sessions, &contents, clock.now())?;
-        let (acts, receiver) = mpsc::channel(ACTS);
+        let count = shards(options.shards);
+        let (shards, jobs): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(TURN)).unzip();
         let (tell_over, over) = watch::channel(None);
-        let deliveries = Arc::new(Deliveries::new(options.backend.clone()));
+        let clock = Clock::start();
         let inner = Inner {
-            acts,
+            shards,
+            writers: Writers::start(count),
+            key: key.clone(),
+            clock,
+            deliveries: Arc::new(Deliveries::new(options.backend.clone())),
             backend: options.backend,
-            ask_resume: options.ask_resume,
+            credential_cookies: options.credential_cookies,
             drain_window: options.drain_window,
             durable,
-            deliveries: deliveries.clone(),
             metrics: Metrics::default(),
             chronicle: Chronicle::new(clock),
+            counts: Mutex::new(vec![Counts::default(); count]),
+            tags: AtomicU64::new(u64::from_le_bytes(random())),
             over,
             draining: watch::Sender::new(false),
             stop: watch::Sender::new(false),
         };
         let gateway = Gateway { inner: Arc::new(inner) };
-        let mut engine = Engine::new(hub, store, clock, gateway.clone());
-        // What the store holds already is delivered before what the restart brings about.
-        if gateway.inner.backend.is_some() {
-            for ((stream, sequence), event) in contents.events {
-                deliveries.push(&gateway, stream, sequence, event);
-            }
+        gateway.deliver_restored(&mut contents);
+        let mut engines = Vec::new();
+        for (index, part) in contents.split(count).into_iter().enumerate() {
+            let settings = options.sessions.clone();
+            let (shard, tx) = Shard::restore(key.clone(), settings, part, clock.now());
+            let writers = gateway.inner.writers.clone();
+            let mut engine = Engine::new(index, shard, writers, store.clone(), gateway.clone());
+            engine.perform(tx, Vec::new()).await?;
+            engine.chronicle_restored(chronicle::HERE / count);
+            engines.push(engine);
         }
-        engine.perform(step).await?;
-        engine.chronicle_restored();
+        let running: Vec<_> =
+            engines.into_iter().zip(jobs).map(|(e, jobs)| tokio::spawn(e.run(jobs))).collect();
         tokio::spawn(async move {
-            let result = engine.run(receiver).await;
-            let _ = tell_over.send(Some(result));
+            let _ = tell_over.send(Some(finish(running, store).await));
         });
         Ok(gateway)
     }
 
-    /// Does something with the sessions; ready when what came of it is committed and done. In
-    /// the order in which it is asked for.
-    pub(crate) async fn act<T: Send + 'static>(
+    /// What the store holds already is delivered before what the restart brings about.
+    fn deliver_restored(&self, contents: &mut Contents) {
+        if self.inner.backend.is_some() {
+            for ((stream, sequence), event) in &contents.events {
+                self.inner.deliveries.push(self, stream.clone(), *sequence, event);
+            }
+        }
+    }
+
+    /// Does what is asked; ready when what came of it is committed and done. In the order in which
+    /// one slot is asked.
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply, GatewayError> {
+        match self.ask_shard(command, None).await? {
+            Done::Replied(reply) => Ok(reply),
+            Done::ConnectionEnded => Err(GatewayError::Stopped),
+        }
+    }
+
+    async fn ask_shard(
         &self,
-        act: impl FnOnce(&mut Scene<'_>, Timestamp) -> (T, Step) + Send + 'static,
-    ) -> Result<T, GatewayError> {
+        command: Command,
+        connection: Option<adieu::Sender>,
+    ) -> Result<Done, GatewayError> {
         let (tell, told) = oneshot::channel();
-        self.submit_act(Box::new(move |scene, now| {
-            let (result, step) = act(scene, now);
-            let tell = move || {
-                // Who has gone away does not want to know.
-                let _ = tell.send(result);
-            };
-            (step, Box::new(tell))
-        }))
-        .await?;
+        self.submit(command, With { connection, room: None, tell: Some(tell) }).await?;
         told.await.map_err(|_| GatewayError::Stopped)
     }
 
-    async fn submit_act(&self, act: Act) -> Result<(), GatewayError> {
-        self.inner.acts.send(act).await.map_err(|_| GatewayError::Stopped)
+    async fn submit(&self, command: Command, with: With) -> Result<(), GatewayError> {
+        let shards = &self.inner.shards;
+        let shard = command.slot().map_or(0, |slot| slot.shard(shards.len()));
+        self.submit_to(shard, command, with).await
     }
 
-    /// Looks at the sessions.
-    pub(crate) async fn look<T: Send + 'static>(
+    async fn submit_to(
         &self,
-        look: impl FnOnce(&Hub) -> T + Send + 'static,
-    ) -> Result<T, GatewayError> {
-        self.act(move |scene, _| (look(scene.hub), Step::default())).await
+        shard: usize,
+        command: Command,
+        with: With,
+    ) -> Result<(), GatewayError> {
+        let job = Job::Command(Box::new(command), with);
+        self.inner.shards[shard].send(job).await.map_err(|_| GatewayError::Stopped)
+    }
+
+    /// A connection has ended: nothing more is said on it.
+    async fn forget_connection(&self, handle: crate::session::Handle) {
+        self.inner.writers.say(vec![Said::Detach(handle)]).await;
+    }
+
+    /// What a shard counts now; what all of them count.
+    fn counts(&self, shard: usize, now: Counts) -> Counts {
+        let mut counts = self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts[shard] = now;
+        counts.iter().fold(Counts::default(), |all, one| all + *one)
+    }
+
+    /// A tag for a message: 48 bits that look random, and that no message of this process has had
+    /// or will have before 2^48 of them were sent.
+    pub(crate) fn tag(&self) -> Tag {
+        let n = self.inner.tags.fetch_add(1, Ordering::Relaxed);
+        // An odd factor: a permutation of the numbers below 2^48.
+        let [tag @ .., _, _] = n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
+        Tag::new(tag)
+    }
+
+    /// A key of a request for a message, as it is kept.
+    pub(crate) fn idempotency(&self, key: &str) -> Digest {
+        self.inner.key.idempotency(key)
     }
 
     /// What happened to sessions, as far as it is kept for people to see.
@@ -189,11 +261,35 @@ impl EventLog for Gateway {
     /// It is not waited for that this is committed: told again after a crash, an event has the same
     /// id.
     async fn done_with(&self, stream: bytes::Bytes, sequence: u64) {
-        let act: Act =
-            Box::new(move |scene, _| (scene.hub.delivered(stream, sequence), Box::new(|| {})));
+        let command = Command::Delivered { stream, sequence };
         // A gateway that has stopped delivers again when it is started.
-        let _ = self.submit_act(act).await;
+        let _ = self.submit(command, With::default()).await;
     }
+}
+
+fn shards(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        asked => asked.min(usize::from(crate::session::SLOTS)),
+    }
+}
+
+/// Until all engines are over: the first that fails says why. Then the store is closed.
+async fn finish(
+    running: Vec<tokio::task::JoinHandle<Result<(), GatewayError>>>,
+    store: Store,
+) -> Result<(), GatewayError> {
+    let mut running: tokio::task::JoinSet<_> = running.into_iter().map(flatten).collect();
+    while let Some(result) = running.join_next().await {
+        result.unwrap_or(Err(GatewayError::Stopped))?;
+    }
+    Ok(store.close().await?)
+}
+
+async fn flatten(
+    task: tokio::task::JoinHandle<Result<(), GatewayError>>,
+) -> Result<(), GatewayError> {
+    task.await.unwrap_or(Err(GatewayError::Stopped))
 }
 
 /// The key of the tokens; made when the store is.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::{Secret, cloud_event};
-use crate::session::wire::RESUME;
+use crate::session::wire::Offer;
 use crate::session::{SessionId, Timestamp};
 
 /// Questions under way at most: after a restart everybody comes at once.
@@ -75,6 +75,9 @@ pub struct Question {
     pub peer: String,
     /// The subprotocols that it offers.
     pub subprotocols: Vec<String>,
+    /// A credential that the client offers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// The fields of its request, cookies and authorization among them.
     pub headers: Vec<(String, String)>,
 }
@@ -85,29 +88,34 @@ impl Question {
     pub fn of(request: &adieu::Request, peer: adieu::Peer) -> Self {
         let mine = |name: &str| name.to_ascii_lowercase().starts_with("sec-websocket-");
         let headers = request.headers().filter(|(name, _)| !mine(name));
-        // A token is not for the backend's eyes.
-        let offered = request.subprotocols().filter(|name| !name.starts_with(RESUME));
+        // What is between the client and the gateway is not for the backend's eyes.
+        let offered = request.subprotocols().filter(|name| !Offer::is_secret(name));
         Question {
             path: request.path().to_owned(),
             query: request.query().map(str::to_owned),
             origin: request.origin().map(str::to_owned),
             peer: peer.to_string(),
             subprotocols: offered.map(str::to_owned).collect(),
+            token: Offer::read(request.subprotocols()).and_then(|offer| offer.auth),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     }
+}
+
+/// What the backend said of a client that may have a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// As whom it knows the person.
+    pub user: Option<String>,
+    /// For a client that does not speak adieu.v1: what to agree on.
+    pub subprotocol: Option<String>,
 }
 
 /// What the backend decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It may have a session.
-    Accepted {
-        /// As whom the backend knows the person.
-        user: Option<String>,
-        /// For a client that does not speak adieu.v1: what to agree on.
-        subprotocol: Option<String>,
-    },
+    Accepted(Accepted),
     /// It may not.
     Refused {
         /// The status of the answer, for a client that does not speak adieu.v1.
@@ -123,7 +131,7 @@ impl Decision {
     /// Without a backend everybody may.
     #[must_use]
     pub fn accepted() -> Self {
-        Decision::Accepted { user: None, subprotocol: None }
+        Decision::Accepted(Accepted::default())
     }
 }
 
@@ -175,15 +183,16 @@ impl Backend {
     }
 
     /// Asks whether a client may come back to this session.
-    pub async fn resume(&self, id: SessionId, question: &Question) -> Decision {
+    pub async fn resume(&self, id: SessionId, user: Option<&str>, question: &Question) -> Decision {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Resume<'a> {
             session_id: SessionId,
+            user_id: Option<&'a str>,
             #[serde(flatten)]
             question: &'a Question,
         }
-        self.ask("resume", &Resume { session_id: id, question }).await
+        self.ask("resume", &Resume { session_id: id, user_id: user, question }).await
     }
 
     async fn ask(&self, r#type: &str, question: &impl Serialize) -> Decision {
@@ -283,7 +292,7 @@ fn decision(r#type: &str, status: StatusCode, body: &[u8]) -> Decision {
                     long.len()
                 ));
             }
-            Decision::Accepted { user, subprotocol: answer.subprotocol }
+            Decision::Accepted(Accepted { user, subprotocol: answer.subprotocol })
         }
         (status, Err(error)) if status.is_success() => Decision::Unavailable(format!(
             "the {type} hook was answered with no JSON object: {error}; it said {}",
@@ -337,7 +346,7 @@ mod tests {
         let user = Some("anna".to_owned());
         assert_eq!(
             said(200, r#"{"userId":"anna"}"#),
-            Decision::Accepted { user, subprotocol: None }
+            Decision::Accepted(Accepted { user, subprotocol: None })
         );
         assert_eq!(said(204, ""), Decision::accepted());
         assert_eq!(said(200, r#"{"userId":""}"#), Decision::accepted());

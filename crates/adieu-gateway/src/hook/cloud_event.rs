@@ -11,7 +11,7 @@ use hyper::{Method, Request, Uri};
 
 use super::Secret;
 use crate::session::Timestamp;
-use crate::session::hub::{Data, Event};
+use crate::session::event::{Data, Event};
 
 /// `source`: with `id` it names an event (CloudEvents 1.0 §3.1).
 const SOURCE: &str = "/adieu";
@@ -51,9 +51,9 @@ pub(super) fn event(
 ) -> Option<Request<Full<Bytes>>> {
     let event: Event = serde_json::from_slice(event).ok()?;
     let (kind, body) = match event.data {
-        Data::Json(json) => ("application/json", serde_json::to_vec(&json).ok()?),
         Data::Text(text) => ("text/plain; charset=utf-8", text.into_bytes()),
         Data::Binary(base64) => ("application/octet-stream", STANDARD.decode(base64).ok()?),
+        data => ("application/json", data.to_json()?),
     };
     let r#type = event.r#type.to_string();
     let named = (&*event.id, &*r#type, event.time);
@@ -98,12 +98,10 @@ fn header_value(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-    use serde_json::json;
-
     use super::*;
     use crate::session::SessionId;
-    use crate::session::hub::EventType;
+    use crate::session::event::EventType;
+    use http_body_util::BodyExt;
 
     fn of(data: Data) -> Request<Full<Bytes>> {
         let event = Event {
@@ -111,6 +109,7 @@ mod tests {
             r#type: EventType::SessionStarted,
             session_id: SessionId::new([0; 16]),
             user: Some("Zoë 100%".into()),
+            meta: None,
             generation: 1,
             sequence: Some(1),
             time: Timestamp(1_700_000_000_123),
@@ -124,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_has_its_attributes_in_fields_and_its_data_as_body() {
-        let request = of(Data::Json(json!({ "a": 1 })));
+        let request = of(Data::User { user_id: "a".into() });
         let field = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
         for (name, value) in [
             ("ce-specversion", "1.0"),
@@ -141,7 +140,7 @@ mod tests {
             assert_eq!(field(name), value, "{name}");
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(&body[..], br#"{"a":1}"#);
+        assert_eq!(&body[..], br#"{"userId":"a"}"#);
     }
 
     #[test]

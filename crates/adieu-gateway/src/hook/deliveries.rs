@@ -12,7 +12,7 @@ use super::Backend;
 use super::backend::NotTaken;
 use crate::random::a_share_of;
 use crate::session::SessionId;
-use crate::session::hub::stream;
+use crate::session::event::{Event, session_stream as stream};
 
 /// Requests to the backend at a time: a backend that is slow should not have one open for each
 /// session.
@@ -160,8 +160,9 @@ impl Deliveries {
         log: &impl EventLog,
         stream: Bytes,
         sequence: u64,
-        event: Bytes,
+        event: &Event,
     ) {
+        let event = Bytes::from(serde_json::to_vec(event).unwrap_or_default());
         let mut queue = self.queue();
         queue.counts.events += 1;
         queue.counts.bytes += event.len();

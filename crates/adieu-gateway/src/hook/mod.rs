@@ -6,7 +6,7 @@ mod cloud_event;
 mod deliveries;
 mod secret;
 
-pub use backend::{Backend, BackendOptions, Decision, Question};
+pub use backend::{Accepted, Backend, BackendOptions, Decision, Question};
 pub use deliveries::{Deliveries, Waiting};
 pub(crate) use deliveries::{EventLog, Room};
 pub use secret::{BadSecret, Secret};

@@ -1,5 +1,6 @@
 //! The API of the backend: send to a session or a user, look at them, end them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,20 +12,31 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Access, guarded};
 use crate::gateway::{Gateway, GatewayError};
-use crate::session::hub::{Hub, NoSession, Step, View};
+use crate::session::command::{Full, Outgoing, SessionCommand};
 use crate::session::wire::{MAX_PAYLOAD, Payload};
-use crate::session::{SessionId, Timestamp};
+use crate::session::{Command, Reply, SessionId, View};
 
 /// How long a request may take, its body included: one that dribbles in is not waited for.
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Sessions in one answer at most.
 const LISTED: usize = 1_000;
+
+/// Recipients of one request at most.
+const RECIPIENTS: usize = 1_000;
+
+/// Bytes of a request to many: a payload in base64 or with escapes, and its recipients.
+const MAX_MANY: usize = 6 * MAX_PAYLOAD + RECIPIENTS * 512;
+
+/// Characters of an Idempotency-Key at most.
+const MAX_KEY: usize = 256;
 
 /// The API, for who may use it.
 pub fn router(gateway: Gateway, access: Access) -> Router {
@@ -35,6 +47,9 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .route("/api/users/{user}", get(user).delete(end_user))
         .route("/api/users/{user}/messages", axum::routing::post(send_to_user))
         .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
+        // Base64 adds a third, and the recipients come on top.
+        .route("/api/messages", axum::routing::post(send_to_many))
+        .layer(DefaultBodyLimit::max(MAX_MANY))
         .layer(from_fn(deadline))
         .with_state(gateway);
     guarded(api, access)
@@ -68,20 +83,40 @@ fn no_session(what: &str) -> Wrong {
     Wrong(StatusCode::NOT_FOUND, why)
 }
 
+/// A limit does not allow it: later it may.
+fn full(full: Full) -> Wrong {
+    Wrong(StatusCode::TOO_MANY_REQUESTS, format!("{full} ({})", full.word()))
+}
+
+/// Which part of all sessions is asked for.
+#[derive(Deserialize)]
+struct Page {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
 /// What a list says.
 #[derive(Serialize)]
 struct Sessions {
     /// All there are.
     total: usize,
     sessions: Vec<View>,
+    /// What to ask for as `after` to see more; absent behind the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<SessionId>,
 }
 
-async fn sessions(State(gateway): State<Gateway>) -> Result<Json<Sessions>, Wrong> {
-    let list = gateway.look(|hub| {
-        let sessions = hub.ids().take(LISTED).filter_map(|id| hub.view(id)).collect();
-        Sessions { total: hub.len(), sessions }
-    });
-    Ok(Json(list.await?))
+async fn sessions(
+    State(gateway): State<Gateway>,
+    Query(page): Query<Page>,
+) -> Result<Json<Sessions>, Wrong> {
+    let after = page.after.as_deref().map(read_id).transpose()?;
+    let limit = page.limit.unwrap_or(LISTED).clamp(1, LISTED);
+    let counts = gateway.count().await?;
+    let sessions = gateway.list(after, limit).await?;
+    let last = sessions.last().map(|view| view.session_id);
+    let next = last.filter(|_| sessions.len() == limit);
+    Ok(Json(Sessions { total: counts.attached + counts.away, sessions, next }))
 }
 
 fn read_id(id: &str) -> Result<SessionId, Wrong> {
@@ -93,7 +128,7 @@ async fn session(
     Path(id): Path<String>,
 ) -> Result<Json<View>, Wrong> {
     let id = read_id(&id)?;
-    let view = gateway.look(move |hub| hub.view(id)).await?;
+    let view = gateway.view(id).await?;
     view.map(Json).ok_or_else(|| no_session(&id.to_string()))
 }
 
@@ -104,8 +139,8 @@ async fn send_to_session(
     body: Bytes,
 ) -> Result<StatusCode, Wrong> {
     let id = read_id(&id)?;
-    let payload = payload(&headers, &body)?;
-    of_session(&gateway, id, move |hub, now| hub.send(now, id, &payload)).await?;
+    let send = SessionCommand::Send(outgoing(&gateway, &headers, payload(&headers, &body)?)?);
+    of_session(&gateway, id, send).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -121,10 +156,7 @@ async fn user(
     State(gateway): State<Gateway>,
     Path(user): Path<String>,
 ) -> Result<Json<User>, Wrong> {
-    let name = user.clone();
-    let found = gateway
-        .look(move |hub| hub.of_user(&name).filter_map(|id| hub.view(id)).collect::<Vec<_>>());
-    let sessions = found.await?;
+    let sessions = gateway.views_of(user.as_str().into()).await?;
     if sessions.is_empty() {
         return Err(no_session(&user));
     }
@@ -137,9 +169,96 @@ async fn send_to_user(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Wrong> {
-    let payload = payload(&headers, &body)?;
-    let all = of_user(&gateway, user, move |hub, now, id| hub.send(now, id, &payload)).await?;
+    let send = SessionCommand::Send(outgoing(&gateway, &headers, payload(&headers, &body)?)?);
+    let all = of_user(&gateway, &user, send).await?;
     Ok((StatusCode::ACCEPTED, all).into_response())
+}
+
+/// A message to many.
+#[derive(Deserialize)]
+struct ToMany {
+    to: Vec<Recipient>,
+    text: Option<String>,
+    binary: Option<String>,
+}
+
+/// What a body is not that cannot be read.
+const MANY: &str = "the body is no {\"to\": [{\"sessionId\": …}, {\"userId\": …}], \"text\": …}";
+
+/// One of them.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+enum Recipient {
+    SessionId(SessionId),
+    UserId(Arc<str>),
+}
+
+/// What became of a message to many.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SentToMany {
+    /// Sessions that it is sent to.
+    sessions: usize,
+    /// Recipients that are not here.
+    not_here: Vec<Recipient>,
+    /// Recipients whose limit does not allow it.
+    full: Vec<Recipient>,
+}
+
+async fn send_to_many(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Wrong> {
+    let wrong = |why: String| Wrong(StatusCode::BAD_REQUEST, why);
+    let many: ToMany =
+        serde_json::from_slice(&body).map_err(|error| wrong(format!("{MANY}: {error}")))?;
+    if many.to.len() > RECIPIENTS {
+        return Err(wrong(format!("{} recipients; {RECIPIENTS} at most", many.to.len())));
+    }
+    let payload = match (many.text, many.binary) {
+        (Some(text), None) => Payload::Text(text),
+        (None, Some(base64)) => Payload::Binary(
+            STANDARD.decode(base64).map_err(|error| wrong(format!("binary: {error}")))?,
+        ),
+        _ => return Err(wrong("a message has text or binary (base64), one of the two".into())),
+    };
+    if payload.len() > MAX_PAYLOAD {
+        let why = format!("a message has {MAX_PAYLOAD} bytes at most, not {}", payload.len());
+        return Err(Wrong(StatusCode::PAYLOAD_TOO_LARGE, why));
+    }
+    // Written as JSON once, and kept once, however many it is for.
+    let send = SessionCommand::Send(outgoing(&gateway, &headers, payload)?);
+    let mut sent = SentToMany::default();
+    for recipient in many.to {
+        let command = match &recipient {
+            Recipient::SessionId(id) => Command::Session(*id, send.clone()),
+            Recipient::UserId(user) => Command::User(user.clone(), send.clone()),
+        };
+        match gateway.command(command).await? {
+            Reply::Done => sent.sessions += 1,
+            Reply::DoneFor(sessions) => sent.sessions += sessions,
+            Reply::Full(why) => {
+                gateway.metrics().full(why);
+                sent.full.push(recipient);
+            }
+            _ => sent.not_here.push(recipient),
+        }
+    }
+    Ok((StatusCode::ACCEPTED, Json(sent)).into_response())
+}
+
+/// A message as the sessions take it. With an Idempotency-Key it is taken once, however often the
+/// request is repeated.
+fn outgoing(gateway: &Gateway, headers: &HeaderMap, payload: Payload) -> Result<Outgoing, Wrong> {
+    let mut outgoing = Outgoing::new(payload, gateway.tag());
+    if let Some(key) = headers.get("idempotency-key") {
+        let key = key.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+        let why = || format!("an Idempotency-Key has 1 to {MAX_KEY} characters of ASCII");
+        let key = key.ok_or_else(|| Wrong(StatusCode::BAD_REQUEST, why()))?;
+        outgoing.key = Some(gateway.idempotency(key));
+    }
+    Ok(outgoing)
 }
 
 /// How a session is ended.
@@ -170,8 +289,7 @@ async fn end_session(
     Query(close): Query<Close>,
 ) -> Result<StatusCode, Wrong> {
     let id = read_id(&id)?;
-    let close = close.read()?;
-    of_session(&gateway, id, move |hub, now| hub.end(now, id, close)).await?;
+    of_session(&gateway, id, SessionCommand::End(close.read()?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -180,41 +298,38 @@ async fn end_user(
     Path(user): Path<String>,
     Query(close): Query<Close>,
 ) -> Result<Json<Value>, Wrong> {
-    let close = close.read()?;
-    of_user(&gateway, user, move |hub, now, id| hub.end(now, id, close.clone())).await
+    of_user(&gateway, &user, SessionCommand::End(close.read()?)).await
 }
 
 /// Does something with a session.
 async fn of_session(
     gateway: &Gateway,
     id: SessionId,
-    act: impl FnOnce(&mut Hub, Timestamp) -> Result<Step, NoSession> + Send + 'static,
+    command: SessionCommand,
 ) -> Result<(), Wrong> {
-    let done = gateway.act(move |scene, now| match act(scene.hub, now) {
-        Ok(step) => (true, step),
-        Err(NoSession) => (false, Step::default()),
-    });
-    if done.await? { Ok(()) } else { Err(no_session(&id.to_string())) }
+    match gateway.command(Command::Session(id, command)).await? {
+        Reply::Full(why) => {
+            gateway.metrics().full(why);
+            Err(full(why))
+        }
+        Reply::NoSession => Err(no_session(&id.to_string())),
+        _ => Ok(()),
+    }
 }
 
 /// Does something with each session of a user; how many those are.
 async fn of_user(
     gateway: &Gateway,
-    user: String,
-    act: impl Fn(&mut Hub, Timestamp, SessionId) -> Result<Step, NoSession> + Send + 'static,
+    user: &str,
+    command: SessionCommand,
 ) -> Result<Json<Value>, Wrong> {
-    let name = user.clone();
-    let done = gateway.act(move |scene, now| {
-        let ids: Vec<_> = scene.hub.of_user(&name).collect();
-        let mut step = Step::default();
-        for id in &ids {
-            step.append(act(scene.hub, now, *id).unwrap_or_default());
+    match gateway.command(Command::User(user.into(), command)).await? {
+        Reply::DoneFor(sessions) => Ok(Json(json!({ "sessions": sessions }))),
+        Reply::Full(why) => {
+            gateway.metrics().full(why);
+            Err(full(why))
         }
-        (ids.len(), step)
-    });
-    match done.await? {
-        0 => Err(no_session(&user)),
-        sessions => Ok(Json(json!({ "sessions": sessions }))),
+        _ => Err(no_session(user)),
     }
 }
 

@@ -11,7 +11,6 @@ use axum::routing::get;
 
 use super::{Access, guarded};
 use crate::gateway::{Gateway, GatewayError};
-use crate::session::hub::Hub;
 
 /// How long the store may take before it is not ready: probes ask every few seconds.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,8 +30,8 @@ async fn ready(State(gateway): State<Gateway>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     // Asked through the engine: one that waits for its disk is not ready.
-    match tokio::time::timeout(PATIENCE, gateway.look(|_| ())).await {
-        Ok(Ok(())) => "ready\n".into_response(),
+    match tokio::time::timeout(PATIENCE, gateway.count()).await {
+        Ok(Ok(_)) => "ready\n".into_response(),
         Ok(Err(error)) => unready(&error),
         Err(_) => unready(&GatewayError::Stuck),
     }
@@ -43,7 +42,7 @@ fn unready(error: &GatewayError) -> Response {
 }
 
 async fn metrics(State(gateway): State<Gateway>) -> Response {
-    let counts = tokio::time::timeout(PATIENCE, gateway.look(Hub::counts)).await;
+    let counts = tokio::time::timeout(PATIENCE, gateway.count()).await;
     let counts = counts.ok().and_then(Result::ok).unwrap_or_default();
     let text = gateway.metrics().encode(&counts, gateway.deliveries().waiting());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -60,7 +60,7 @@ async fn connect(
     let Some(request) = upgrade.request() else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    if Offer::read(request.subprotocols().collect::<Vec<_>>()).is_some() {
+    if Offer::read(request.subprotocols()).is_some() {
         let session = move |socket| {
             let gateway = gateway.clone();
             async move { gateway.session(socket).await }
@@ -69,14 +69,14 @@ async fn connect(
     }
     let question = Question::of(request, upgrade.peer());
     match gateway.ask(&question).await {
-        Decision::Accepted { user, subprotocol } => {
-            let upgrade = match subprotocol {
-                Some(name) => upgrade.subprotocol(&name),
+        Decision::Accepted(accepted) => {
+            let upgrade = match &accepted.subprotocol {
+                Some(name) => upgrade.subprotocol(name),
                 None => upgrade,
             };
             upgrade.run(move |socket| {
-                let (gateway, user) = (gateway.clone(), user.clone());
-                async move { gateway.plain(socket, user).await }
+                let (gateway, accepted) = (gateway.clone(), accepted.clone());
+                async move { gateway.plain(socket, accepted).await }
             })
         }
         Decision::Refused { status, reason } => {

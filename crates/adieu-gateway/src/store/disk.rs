@@ -2,6 +2,7 @@
 //! it returns, verified when it is opened.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::{
@@ -12,10 +13,13 @@ use redb::{
 use super::error::caught;
 use super::file::StoreFile;
 use super::place::Place;
+use super::row::{self, CounterRow};
 use super::{Backend, StoreError};
 use crate::session::{Batch, Change, Contents, SessionId};
 
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
+const COUNTERS: TableDefinition<'_, &[u8; 16], &CounterRow> = TableDefinition::new("counters");
+const LEAVING: TableDefinition<'_, &str, &[u8; 28]> = TableDefinition::new("leaving");
 const MESSAGES: TableDefinition<'_, (&[u8; 16], u64), &[u8]> = TableDefinition::new("messages");
 const EVENTS: TableDefinition<'_, (&[u8], u64), &[u8]> = TableDefinition::new("events");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -92,6 +96,8 @@ fn make(file: &std::fs::File) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     // All tables, so that nobody has to ask whether they are there.
     transaction.open_table(SESSIONS)?;
+    transaction.open_table(COUNTERS)?;
+    transaction.open_table(LEAVING)?;
     transaction.open_table(MESSAGES)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(META)?;
@@ -105,6 +111,8 @@ fn verify(file: StoreFile) -> Result<(Database, u64), redb::Error> {
     let database = builder().set_check_integrity_on_open(true).create_with_backend(file)?;
     let transaction = database.begin_read()?;
     transaction.open_table(SESSIONS)?;
+    transaction.open_table(COUNTERS)?;
+    transaction.open_table(LEAVING)?;
     transaction.open_table(MESSAGES)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(META)?;
@@ -128,25 +136,37 @@ fn cannot_open(path: &Path, error: &redb::Error) -> StoreError {
     }
 }
 
+fn unreadable(what: &str) -> redb::Error {
+    corrupted(format!("a {what} in it was not written by this version of adieu"))
+}
+
 /// All of the tables that are the users'.
 fn contents(transaction: &ReadTransaction) -> Result<Contents, redb::Error> {
     let mut contents = Contents::default();
+    let counters = transaction.open_table(COUNTERS)?;
     for entry in transaction.open_table(SESSIONS)?.iter()? {
         let (id, session) = entry?;
-        let session = Bytes::copy_from_slice(session.value());
-        contents.sessions.insert(SessionId::new(*id.value()), session);
+        let id = *id.value();
+        let session = row::read_session(session.value()).ok_or_else(|| unreadable("session"))?;
+        let counted = counters.get(&id)?.map(|row| row::read_counters(row.value()));
+        contents.sessions.insert(SessionId::new(id), (session, counted.unwrap_or_default()));
+    }
+    for entry in transaction.open_table(LEAVING)?.iter()? {
+        let (user, leaving) = entry?;
+        contents.leaving.insert(user.value().into(), row::read_leaving(leaving.value()));
     }
     for entry in transaction.open_table(MESSAGES)?.iter()? {
         let (key, message) = entry?;
         let (id, sequence) = key.value();
-        let message = Bytes::copy_from_slice(message.value());
+        let message = row::read_message(message.value()).ok_or_else(|| unreadable("message"))?;
         contents.messages.insert((SessionId::new(*id), sequence), message);
     }
     for entry in transaction.open_table(EVENTS)?.iter()? {
         let (key, event) = entry?;
         let (stream, sequence) = key.value();
         let key = (Bytes::copy_from_slice(stream), sequence);
-        contents.events.insert(key, Bytes::copy_from_slice(event.value()));
+        let event = row::read_event(event.value()).ok_or_else(|| unreadable("event"))?;
+        contents.events.insert(key, Arc::new(event));
     }
     for entry in transaction.open_table(META)?.iter()? {
         let (name, value) = entry?;
@@ -182,6 +202,8 @@ impl Backend for Disk {
 /// The tables that changes change.
 struct Tables<'t> {
     sessions: Table<'t, &'static [u8; 16], &'static [u8]>,
+    counters: Table<'t, &'static [u8; 16], &'static CounterRow>,
+    leaving: Table<'t, &'static str, &'static [u8; 28]>,
     messages: Table<'t, (&'static [u8; 16], u64), &'static [u8]>,
     events: Table<'t, (&'static [u8], u64), &'static [u8]>,
     meta: Table<'t, &'static str, &'static [u8]>,
@@ -191,6 +213,8 @@ impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Tables {
             sessions: transaction.open_table(SESSIONS)?,
+            counters: transaction.open_table(COUNTERS)?,
+            leaving: transaction.open_table(LEAVING)?,
             messages: transaction.open_table(MESSAGES)?,
             events: transaction.open_table(EVENTS)?,
             meta: transaction.open_table(META)?,
@@ -199,19 +223,31 @@ impl<'t> Tables<'t> {
 
     fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
         match change {
-            Change::PutSession { id, session } => {
-                self.sessions.insert(&id.to_bytes(), &**session)?;
+            Change::PutSession { id, row, counters } => {
+                self.sessions.insert(&id.to_bytes(), &*row::session(row))?;
+                self.counters.insert(&id.to_bytes(), &row::counters(counters))?;
+            }
+            Change::PutCounters { id, counters } => {
+                self.counters.insert(&id.to_bytes(), &row::counters(counters))?;
             }
             Change::DeleteSession { id } => {
                 self.sessions.remove(&id.to_bytes())?;
+                self.counters.remove(&id.to_bytes())?;
                 self.trim(*id, u64::MAX)?;
             }
-            Change::PutMessage { id, sequence, message } => {
-                self.messages.insert((&id.to_bytes(), *sequence), &**message)?;
+            Change::PutLeaving { user, leaving } => {
+                self.leaving.insert(&**user, &row::leaving(leaving))?;
+            }
+            Change::DeleteLeaving { user } => {
+                self.leaving.remove(&**user)?;
+            }
+            Change::PutMessage { id, sequence, tag, key, tail } => {
+                let message = row::message(*tag, *key, tail);
+                self.messages.insert((&id.to_bytes(), *sequence), &*message)?;
             }
             Change::TrimMessages { id, up_to } => self.trim(*id, *up_to)?,
             Change::PutEvent { stream, sequence, event } => {
-                self.events.insert((&**stream, *sequence), &**event)?;
+                self.events.insert((&**stream, *sequence), &*row::event(event))?;
             }
             Change::DeleteEvent { stream, sequence } => {
                 self.events.remove((&**stream, *sequence))?;

@@ -23,6 +23,15 @@ pub enum StoreError {
         /// The newest that this version knows.
         known: u32,
     },
+    /// An earlier version of Adieu wrote it.
+    Older {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The one that this version knows.
+        known: u32,
+    },
     /// A commit failed, and nothing has been committed since; what the system said.
     Failed(String),
     /// It was not closed as it should be; what the system said. What was committed is there.
@@ -64,6 +73,13 @@ impl fmt::Display for StoreError {
                 f,
                 "{} has format {found}, and this version of adieu knows formats up to {known}: use \
                  the version that wrote it. Nothing in it was changed",
+                file.display()
+            ),
+            StoreError::Older { file, found, known } => write!(
+                f,
+                "{} has format {found}, and this version of adieu knows format {known}: let the \
+                 version that wrote it end its sessions, or move the file away to begin anew. \
+                 Nothing in it was changed",
                 file.display()
             ),
             StoreError::Failed(error) => {

@@ -71,6 +71,9 @@ impl StoreFile {
             Ok(found) if found > FORMAT => {
                 return Err(StoreError::Newer { file: path.to_owned(), found, known: FORMAT });
             }
+            Ok(found @ 1..FORMAT) => {
+                return Err(StoreError::Older { file: path.to_owned(), found, known: FORMAT });
+            }
             _ => return Err(damaged("its format cannot be read")),
         }
         let Ok(mark) = u64::try_from(doubled::<8>(&page[MARK_AT..])) else {

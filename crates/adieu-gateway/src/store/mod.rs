@@ -8,6 +8,7 @@ mod held;
 mod layout;
 mod memory;
 mod place;
+mod row;
 mod writer;
 
 pub use disk::Disk;

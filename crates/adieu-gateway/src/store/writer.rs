@@ -43,7 +43,7 @@ struct Waiting {
 /// use adieu_gateway::session::Change;
 /// # use adieu_gateway::store::{Memory, Store};
 ///
-/// let (store, contents) = Store::start(Memory::default())?;
+/// let (store, contents) = Store::start(Memory)?;
 /// assert!(contents.sessions.is_empty());
 /// let change = Change::PutMeta { name: "greeting".into(), value: "hello".into() };
 /// store.commit(vec![change]).await?;
@@ -52,7 +52,14 @@ struct Waiting {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Shared>);
+pub struct Store(Way);
+
+#[derive(Clone, Debug)]
+enum Way {
+    /// Nothing outlives the process: there is nothing to write, and no thread for it.
+    Nowhere,
+    Thread(Arc<Shared>),
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -71,6 +78,9 @@ impl Store {
     /// If it cannot be read, or no thread be started.
     pub fn start(backend: impl Backend) -> Result<(Self, Contents), StoreError> {
         let contents = backend.load()?;
+        if !backend.outlives_the_process() {
+            return Ok((Store(Way::Nowhere), contents));
+        }
         let (queue, waiting) = mpsc::unbounded_channel();
         let (tell, closed) = watch::channel(None);
         thread::Builder::new()
@@ -78,7 +88,7 @@ impl Store {
             .spawn(move || tell.send_replace(Some(write(backend, waiting))))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         let (queue, room) = (Mutex::new(Some(queue)), Arc::new(Semaphore::new(QUEUE)));
-        Ok((Store(Arc::new(Shared { queue, room, closed })), contents))
+        Ok((Store(Way::Thread(Arc::new(Shared { queue, room, closed }))), contents))
     }
 
     /// Commits a batch; ready when it is durable. Waits for room first, if much is under way.
@@ -89,14 +99,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`], for this batch and for all after it; [`StoreError::Closed`].
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let Way::Thread(shared) = &self.0 else { return Ok(()) };
         let bytes = size(&batch);
         // One that is larger than all the room there is has it for itself.
         let room = bytes.clamp(BATCH, QUEUE) as u32;
-        let room = self.0.room.clone().acquire_many_owned(room).await;
+        let room = shared.room.clone().acquire_many_owned(room).await;
         let room = room.map_err(|_| StoreError::Closed)?;
         let (tell, told) = oneshot::channel();
         {
-            let queue = self.queue();
+            let queue = shared.queue();
             let queue = queue.as_ref().ok_or(StoreError::Closed)?;
             let waiting = Waiting { batch, bytes, tell, room };
             queue.send(waiting).map_err(|_| StoreError::Closed)?;
@@ -112,19 +123,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] if a commit did; [`StoreError::NotClosed`].
     pub async fn close(self) -> Result<(), StoreError> {
+        let Way::Thread(shared) = &self.0 else { return Ok(()) };
         // All the room: whoever asked for some before has had it and been told.
-        let all = self.0.room.acquire_many(QUEUE as u32).await;
-        self.0.room.close();
+        let all = shared.room.acquire_many(QUEUE as u32).await;
+        shared.room.close();
         drop(all);
         // The thread comes to the end of the queue.
-        self.queue().take();
-        let mut closed = self.0.closed.clone();
+        shared.queue().take();
+        let mut closed = shared.closed.clone();
         let closed = closed.wait_for(Option::is_some).await;
         closed.ok().and_then(|closed| closed.clone()).unwrap_or(Err(StoreError::Closed))
     }
+}
 
+impl Shared {
     fn queue(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<Waiting>>> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,8 +192,34 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, MutexGuard};
 
-    use super::super::Memory;
     use super::*;
+
+    /// What is committed, to be looked at.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Contents>>);
+
+    impl Kept {
+        fn meta(&self) -> std::collections::BTreeMap<String, bytes::Bytes> {
+            self.0.lock().unwrap().meta.clone()
+        }
+    }
+
+    impl Backend for Kept {
+        fn load(&self) -> Result<Contents, StoreError> {
+            Ok(self.0.lock().unwrap().clone())
+        }
+
+        fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+            let mut kept = self.0.lock().unwrap();
+            batches.iter().flatten().cloned().for_each(|change| kept.apply(change));
+            Ok(())
+        }
+    }
+
+    fn room(store: &Store) -> &Semaphore {
+        let Way::Thread(shared) = &store.0 else { panic!("it has a thread") };
+        &shared.room
+    }
 
     fn note(value: usize) -> Batch {
         vec![Change::PutMeta { name: "note".into(), value: value.to_string().into() }]
@@ -187,7 +227,7 @@ mod tests {
 
     /// Commits while nobody holds the gate, and fails from one of its commits on.
     struct Gated {
-        memory: Memory,
+        memory: Kept,
         gate: Arc<Mutex<()>>,
         commits: Arc<AtomicUsize>,
         /// The most bytes that a commit had.
@@ -240,7 +280,7 @@ mod tests {
         let all: Vec<_> = (0..=100).map(submit).collect();
         // Each of them runs until it waits for its commit; the runtime asks us again before that.
         runtime.block_on(async {
-            while store.0.room.available_permits() > QUEUE - 101 * BATCH {
+            while room(&store).available_permits() > QUEUE - 101 * BATCH {
                 tokio::task::yield_now().await;
             }
         });
@@ -252,7 +292,7 @@ mod tests {
         });
         // The first alone, or with some that had come by then; the rest together.
         assert!((1..=2).contains(&commits.load(Ordering::SeqCst)), "{commits:?}");
-        assert_eq!(memory.load().unwrap().meta["note"], "100", "in order");
+        assert_eq!(memory.meta()["note"], "100", "in order");
     }
 
     #[tokio::test]
@@ -266,18 +306,18 @@ mod tests {
             assert!(error.to_string().contains("no space left on device"), "{error}");
         }
         assert_eq!(commits.load(Ordering::SeqCst), 2, "the backend is not asked again");
-        assert_eq!(memory.load().unwrap().meta["note"], "1");
+        assert_eq!(memory.meta()["note"], "1");
     }
 
     #[tokio::test]
     async fn what_was_submitted_is_committed_though_nobody_waits() {
-        let memory = Memory::default();
+        let memory = Kept::default();
         let (store, _) = Store::start(memory.clone()).unwrap();
         let mut commit = Box::pin(store.commit(note(1)));
         let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(commit.as_mut().poll(cx))).await;
         drop(commit);
         store.commit(vec![]).await.unwrap();
-        assert_eq!(memory.load().unwrap().meta["note"], "1");
+        assert_eq!(memory.meta()["note"], "1");
     }
 
     #[test]
@@ -299,7 +339,7 @@ mod tests {
         };
         let all: Vec<_> = sizes.enumerate().map(submit).collect();
         runtime.block_on(tokio::task::yield_now());
-        let left = store.0.room.available_permits();
+        let left = room(&store).available_permits();
         assert!(left < 2 << 20, "{left} bytes are free and somebody waits");
         drop(closed);
         runtime.block_on(async {
@@ -307,7 +347,7 @@ mod tests {
                 one.await.unwrap().unwrap();
             }
         });
-        assert_eq!(memory.load().unwrap().meta.len(), 30);
+        assert_eq!(memory.meta().len(), 30);
         let (most, largest) = (most.load(Ordering::SeqCst), size(&large(20, QUEUE + 1)));
         assert!((largest..=largest + GROUP_BYTES).contains(&most), "{most} in a commit");
     }
@@ -349,6 +389,6 @@ mod tests {
             assert_eq!(store.commit(note(3)).await, Err(StoreError::Closed));
             assert_eq!(store.close().await, Ok(()), "a second time");
         });
-        assert_eq!(memory.load().unwrap().meta["note"], "1");
+        assert_eq!(memory.meta()["note"], "1");
     }
 }

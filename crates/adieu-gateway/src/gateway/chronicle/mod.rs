@@ -7,7 +7,6 @@
 
 mod story;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +15,9 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::clock::Clock;
-use crate::session::hub::{Counts, Moment, View};
-use crate::session::{SessionId, Timestamp};
+use crate::session::moment::Moment;
+use crate::session::shard::{Answer, Counts};
+use crate::session::{SessionId, Timestamp, View};
 use story::{About, Story, Told};
 
 /// Stories of sessions that are here or away: as many as a page may want to look through, as many
@@ -40,9 +40,6 @@ const LISTED_AT_LEAST: usize = 1;
 /// News that may wait for a slow page; one that misses some gets the whole list again.
 const NEWS: usize = 256;
 
-/// A cause in a word; those that we know are not copied.
-type Word = Cow<'static, str>;
-
 /// What happened to the sessions.
 #[derive(Debug)]
 pub struct Chronicle {
@@ -62,7 +59,7 @@ struct Inner {
     /// Newest first.
     over: VecDeque<Arc<Story>>,
     /// Why sessions were over, since the start.
-    causes: BTreeMap<Word, u64>,
+    causes: BTreeMap<&'static str, u64>,
     counts: Counts,
 }
 
@@ -83,7 +80,7 @@ pub struct Sessions {
     /// Of the last moment in it.
     number: u64,
     counts: Counts,
-    causes: BTreeMap<Word, u64>,
+    causes: BTreeMap<&'static str, u64>,
     here: Vec<Story>,
     over: Vec<Story>,
 }
@@ -97,7 +94,7 @@ struct News<'a> {
     session: &'a About,
     moment: &'a Told,
     counts: Counts,
-    causes: &'a BTreeMap<Word, u64>,
+    causes: &'a BTreeMap<&'static str, u64>,
 }
 
 impl Chronicle {
@@ -109,13 +106,13 @@ impl Chronicle {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something happened to a session. `view` is what the hub knows of one whose story begins in
-    /// the middle: it was restored from the store, or forgotten here.
+    /// Something happened to a session. `look` gives what its shard knows of one whose story begins
+    /// in the middle: it was restored from the store, or forgotten here.
     pub(super) fn record(
         &self,
         moment: &Moment,
         counts: Counts,
-        view: impl FnOnce(SessionId) -> Option<View>,
+        look: impl FnOnce(SessionId) -> Answer,
     ) {
         let mut inner = self.inner();
         inner.number += 1;
@@ -123,11 +120,11 @@ impl Chronicle {
         let id = moment.session_id;
         let mut story = match inner.take(id) {
             Some(story) => story,
-            None => Arc::new(Story::new(About::of(moment, || view(id)))),
+            None => Arc::new(Story::new(About::of(moment, || viewed(look(id))))),
         };
         let told = Arc::make_mut(&mut story).push(moment);
         if let Some(cause) = told.cause() {
-            *inner.causes.entry(cause.clone()).or_default() += 1;
+            *inner.causes.entry(cause.word()).or_default() += 1;
         }
         self.tell(&inner, &story.about, &told);
         if told.cause().is_some() { inner.keep_over(story) } else { inner.keep(id, story) }
@@ -172,6 +169,13 @@ impl Chronicle {
         sessions.here = here.iter().map(|story| story.shortened(&mut room)).collect();
         sessions.over = over.iter().map(|story| story.shortened(&mut room)).collect();
         sessions
+    }
+}
+
+fn viewed(answer: Answer) -> Option<View> {
+    match answer {
+        Answer::Sessions(mut views) => views.pop(),
+        Answer::Counts(_) => None,
     }
 }
 

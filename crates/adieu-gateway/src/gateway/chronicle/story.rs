@@ -3,15 +3,11 @@
 use std::collections::VecDeque;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::{LISTED_AT_LEAST, MOMENTS, Word};
-use crate::session::hub::{Moment, View, What};
-use crate::session::{Departure, SessionId, Timestamp};
-
-/// Causes of an end, as the backend is told them; any other is copied.
-const CAUSES: [&str; 7] =
-    ["goodbye", "left", "hidden", "lost", "drained", "gateway_down", "ended_by_backend"];
+use super::{LISTED_AT_LEAST, MOMENTS};
+use crate::session::ending::{SessionCause, SessionEnding};
+use crate::session::moment::{Moment, What};
+use crate::session::{Departure, SessionId, Timestamp, View};
 
 /// A session, and what happened to it.
 #[derive(Clone, Debug, Serialize)]
@@ -36,7 +32,7 @@ pub(super) struct About {
     connections: u32,
 }
 
-/// Something that happened: of the account its sentence alone. All of it is in `/endings`.
+/// Something that happened: of the ending its sentence alone. All of it is in `/endings`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub(super) enum Told {
@@ -48,7 +44,7 @@ pub(super) enum Told {
         at: Timestamp,
         departure: Departure,
         until: Timestamp,
-        /// Of the account; not where the gateway was down.
+        /// Of the ending; not where the gateway was down.
         sentence: Option<Box<str>>,
     },
     Resumed {
@@ -65,20 +61,20 @@ pub(super) enum Told {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Over {
     at: Timestamp,
-    cause: Word,
+    cause: SessionCause,
     connections: u32,
     received: u64,
     sent: u64,
     unacknowledged: u64,
-    /// Of the account of its last connection, where that was not told when it went away.
+    /// Of the ending of its last connection, where that was not told when it went away.
     sentence: Option<Box<str>>,
 }
 
 impl Told {
     /// Why the session is over, if it is.
-    pub(super) fn cause(&self) -> Option<&Word> {
+    pub(super) fn cause(&self) -> Option<SessionCause> {
         match self {
-            Told::Ended(over) => Some(&over.cause),
+            Told::Ended(over) => Some(over.cause),
             Told::Started { .. } | Told::Away { .. } | Told::Resumed { .. } => None,
         }
     }
@@ -103,7 +99,7 @@ impl About {
         }
         if let Some(view) = view() {
             let mut about = About::from_view(&view, at);
-            // The hub has counted the connection that this moment tells of.
+            // The shard has counted the connection that this moment tells of.
             let counted = u32::from(matches!(moment.what, What::Resumed { .. }));
             about.connections = about.connections.saturating_sub(counted);
             return about;
@@ -120,12 +116,10 @@ impl About {
     }
 
     /// What the end of the session says of it.
-    fn complete(&mut self, story: &Value) {
-        self.user_id = text(&story["userId"]);
-        self.connections = small(&story["connections"]);
-        if let Some(started_at) = story["startedAt"].as_u64() {
-            self.started_at = Timestamp(started_at);
-        }
+    fn complete(&mut self, ending: &SessionEnding) {
+        self.user_id = ending.user_id.as_deref().map(Into::into);
+        self.connections = ending.connections;
+        self.started_at = ending.started_at;
     }
 
     fn from_view(view: &View, known_from: Timestamp) -> Self {
@@ -159,7 +153,7 @@ impl Story {
         let told = self.told(moment);
         match &moment.what {
             What::Resumed { .. } => self.about.connections += 1,
-            What::Ended { story } => self.about.complete(story),
+            What::Ended { ending } => self.about.complete(ending),
             What::Started { .. } | What::Away { .. } => {}
         }
         if matches!(told, Told::Started { .. }) {
@@ -179,7 +173,7 @@ impl Story {
         match what {
             What::Started { .. } => Told::Started { at },
             What::Away { departure, until, ending } => {
-                let sentence = text(&ending["sentence"]);
+                let sentence = ending.as_deref().map(|ending| ending.sentence.as_str().into());
                 Told::Away { at, departure: *departure, until: *until, sentence }
             }
             What::Resumed { generation, after, replayed } => Told::Resumed {
@@ -188,21 +182,21 @@ impl Story {
                 superseded: after.is_none(),
                 replayed: *replayed,
             },
-            What::Ended { story } => Told::Ended(Box::new(self.over(at, story))),
+            What::Ended { ending } => Told::Ended(Box::new(self.over(at, ending))),
         }
     }
 
-    fn over(&self, at: Timestamp, story: &Value) -> Over {
-        let number = |name: &str| story[name].as_u64().unwrap_or_default();
+    fn over(&self, at: Timestamp, ending: &SessionEnding) -> Over {
         let was_away = matches!(self.moments.back(), Some(Told::Away { .. }));
+        let last = ending.ending.as_deref().filter(|_| !was_away);
         Over {
             at,
-            cause: word(story["cause"].as_str().unwrap_or("unknown")),
-            connections: small(&story["connections"]),
-            received: number("received"),
-            sent: number("sent"),
-            unacknowledged: number("unacknowledged"),
-            sentence: text(&story["ending"]["sentence"]).filter(|_| !was_away),
+            cause: ending.cause,
+            connections: ending.connections,
+            received: ending.received,
+            sent: ending.sent,
+            unacknowledged: ending.unacknowledged,
+            sentence: last.map(|ending| ending.sentence.as_str().into()),
         }
     }
 
@@ -217,17 +211,4 @@ impl Story {
         }
         Story { about, moments: self.moments.iter().skip(skipped).cloned().collect() }
     }
-}
-
-fn small(value: &Value) -> u32 {
-    value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
-}
-
-fn text(value: &Value) -> Option<Box<str>> {
-    value.as_str().map(Into::into)
-}
-
-fn word(text: &str) -> Word {
-    let known = CAUSES.iter().find(|known| **known == text);
-    known.map_or_else(|| Word::Owned(text.to_owned()), |known| Word::Borrowed(known))
 }

@@ -1,8 +1,12 @@
 use serde_json::{Value, json};
 
 use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::session::Departure;
-use crate::session::hub::What;
+use crate::session::ending::{ConnectionEnding, SessionCause, SessionEnding};
+use crate::session::moment::What;
 
 fn chronicle() -> Chronicle {
     Chronicle::new(Clock::start())
@@ -16,8 +20,8 @@ fn id(number: u64) -> SessionId {
 
 fn record(chronicle: &Chronicle, session: u64, at: u64, what: What) {
     let moment = Moment { session_id: id(session), at: Timestamp(at), what };
-    let counts = Counts { attached: 1, away: 2, users: 3 };
-    chronicle.record(&moment, counts, |_| None);
+    let counts = Counts { attached: 1, away: 2, users: 3, kept: 4 };
+    chronicle.record(&moment, counts, |_| Answer::Sessions(Vec::new()));
 }
 
 fn started() -> What {
@@ -25,8 +29,8 @@ fn started() -> What {
 }
 
 fn away(until: u64) -> What {
-    let ending = json!({ "sentence": "The peer said goodbye.", "code": 1001 });
-    What::Away { departure: Departure::Hidden, until: Timestamp(until), ending }
+    let (departure, until) = (Departure::Hidden, Timestamp(until));
+    What::Away { departure, until, ending: Some(ending()) }
 }
 
 fn resumed(generation: u32) -> What {
@@ -34,12 +38,38 @@ fn resumed(generation: u32) -> What {
     What::Resumed { generation, after, replayed: 0 }
 }
 
-fn ended(cause: &str) -> What {
-    let story = json!({
-        "cause": cause, "userId": "anna", "connections": 2, "startedAt": 10, "received": 1,
-        "ending": { "sentence": "The peer said goodbye." },
-    });
-    What::Ended { story }
+/// How a connection ended that the client closed.
+fn ending() -> Arc<ConnectionEnding> {
+    let transport = adieu::Transport {
+        kind: adieu::TransportKind::Tcp,
+        end: adieu::End::Finished,
+        active_closer: Some(adieu::Side::Peer),
+        close_notify: None,
+    };
+    let handshake = adieu::ClosingHandshake::None;
+    let second = Duration::from_secs(1);
+    let report = adieu::Ending::from_parts(adieu::Cause::Eof, handshake, transport, second);
+    let sentence = "The peer said goodbye.".to_owned();
+    Arc::new(ConnectionEnding { sentence, ..ConnectionEnding::of(&report) })
+}
+
+fn ended(cause: SessionCause) -> What {
+    let last = ending();
+    What::Ended {
+        ending: Arc::new(SessionEnding {
+            cause,
+            initiator: last.initiator,
+            mechanism: last.mechanism,
+            user_id: Some("anna".into()),
+            connections: 2,
+            started_at: Timestamp(10),
+            lasted_ms: 0,
+            received: 1,
+            sent: 0,
+            unacknowledged: 0,
+            ending: Some(last),
+        }),
+    }
 }
 
 fn list(chronicle: &Chronicle) -> Value {
@@ -66,9 +96,13 @@ fn view(session: u64) -> View {
 #[test]
 fn a_session_has_its_story_from_its_start_to_its_end() {
     let chronicle = chronicle();
-    for (at, what) in
-        [(10, started()), (20, away(28)), (21, resumed(2)), (30, away(38)), (38, ended("hidden"))]
-    {
+    for (at, what) in [
+        (10, started()),
+        (20, away(28)),
+        (21, resumed(2)),
+        (30, away(38)),
+        (38, ended(SessionCause::Hidden)),
+    ] {
         record(&chronicle, 1, at, what);
     }
     let list = list(&chronicle);
@@ -99,7 +133,7 @@ fn a_session_has_its_story_from_its_start_to_its_end() {
 fn an_end_at_once_says_how_the_connection_ended() {
     let chronicle = chronicle();
     record(&chronicle, 1, 10, started());
-    record(&chronicle, 1, 20, ended("left"));
+    record(&chronicle, 1, 20, ended(SessionCause::Left));
     assert_eq!(list(&chronicle)["over"][0]["moments"][0]["sentence"], "The peer said goodbye.");
 }
 
@@ -126,7 +160,7 @@ fn news_are_told_with_whose_they_are_and_numbered_on_from_the_list() {
 fn a_restored_session_begins_with_what_the_hub_knows() {
     let chronicle = chronicle();
     let moment = Moment { session_id: id(1), at: Timestamp(39), what: away(99) };
-    chronicle.record(&moment, Counts::default(), |_| Some(view(1)));
+    chronicle.record(&moment, Counts::default(), |_| Answer::Sessions(vec![view(1)]));
     chronicle.restored(Timestamp(40), &view(1), Counts::default());
     chronicle.restored(Timestamp(40), &view(2), Counts::default());
     let list = list(&chronicle);
@@ -143,7 +177,7 @@ fn connections_are_counted_on_from_what_the_hub_knows() {
     let chronicle = chronicle();
     let resume = |at, generation| {
         let moment = Moment { session_id: id(1), at: Timestamp(at), what: resumed(generation) };
-        chronicle.record(&moment, Counts::default(), |_| Some(view(1)));
+        chronicle.record(&moment, Counts::default(), |_| Answer::Sessions(vec![view(1)]));
         list(&chronicle)["here"][0]["connections"].clone()
     };
     assert_eq!(resume(10, 4), 4, "the hub knows of the fourth");
@@ -153,7 +187,7 @@ fn connections_are_counted_on_from_what_the_hub_knows() {
 #[test]
 fn what_was_forgotten_is_said_to_be_unknown() {
     let chronicle = chronicle();
-    record(&chronicle, 1, 20, ended("lost"));
+    record(&chronicle, 1, 20, ended(SessionCause::Lost));
     let story = &list(&chronicle)["over"][0];
     assert_eq!((&story["startedAt"], &story["knownFrom"]), (&json!(10), &json!(20)));
     assert_eq!((&story["userId"], &story["plain"]), (&json!("anna"), &Value::Null));
@@ -170,7 +204,7 @@ fn all_of_it_is_bounded() {
     assert_eq!(all["here"].as_array().unwrap().len(), HERE);
     assert_eq!(all["here"][0]["startedAt"], sessions - 1, "newest first");
     for session in 0..sessions {
-        record(&chronicle, session, 2 * sessions, ended("left"));
+        record(&chronicle, session, 2 * sessions, ended(SessionCause::Left));
     }
     let all = list(&chronicle);
     assert_eq!(all["over"].as_array().unwrap().len(), OVER);

@@ -1,20 +1,35 @@
 //! adieu.v1: JSON in text messages. docs/sessions.md describes it for who writes a client.
 
+mod fault;
+mod offer;
+mod tag;
+
 use std::borrow::Cow;
 use std::fmt;
 
-use adieu_proto::{Close, CloseCode, Message};
+use adieu_proto::Message;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+pub use fault::{Fault, close};
+pub use offer::{Nonce, Offer, Resume};
+pub use tag::Tag;
 
 use super::token::SessionId;
 
 /// The subprotocol (RFC 6455 §1.9).
 pub const SUBPROTOCOL: &str = "adieu.v1";
 
-/// Offered beside it: `adieu.resume.TOKEN.N`. Header fields are not logged as URLs are.
+/// Offered beside it: `adieu.resume.TOKEN.N.TAG.A`. Header fields are not logged as URLs are.
 pub const RESUME: &str = "adieu.resume.";
+
+/// Offered beside it by a page that has no token yet: `adieu.first.NONCE`.
+pub const FIRST: &str = "adieu.first.";
+
+/// Offered beside it: `adieu.auth.BASE64URL`, a credential for the backend.
+pub const AUTH: &str = "adieu.auth.";
 
 /// A newer connection has the session.
 pub const SUPERSEDED: u16 = 4002;
@@ -22,6 +37,10 @@ pub const SUPERSEDED: u16 = 4002;
 pub const SESSION_ENDED: u16 = 4003;
 /// The backend refused the connection.
 pub const REFUSED: u16 = 4004;
+/// The client gave the connection up, because nothing was heard on it.
+pub const CONNECTION_LOST: u16 = 4005;
+/// Come back later (the IANA registry of close codes): the backend has not answered.
+pub const TRY_AGAIN_LATER: u16 = 1013;
 /// More waits for the client than is kept: 1008, and what it lacks may be `lost`.
 pub const TOO_SLOW: u16 = 1008;
 
@@ -30,50 +49,6 @@ pub const MAX_PAYLOAD: usize = 1024 * 1024;
 
 /// Bytes of a message at most: JSON writes some characters in six, and says more than the payload.
 pub const MAX_MESSAGE: usize = 6 * MAX_PAYLOAD + 1024;
-
-/// What a client offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// To come back to a session.
-    pub resume: Option<Resume>,
-}
-
-/// How a client wants to come back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resume {
-    /// Its token, not verified.
-    pub token: String,
-    /// The highest sequence id that it has received.
-    pub received: u64,
-}
-
-impl Offer {
-    /// Reads the subprotocols of a request. `None` if adieu.v1 is not among them. What is not
-    /// written as it should be has a token that is none, so that the client hears `invalid`.
-    ///
-    /// ```
-    /// use adieu_session::wire::Offer;
-    /// let offer = Offer::read(["adieu.v1", "adieu.resume.abc.7"]).unwrap();
-    /// assert_eq!(offer.resume.unwrap().received, 7);
-    /// assert_eq!(Offer::read(["chat"]), None);
-    /// ```
-    pub fn read<'a>(offered: impl IntoIterator<Item = &'a str> + Clone) -> Option<Self> {
-        offered.clone().into_iter().find(|name| *name == SUBPROTOCOL)?;
-        let resume = offered.into_iter().find_map(|name| name.strip_prefix(RESUME));
-        let resume = resume.map(|resume| {
-            let parts = resume.split_once('.');
-            let read = parts.and_then(|(token, n)| Some((token, number(n)?)));
-            let (token, received) = read.unwrap_or_default();
-            Resume { token: token.to_owned(), received }
-        });
-        Some(Offer { resume })
-    }
-}
-
-/// Digits alone: what `parse` takes beside them (`+5`) is no number here.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
 
 /// A payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,11 +72,23 @@ impl Payload {
         .fits()
     }
 
-    fn fits(self) -> Result<Self, Fault> {
-        let came = match &self {
+    /// Bytes that it carries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
             Payload::Text(text) => text.len(),
             Payload::Binary(bytes) => bytes.len(),
-        };
+        }
+    }
+
+    /// Whether it carries none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn fits(self) -> Result<Self, Fault> {
+        let came = self.len();
         if came > MAX_PAYLOAD { Err(Fault::TooLarge { came }) } else { Ok(self) }
     }
 }
@@ -125,90 +112,13 @@ pub enum FromClient {
     Goodbye,
     /// The page lives.
     Heartbeat,
+    /// The page is there after a load: how long that took.
+    Loaded {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// A type of a later version: ignored.
     Unknown,
-}
-
-/// What is no message of adieu.v1, or breaks its rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A binary message: adieu.v1 is text.
-    Binary,
-    /// No JSON object; what the parser said.
-    NotJson(String),
-    /// This field is missing.
-    Missing(&'static str),
-    /// Both `text` and `binary`.
-    TwoPayloads,
-    /// `binary` is no base64.
-    NotBase64,
-    /// A payload of more than [`MAX_PAYLOAD`].
-    TooLarge {
-        /// Its bytes.
-        came: usize,
-    },
-    /// A message is missing before this one.
-    Gap {
-        /// The one that was due.
-        expected: u64,
-        /// The one that came.
-        came: u64,
-    },
-    /// An acknowledgement of what was never sent.
-    Future {
-        /// The highest that was sent.
-        sent: u64,
-        /// What was acknowledged.
-        came: u64,
-    },
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Binary => f.write_str("adieu.v1 is text; a binary message came"),
-            Fault::NotJson(error) => write!(f, "no JSON object with a type: {error}"),
-            Fault::Missing(field) => write!(f, "{field} is missing"),
-            Fault::TwoPayloads => f.write_str("a message has text or binary, not both"),
-            Fault::NotBase64 => f.write_str("binary is no base64"),
-            Fault::TooLarge { came } => {
-                write!(f, "a message has {MAX_PAYLOAD} bytes at most, {came} came")
-            }
-            Fault::Gap { came: 0, .. } => f.write_str("sequenceIds count from 1; 0 came"),
-            Fault::Gap { expected, came } => {
-                write!(f, "message {expected} is missing before {came}")
-            }
-            Fault::Future { sent, came } => {
-                write!(f, "{came} acknowledged, but only {sent} sent")
-            }
-        }
-    }
-}
-
-/// Bytes of a Close's reason at most (RFC 6455 §5.5).
-const MAX_REASON: usize = 123;
-
-impl Fault {
-    /// The Close that answers it: 1007 for what cannot be read, 1008 for what breaks the rules,
-    /// 1009 for what is too large.
-    #[must_use]
-    pub fn close(&self) -> Close {
-        let code = match self {
-            Fault::Gap { .. } | Fault::Future { .. } => CloseCode::POLICY_VIOLATION,
-            Fault::TooLarge { .. } => CloseCode::MESSAGE_TOO_BIG,
-            _ => CloseCode::INVALID_PAYLOAD,
-        };
-        close(code.get(), &self.to_string())
-    }
-}
-
-/// A Close with as much of the reason as fits; 1000 without one if the code may not be sent.
-pub fn close(code: u16, reason: &str) -> Close {
-    let mut end = reason.len().min(MAX_REASON);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    Close::new(code, &reason[..end]).unwrap_or_else(|_| CloseCode::NORMAL.into())
 }
 
 /// What decides how the rest is read.
@@ -269,6 +179,12 @@ struct RawAck {
     sequence_id: Option<u64>,
 }
 
+#[derive(Deserialize)]
+struct RawLoaded {
+    /// JavaScript's clocks have fractions of a millisecond.
+    ms: Option<f64>,
+}
+
 /// Reads an object: serde would take an array of its fields too.
 fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
     if !text.trim_start().starts_with('{') {
@@ -315,6 +231,10 @@ impl FromClient {
             }
             "goodbye" => FromClient::Goodbye,
             "heartbeat" => FromClient::Heartbeat,
+            "loaded" => {
+                let ms = object::<RawLoaded>(text)?.ms.ok_or(Fault::Missing("ms"))?;
+                FromClient::Loaded { ms: ms as u64 }
+            }
             _ => FromClient::Unknown,
         })
     }
@@ -334,6 +254,8 @@ pub enum NotResumed {
     Lost,
     /// The backend said no.
     Refused,
+    /// The backend said that another user is there now: that user's session begins.
+    Replaced,
     /// Another site's page.
     Origin,
 }
@@ -348,6 +270,7 @@ impl NotResumed {
             NotResumed::Stale => "stale",
             NotResumed::Lost => "lost",
             NotResumed::Refused => "refused",
+            NotResumed::Replaced => "replaced",
             NotResumed::Origin => "origin",
         }
     }
@@ -377,14 +300,6 @@ pub enum ToClient<'a> {
         /// Milliseconds between two heartbeats of the page; 0 = none.
         heartbeat: u64,
     },
-    /// A message of the backend.
-    Message {
-        /// Its number, from 1.
-        sequence_id: u64,
-        /// What it carries.
-        #[serde(flatten)]
-        payload: PayloadText<'a>,
-    },
     /// All up to this one are committed.
     SequenceAck {
         /// The highest.
@@ -404,22 +319,45 @@ pub enum ToClient<'a> {
     Heartbeat,
 }
 
-/// A payload as it stands in JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum PayloadText<'a> {
-    /// As it is.
-    Text(&'a str),
-    /// In base64.
-    Binary(String),
-}
+/// A message to a client, as it is kept and sent: its payload is written as JSON once, however many
+/// sessions it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail(Bytes);
 
-impl<'a> From<&'a Payload> for PayloadText<'a> {
-    fn from(payload: &'a Payload) -> Self {
-        match payload {
-            Payload::Text(text) => PayloadText::Text(text),
-            Payload::Binary(bytes) => PayloadText::Binary(STANDARD.encode(bytes)),
-        }
+impl Tail {
+    /// `"text":"…"}` or `"binary":"…"}`: what stands behind the number and the tag.
+    #[must_use]
+    pub fn of(payload: &Payload) -> Self {
+        let tail = match payload {
+            // A string: nothing in it can fail.
+            Payload::Text(text) => {
+                format!("\"text\":{}}}", serde_json::to_string(text).unwrap_or_default())
+            }
+            Payload::Binary(bytes) => format!("\"binary\":\"{}\"}}", STANDARD.encode(bytes)),
+        };
+        Tail(tail.into())
+    }
+
+    /// As it was kept.
+    #[must_use]
+    pub fn restored(bytes: Bytes) -> Self {
+        Tail(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The whole message.
+    #[must_use]
+    pub fn message(&self, sequence_id: u64, tag: Tag) -> Message {
+        // Written by us as text.
+        let tail = std::str::from_utf8(&self.0).unwrap_or_default();
+        Message::from(format!(
+            "{{\"type\":\"message\",\"sequenceId\":{sequence_id},\"tag\":\"{tag}\",{tail}"
+        ))
     }
 }
 
@@ -434,25 +372,10 @@ impl ToClient<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use adieu_proto::CloseCode;
 
-    #[test]
-    fn an_offer_is_read_from_the_subprotocols() {
-        let resume = |token: &str, received| Some(Resume { token: token.into(), received });
-        let read = |second| Offer::read(["chat", second, SUBPROTOCOL]).unwrap().resume;
-        assert_eq!(read("other"), None);
-        assert_eq!(read("adieu.resume.t0k-en_.12"), resume("t0k-en_", 12));
-        for wrong in [
-            "adieu.resume.",
-            "adieu.resume.t",
-            "adieu.resume.t.",
-            "adieu.resume.t.-1",
-            "adieu.resume.t.+1",
-        ] {
-            assert_eq!(read(wrong), resume("", 0), "{wrong}");
-        }
-        assert_eq!(Offer::read(["adieu.resume.t.1"]), None, "without the protocol itself");
-    }
+    use super::fault::MAX_REASON;
+    use super::*;
 
     #[test]
     fn what_a_client_says_is_read() {
@@ -476,6 +399,7 @@ mod tests {
             ),
             (r#"{"type":"goodbye"}"#, Ok(FromClient::Goodbye)),
             (r#"{"type":"heartbeat"}"#, Ok(FromClient::Heartbeat)),
+            (r#"{"type":"loaded","ms":812.5}"#, Ok(FromClient::Loaded { ms: 812 })),
             (r#"{"type":"of tomorrow"}"#, Ok(FromClient::Unknown)),
             (r#"{"type":"later","text":1,"sequenceId":"a"}"#, Ok(FromClient::Unknown)),
         ];
@@ -532,12 +456,12 @@ mod tests {
             ]
             .concat()
         );
-        let payload = Payload::Binary(vec![1, 2, 3]);
-        let message = ToClient::Message { sequence_id: 1, payload: (&payload).into() };
-        assert_eq!(message.to_json(), r#"{"type":"message","sequenceId":1,"binary":"AQID"}"#);
-        let payload = Payload::Text("a".into());
-        let message = ToClient::Message { sequence_id: 2, payload: (&payload).into() };
-        assert_eq!(message.to_json(), r#"{"type":"message","sequenceId":2,"text":"a"}"#);
+        let message = Tail::of(&Payload::Binary(vec![1, 2, 3])).message(1, Tag::new([0; 6]));
+        let want = r#"{"type":"message","sequenceId":1,"tag":"AAAAAAAA","binary":"AQID"}"#;
+        assert_eq!(message.as_text(), Some(want));
+        let message = Tail::of(&Payload::Text("\"a".into())).message(2, Tag::new([0; 6]));
+        let want = r#"{"type":"message","sequenceId":2,"tag":"AAAAAAAA","text":"\"a"}"#;
+        assert_eq!(message.as_text(), Some(want));
         let cases = [
             (ToClient::SequenceAck { sequence_id: 3 }, r#"{"type":"sequenceAck","sequenceId":3}"#),
             (ToClient::Closing { retry_after: 42 }, r#"{"type":"closing","retryAfter":42}"#),

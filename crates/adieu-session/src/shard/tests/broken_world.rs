@@ -4,16 +4,21 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 
-use super::super::wire::FromClient;
-use super::tell::session_stream as stream;
-use super::tests::{NOW, events, id, key, text};
+use super::super::super::event::session_stream as stream;
+use super::super::super::token::Digest;
+use super::super::super::wire::Tag;
 use super::*;
 
 /// A page and its way to the hub, which breaks.
 #[derive(Default)]
 struct Page {
     token: Option<String>,
+    /// What it offers until it has a token.
+    first: Digest,
+    /// The tag of the last message that it has received.
+    tag: Option<Tag>,
     handle: Option<Handle>,
+    session: Option<SessionId>,
     /// It has read its `connected`: before that it says nothing.
     open: bool,
     /// On their way to it.
@@ -22,6 +27,10 @@ struct Page {
     said: Vec<String>,
     /// Its highest sequence id that the hub has acknowledged.
     acknowledged: usize,
+}
+
+fn page(n: u8) -> Page {
+    Page { first: key().credentials(&[n]), ..Page::default() }
 }
 
 /// A hub, its store, pages, and a seeded chance that things break.
@@ -40,10 +49,10 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         World {
-            hub: Hub::new(key(), Settings::default()),
+            hub: Hub::new(Settings::default()),
             contents: Contents::default(),
             now: NOW,
-            pages: (0..3).map(|_| Page::default()).collect(),
+            pages: (0..3).map(page).collect(),
             sent: vec![Vec::new(); 3],
             chance: seed * 2 + 1,
             late: Vec::new(),
@@ -59,7 +68,7 @@ impl World {
     }
 
     /// Commits and performs a step; now and then the process dies in between.
-    fn perform(&mut self, step: Step) {
+    fn perform(&mut self, step: Transaction) {
         step.changes.into_iter().for_each(|change| self.contents.apply(change));
         if self.below(40) == 0 {
             return self.crash();
@@ -74,8 +83,7 @@ impl World {
     }
 
     fn crash(&mut self) {
-        let (hub, step) =
-            Hub::restore(key(), Settings::default(), &self.contents, self.now).unwrap();
+        let (hub, step) = Hub::restore(Settings::default(), &self.contents, self.now);
         self.hub = hub;
         self.late.clear();
         for page in &mut self.pages {
@@ -92,20 +100,24 @@ impl World {
         self.late.extend(page.handle.take());
         page.open = false;
         page.coming.clear();
-        let received = page.received.len() as u64;
+        let (first, received) = (page.first, page.received.len() as u64);
         let (handle, step) = match page.token.clone() {
             Some(token) => {
-                let resume = Resume { token, received };
-                self.hub.resume(self.now, &resume, None).expect("nobody is away for long")
+                let (tag, acknowledged) = (page.tag, page.acknowledged as u64);
+                let resumption = Resumption { received, tag, acknowledged, ..Default::default() };
+                let resumed = self.hub.resume(self.now, &token, resumption);
+                resumed.expect("nobody is away for long")
             }
-            None if self.contents.sessions.contains_key(&id(n as u8)) => {
-                // It died before it had its token: here its session would be left to expire.
-                let generation = self.hub.sessions[&id(n as u8)].row.session.generation();
-                let token = Token { session: id(n as u8), generation }.sign(&key());
-                self.hub.resume(self.now, &Resume { token, received }, None).expect("it is there")
+            // The page may have died before it had heard of its session: it is found by its nonce.
+            None => {
+                let guest = Guest { first: Some(first), ..Guest::default() };
+                let id = numbered(self.below(1 << 30) as usize);
+                self.hub.start(self.now, id, guest)
             }
-            None => self.hub.start(self.now, id(n as u8), Newcomer::default()),
         };
+        let page = &mut self.pages[n];
+        assert!(page.session.is_none_or(|id| id == handle.session), "one session for each page");
+        page.session = Some(handle.session);
         self.pages[n].handle = Some(handle);
         self.perform(step);
     }
@@ -123,7 +135,7 @@ impl World {
         }
         let at = self.below(self.late.len() as u64) as usize;
         let handle = self.late.swap_remove(at);
-        let step = self.hub.ended(self.now, handle, Departure::Lost, Value::Null);
+        let step = self.hub.ended(self.now, handle, Departure::Lost, &ending());
         self.perform(step);
     }
 
@@ -145,7 +157,8 @@ impl World {
 
     fn send(&mut self, n: usize) {
         let message = format!("backend to {n}, {}", self.sent[n].len());
-        if let Ok(step) = self.hub.send(self.now, id(n as u8), &text(&message)) {
+        let Some(id) = self.pages[n].session else { return };
+        if let Ok(step) = self.hub.send(self.now, id, &message) {
             self.sent[n].push(message);
             self.perform(step);
         }
@@ -169,6 +182,7 @@ impl World {
                 let due = page.received.len() as u64 + 1;
                 assert_eq!(json["sequenceId"].as_u64(), Some(due), "no gap, nothing twice");
                 page.received.push(json["text"].as_str().unwrap().to_owned());
+                page.tag = Tag::read(json["tag"].as_str().unwrap());
                 if let Some(handle) = page.handle
                     && self.chance.is_multiple_of(3)
                 {
@@ -225,10 +239,9 @@ impl World {
     }
 
     fn events_of(&self, n: usize) -> Vec<Event> {
-        let stream = stream(id(n as u8));
+        let stream = stream(self.pages[n].session.expect("it has connected"));
         let of = (stream.clone(), 0)..=(stream, u64::MAX);
-        let read = |(_, event): (_, &Bytes)| serde_json::from_slice(event).unwrap();
-        self.contents.events.range(of).map(read).collect()
+        self.contents.events.range(of).map(|(_, event)| Event::clone(event)).collect()
     }
 
     fn check(&self) {

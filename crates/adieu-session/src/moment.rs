@@ -1,9 +1,10 @@
 //! The story of a session, for people: what the page draws and the metrics count.
 
-use serde_json::Value;
+use std::sync::Arc;
 
-use super::super::wait::Departure;
-use super::super::{SessionId, Timestamp};
+use super::ending::{ConnectionEnding, SessionEnding};
+use super::wait::Departure;
+use super::{SessionId, Timestamp};
 
 /// Something that happened to a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub enum What {
     /// It began.
     Started {
         /// Who it is.
-        user: Option<String>,
+        user: Option<Arc<str>>,
         /// Its client does not speak adieu.v1.
         plain: bool,
     },
@@ -32,8 +33,8 @@ pub enum What {
         departure: Departure,
         /// How long that is waited for.
         until: Timestamp,
-        /// The account.
-        ending: Value,
+        /// How the connection ended; not where the gateway was down.
+        ending: Option<Arc<ConnectionEnding>>,
     },
     /// The person is back.
     Resumed {
@@ -48,6 +49,6 @@ pub enum What {
     /// It is over.
     Ended {
         /// What the backend is told.
-        story: Value,
+        ending: Arc<SessionEnding>,
     },
 }

@@ -1,0 +1,198 @@
+//! The way to the clients: tasks beside the engine, so that no socket and no TLS of a client takes
+//! the time in which the sessions of others could go on. All that is said on one connection is
+//! said by one of them, in order.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use adieu::{Close, CloseCode, Message, Sender};
+use tokio::sync::mpsc;
+use tokio::task::coop;
+
+use crate::session::Handle;
+
+/// What may wait for a connection that takes nothing: a replay of all that a session keeps, twice.
+/// Beyond it the client is too slow, and has to come back for what is still kept.
+const MAX_MESSAGES: usize = 2_000;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Turns of the engines whose words wait for a writer at most; an engine that is further ahead
+/// waits.
+const TURNS: usize = 64;
+
+/// Something to do on a connection.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// It has a session: what follows is sent on it.
+    Attach(Handle, Sender),
+    Send(Handle, Message),
+    Close(Handle, Close),
+    /// It has ended.
+    Detach(Handle),
+}
+
+impl Said {
+    fn handle(&self) -> Handle {
+        match self {
+            Said::Attach(handle, _)
+            | Said::Send(handle, _)
+            | Said::Close(handle, _)
+            | Said::Detach(handle) => *handle,
+        }
+    }
+}
+
+/// The writers. A clone is the same.
+#[derive(Clone, Debug)]
+pub(super) struct Writers(Arc<[mpsc::Sender<Vec<Said>>]>);
+
+impl Writers {
+    /// Starts so many.
+    pub(super) fn start(count: usize) -> Self {
+        let start = |_| {
+            let (queue, said) = mpsc::channel(TURNS);
+            tokio::spawn(write(said));
+            queue
+        };
+        Writers((0..count.max(1)).map(start).collect())
+    }
+
+    /// Says all of it, that of one connection in order. Ready when there is room for it.
+    pub(super) async fn say(&self, mut said: Vec<Said>) {
+        if said.is_empty() {
+            return;
+        }
+        if let [only] = &*self.0 {
+            return drop(only.send(said).await);
+        }
+        let mut parts: Vec<Vec<Said>> = self.0.iter().map(|_| Vec::new()).collect();
+        for said in said.drain(..) {
+            let bytes = said.handle().session.to_bytes();
+            let low = usize::from(u16::from_le_bytes([bytes[14], bytes[15]]));
+            parts[low % self.0.len()].push(said);
+        }
+        for (writer, part) in self.0.iter().zip(parts) {
+            if !part.is_empty() {
+                // A writer ends with the last engine.
+                let _ = writer.send(part).await;
+            }
+        }
+    }
+}
+
+async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
+    let mut clients: HashMap<Handle, ClientWriter> = HashMap::new();
+    while let Some(said) = said.recv().await {
+        for said in said {
+            match said {
+                Said::Attach(handle, sender) => {
+                    clients.insert(handle, ClientWriter { sender, waiting: None });
+                }
+                Said::Send(handle, message) => {
+                    if let Some(client) = clients.get_mut(&handle) {
+                        client.send(message);
+                    }
+                }
+                Said::Close(handle, close) => {
+                    if let Some(client) = clients.get(&handle) {
+                        client.close(close);
+                    }
+                }
+                Said::Detach(handle) => {
+                    clients.remove(&handle);
+                }
+            }
+            coop::consume_budget().await;
+        }
+    }
+}
+
+/// The way to one client. What its connection does not take at once waits here, within a limit.
+#[derive(Debug)]
+struct ClientWriter {
+    sender: Sender,
+    /// Made when something waits for the first time.
+    waiting: Option<Arc<Mutex<Waiting>>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    /// A task sends what waits.
+    pumped: bool,
+    /// Said behind what waits.
+    close: Option<Close>,
+}
+
+impl ClientWriter {
+    /// Sends a message behind those before it, without waiting.
+    fn send(&mut self, message: Message) {
+        let pumped = self.waiting.as_ref().is_some_and(|waiting| lock(waiting).pumped);
+        if !pumped {
+            let mut cx = Context::from_waker(Waker::noop());
+            // However much the writer has sent in this turn: a budget that is used up says nothing
+            // of this connection.
+            let sent = coop::unconstrained(self.sender.send(message.clone()));
+            // Taken, or the connection is closing: both settle it.
+            if pin!(sent).poll(&mut cx) != Poll::Pending {
+                return;
+            }
+        }
+        let all = self.waiting.get_or_insert_default();
+        let mut waiting = lock(all);
+        waiting.bytes += message.len();
+        waiting.messages.push_back(message);
+        if !std::mem::replace(&mut waiting.pumped, true) {
+            tokio::spawn(pump(self.sender.clone(), all.clone()));
+        }
+        if waiting.messages.len() > MAX_MESSAGES || waiting.bytes > MAX_BYTES {
+            let code = CloseCode::POLICY_VIOLATION;
+            let close = Close::new(code, "too much waits for this client");
+            self.sender.close(close.unwrap_or_else(|_| code.into()));
+            (waiting.messages, waiting.bytes) = Default::default();
+        }
+    }
+
+    /// Closes the connection, behind what waits: that was taken before.
+    fn close(&self, close: Close) {
+        let Some(waiting) = &self.waiting else { return self.sender.close(close) };
+        let mut waiting = lock(waiting);
+        if waiting.pumped {
+            waiting.close.get_or_insert(close);
+        } else {
+            self.sender.close(close);
+        }
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends what waits, one after the other, as the connection takes it.
+async fn pump(sender: Sender, waiting: Arc<Mutex<Waiting>>) {
+    loop {
+        let next = {
+            let mut waiting = lock(&waiting);
+            let next = waiting.messages.pop_front();
+            waiting.bytes -= next.as_ref().map_or(0, Message::len);
+            waiting.pumped = next.is_some();
+            next
+        };
+        let Some(message) = next else {
+            if let Some(close) = lock(&waiting).close.take() {
+                sender.close(close);
+            }
+            return;
+        };
+        if sender.send(message).await.is_err() {
+            let mut waiting = lock(&waiting);
+            *waiting = Waiting::default();
+            return;
+        }
+    }
+}

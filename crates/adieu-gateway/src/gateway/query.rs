@@ -1,0 +1,71 @@
+//! Looking at sessions.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::engine::Job;
+use super::{Gateway, GatewayError};
+use crate::session::command::Query;
+use crate::session::shard::{Answer, Counts};
+use crate::session::{SessionId, Slot, View};
+
+impl Gateway {
+    /// One session.
+    pub(crate) async fn view(&self, id: SessionId) -> Result<Option<View>, GatewayError> {
+        Ok(self.views(id.slot(), Query::Session(id)).await?.pop())
+    }
+
+    /// The sessions of a user.
+    pub(crate) async fn views_of(&self, user: Arc<str>) -> Result<Vec<View>, GatewayError> {
+        self.views(Slot::of_user(&user), Query::User(user)).await
+    }
+
+    async fn views(&self, slot: Slot, query: Query) -> Result<Vec<View>, GatewayError> {
+        let shard = slot.shard(self.inner.shards.len());
+        match self.look(shard, query).await? {
+            Answer::Sessions(views) => Ok(views),
+            Answer::Counts(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Sessions in the order of their names, above this one, so many at most: the slots of a shard
+    /// lie side by side, and names begin with their slot.
+    pub(crate) async fn list(
+        &self,
+        after: Option<SessionId>,
+        most: usize,
+    ) -> Result<Vec<View>, GatewayError> {
+        let shards = self.inner.shards.len();
+        let first = after.map_or(0, |id| id.slot().shard(shards));
+        let mut all = Vec::new();
+        for shard in first..shards {
+            let query = Query::Sessions(after, most - all.len());
+            if let Answer::Sessions(views) = self.look(shard, query).await? {
+                all.extend(views);
+            }
+            if all.len() >= most {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// How many there are.
+    pub(crate) async fn count(&self) -> Result<Counts, GatewayError> {
+        let mut all = Counts::default();
+        for shard in 0..self.inner.shards.len() {
+            if let Answer::Counts(counts) = self.look(shard, Query::Counts).await? {
+                all = all + counts;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn look(&self, shard: usize, query: Query) -> Result<Answer, GatewayError> {
+        let (tell, told) = oneshot::channel();
+        let asked = self.inner.shards[shard].send(Job::Query(query, tell)).await;
+        asked.map_err(|_| GatewayError::Stopped)?;
+        told.await.map_err(|_| GatewayError::Stopped)
+    }
+}

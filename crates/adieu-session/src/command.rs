@@ -1,0 +1,320 @@
+//! Everything that can be asked of sessions. Data, so that it can be sent to the owner of a slot,
+//! written down, and done again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adieu_proto::{Close, Message};
+use bytes::Bytes;
+
+use super::ending::ConnectionEnding;
+use super::event::Meta;
+use super::outbox::OutboxLimits;
+use super::token::{Digest, SessionId};
+use super::transaction::Handle;
+use super::wait::{Departure, Waits};
+use super::wire::{Fault, FromClient, NotResumed, Payload, Tag, Tail};
+use super::{Slot, Timestamp};
+
+/// How sessions behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long the announcement of an end waits.
+    pub waits: Waits,
+    /// How much is kept for a client that does not acknowledge.
+    pub outbox: OutboxLimits,
+    /// Between two heartbeats of a page; zero = none. A page that owes an acknowledgement and has
+    /// said nothing for three of them gets nothing more until it speaks.
+    pub heartbeat: Duration,
+    /// Whether there is a backend that wants events.
+    pub tell: bool,
+    /// Whether it wants `connection.lost` and `connection.resumed` too.
+    pub tell_connections: bool,
+    /// When the backend is asked before a session is resumed.
+    pub ask_resume: AskResume,
+    /// How much one user, and all together, may have.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            waits: Waits::default(),
+            outbox: OutboxLimits::default(),
+            heartbeat: Duration::from_secs(20),
+            tell: true,
+            tell_connections: false,
+            ask_resume: AskResume::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// When the backend is asked before a session is resumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AskResume {
+    /// If the client comes with other credentials than the last time.
+    #[default]
+    Changed,
+    /// Each time.
+    Always,
+    /// Never: whatever has the token may resume.
+    Never,
+}
+
+impl AskResume {
+    pub(crate) fn applies(self, changed: bool) -> bool {
+        match self {
+            AskResume::Changed => changed,
+            AskResume::Always => true,
+            AskResume::Never => false,
+        }
+    }
+}
+
+/// How much sessions may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions of one user.
+    pub sessions_per_user: usize,
+    /// Bytes that are kept for the sessions of one user, until these are acknowledged.
+    pub bytes_per_user: usize,
+    /// Bytes that one shard keeps for all of its sessions.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// 100 sessions: more tabs than a person has. 16 MiB for a user: four sessions that use up what
+    /// one may have. 256 MiB for a shard: a fraction of the memory of a small machine.
+    fn default() -> Self {
+        Limits { sessions_per_user: 100, bytes_per_user: 16 << 20, bytes: 256 << 20 }
+    }
+}
+
+/// Why something is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Full {
+    /// [`Limits::sessions_per_user`].
+    SessionsOfUser,
+    /// [`Limits::bytes_per_user`].
+    BytesOfUser,
+    /// [`Limits::bytes`].
+    Bytes,
+}
+
+impl Full {
+    /// As it is counted, and as a refusal names it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Full::SessionsOfUser => "sessions_per_user",
+            Full::BytesOfUser => "bytes_per_user",
+            Full::Bytes => "bytes",
+        }
+    }
+}
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Full::SessionsOfUser => "this user has as many sessions as one may have",
+            Full::BytesOfUser => "too much waits for the sessions of this user",
+            Full::Bytes => "too much waits for all sessions",
+        })
+    }
+}
+
+/// The client that starts a session, and what the backend said of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Guest {
+    /// As whom the backend knows the person.
+    pub user: Option<Arc<str>>,
+    /// Where the page is from.
+    pub origin: Option<Arc<str>>,
+    /// With which credentials it came.
+    pub credentials: Digest,
+    /// The nonce of a page that has no token.
+    pub first: Option<Digest>,
+    /// The client does not speak adieu.v1.
+    pub plain: bool,
+    /// Why the session that it asked for is not resumed.
+    pub not_resumed: Option<NotResumed>,
+    /// What the backend wants to be told with each event.
+    pub meta: Option<Arc<Meta>>,
+    /// The path of its request.
+    pub path: Arc<str>,
+    /// The query behind it.
+    pub query: Option<Arc<str>>,
+    /// The id of the question that the backend was asked about it.
+    pub connect_id: Option<Arc<str>>,
+}
+
+impl Guest {
+    /// The slot of its session: its user's, or else that of its nonce, so that a second connection
+    /// of the same page finds the session of the first. `None`: any.
+    #[must_use]
+    pub fn slot(&self) -> Option<Slot> {
+        let of_user = self.user.as_deref().map(Slot::of_user);
+        of_user.or(self.first.map(Digest::slot))
+    }
+}
+
+/// A client with a token whose MAC is right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resumption {
+    /// Of the token.
+    pub generation: u32,
+    /// The highest sequence id that it has received.
+    pub received: u64,
+    /// The tag of that message.
+    pub tag: Option<Tag>,
+    /// The highest of its own messages that was acknowledged to it.
+    pub acknowledged: u64,
+    /// Where its page is from.
+    pub origin: Option<Arc<str>>,
+    /// With which credentials it comes.
+    pub credentials: Digest,
+    /// What the backend has said of it, if it was asked.
+    pub verdict: Option<Verdict>,
+    /// How long the backend may take to say it.
+    pub patience: Duration,
+}
+
+/// What the backend said of a client that wants to resume.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// As whom it knows the person now; `None`: as before.
+    pub user: Option<Arc<str>>,
+}
+
+/// A message of the backend. One for many sessions is written as JSON once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// For a client that does not speak adieu.v1.
+    pub plain: Message,
+    /// As it stands in adieu.v1.
+    pub tail: Tail,
+    /// Tells it from another of its number.
+    pub tag: Tag,
+    /// By which a second request for the same message is known.
+    pub key: Option<Digest>,
+}
+
+impl Outgoing {
+    /// A message with a random tag.
+    #[must_use]
+    pub fn new(payload: Payload, tag: Tag) -> Self {
+        let tail = Tail::of(&payload);
+        let plain = match payload {
+            Payload::Text(text) => Message::from(text),
+            Payload::Binary(bytes) => Message::from(bytes),
+        };
+        Outgoing { plain, tail, tag, key: None }
+    }
+}
+
+/// What can be asked of one session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionCommand {
+    /// A new connection wants it.
+    Resume(Box<Resumption>),
+    /// Its client said something on the connection of this generation.
+    Hear(u32, Result<FromClient, Fault>),
+    /// The same of a client that does not speak adieu.v1.
+    HearPlain(u32, Result<Payload, Fault>),
+    /// The connection of this generation ended.
+    ConnectionEnded(u32, Departure, Arc<ConnectionEnding>),
+    /// The backend sends a message.
+    Send(Outgoing),
+    /// The backend ends it, with its own Close or with 4003.
+    End(Option<Close>),
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// A new session under this name; or, for a page that was refreshed before it had heard of its
+    /// session, that session.
+    Start(SessionId, Box<Guest>),
+    /// Of one session.
+    Session(SessionId, SessionCommand),
+    /// Of each session of a user.
+    User(Arc<str>, SessionCommand),
+    /// The backend has taken an event, or it is kept no longer.
+    Delivered {
+        /// What it was ordered by.
+        stream: Bytes,
+        /// Its number there.
+        sequence: u64,
+    },
+    /// To tell clients of a shard that the gateway goes away, each a time of its own up to
+    /// `window`; those with names above `after`, a bounded number of them.
+    Closing {
+        /// The last of those that were told.
+        after: Option<SessionId>,
+        /// Over how long they come back.
+        window: Duration,
+        /// Chance.
+        seed: u64,
+    },
+    /// To announce sessions of a shard that are away as over, a bounded number of them.
+    GiveUp,
+}
+
+impl Command {
+    /// Which slot decides about it. `None`: each shard.
+    #[must_use]
+    pub fn slot(&self) -> Option<Slot> {
+        match self {
+            Command::Start(id, _) | Command::Session(id, _) => Some(id.slot()),
+            Command::User(user, _) => Some(Slot::of_user(user)),
+            Command::Delivered { stream, .. } => super::event::slot_of_stream(stream),
+            Command::Closing { .. } | Command::GiveUp => None,
+        }
+    }
+}
+
+/// What is answered, once it is committed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// For so many sessions.
+    DoneFor(usize),
+    /// There is no such session, or it is over.
+    NoSession,
+    /// A session has the connection: a new one, or one that goes on.
+    Attached(Handle),
+    /// It is not resumed.
+    NotResumed(NotResumed),
+    /// The backend has to be asked whether the client may resume; it is waited for meanwhile.
+    Ask {
+        /// As whom the backend knows the person.
+        user: Option<Arc<str>>,
+    },
+    /// A limit does not allow it.
+    Full(Full),
+    /// There may be more of them: all up to this one are done, so many had something to do.
+    More(Option<SessionId>, usize),
+}
+
+/// What can be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// One session.
+    Session(SessionId),
+    /// The sessions of a user.
+    User(Arc<str>),
+    /// Sessions in the order of their names, above this one, so many at most.
+    Sessions(Option<SessionId>, usize),
+    /// How many there are.
+    Counts,
+}
+
+/// When something is due in a shard: never early, and at least in this order.
+pub(crate) fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

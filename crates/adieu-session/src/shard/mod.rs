@@ -1,0 +1,388 @@
+//! The sessions of some slots, with what has to be found of them: deadlines, users, pages that
+//! have not heard of their session. A command comes in, a [`Transaction`] comes out.
+
+mod presence;
+mod query;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::aggregate::{Aggregate, Context};
+use super::command::{Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier};
+use super::machine::Input;
+use super::outbox::Kept;
+use super::token::{Digest, Key, SessionId};
+use super::transaction::Transaction;
+use super::wire::NotResumed;
+use super::{Change, Contents, Message, Timestamp};
+use presence::Users;
+pub use query::{Answer, Counts};
+
+/// Sessions that are ended, or told that the gateway stops, in one turn at most: nothing that is
+/// asked meanwhile waits for longer than that takes.
+pub const IN_ONE_TURN: usize = 512;
+
+/// The sessions of some slots.
+#[derive(Debug)]
+pub struct Shard {
+    key: Key,
+    settings: Settings,
+    sessions: BTreeMap<SessionId, Box<Aggregate>>,
+    deadlines: BTreeSet<(Timestamp, SessionId)>,
+    users: Users,
+    /// Sessions of whose name their page is not known to have heard.
+    firsts: HashMap<Digest, SessionId>,
+    /// Bytes that are kept for clients.
+    kept: usize,
+    /// Sessions that have to be written down at the end of the turn.
+    touched: Vec<SessionId>,
+}
+
+impl Shard {
+    /// Without sessions.
+    #[must_use]
+    pub fn new(key: Key, settings: Settings) -> Self {
+        Shard {
+            key,
+            settings,
+            sessions: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            users: Users::default(),
+            firsts: HashMap::new(),
+            kept: 0,
+            touched: Vec::new(),
+        }
+    }
+
+    /// As it was kept. From `now` on, when the gateway can accept again, each session has a fresh
+    /// window; those that cannot come back are over.
+    #[must_use]
+    pub fn restore(
+        key: Key,
+        settings: Settings,
+        contents: Contents,
+        now: Timestamp,
+    ) -> (Self, Transaction) {
+        let mut shard = Shard::new(key, settings);
+        shard.users.restore(&contents, now + shard.settings.waits.user);
+        let mut tx = Transaction::default();
+        for (id, (row, counters)) in contents.sessions {
+            let kept = contents.messages.range((id, 0)..=(id, u64::MAX));
+            // Their age begins anew: time when nobody could fetch them counts against nobody.
+            let kept = kept.map(|(_, message)| {
+                let Message { tag, key, tail } = message.clone();
+                Kept { at: now, tag, key, tail }
+            });
+            let session = Aggregate::restore(id, row, counters, kept, now);
+            if let Some(user) = &session.row().user {
+                shard.users.add(user, id, session.kept());
+            }
+            shard.kept += session.kept();
+            session.deadline().map(|at| shard.deadlines.insert((at, id)));
+            session.first().map(|first| shard.firsts.insert(first, id));
+            shard.sessions.insert(id, Box::new(session));
+            shard.touched.push(id);
+        }
+        for id in std::mem::take(&mut shard.touched) {
+            shard.with(now, id, &mut tx, Aggregate::restarted);
+        }
+        shard.write_down(&mut tx);
+        (shard, tx)
+    }
+
+    /// When [`expire`](Self::expire) is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        earlier(self.deadlines.first().map(|(at, _)| *at), self.users.deadline())
+    }
+
+    /// Does what is asked. What has changed of the sessions is written down by
+    /// [`write_down`](Self::write_down), once for a turn.
+    pub fn on(&mut self, now: Timestamp, command: Command, tx: &mut Transaction) -> Reply {
+        match command {
+            Command::Start(id, guest) => self.start(now, id, &guest, tx),
+            Command::Session(id, SessionCommand::Resume(resumption)) => {
+                self.resume(now, id, &resumption, tx)
+            }
+            Command::Session(id, command) => self.one(now, id, &command, tx),
+            Command::User(user, command) => self.each_of(now, &user, &command, tx),
+            Command::Delivered { stream, sequence } => {
+                tx.changes.push(Change::DeleteEvent { stream, sequence });
+                Reply::Done
+            }
+            Command::Closing { after, window, seed } => self.closing(now, after, window, seed, tx),
+            Command::GiveUp => self.give_up(now, tx),
+        }
+    }
+
+    /// Announces sessions and users that did not come back in time, a bounded number of them.
+    pub fn expire(&mut self, now: Timestamp, tx: &mut Transaction) {
+        for _ in 0..IN_ONE_TURN {
+            match self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+                Some((_, id)) => {
+                    self.with(now, id, tx, |session, context, tx| {
+                        session.input(context, Input::Expire, tx);
+                    });
+                }
+                None if !self.users.expire(now, &self.settings, tx) => return,
+                None => {}
+            }
+        }
+    }
+
+    /// What has changed of the sessions since the last time.
+    pub fn write_down(&mut self, tx: &mut Transaction) {
+        for id in std::mem::take(&mut self.touched) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.save(tx);
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        guest: &Guest,
+        tx: &mut Transaction,
+    ) -> Reply {
+        if let Some(found) = self.began_before(now, guest) {
+            return self.attach(now, found, tx, |session| {
+                let presented = session.newest().generation;
+                (Input::Resume { presented }, 0)
+            });
+        }
+        let user = guest.user.clone();
+        let limit = self.settings.limits.sessions_per_user;
+        if user.as_deref().is_some_and(|user| self.users.sessions_of(user) >= limit) {
+            return Reply::Full(Full::SessionsOfUser);
+        }
+        let context = Context { key: &self.key, settings: &self.settings, now };
+        let session = Aggregate::start(&context, id, guest, tx);
+        let handle = session.newest();
+        session.first().map(|first| self.firsts.insert(first, id));
+        self.sessions.insert(id, Box::new(session));
+        self.touched.push(id);
+        if let Some(user) = user {
+            self.users.joined(now, &user, id, &self.settings, tx);
+        }
+        Reply::Attached(handle)
+    }
+
+    /// The session of a page that was refreshed before it had heard of that.
+    fn began_before(&self, now: Timestamp, guest: &Guest) -> Option<SessionId> {
+        let id = *self.firsts.get(&guest.first?)?;
+        self.sessions.get(&id)?.began_with(guest, now).then_some(id)
+    }
+
+    fn resume(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        resumption: &Resumption,
+        tx: &mut Transaction,
+    ) -> Reply {
+        // The MAC of its token is ours, so there was such a session.
+        let Some(session) = self.sessions.get(&id) else {
+            return Reply::NotResumed(NotResumed::Expired);
+        };
+        let input = match session.resumable(now, resumption) {
+            Ok(input) => input,
+            Err(reason) => return Reply::NotResumed(reason),
+        };
+        let known = session.row().user.clone();
+        match &resumption.verdict {
+            None if session.must_ask(&self.settings, resumption.credentials) => {
+                let until = now + resumption.patience;
+                self.input(now, id, Input::Hold { until }, tx);
+                return Reply::Ask { user: known };
+            }
+            Some(verdict) if verdict.user.is_some() && verdict.user != known => {
+                self.input(now, id, Input::Replace, tx);
+                return Reply::NotResumed(NotResumed::Replaced);
+            }
+            _ => {}
+        }
+        let credentials = resumption.credentials;
+        self.attach(now, id, tx, |session| {
+            session.came_with(credentials);
+            (input, resumption.received)
+        })
+    }
+
+    fn attach(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        tx: &mut Transaction,
+        input: impl FnOnce(&mut Aggregate) -> (Input, u64),
+    ) -> Reply {
+        let attached = self.with(now, id, tx, |session, context, tx| {
+            let (input, received) = input(session);
+            session.attach(context, input, received, tx)
+        });
+        attached.map_or(Reply::NoSession, Reply::Attached)
+    }
+
+    fn input(&mut self, now: Timestamp, id: SessionId, input: Input, tx: &mut Transaction) {
+        self.with(now, id, tx, |session, context, tx| session.input(context, input, tx));
+    }
+
+    /// Does something with one session.
+    fn one(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        command: &SessionCommand,
+        tx: &mut Transaction,
+    ) -> Reply {
+        if let SessionCommand::Send(outgoing) = command
+            && let Some(full) = self.full_for(id, outgoing.tail.bytes().len())
+        {
+            return Reply::Full(full);
+        }
+        let done = self.with(now, id, tx, |session, context, tx| match command.clone() {
+            SessionCommand::Hear(generation, said) => session.hear(context, generation, said, tx),
+            SessionCommand::HearPlain(generation, said) => {
+                session.hear_plain(context, generation, said, tx);
+            }
+            SessionCommand::ConnectionEnded(generation, departure, ending) => {
+                session.connection_ended(context, generation, departure, ending, tx);
+            }
+            SessionCommand::Send(outgoing) => session.send(context, &outgoing, tx),
+            SessionCommand::End(close) => session.end(context, close.as_ref(), tx),
+            // Only its own session can be resumed.
+            SessionCommand::Resume(_) => {}
+        });
+        done.map_or(Reply::NoSession, |()| Reply::Done)
+    }
+
+    /// Does something with each session of a user.
+    fn each_of(
+        &mut self,
+        now: Timestamp,
+        user: &str,
+        command: &SessionCommand,
+        tx: &mut Transaction,
+    ) -> Reply {
+        let (mut done, mut full) = (0, None);
+        for id in self.users.of(user) {
+            match self.one(now, id, command, tx) {
+                Reply::Full(why) => full = Some(why),
+                _ => done += 1,
+            }
+        }
+        match (done, full) {
+            (0, Some(full)) => Reply::Full(full),
+            (0, None) => Reply::NoSession,
+            (done, _) => Reply::DoneFor(done),
+        }
+    }
+
+    /// Which limit does not allow that so much more is kept for a session.
+    fn full_for(&self, id: SessionId, bytes: usize) -> Option<Full> {
+        let limits = &self.settings.limits;
+        let user = self.sessions.get(&id)?.row().user.as_deref();
+        if user.is_some_and(|user| self.users.kept_of(user) + bytes > limits.bytes_per_user) {
+            return Some(Full::BytesOfUser);
+        }
+        (self.kept + bytes > limits.bytes).then_some(Full::Bytes)
+    }
+
+    fn closing(
+        &mut self,
+        now: Timestamp,
+        after: Option<SessionId>,
+        window: Duration,
+        seed: u64,
+        tx: &mut Transaction,
+    ) -> Reply {
+        let next: Vec<_> =
+            self.after(after).map(|session| session.id()).take(IN_ONE_TURN).collect();
+        let told = next.iter().filter(|id| {
+            let share = share_of(window, seed, **id);
+            self.with(now, **id, tx, |session, context, tx| session.closing(context, share, tx))
+                == Some(true)
+        });
+        let told = told.count();
+        Reply::More(next.last().copied(), told)
+    }
+
+    fn give_up(&mut self, now: Timestamp, tx: &mut Transaction) -> Reply {
+        let away: Vec<_> = self.deadlines.iter().map(|(_, id)| *id).take(IN_ONE_TURN).collect();
+        for id in &away {
+            self.with(now, *id, tx, Aggregate::give_up);
+        }
+        if away.is_empty() {
+            while self.users.give_up(now, &self.settings, tx) {}
+        }
+        Reply::More(away.last().copied(), away.len())
+    }
+
+    /// Sessions in the order of their names, above this one.
+    fn after(&self, after: Option<SessionId>) -> impl Iterator<Item = &Aggregate> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.sessions.range((from, Unbounded)).map(|(_, session)| &**session)
+    }
+
+    /// Does something with a session, and keeps what finds it as it is then.
+    fn with<T>(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        tx: &mut Transaction,
+        work: impl FnOnce(&mut Aggregate, &Context<'_>, &mut Transaction) -> T,
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(&id)?;
+        let before = (session.deadline(), session.kept(), session.first(), session.is_dirty());
+        let context = Context { key: &self.key, settings: &self.settings, now };
+        let result = work(session, &context, tx);
+        let (deadline, kept, first, dirty) = before;
+        if deadline != session.deadline() {
+            deadline.map(|at| self.deadlines.remove(&(at, id)));
+            session.deadline().map(|at| self.deadlines.insert((at, id)));
+        }
+        if kept != session.kept() {
+            self.kept = self.kept + session.kept() - kept;
+            if let Some(user) = &session.row().user {
+                self.users.keeps(user, kept, session.kept());
+            }
+        }
+        if first != session.first() {
+            first.map(|first| self.firsts.remove(&first));
+        }
+        if session.is_over() {
+            self.forget(now, id, tx);
+        } else if session.is_dirty() && !dirty {
+            self.touched.push(id);
+        }
+        Some(result)
+    }
+
+    fn forget(&mut self, now: Timestamp, id: SessionId, tx: &mut Transaction) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        self.kept -= session.kept();
+        session.first().map(|first| self.firsts.remove(&first));
+        tx.changes.push(Change::DeleteSession { id });
+        if let Some(user) = session.row().user.clone() {
+            self.users.left(now, &user, &session, &self.settings, tx);
+        }
+    }
+}
+
+/// A part of a length of time that is this session's own, and another one with each seed.
+fn share_of(longest: Duration, seed: u64, id: SessionId) -> Duration {
+    let bytes = id.to_bytes();
+    let (_, own) = bytes.split_at(8);
+    let own = u64::from_be_bytes(own.try_into().unwrap_or_default());
+    // Fibonacci hashing: the upper bits depend on all bits of the seed and of the name.
+    let mixed = (own ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    longest.mul_f64(mixed as f64 / f64::from(u32::MAX))
+}
+
+/// The user is told in words that many values share.
+pub(crate) type User = Arc<str>;

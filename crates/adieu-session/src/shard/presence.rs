@@ -1,0 +1,197 @@
+//! Users: the first session of a user is a person who came, the last one a person who left.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::super::aggregate::Aggregate;
+use super::super::change::Leaving;
+use super::super::command::Settings;
+use super::super::event::{Data, Event, EventType, event_id, user_stream};
+use super::super::transaction::Transaction;
+use super::super::{Change, Contents, SessionId, Timestamp};
+use super::User;
+
+/// The users of some slots.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    users: HashMap<User, Present>,
+    /// Users without a session, by when they are told as gone.
+    leaving: BTreeSet<(Timestamp, User)>,
+    /// The number of the last event of any user: only the order among those that wait counts.
+    events: u64,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    sessions: BTreeSet<SessionId>,
+    /// Bytes that are kept for these.
+    kept: usize,
+    /// Until when a client that has no token to come back with is expected back.
+    plain_until: Option<Timestamp>,
+    /// It has no session.
+    leaving: Option<Leaving>,
+}
+
+impl Users {
+    /// Of those that were leaving, none is given up before `until`.
+    pub(super) fn restore(&mut self, contents: &Contents, until: Timestamp) {
+        let users = contents.events.keys().filter(|(stream, _)| stream.starts_with(b"u"));
+        self.events = users.map(|(_, number)| *number).max().unwrap_or(0);
+        for (user, leaving) in &contents.leaving {
+            self.users.entry(user.clone()).or_default().leaving = Some(*leaving);
+            self.leaving.insert((leaving.until, user.clone()));
+            self.leave_at(user, until);
+        }
+    }
+
+    fn leave_at(&mut self, user: &User, until: Timestamp) {
+        let Some(leaving) = self.users.get_mut(user).and_then(|of| of.leaving.as_mut()) else {
+            return;
+        };
+        self.leaving.remove(&(leaving.until, user.clone()));
+        leaving.until = until;
+        self.leaving.insert((until, user.clone()));
+    }
+
+    /// A session that was there before.
+    pub(super) fn add(&mut self, user: &User, id: SessionId, kept: usize) {
+        let of = self.users.entry(user.clone()).or_default();
+        of.sessions.insert(id);
+        of.kept += kept;
+    }
+
+    /// Users with a session.
+    pub(super) fn len(&self) -> usize {
+        self.users.len() - self.leaving.len()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.leaving.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn of(&self, user: &str) -> Vec<SessionId> {
+        self.users.get(user).map(|of| of.sessions.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn sessions_of(&self, user: &str) -> usize {
+        self.users.get(user).map_or(0, |of| of.sessions.len())
+    }
+
+    pub(super) fn kept_of(&self, user: &str) -> usize {
+        self.users.get(user).map_or(0, |of| of.kept)
+    }
+
+    /// A session of this user keeps more, or less.
+    pub(super) fn keeps(&mut self, user: &User, before: usize, now: usize) {
+        if let Some(of) = self.users.get_mut(user) {
+            of.kept = of.kept + now - before;
+        }
+    }
+
+    /// A session of this user has started.
+    pub(super) fn joined(
+        &mut self,
+        now: Timestamp,
+        user: &User,
+        id: SessionId,
+        settings: &Settings,
+        tx: &mut Transaction,
+    ) {
+        let of = self.users.entry(user.clone()).or_default();
+        of.sessions.insert(id);
+        if let Some(leaving) = of.leaving.take() {
+            // The person was never told as gone.
+            self.leaving.remove(&(leaving.until, user.clone()));
+            tx.changes.push(Change::DeleteLeaving { user: user.clone() });
+        } else if of.sessions.len() == 1 {
+            self.tell(now, EventType::UserJoined, user, (id, 1), settings, tx);
+        }
+    }
+
+    /// A session of this user is over.
+    pub(super) fn left(
+        &mut self,
+        now: Timestamp,
+        user: &User,
+        session: &Aggregate,
+        settings: &Settings,
+        tx: &mut Transaction,
+    ) {
+        let Some(of) = self.users.get_mut(user) else { return };
+        of.sessions.remove(&session.id());
+        of.kept -= session.kept();
+        if session.row().plain {
+            of.plain_until = Some(now + settings.waits.user);
+        }
+        if !of.sessions.is_empty() {
+            return;
+        }
+        let (session, generation) = (session.id(), session.newest().generation);
+        match of.plain_until.filter(|until| *until > now) {
+            Some(until) => {
+                let leaving = Leaving { until, session, generation };
+                of.leaving = Some(leaving);
+                self.leaving.insert((until, user.clone()));
+                tx.changes.push(Change::PutLeaving { user: user.clone(), leaving });
+            }
+            None => {
+                self.users.remove(user);
+                self.tell(now, EventType::UserLeft, user, (session, generation), settings, tx);
+            }
+        }
+    }
+
+    /// Tells of a user who did not come back in time, if there is one.
+    pub(super) fn expire(
+        &mut self,
+        now: Timestamp,
+        settings: &Settings,
+        tx: &mut Transaction,
+    ) -> bool {
+        let due = self.leaving.first().is_some_and(|(at, _)| *at <= now);
+        due && self.give_up(now, settings, tx)
+    }
+
+    /// The same of one who may still come back.
+    pub(super) fn give_up(
+        &mut self,
+        now: Timestamp,
+        settings: &Settings,
+        tx: &mut Transaction,
+    ) -> bool {
+        let Some((_, user)) = self.leaving.pop_first() else { return false };
+        if let Some(Leaving { session, generation, .. }) =
+            self.users.remove(&user).and_then(|of| of.leaving)
+        {
+            self.tell(now, EventType::UserLeft, &user, (session, generation), settings, tx);
+        }
+        tx.changes.push(Change::DeleteLeaving { user });
+        true
+    }
+
+    fn tell(
+        &mut self,
+        now: Timestamp,
+        r#type: EventType,
+        user: &User,
+        (session_id, generation): (SessionId, u32),
+        settings: &Settings,
+        tx: &mut Transaction,
+    ) {
+        if !settings.tell {
+            return;
+        }
+        self.events += 1;
+        let event = Event {
+            id: event_id(session_id, None, r#type),
+            r#type,
+            session_id,
+            user: Some(user.clone()),
+            meta: None,
+            generation,
+            sequence: None,
+            time: now,
+            data: Data::User { user_id: user.clone() },
+        };
+        super::super::aggregate::put(tx, user_stream(user), self.events, event);
+    }
+}

@@ -1,0 +1,88 @@
+//! What holds over a restart of the gateway.
+
+use super::super::super::token::Token;
+use super::*;
+
+const PROMISE: Duration = Duration::from_secs(300);
+
+#[test]
+fn a_promise_holds() {
+    let settings = Settings::default;
+    let mut hub = Hub::new(settings());
+    let (handle, started) = hub.start(NOW, id(1), guest("anna", "https://a"));
+    let (_, promised) = hub.closing(NOW, PROMISE);
+    let json: Value = serde_json::from_str(said(&promised)[0]).unwrap();
+    assert_eq!(json["type"], "closing");
+    let promise = Duration::from_millis(json["retryAfter"].as_u64().unwrap());
+    assert!(promise <= PROMISE);
+    let later = NOW + Duration::from_secs(1);
+    let kept = contents([started, promised]);
+    let (again, _) = Hub::restore(settings(), &kept, later);
+    let drained = settings().waits.drained;
+    let fresh = later + settings().waits.gateway_down;
+    assert!(again.0.deadline().unwrap() >= (NOW + promise + drained).max(fresh));
+    // Without a restart too: the client may be gone before our Close is.
+    hub.ended(later, handle, Departure::Hidden, &ending());
+    assert_eq!(hub.0.deadline(), Some(NOW + promise + drained));
+}
+
+#[test]
+fn messages_are_as_new_and_a_wrong_clock_is_not_believed() {
+    let settings = Settings::default;
+    let mut hub = Hub::new(settings());
+    let (handle, step) = hub.start(NOW, id(1), guest("anna", "https://a"));
+    let token = token(&step);
+    let sent = hub.send(NOW, id(1), "a").unwrap();
+    // Down for longer than messages are kept, and another is sent before the client is back.
+    let later = NOW + Duration::from_secs(3_000);
+    let kept = contents([step.clone(), sent.clone()]);
+    let (mut again, _) = Hub::restore(settings(), &kept, later);
+    again.send(later, id(1), "b").unwrap();
+    assert!(again.resume(later, &token, from("https://a", 0)).is_ok());
+    // The clock was years ahead when it was written.
+    let years = NOW + Duration::from_secs(10 * 365 * 86_400);
+    let ended = hub.ended(years, handle, Departure::Lost, &ending());
+    let (hub, _) = Hub::restore(settings(), &contents([step, sent, ended]), NOW);
+    assert_eq!(hub.0.deadline(), Some(NOW + super::super::super::aggregate::MAX_CARRIED));
+}
+
+#[test]
+fn not_all_sessions_end_at_once_after_a_restart() {
+    let mut hub = Hub::new(Settings::default());
+    let all = (0..1_000).map(|n| hub.start(NOW, random(n), Guest::default()).1);
+    let kept = contents(all.collect::<Vec<_>>());
+    let (hub, _) = Hub::restore(Settings::default(), &kept, NOW);
+    let deadlines: std::collections::HashSet<_> =
+        hub.0.deadlines.iter().map(|(at, _)| at).collect();
+    assert!(deadlines.len() > 100, "{}", deadlines.len());
+    let window = Settings::default().waits.gateway_down;
+    assert!(deadlines.iter().all(|at| **at >= NOW + window && **at <= NOW + window * 5 / 4));
+}
+
+#[test]
+fn a_gateway_that_starts_again_and_again_does_not_postpone_an_end_for_ever() {
+    let settings = Settings::default;
+    let mut hub = Hub::new(settings());
+    let (_, step) = hub.start(NOW, id(1), Guest::default());
+    let mut kept = contents([step]);
+    let mut now = NOW;
+    for restarts in 1.. {
+        now = now + Duration::from_secs(30);
+        let (hub, step) = Hub::restore(settings(), &kept, now);
+        if hub.0.deadline().is_none_or(|at| at <= now) {
+            break;
+        }
+        assert!(restarts < 100, "a restart each 30 s, for 50 minutes");
+        step.changes.into_iter().for_each(|change| kept.apply(change));
+    }
+}
+
+#[test]
+fn a_token_of_before_the_restart_is_good() {
+    let mut hub = Hub::new(Settings::default());
+    let (_, step) = hub.start(NOW, id(1), guest("anna", "https://a"));
+    let kept = contents([step]);
+    let (mut again, _) = Hub::restore(Settings::default(), &kept, NOW);
+    let token = Token { session: id(1), generation: 1 }.sign(&key());
+    assert!(again.resume(NOW, &token, from("https://a", 0)).is_ok());
+}

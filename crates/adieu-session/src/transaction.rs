@@ -1,0 +1,49 @@
+//! What comes of a command: what to commit, and what to do once that is committed.
+
+use std::sync::Arc;
+
+use adieu_proto::{Close, Message};
+use bytes::Bytes;
+
+use super::event::Event;
+use super::moment::Moment;
+use super::{Batch, SessionId};
+
+/// One connection of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle {
+    /// Whose it is.
+    pub session: SessionId,
+    /// Which of its connections.
+    pub generation: u32,
+}
+
+/// What to do once the changes are committed, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send this on the connection, if it is still there.
+    Send(Handle, Message),
+    /// Close the connection.
+    Close(Handle, Close),
+    /// An event waits for the backend, behind the others of its stream.
+    Deliver {
+        /// What it is ordered by.
+        stream: Bytes,
+        /// Its number there.
+        sequence: u64,
+        /// The event.
+        event: Arc<Event>,
+    },
+    /// For people to see.
+    Moment(Moment),
+}
+
+/// What comes of commands: all of its changes are committed, or none, and its effects after that.
+/// So nothing is acknowledged, announced or answered that a crash could undo.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Transaction {
+    /// To be committed, whole.
+    pub changes: Batch,
+    /// To be done after that.
+    pub effects: Vec<Effect>,
+}
