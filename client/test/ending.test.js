@@ -162,8 +162,7 @@ test('a server that does not select adieu.v1 is told and left', async () => {
 test('a connection that the browser does not allow is told', async () => {
   const world = new World();
   const page = world.page();
-  const stored = '{"token":"not a token","received":0,"acked":0}';
-  page.storage.setItem('adieu:wss://a.test/live', stored);
+  page.forbids = new DOMException('ws: from an https: page', 'SecurityError');
   const socket = page.open();
   await world.advance(10);
   assert.deepEqual(types(socket), ['error', 'ended', 'close']);
