@@ -48,7 +48,6 @@ export const useAdieu = (
   const [state, setState] = useState<Adieu | null>(null);
 
   const isFunction = typeof url === 'function';
-  const hasAuth = !!options.auth;
   // A function is another one at each rendering: it is the same socket that asks it.
   const place = url && !isFunction ? String(url) : isFunction;
   useEffect(() => {
@@ -58,11 +57,8 @@ export const useAdieu = (
       const { url } = latest.current;
       return typeof url === 'function' ? url() : String(url);
     };
-    const askAuth = () => latest.current.options.auth?.() ?? '';
-    const socket = new AdieuSocket(typeof url === 'function' ? askUrl : url, {
-      ...options,
-      ...(hasAuth && { auth: askAuth }),
-    });
+    const auth = () => latest.current.options.auth?.() ?? '';
+    const socket = new AdieuSocket(typeof url === 'function' ? askUrl : url, { ...options, auth });
     const show = (): void => {
       const next = read(socket);
       const isSame = (last: Adieu | null): boolean =>
@@ -83,7 +79,7 @@ export const useAdieu = (
       socket.detach();
       setState(null);
     };
-  }, [place, options.storageKey, hasAuth]);
+  }, [place, options.storageKey]);
 
   return state ?? { socket: null, readyState: url ? 0 : 3, sessionId: '' };
 };

@@ -42,7 +42,9 @@ const inUse = new Set<string>();
  * that it counts, and before those are removed that it no longer counts.
  */
 export class SessionStore {
-  #key: string | undefined;
+  readonly key: string;
+  /** Another socket may use the key, or nothing is kept any more. */
+  #released = false;
   /** Messages that have entries, from the first to before the second; `undefined`: no entries. */
   #range: [number, number] | undefined;
   #warned = false;
@@ -53,14 +55,14 @@ export class SessionStore {
     private readonly onFailure: (error: unknown) => void,
   ) {
     while (inUse.has(key)) key += '+';
-    inUse.add((this.#key = key));
+    inUse.add((this.key = key));
   }
 
   /** `undefined` if there is nothing, or what somebody else has written. */
   load(): Stored | undefined {
     this.#range = undefined;
-    const key = this.#key;
-    if (!key) return undefined;
+    if (this.#released) return undefined;
+    const { key } = this;
     try {
       const text = sessionStorage.getItem(key);
       return text ? this.#read(key, text) : undefined;
@@ -71,10 +73,12 @@ export class SessionStore {
   }
 
   save(head: Head, outbox: Outbox): void {
-    const key = this.#key;
-    if (!key) return;
+    if (this.#released) return;
+    const { key } = this;
     const { first, count } = outbox;
     try {
+      // Somebody may have cleared the storage, with the messages in it.
+      if (sessionStorage.getItem(key) === null) this.#range = undefined;
       // The token before all else: where there is no space for messages, it has its own.
       if (!this.#range) write(key, head, first, 0);
       const [from, stored] = (this.#range ??= [first, first]);
@@ -103,14 +107,14 @@ export class SessionStore {
 
   /** The session is over for this page. */
   close(): void {
-    if (this.#key) this.#erase(this.#key, 0);
+    if (!this.#released) this.#erase(this.key, 0);
     this.release();
   }
 
   /** Another socket goes on with what is stored. */
   release(): void {
-    if (this.#key) inUse.delete(this.#key);
-    this.#key = undefined;
+    if (!this.#released) inUse.delete(this.key);
+    this.#released = true;
   }
 
   #read(key: string, text: string): Stored | undefined {

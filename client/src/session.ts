@@ -30,6 +30,11 @@ export class Session {
     this.#restore(this.#store.load());
   }
 
+  /** Its own among the sockets of this page. */
+  get key(): string {
+    return this.#store.key;
+  }
+
   /**
    * Answers the name of the session's lock. A first visit has a name of its own too, which is made
    * and stored before anything is sent, and not used for longer than the gateway keeps it.

@@ -88,7 +88,6 @@ export class AdieuSocket extends AdieuEvents {
   #askUrl: (() => Promise<string>) | undefined;
   #auth: Source<string> | undefined;
   #protocols: readonly string[];
-  #key: string;
   #life: Life = { at: 'preparing', since: performance.now() };
   #leaving: Leaving | undefined;
   #session: Session;
@@ -116,9 +115,8 @@ export class AdieuSocket extends AdieuEvents {
     if (typeof url === 'function') this.#askUrl = () => askUrl(url);
     else this.#url = socketUrl(url);
     this.#auth = options.auth;
-    this.#key = options.storageKey ?? storageKey(this.#url);
     this.#session = new Session(
-      this.#key,
+      options.storageKey ?? storageKey(this.#url),
       options.maxUnacknowledgedMessages ?? MAX_COUNT,
       options.maxUnacknowledgedBytes ?? MAX_BYTES,
       (error) => {
@@ -304,8 +302,9 @@ export class AdieuSocket extends AdieuEvents {
     // The token is stored before anything is sent that makes the one before it worthless.
     this.#session.connected(message);
     this.#flush();
-    if (!told.has(this.#key)) {
-      told.add(this.#key);
+    const { key } = this.#session;
+    if (!told.has(key)) {
+      told.add(key);
       connection.send(loaded(Math.min(MAX_LOAD, Math.round(performance.now()))));
     }
     connection.start(heartbeat);

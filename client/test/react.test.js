@@ -167,6 +167,16 @@ test('functions of the last rendering answer; a new function is no new socket', 
   assert.deepEqual(said, [['1', 'token 1'], ['2', 'token 2']]);
 });
 
+test('a rendering with auth after one without is no new socket, and is asked', async () => {
+  const app = new App();
+  await app.render(URL);
+  await app.render(URL, { auth: () => 'late' });
+  assert.equal(app.sockets.length, 1);
+  app.world.cut();
+  await app.settle(1000);
+  assert.deepEqual(app.sockets.map(({ protocols }) => protocols.length), [2, 3]);
+});
+
 test('what the socket tells is rendered', async () => {
   const app = new App();
   const ended = [];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { events, last, opened, stored, types } from './helpers.js';
+import { events, last, offered, opened, stored, types } from './helpers.js';
 import { World } from './world.js';
 
 const KEY = 'adieu:wss://a.test/live';
@@ -76,6 +76,48 @@ test('a full sessionStorage keeps the token, and the messages that fit', async (
   assert.deepEqual(session.received, ['one', 'two'], 'in order, without a gap');
 });
 
+test('a full sessionStorage takes numbers that become longer', async () => {
+  const { world, gateway, page, session } = await opened();
+  page.storage.quota = page.storage.size;
+  for (let i = 0; i < 1234; i++) gateway.push(session, `${i}`);
+  await world.advance(300);
+  const next = page.refresh();
+  next.open();
+  await world.advance(10);
+  assert.deepEqual(offered(next.socket), ['adieu.resume.s1_1.1234.t001233-.0']);
+});
+
+test('a message whose entry is missing, and what follows it, is not sent', async () => {
+  const { world, gateway, page, socket, session } = await opened();
+  world.up = false;
+  world.cut();
+  for (const text of ['one', 'two', 'three']) socket.send(text);
+  await world.advance(10);
+  page.crash();
+  page.storage.removeItem(`${KEY} 1`);
+  world.up = true;
+  const again = world.page({ storage: page.storage }).open();
+  await world.advance(100);
+  assert.deepEqual(session.received, ['one']);
+  assert.equal(again.bufferedAmount, 0);
+  assert.deepEqual(gateway.violations, []);
+});
+
+test('a page that clears sessionStorage clears nothing that is needed', async () => {
+  const { world, gateway, page, socket, session } = await opened();
+  gateway.acknowledges = false;
+  socket.send('one');
+  await world.advance(10);
+  page.storage.entries.clear();
+  socket.send('two');
+  await world.advance(10);
+  session.received.length = 0;
+  page.crash();
+  world.page({ storage: page.storage }).open();
+  await world.advance(100);
+  assert.deepEqual(session.received, ['one', 'two']);
+});
+
 test('when there is space again, what waits is stored', async () => {
   const { world, gateway, page, socket } = await opened();
   gateway.acknowledges = false;
@@ -92,6 +134,7 @@ test('when there is space again, what waits is stored', async () => {
 
 test('a storage that messages fill has space for the token', async () => {
   const world = new World();
+  world.gateway.acknowledges = false;
   const page = world.page();
   page.storage.quota = 1000;
   const socket = page.open();

@@ -52,6 +52,30 @@ test('a refreshed page waits for the lock of the page before', async () => {
   assert.equal(again.sessionId, 's1');
 });
 
+test('a lock that is free in a moment is had in a moment', async () => {
+  const { world, page } = await opened();
+  page.hide();
+  page.alive = false;
+  await world.advance(1);
+  world.locks.held.set(lockOf(page), page);
+  const next = world.page({ storage: page.storage });
+  const again = next.open();
+  await world.advance(3);
+  world.locks.releaseAll(page);
+  await world.advance(10);
+  assert.deepEqual(types(again), ['resumed']);
+});
+
+test('a clock that is set back does not have a tab wait for the lock for ever', async () => {
+  const { world, page } = await opened();
+  const copy = world.page({ storage: page.storage.copy() });
+  const second = copy.open();
+  await world.advance(500);
+  world.clock.ahead -= 3_600_000;
+  await world.advance(600);
+  assert.deepEqual(types(second), ['open']);
+});
+
 test('leaving the page while the lock is asked for leaves nothing behind', async () => {
   const { world, page } = await opened();
   const copy = world.page({ storage: page.storage.copy() });

@@ -139,6 +139,14 @@ test('a socket that is made later in the page tells no loading time', async () =
   assert.deepEqual(said(page.socket), []);
 });
 
+test('of two sockets for one URL each tells the loading time: each has a session', async () => {
+  const { world, gateway, page } = await opened();
+  page.open();
+  await world.advance(100);
+  const told = [...gateway.sessions.values()].map(({ loaded }) => loaded.length);
+  assert.deepEqual(told, [1, 1]);
+});
+
 test('the token is confirmed at once: the one before it is worthless then', async () => {
   const { world, gateway, page, session } = await opened();
   const next = page.refresh();
