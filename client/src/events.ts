@@ -4,7 +4,7 @@ import type { Data } from './wire.js';
 export interface ResumedDetail {
   /** Counts the connections of the session, from 1. */
   generation: number;
-  /** It is the first connection of this page: a refresh, not a lost connection. */
+  /** It is the first connection of this socket: after a refresh or `detach()`, not a lost one. */
   afterPageLoad: boolean;
 }
 

@@ -71,7 +71,7 @@ export interface AdieuSocketOptions {
 }
 
 /** Storage keys that have told how long this page took to load: it is told once. */
-const told = new Set<string>();
+const loadTold = new Set<string>();
 
 /** A WebSocket whose session outlives its connections and the page's refresh. */
 export class AdieuSocket extends AdieuEvents {
@@ -194,7 +194,8 @@ export class AdieuSocket extends AdieuEvents {
   }
 
   /**
-   * Leaves for good, with a code: 1000 or 4000 to 4999 without 4001, which means the opposite.
+   * Leaves for good, with a code: 1000 or 4000 to 4999 without 4001 and 4005, which mean the
+   * opposite. Before the first connection was begun it leaves alone what is stored.
    * Throws `InvalidAccessError` for others, `SyntaxError` for a reason of more than 123 bytes.
    */
   close(code = 1000, reason = ''): void {
@@ -303,8 +304,8 @@ export class AdieuSocket extends AdieuEvents {
     this.#session.connected(message);
     this.#flush();
     const { key } = this.#session;
-    if (!told.has(key)) {
-      told.add(key);
+    if (!loadTold.has(key)) {
+      loadTold.add(key);
       connection.send(loaded(Math.min(MAX_LOAD, Math.round(performance.now()))));
     }
     connection.start(heartbeat);
@@ -480,7 +481,7 @@ export class AdieuSocket extends AdieuEvents {
     this.#become({ at: 'closed' }, reason, 1000);
     const { id = '' } = this.#session;
     // A page that never began to connect leaves what is stored to the page after it.
-    const untouched = !this.#begun && !this.#leaving && this.#session.release();
+    const untouched = reason === 'closed' && !this.#begun && this.#session.release();
     const ended = this.#ended(reason, code, text, elsewhere, false);
     if (untouched) Object.assign(ended, { sessionId: id, unacknowledged: untouched });
     // The gateway commits what came before a goodbye, then answers it.

@@ -39,6 +39,22 @@ for (const [type, target] of PLACES) {
   }
 }
 
+for (const type of ['pagehide', 'visibilitychange']) {
+  test(`goodbye in ${type} is a goodbye, after what was sent`, async () => {
+    const { world, page, socket, session } = await opened();
+    page.window.addEventListener(type, () => {
+      socket.send('last words');
+      socket.goodbye();
+    });
+    page.hide();
+    page.alive = false;
+    await world.advance(1000);
+    assert.deepEqual(session.received, ['last words']);
+    assert.equal(session.over, true);
+    assert.equal(page.storage.entries.size, 0);
+  });
+}
+
 test('a page that becomes visible again after it was not restored goes on', async () => {
   const { world, page, socket } = await opened();
   // Some embedded browsers tell no visibilitychange when a page goes.
