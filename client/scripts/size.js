@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-const BUDGET = 5_120;
+const BUDGET = 6_656;
 
 const bundle = readFileSync(new URL('../dist/index.js', import.meta.url));
 const bytes = gzipSync(bundle, { level: 9 }).length;

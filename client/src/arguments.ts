@@ -1,6 +1,10 @@
 // What an application passes in, checked as WebSocket does.
 
+import type { Source } from './ask.js';
 import { type Data, isFinal } from './wire.js';
+
+/** A URL, or a function that is asked for one before each connection. */
+export type SocketUrl = string | URL | Source<string | URL>;
 
 /** RFC 6455 §5.5: a control frame has 125 bytes, of which the code takes two. */
 const MAX_REASON = 123;
@@ -17,6 +21,31 @@ export const socketUrl = (given: string | URL): string => {
   }
   if (url?.protocol !== 'ws:' && url?.protocol !== 'wss:') fail(`no WebSocket URL: ${given}`);
   return url.href;
+};
+
+/**
+ * The default key in sessionStorage. A query often has a token in it, which is another one at each
+ * page load. A frame shares the sessionStorage with the page around it.
+ */
+export const storageKey = (url: string): string => {
+  if (!url) throw new TypeError('a URL that is a function needs the option storageKey');
+  const { self } = globalThis;
+  const frame = self?.parent && self.parent !== self ? ` in frame ${self.name}` : '';
+  return `adieu:${url.replace(/\?.*/, '')}${frame}`;
+};
+
+/** As the WebSocket standard has it, checked before the first connection. */
+export const subprotocols = (options: { protocols?: readonly string[] }): readonly string[] => {
+  if (typeof options === 'string' || Array.isArray(options)) {
+    throw new TypeError('the second argument is an object: { protocols: [...] }');
+  }
+  const { protocols = [] } = options;
+  for (const name of protocols) {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || name.startsWith('adieu.')) {
+      fail(`no subprotocol of an application: ${name}`);
+    }
+  }
+  return [...new Set(protocols)];
 };
 
 export const closeCode = (code: number): number => {

@@ -1,11 +1,13 @@
+import { deadline } from './deadline.js';
 import {
   ACK_COUNT,
   ACK_DELAY,
   ANSWER_LIMIT,
   CONNECT_LIMIT,
+  LONG_HIDDEN,
   PROBE_LIMIT,
 } from './limits.js';
-import { type FromGateway, HEARTBEAT, MAY_RETURN, SUBPROTOCOL, acknowledgement } from './wire.js';
+import { type FromGateway, GIVEN_UP, HEARTBEAT, SUBPROTOCOL, acknowledgement } from './wire.js';
 
 /** What a connection tells; nothing any more once it was closed from here. */
 export interface Listener {
@@ -21,8 +23,10 @@ export class Connection {
   #socket: WebSocket;
   #listening = new AbortController();
   #beat: ReturnType<typeof setInterval> | undefined;
-  /** Until when something must have come. */
-  #limit: ReturnType<typeof setTimeout> | undefined;
+  /** Calls off the limit until which something must have come. */
+  #limit: (() => void) | undefined;
+  /** When something came, or was last to be expected; by the wall clock, which counts sleep. */
+  #heardAt = 0;
   /** Between heartbeats, ms; `undefined` until the session goes on with this connection. */
   #interval: number | undefined;
   #owed = 0;
@@ -47,7 +51,7 @@ export class Connection {
       },
       { signal },
     );
-    this.#limit = setTimeout(() => this.fail('no answer to the connection'), CONNECT_LIMIT);
+    this.#limit = deadline(CONNECT_LIMIT, () => this.fail('no answer to the connection'));
   }
 
   /** The session goes on with it; `heartbeat`: ms, 0 = none. */
@@ -66,10 +70,15 @@ export class Connection {
     }
   }
 
+  /** The page was hidden for long, and nothing has come: it may be gone since. */
+  get isDoubtful(): boolean {
+    return Date.now() - this.#heardAt > LONG_HIDDEN;
+  }
+
   /** Asks for an answer, and gives the connection up if nothing comes. */
   probe(limit = PROBE_LIMIT): void {
     this.send(HEARTBEAT);
-    this.#limit ??= setTimeout(() => this.fail('no answer to a heartbeat'), limit);
+    this.#limit ??= deadline(limit, () => this.fail('no answer to a heartbeat'));
   }
 
   send(text: string): void {
@@ -98,14 +107,14 @@ export class Connection {
   }
 
   /** Leaves it, whatever becomes of it. */
-  abandon(reason: string, code = MAY_RETURN): void {
+  abandon(reason: string, code: number): void {
     this.#stop();
     this.#socket.close(code, reason);
   }
 
   /** Gives it up and tells so. */
   fail(reason: string, violation = false): void {
-    this.abandon(reason);
+    this.abandon(reason, GIVEN_UP);
     this.listener.lost(1006, reason, false, violation);
   }
 
@@ -126,8 +135,9 @@ export class Connection {
   }
 
   #heard(): void {
-    clearTimeout(this.#limit);
+    this.#limit?.();
     this.#limit = undefined;
+    this.#heardAt = Date.now();
   }
 
   #stop(): void {

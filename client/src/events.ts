@@ -4,7 +4,7 @@ import type { Data } from './wire.js';
 export interface ResumedDetail {
   /** Counts the connections of the session, from 1. */
   generation: number;
-  /** It is the first connection of this page: a refresh, not a lost connection. */
+  /** It is the first connection of this socket: after a refresh or `detach()`, not a lost one. */
   afterPageLoad: boolean;
 }
 
@@ -84,14 +84,15 @@ export interface AdieuSocketEventMap {
   warning: CustomEvent<WarningDetail>;
 }
 
-type Handlers = {
+/** The attributes `onopen`, `onmessage`... */
+export type AdieuSocketHandlers = {
   [T in keyof AdieuSocketEventMap as `on${T}`]:
     | ((this: AdieuEvents, event: AdieuSocketEventMap[T]) => unknown)
     | null;
 };
 
 /** An EventTarget that knows the types of its events. */
-export interface AdieuEvents extends EventTarget, Handlers {
+export interface AdieuEvents extends EventTarget, AdieuSocketHandlers {
   addEventListener<T extends keyof AdieuSocketEventMap>(
     type: T,
     listener: (this: AdieuEvents, event: AdieuSocketEventMap[T]) => unknown,
@@ -115,6 +116,14 @@ export interface AdieuEvents extends EventTarget, Handlers {
 }
 
 export const AdieuEvents = EventTarget as new () => AdieuEvents;
+
+/** Node has no CloseEvent before version 23. */
+export const closeEvent = (code: number, reason: string, wasClean: boolean): Event => {
+  const init = { code, reason, wasClean };
+  return globalThis.CloseEvent
+    ? new CloseEvent('close', init)
+    : Object.assign(new Event('close'), init);
+};
 
 type Handler = ((event: never) => unknown) | null;
 

@@ -10,24 +10,19 @@ import { LOCK_PATIENCE, LOCK_STEP } from './limits.js';
  */
 export class SessionLock {
   #name: string | undefined;
+  #taken: Promise<boolean> | undefined;
   /** Of the last call that took or released: what an earlier one still does counts no more. */
   #turn = 0;
   #release: (() => void) | undefined;
 
   /** Answers whether the session is ours; true also where there are no locks. */
-  async take(name: string): Promise<boolean> {
-    if (name === this.#name) return true;
-    this.release();
-    this.#name = name;
-    const turn = this.#turn;
-    const start = Date.now();
-    while (turn === this.#turn) {
-      if (await this.#try(name, turn)) return true;
-      if (Date.now() - start >= LOCK_PATIENCE) break;
-      await new Promise((resolve) => setTimeout(resolve, LOCK_STEP));
+  take(name: string): Promise<boolean> {
+    if (name !== this.#name) {
+      this.release();
+      this.#name = name;
+      this.#taken = this.#try(name, this.#turn);
     }
-    if (turn === this.#turn) this.release();
-    return false;
+    return this.#taken!;
   }
 
   release(): void {
@@ -37,7 +32,20 @@ export class SessionLock {
     this.#release = undefined;
   }
 
-  #try(name: string, turn: number): Promise<boolean> {
+  async #try(name: string, turn: number): Promise<boolean> {
+    // Not the wall clock, which may be set back.
+    const start = performance.now();
+    while (turn === this.#turn) {
+      if (await this.#request(name, turn)) return true;
+      const passed = performance.now() - start;
+      if (passed >= LOCK_PATIENCE) break;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(LOCK_STEP, 1 + passed)));
+    }
+    if (turn === this.#turn) this.release();
+    return false;
+  }
+
+  #request(name: string, turn: number): Promise<boolean> {
     const locks = globalThis.navigator?.locks;
     if (!locks) return Promise.resolve(true);
     return new Promise((resolve) => {

@@ -1,17 +1,21 @@
+import { MAX_MESSAGE } from './limits.js';
 import { type Data, decode, encode, numbered, size } from './wire.js';
 
-interface Entry {
+/** A message that waits. */
+export interface Waiting {
   tail: string;
   size: number;
 }
 
 /** Outgoing messages, kept until the gateway has acknowledged them. */
 export class Outbox {
-  #entries: Entry[] = [];
+  #entries: Waiting[] = [];
   /** Messages at the front that have their number: they may have left the page. */
   #numbered = 0;
   /** Messages at the front that left on the present connection. */
   #sent = 0;
+  /** Counts on from session to session: the name of the first message in the storage. */
+  first = 0;
   /** The highest number that the gateway has acknowledged. */
   acked = 0;
   bytes = 0;
@@ -25,25 +29,25 @@ export class Outbox {
     return this.#entries.length;
   }
 
-  get tails(): string[] {
-    return this.#entries.map((entry) => entry.tail);
+  tail(at: number): string {
+    return this.#entries[at]!.tail;
   }
 
   /** What an earlier page, or this one before it was frozen, has left behind. */
-  restore(acked: number, tails: string[]): void {
-    this.#entries = tails.map((tail) => ({ tail, size: size(decode(tail)) }));
-    this.bytes = this.#entries.reduce((sum, entry) => sum + entry.size, 0);
-    this.#numbered = tails.length;
+  restore(acked: number, first: number, entries: Waiting[]): void {
+    this.#entries = entries;
+    this.bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
+    this.#numbered = entries.length;
+    this.first = first;
     this.acked = acked;
   }
 
   push(data: Data): void {
     const bytes = size(data);
+    const largest = Math.min(this.maxBytes, MAX_MESSAGE);
+    if (bytes > largest) tooMuch(`the message is too large: ${bytes} bytes, ${largest} at most`);
     if (this.#entries.length >= this.maxCount || this.bytes + bytes > this.maxBytes) {
-      throw new DOMException(
-        `too much is unacknowledged: ${this.#entries.length} messages, ${this.bytes} bytes`,
-        'QuotaExceededError',
-      );
+      tooMuch(`too much is unacknowledged: ${this.#entries.length} messages, ${this.bytes} bytes`);
     }
     this.#entries.push({ tail: encode(data), size: bytes });
     this.bytes += bytes;
@@ -79,12 +83,17 @@ export class Outbox {
     return taken.map((entry) => decode(entry.tail));
   }
 
-  #drop(count: number): Entry[] {
+  #drop(count: number): Waiting[] {
     const dropped = this.#entries.splice(0, count);
     for (const entry of dropped) this.bytes -= entry.size;
+    this.first += dropped.length;
     this.acked += count;
     this.#numbered = Math.max(0, this.#numbered - count);
     this.#sent = Math.max(0, this.#sent - count);
     return dropped;
   }
+}
+
+function tooMuch(message: string): never {
+  throw new DOMException(message, 'QuotaExceededError');
 }

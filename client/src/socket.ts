@@ -1,37 +1,77 @@
-import { closeCode, closeReason, outgoing, socketUrl } from './arguments.js';
-import { backoff } from './backoff.js';
+import {
+  type SocketUrl,
+  closeCode,
+  closeReason,
+  outgoing,
+  socketUrl,
+  storageKey,
+  subprotocols,
+} from './arguments.js';
+import { type Source, askAuth, askUrl } from './ask.js';
+import { Backoff } from './backoff.js';
 import { Connection } from './connection.js';
-import { AdieuEvents, type EndedDetail, type EndedReason, defineHandlers } from './events.js';
-import { type Leaving, type Life, isMistake, isViolation } from './life.js';
-import { LEAVE_LIMIT, MAX_BYTES, MAX_COUNT, MAX_VIOLATIONS, STABLE } from './limits.js';
+import { deadline } from './deadline.js';
+import {
+  AdieuEvents,
+  type EndedDetail,
+  type EndedReason,
+  closeEvent,
+  defineHandlers,
+} from './events.js';
+import { type Leaving, type LeavingReason, type Life, isMistake, isViolation } from './life.js';
+import {
+  HANGING,
+  HURRY_SPREAD,
+  LEAVE_LIMIT,
+  MAX_BYTES,
+  MAX_COUNT,
+  MAX_LOAD,
+  MAX_VIOLATIONS,
+} from './limits.js';
 import { SessionLock } from './lock.js';
+import { listenToPage } from './page.js';
 import { Session } from './session.js';
 import {
   type Connected,
   type Data,
   type FromGateway,
+  GIVEN_UP,
   GOODBYE,
   type Incoming,
   MAY_RETURN,
   REFUSED,
   SUBPROTOCOL,
   SUPERSEDED,
+  auth,
   isFinal,
-  offer,
+  loaded,
   payload,
 } from './wire.js';
 
 export interface AdieuSocketOptions {
+  /**
+   * Answers a token, for example a JWT, that proves to the backend who this is. It is asked for
+   * each connection, and does not become part of a URL. An empty string is no token.
+   */
+  auth?: Source<string>;
+  /**
+   * Subprotocols that are offered beside `adieu.v1`, for the backend to read in its `connect`. The
+   * gateway never selects one of them.
+   */
+  protocols?: readonly string[];
   /** Messages that may be unacknowledged; 1,000 by default. */
   maxUnacknowledgedMessages?: number;
   /** Bytes that may be unacknowledged; 1 MiB by default. */
   maxUnacknowledgedBytes?: number;
   /**
-   * The key in sessionStorage; made from the URL by default. Frames of one tab share its
-   * sessionStorage: sockets for the same URL in several of them need a key each.
+   * The key in sessionStorage; by default made from the URL without its query. It is needed where
+   * the URL is a function, or where two frames of a tab open the same URL.
    */
   storageKey?: string;
 }
+
+/** Storage keys that have told how long this page took to load: it is told once. */
+const loadTold = new Set<string>();
 
 /** A WebSocket whose session outlives its connections and the page's refresh. */
 export class AdieuSocket extends AdieuEvents {
@@ -44,15 +84,18 @@ export class AdieuSocket extends AdieuEvents {
   readonly CLOSING = 2;
   readonly CLOSED = 3;
 
-  readonly url: string;
-
-  #life: Life = { at: 'locking' };
+  #url = '';
+  #askUrl: (() => Promise<string>) | undefined;
+  #auth: Source<string> | undefined;
+  #protocols: readonly string[];
+  #life: Life = { at: 'preparing', since: performance.now() };
   #leaving: Leaving | undefined;
   #session: Session;
   #lock = new SessionLock();
   #listening = new AbortController();
-  /** Tries since the last good connection. */
-  #attempt = 0;
+  #backoff = new Backoff();
+  /** A connection was begun: the gateway may know of this page. */
+  #begun = false;
   /** What the gateway's `closing` said, ms. */
   #retryAfter: number | undefined;
   /** Connections in a row that ended in a violation. */
@@ -63,27 +106,40 @@ export class AdieuSocket extends AdieuEvents {
   #owed = 0;
   #scheduled = false;
 
-  constructor(url: string | URL, options: AdieuSocketOptions = {}) {
+  constructor(url: SocketUrl, options: AdieuSocketOptions = {}) {
     super();
-    this.url = socketUrl(url);
+    if (typeof WebSocket !== 'function') {
+      throw new Error('AdieuSocket is for browsers: here is no WebSocket');
+    }
+    this.#protocols = subprotocols(options);
+    if (typeof url === 'function') this.#askUrl = () => askUrl(url);
+    else this.#url = socketUrl(url);
+    this.#auth = options.auth;
     this.#session = new Session(
-      options.storageKey ?? `adieu:${this.url}`,
+      options.storageKey ?? storageKey(this.#url),
       options.maxUnacknowledgedMessages ?? MAX_COUNT,
       options.maxUnacknowledgedBytes ?? MAX_BYTES,
       (error) => {
-        const message = `sessionStorage: ${error}`;
-        queueMicrotask(() => this.#emit('warning', { message }));
+        const message = `sessionStorage does not take all that a refresh should survive: ${error}`;
+        queueMicrotask(() => this.#life.at === 'closed' || this.#emit('warning', { message }));
       },
     );
-    const { signal } = this.#listening;
-    const on = (target: EventTarget | undefined, type: string, then: (e: Event) => void): void =>
-      target?.addEventListener?.(type, then, { signal });
-    on(globalThis, 'pagehide', () => this.#hide());
-    on(globalThis, 'pageshow', (e) => (e as PageTransitionEvent).persisted && this.#show());
-    on(globalThis, 'online', () => this.#hurry());
-    on(globalThis.document, 'visibilitychange', () => this.#look());
+    listenToPage(
+      {
+        hide: () => this.#hide(),
+        show: () => this.#show(),
+        online: () => this.#hurry(),
+        look: (visible) => this.#look(visible),
+      },
+      this.#listening.signal,
+    );
     // Nobody listens yet.
-    queueMicrotask(() => this.#life.at === 'locking' && this.#begin());
+    queueMicrotask(() => this.#life.at === 'preparing' && this.#begin());
+  }
+
+  /** Where it connects to; empty before a function has answered. */
+  get url(): string {
+    return this.#url;
   }
 
   /** `OPEN` while there is a connection, `CONNECTING` while there is none yet or again. */
@@ -138,48 +194,72 @@ export class AdieuSocket extends AdieuEvents {
   }
 
   /**
-   * Leaves for good, with a code: 1000 or 4000 to 4999 without 4001, which means the opposite.
+   * Leaves for good, with a code: 1000 or 4000 to 4999 without 4001 and 4005, which mean the
+   * opposite. Before the first connection was begun it leaves alone what is stored.
    * Throws `InvalidAccessError` for others, `SyntaxError` for a reason of more than 123 bytes.
    */
   close(code = 1000, reason = ''): void {
     this.#leave('closed', closeCode(code), closeReason(reason));
   }
 
+  /**
+   * Lets go of the session without ending it: another AdieuSocket of this tab, or its next page,
+   * goes on with it. No event follows. After `goodbye()` or `close()` it changes nothing.
+   */
+  detach(): void {
+    if (this.readyState > 1) return;
+    this.#flush();
+    this.#acknowledge();
+    this.#become({ at: 'closed' }, 'detached', MAY_RETURN);
+    this.#listening.abort();
+    this.#session.release();
+    this.#lock.release();
+  }
+
   /** The only way from one state to another. */
-  #become<T extends Life>(next: T, why = ''): T {
+  #become<T extends Life>(next: T, why = '', code = GIVEN_UP): T {
     const last: Life = this.#life;
     if (last.at === 'waiting') clearTimeout(last.timer);
     if ('connection' in last && !('connection' in next && next.connection === last.connection)) {
-      last.connection.abandon(why, next.at === 'closed' ? 1000 : MAY_RETURN);
+      last.connection.abandon(why, code);
     }
     this.#life = next;
     return next;
   }
 
   async #begin(): Promise<void> {
-    const life = this.#become({ at: 'locking' });
-    const { id, seen } = this.#session;
-    const ours = !id || (await this.#lock.take(id));
+    const life = this.#become({ at: 'preparing', since: performance.now() }, 'begun again');
+    const { seen } = this.#session;
+    const ours = await this.#lock.take(this.#session.claim());
     if (this.#life !== life) return;
     if (!ours) {
       // The stored messages are the other tab's; they are told only to a page that sent them.
       const ended = this.#ended('superseded', 0, 'another tab has it', true, true);
       if (seen) this.#emit('ended', ended);
-      if (this.#life !== life) return;
+      return this.#life === life ? this.#begin() : undefined;
     }
-    this.#connect();
+    try {
+      const url = (await this.#askUrl?.()) ?? this.#url;
+      const token = this.#auth && (await askAuth(this.#auth));
+      if (this.#life === life) this.#connect(url, token);
+    } catch (error) {
+      if (this.#life === life) this.#retry(1006, (error as Error).message);
+    }
   }
 
-  #connect(): void {
-    const { token, received } = this.#session;
+  #connect(url: string, token: string | undefined): void {
     this.#retryAfter = undefined;
+    this.#url = url;
+    this.#begun = true;
+    const offered = [SUBPROTOCOL, this.#session.offer, ...this.#protocols];
+    if (token) offered.push(auth(token));
     try {
-      const connection = new Connection(this.url, offer(token, received), {
+      const connection = new Connection(url, offered, {
         message: (message) => this.#read(connection, message),
         unsupported: () => this.#finish('unsupported', 1006, `${SUBPROTOCOL} was not selected`),
         lost: (...how) => this.#lost(...how),
       });
-      this.#become({ at: 'connecting', connection });
+      this.#become({ at: 'connecting', connection, since: performance.now() });
     } catch (error) {
       this.#finish('blocked', 1006, String(error));
     }
@@ -194,7 +274,7 @@ export class AdieuSocket extends AdieuEvents {
       case 'refused':
         return this.#finish('refused', REFUSED, message.reason);
       case 'closing':
-        this.#retryAfter = message.retryAfter;
+        if (message.retryAfter > 0) this.#retryAfter = message.retryAfter;
         return;
       case 'message':
         if (!open || !this.#receive(message)) connection.fail('a message is missing', true);
@@ -211,23 +291,30 @@ export class AdieuSocket extends AdieuEvents {
   #connected(connection: Connection, message: Connected): void {
     const { generation, resumed, reason = 'lost', heartbeat } = message;
     const { token, seen } = this.#session;
+    // A first visit that is repeated begins for the page only now, whatever the gateway knows.
+    const begins = !token || !resumed;
     let ended: EndedDetail | undefined;
     if (token && !resumed) {
       const { said, reason: wish } = this.#leaving ?? {};
       if (wish) return this.#finish(said ? wish : reason, 1006, reason);
       ended = this.#ended(reason, 1006, '', reason === 'stale', true);
     }
-    const life = this.#become({ at: 'open', connection, since: Date.now() });
+    const life = this.#become({ at: 'open', connection, since: performance.now() });
     // The token is stored before anything is sent that makes the one before it worthless.
     this.#session.connected(message);
     this.#flush();
+    const { key } = this.#session;
+    if (!loadTold.has(key)) {
+      loadTold.add(key);
+      connection.send(loaded(Math.min(MAX_LOAD, Math.round(performance.now()))));
+    }
     connection.start(heartbeat);
-    void this.#lock.take(message.sessionId);
+    void this.#lock.take(this.#session.claim());
     if (this.#leaving) return this.#sayLeave(connection);
     if (ended) this.#emit('ended', ended);
     if (this.#life !== life || this.#leaving) return;
-    if (resumed) this.#emit('resumed', { generation, afterPageLoad: !seen });
-    else this.#emit('open');
+    if (begins) this.#emit('open');
+    else this.#emit('resumed', { generation, afterPageLoad: !seen });
   }
 
   /** Answers whether the message is as it must be. */
@@ -242,12 +329,16 @@ export class AdieuSocket extends AdieuEvents {
         return false;
       }
       if (id !== session.received + 1) return false;
-      const { origin } = new URL(this.url);
-      this.dispatchEvent(new MessageEvent('message', { data, origin }));
-      // Only now, so that a page that dies in between gets it again; and in the same task, so
-      // that what was sent in answer is stored with it.
+      // Stored at the end of this task, when the handlers have returned, with what they sent in
+      // answer: a page that dies before gets the message again.
       session.received = id;
+      session.tag = message.tag ?? '';
+      this.#owed++;
       this.#violations = 0;
+      this.#schedule();
+      const { origin } = new URL(this.#url);
+      this.dispatchEvent(new MessageEvent('message', { data, origin }));
+      return true;
     }
     this.#owed++;
     this.#schedule();
@@ -273,6 +364,10 @@ export class AdieuSocket extends AdieuEvents {
     this.#owed = 0;
   }
 
+  #acknowledge(): void {
+    if (this.#life.at === 'open') this.#life.connection.acknowledge();
+  }
+
   #lost(code: number, reason: string, wasClean: boolean, violation = false): void {
     const { said, code: own, reason: wish } = this.#leaving ?? {};
     if (said && wish && (code === 1000 || (own && code !== 1006))) {
@@ -294,39 +389,50 @@ export class AdieuSocket extends AdieuEvents {
       return this.#finish('superseded', SUPERSEDED, text, wasClean, true);
     }
     this.#forked = true;
-    const life = this.#become({ at: 'locking' });
+    const life = this.#become({ at: 'preparing', since: performance.now() });
     this.#emit('ended', this.#ended('superseded', SUPERSEDED, text, true, true));
-    if (this.#life === life) this.#connect();
+    if (this.#life === life) void this.#begin();
   }
 
-  #retry(code: number, reason: string): void {
-    const { window } = this.#session;
-    if (this.#life.at === 'open' && Date.now() - this.#life.since >= STABLE) this.#attempt = 0;
-    const told = this.#retryAfter !== undefined;
-    const retryIn = this.#retryAfter ?? backoff(this.#attempt++, window);
-    const timer = setTimeout(() => this.#connect(), retryIn);
-    this.#become({ at: 'waiting', timer, told });
+  #retry(code: number, reason: string, now = false): void {
+    const life = this.#life;
+    if (life.at === 'open') this.#backoff.lost(performance.now() - life.since);
+    const told = this.#retryAfter;
+    const retryIn = now ? 0 : (told ?? this.#backoff.next(this.#session.window));
+    this.#wait(retryIn, now || told !== undefined, reason);
     this.#emit('interrupted', { code, reason, retryIn });
+  }
+
+  #wait(ms: number, fixed: boolean, why = ''): void {
+    const timer = setTimeout(() => this.#begin(), ms);
+    this.#become({ at: 'waiting', timer, fixed }, why);
   }
 
   /** The network is back, or somebody looks: waiting makes no sense, and doubt is cleared up. */
   #hurry(): void {
-    if (this.#life.at === 'open') this.#life.connection.probe();
-    // When the gateway has told a time, it is spread over its clients.
-    else if (this.#life.at === 'waiting' && !this.#life.told) this.#connect();
+    const life = this.#life;
+    if (life.at === 'open') {
+      if (life.connection.isDoubtful) this.#retry(1006, 'hidden for long', true);
+      else life.connection.probe();
+    } else if (life.at === 'waiting') {
+      // When the gateway has told a time, it is spread over its clients.
+      if (!life.fixed) this.#wait(Math.random() * HURRY_SPREAD, true);
+    } else if ('since' in life && performance.now() - life.since > HANGING) {
+      // Its first packet went into a network that was not there.
+      void this.#begin();
+    }
   }
 
-  #look(): void {
-    const visible = document.visibilityState === 'visible';
-    if (this.#life.at === 'open') this.#life.connection.visible(visible);
+  #look(visible: boolean): void {
     if (visible) this.#hurry();
+    if (this.#life.at === 'open') this.#life.connection.visible(visible);
   }
 
   #hide(): void {
     if (this.#leaving) return this.#finish(this.#leaving.reason, 1006, 'pagehide');
     this.#flush();
-    if (this.#life.at === 'open') this.#life.connection.acknowledge();
-    this.#become({ at: 'hidden' }, 'pagehide');
+    this.#acknowledge();
+    this.#become({ at: 'hidden' }, 'pagehide', MAY_RETURN);
     this.#lock.release();
   }
 
@@ -343,18 +449,22 @@ export class AdieuSocket extends AdieuEvents {
     if (this.#life === life) void this.#begin();
   }
 
-  #leave(reason: Leaving['reason'], code?: number, text = ''): void {
+  #leave(reason: LeavingReason, code?: number, text = ''): void {
     if (this.readyState > 1) return;
-    const timer = setTimeout(() => this.#finish(reason, 1006, 'no answer'), LEAVE_LIMIT);
-    this.#leaving = { reason, code, text, said: false, timer };
     const { at } = this.#life;
+    const { token, outbox } = this.#session;
+    const isNew = !token && !outbox.count && at !== 'connecting';
+    // Who has not even begun to connect has nothing to end.
+    if (at === 'hidden' || isNew || (code && !this.#begun)) {
+      return this.#finish(reason, 1006, 'there was no connection');
+    }
+    const limit = deadline(LEAVE_LIMIT, () => this.#finish(reason, 1006, 'no answer'));
+    this.#leaving = { reason, code, text, said: false, limit };
     this.#flush();
     // No later page goes on with it.
     this.#session.forget();
     if (this.#life.at === 'open') this.#sayLeave(this.#life.connection);
-    else if (at === 'hidden' || !(this.#session.token || this.#session.outbox.count)) {
-      this.#finish(reason, 1006, 'there was no connection');
-    } else if (at === 'waiting') this.#connect();
+    else if (at === 'waiting') void this.#begin();
   }
 
   #sayLeave(connection: Connection): void {
@@ -368,16 +478,20 @@ export class AdieuSocket extends AdieuEvents {
   #finish(reason: EndedReason, code: number, text: string, wasClean = false,
     elsewhere = false): void {
     if (this.#life.at === 'closed') return;
-    this.#become({ at: 'closed' }, reason);
+    this.#become({ at: 'closed' }, reason, 1000);
+    const { id = '' } = this.#session;
+    // A page that never began to connect leaves what is stored to the page after it.
+    const untouched = reason === 'closed' && !this.#begun && this.#session.release();
     const ended = this.#ended(reason, code, text, elsewhere, false);
+    if (untouched) Object.assign(ended, { sessionId: id, unacknowledged: untouched });
     // The gateway commits what came before a goodbye, then answers it.
     if (reason === 'goodbye' && code === 1000) ended.unacknowledged = [];
-    clearTimeout(this.#leaving?.timer);
+    this.#leaving?.limit();
     this.#listening.abort();
     this.#session.forget();
     if (isMistake(reason)) this.#emit('error');
     this.#emit('ended', ended);
-    this.dispatchEvent(new CloseEvent('close', { code, reason: text, wasClean }));
+    this.dispatchEvent(closeEvent(code, text, wasClean));
   }
 
   /** Forgets the session. A message that this page has sent before any connection goes along. */

@@ -5,16 +5,20 @@ export const SUBPROTOCOL = 'adieu.v1';
 export const HEARTBEAT = '{"type":"heartbeat"}';
 export const GOODBYE = '{"type":"goodbye"}';
 
-/** The page is hidden or going, and may return; also said of a connection that is given up. */
+/** The page is hidden or going, and may return. */
 export const MAY_RETURN = 4001;
 /** A newer connection has the session. */
 export const SUPERSEDED = 4002;
 /** The backend refused the connection. */
 export const REFUSED = 4004;
 
+/** The connection is given up, for it does not answer or says what it must not. */
+export const GIVEN_UP = 4005;
+
 /** A Close with this code ends the session, whoever says it. */
 export const isFinal = (code: number): boolean =>
-  code === 1000 || (code >= 4000 && code < 5000 && code !== MAY_RETURN);
+  code === 1000 ||
+  (code >= 4000 && code < 5000 && code !== MAY_RETURN && code !== GIVEN_UP);
 
 /** What an application sends and receives. */
 export type Data = string | ArrayBuffer;
@@ -34,6 +38,7 @@ export interface Connected {
 export interface Incoming {
   type: 'message';
   sequenceId: number;
+  tag?: string;
   text?: string;
   binary?: string;
 }
@@ -46,9 +51,20 @@ export type FromGateway =
   | { type: 'refused'; reason: string }
   | { type: 'heartbeat' };
 
-/** The subprotocols to offer. Header fields carry the token: URLs are logged. */
-export const offer = (token: string | undefined, received: number): string[] =>
-  token ? [SUBPROTOCOL, `adieu.resume.${token}.${received}`] : [SUBPROTOCOL];
+// What is offered beside the subprotocol: header fields carry it, for URLs are logged.
+
+/** Comes back: with the last message that was received and the last acknowledgement. */
+export const resume = (token: string, received: number, tag: string, acked: number): string =>
+  `adieu.resume.${token}.${received}.${/^[\w-]{8}$/.test(tag) ? tag : '-'}.${acked}`;
+
+/** Nobody knows yet whether the gateway has a session for it. */
+export const first = (nonce: string): string => `adieu.first.${nonce}`;
+
+export const auth = (token: string): string =>
+  `adieu.auth.${base64url(new TextEncoder().encode(token))}`;
+
+/** This page took so many ms from its navigation until it was connected. */
+export const loaded = (ms: number): string => `{"type":"loaded","ms":${ms}}`;
 
 export const acknowledgement = (id: number): string =>
   `{"type":"sequenceAck","sequenceId":${id}}`;
@@ -83,6 +99,10 @@ const toBase64 = (bytes: Uint8Array): string => {
   }
   return btoa(chars);
 };
+
+/** Without padding. */
+export const base64url = (bytes: Uint8Array): string =>
+  toBase64(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 
 /** Bytes, as WebSocket counts them. */
 export const size = (data: Data): number =>

@@ -3,8 +3,21 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 /** Time that goes on when told. */
 export class Clock {
   now = 1_000_000;
+  /** The wall clock is so much ahead. */
+  ahead = 1_760_000_000_000;
   #timers = new Map();
   #id = 0;
+
+  get wall() {
+    return this.now + this.ahead;
+  }
+
+  /** Nothing runs for so long; then all that is due does, the oldest first. */
+  async block(ms) {
+    await settle();
+    this.now += ms;
+    await this.advance(0);
+  }
 
   add(then, ms = 0, every = undefined, runs = () => true) {
     const id = ++this.#id;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { last, opened, types } from './helpers.js';
+import { last, offered, opened, types } from './helpers.js';
 import { World } from './world.js';
 
 const ended = (socket) => {
@@ -162,8 +162,7 @@ test('a server that does not select adieu.v1 is told and left', async () => {
 test('a connection that the browser does not allow is told', async () => {
   const world = new World();
   const page = world.page();
-  const stored = '{"token":"not a token","received":0,"acked":0}';
-  page.storage.setItem('adieu:wss://a.test/live', stored);
+  page.forbids = new DOMException('ws: from an https: page', 'SecurityError');
   const socket = page.open();
   await world.advance(10);
   assert.deepEqual(types(socket), ['error', 'ended', 'close']);
@@ -197,6 +196,20 @@ for (const reason of ['expired', 'invalid', 'stale', 'lost', 'refused', 'origin'
     assert.deepEqual(gateway.session.received, ['new']);
   });
 }
+
+test('a new session begins to count anew', async () => {
+  const { world, gateway, page, socket, session } = await opened();
+  gateway.push(session, 'of the old one');
+  socket.send('to the old one');
+  await world.advance(10);
+  session.over = true;
+  world.cut();
+  await world.advance(1000);
+  world.cut();
+  await world.advance(1000);
+  assert.deepEqual(types(socket).slice(-2), ['interrupted', 'resumed']);
+  assert.deepEqual(offered(page.socket), ['adieu.resume.s2_1.0.-.0']);
+});
 
 test('what a new page sent before it learns that its session is over goes to the new', async () => {
   const { world, gateway, page, socket, session } = await opened();

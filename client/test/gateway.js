@@ -1,6 +1,8 @@
 /** The other side of adieu.v1, as docs/sessions.md has it, without durability. */
 export class Gateway {
   sessions = new Map();
+  /** Of first visits: nonce and session. */
+  visits = new Map();
   connections = [];
   violations = [];
   /** What it tells. */
@@ -16,6 +18,10 @@ export class Gateway {
   /** Whether messages are committed and acknowledged at once. */
   acknowledges = true;
   answersHeartbeats = true;
+  /** What `connected` says of a first visit that is repeated: a client does not go by it. */
+  saysResumed = () => true;
+
+  #tags = 0;
 
   constructor(world) {
     this.world = world;
@@ -41,6 +47,7 @@ export class Gateway {
   /** The backend has something for the client. */
   push(session, data) {
     session.sent.push(data);
+    session.tags.push(`t${String(this.#tags++).padStart(6, '0')}-`);
     session.connection?.sendMessage(session.sent.length);
   }
 }
@@ -55,23 +62,40 @@ class ServerConnection {
   }
 
   begin(offered) {
-    const resume = offered.find((name) => name.startsWith('adieu.resume.'));
-    const [, , token, n] = resume?.split('.') ?? [];
-    const [session, reason] = resume ? this.#resume(token, Number(n)) : [];
+    const [, resume] = /^adieu\.resume\.(.*)$/.exec(this.#offer(offered, 'resume')) ?? [];
+    const [, nonce] = /^adieu\.first\.([\w-]{22})$/.exec(this.#offer(offered, 'first')) ?? [];
+    if (!resume === !nonce) this.gateway.violations.push(`offered ${offered}`);
+    const [token, n, tag, a] = resume?.split('.') ?? [];
+    const [session, reason] = resume ? this.#resume(token, Number(n), tag, Number(a)) : [];
     if (session) return this.#connected(session, true, undefined, Number(n));
     if (this.gateway.refuse !== undefined) {
       this.send({ type: 'refused', reason: this.gateway.refuse });
       return this.close(4004, '');
     }
+    const again = nonce && this.#again(nonce);
+    if (again) return this.#connected(again, this.gateway.saysResumed(), undefined, 0);
     const id = `s${this.gateway.sessions.size + 1}`;
     const fresh = {
-      id, generation: 0, confirmed: 1, received: [], sent: [], acked: 0, over: false,
+      id, generation: 0, confirmed: 0, received: [], sent: [], tags: [], loaded: [], acked: 0,
+      over: false, at: this.gateway.world.clock.now,
     };
     this.gateway.sessions.set(id, fresh);
+    if (nonce) this.gateway.visits.set(nonce, fresh);
     this.#connected(fresh, false, reason, 0);
   }
 
-  #resume(token, n) {
+  #offer(offered, kind) {
+    return offered.find((name) => name.startsWith(`adieu.${kind}.`)) ?? '';
+  }
+
+  /** A first visit whose `connected` may not have arrived. */
+  #again(nonce) {
+    const session = this.gateway.visits.get(nonce);
+    const isOld = this.gateway.world.clock.now - session?.at > 60_000;
+    return session && !session.over && !session.confirmed && !isOld ? session : undefined;
+  }
+
+  #resume(token, n, tag, a) {
     const [id, generation] = token.split('_');
     const session = this.gateway.sessions.get(id);
     if (!session) return [undefined, 'invalid'];
@@ -80,6 +104,8 @@ class ServerConnection {
     if (session.over) return [undefined, 'expired'];
     if (Number(generation) < session.confirmed) return [undefined, 'stale'];
     if (n < session.acked || n > session.sent.length) return [undefined, 'lost'];
+    if (tag !== (session.tags[n - 1] ?? '-')) return [undefined, `another tag at ${n}: ${tag}`];
+    if (!(a <= session.received.length)) return [undefined, `acknowledged ${a}`];
     session.confirmed = Number(generation);
     session.acked = n;
     return [session];
@@ -116,7 +142,8 @@ class ServerConnection {
       ? { text: data }
       : { binary: Buffer.from(data).toString('base64') };
     const copies = this.gateway.copies();
-    for (let i = 0; i < copies; i++) this.send({ type: 'message', sequenceId, ...body });
+    const tag = this.session.tags[sequenceId - 1];
+    for (let i = 0; i < copies; i++) this.send({ type: 'message', sequenceId, tag, ...body });
   }
 
   acknowledge() {
@@ -129,9 +156,12 @@ class ServerConnection {
     this.heard.push(message);
     const { session } = this;
     const id = message.sequenceId;
+    session.confirmed = session.generation;
     switch (message.type) {
+      case 'loaded':
+        session.loaded.push(message.ms);
+        return;
       case 'message':
-        session.confirmed = session.generation;
         if (id > session.received.length + 1) {
           return this.#violation(`message ${id} after ${session.received.length}`);
         }
@@ -141,7 +171,6 @@ class ServerConnection {
         if (this.gateway.acknowledges) this.acknowledge();
         return;
       case 'sequenceAck':
-        session.confirmed = session.generation;
         if (id > session.sent.length) return this.#violation(`acknowledged ${id}`);
         session.acked = Math.max(session.acked, id);
         return;
@@ -168,7 +197,8 @@ class ServerConnection {
   /** The client said Close. */
   closed(code) {
     this.endedWith = code;
-    if (this.counts && (code === 1000 || (code >= 4000 && code !== 4001))) this.session.over = true;
+    const mayReturn = [4001, 4005].includes(code);
+    if (this.counts && (code === 1000 || code >= 4000) && !mayReturn) this.session.over = true;
     this.#leave();
     this.link.deliver('client', () => this.link.end(code, ''));
   }

@@ -12,6 +12,7 @@ const seeds = process.env.ADIEU_SEED
   : Array.from({ length: RUNS }, () => Math.floor(Math.random() * 2 ** 31));
 
 class Tab {
+  pages = [];
   sent = [];
   pushed = [];
   received = [];
@@ -23,6 +24,7 @@ class Tab {
     this.world.random = randomFrom(seed + 1);
     this.world.latency = () => this.below(this.slow ? 3000 : 20);
     this.world.gateway.copies = () => (this.chance(0.1) ? 2 : 1);
+    this.world.gateway.saysResumed = () => this.chance(0.5);
     this.world.gateway.heartbeat = this.chance(0.5) ? 20_000 : 0;
     this.locks = this.chance(0.8);
     this.load(this.world.page({ locks: this.locks }));
@@ -38,6 +40,7 @@ class Tab {
 
   load(page) {
     this.page = page;
+    this.pages.push(page);
     this.listen(page.open());
   }
 
@@ -88,15 +91,50 @@ class Tab {
     page.show();
   }
 
+  /** As a component that is unmounted and mounted again. */
+  remount() {
+    this.socket.detach();
+    this.listen(this.page.open());
+  }
+
   drain() {
     const { last } = this.world.gateway;
     last?.send({ type: 'closing', retryAfter: this.below(3000) });
     last?.close(1001, '');
   }
 
+  /** A first visit on which all may go wrong: less than the 60 s for which it is known. */
+  async firstVisit() {
+    const { world } = this;
+    const steps = this.below(20);
+    const start = world.clock.now;
+    for (let i = 0; i < steps && world.clock.now - start < 35_000; i++) {
+      const { page } = this;
+      await this.#one([
+        [6, () => this.load(page.refresh({ locks: this.locks }))],
+        [3, () => this.crash()],
+        [3, () => world.cut()],
+        [3, () => this.send()],
+        [2, () => this.visit()],
+        [2, () => (world.up = !world.up)],
+        [2, () => (this.slow = !this.slow)],
+        [1, () => page.online()],
+      ]);
+      await world.advance(this.chance(0.3) ? 0 : this.below(this.slow ? 2000 : 40));
+    }
+    world.up = true;
+    this.slow = false;
+    while (!world.gateway.session?.confirmed) await world.advance(100);
+  }
+
+  async #one(actions) {
+    let at = this.below(actions.reduce((sum, [weight]) => sum + weight, 0));
+    for (const [weight, action] of actions) if ((at -= weight) < 0) return action();
+  }
+
   async step() {
     const { world, page } = this;
-    const actions = [
+    await this.#one([
       [20, () => this.send()],
       [20, () => this.push()],
       [8, () => world.cut()],
@@ -109,14 +147,8 @@ class Tab {
       [2, () => page.look(this.chance(0.5) ? 'hidden' : 'visible')],
       [1, () => page.online()],
       [2, () => (world.gateway.acknowledges = !world.gateway.acknowledges)],
-    ];
-    let at = this.below(actions.reduce((sum, [weight]) => sum + weight, 0));
-    for (const [weight, action] of actions) {
-      if ((at -= weight) < 0) {
-        await action();
-        break;
-      }
-    }
+      [2, () => this.remount()],
+    ]);
     // Often nothing: several things happen in one moment.
     await world.advance(this.chance(0.4) ? 0 : this.below(this.chance(0.1) ? 10_000 : 50));
   }
@@ -139,8 +171,7 @@ test(`both sides agree after ${seeds.length} random lives`, async () => {
     const { gateway } = tab.world;
     const context = `ADIEU_SEED=${seed}`;
     try {
-      // A session whose `connected` never arrived is unknown to the client: none of its lists.
-      await tab.world.advance(100);
+      await tab.firstVisit();
       for (let i = 0; i < STEPS; i++) await tab.step();
       await tab.heal();
       assert.deepEqual(tab.events, []);
@@ -151,6 +182,8 @@ test(`both sides agree after ${seeds.length} random lives`, async () => {
       assert.equal(gateway.session.acked, tab.pushed.length);
       assert.equal(tab.socket.bufferedAmount, 0);
       assert.equal(tab.socket.readyState, 1);
+      for (const page of tab.pages) assert.ok(page.loads <= 1, 'loaded is told once in a page');
+      assert.ok(gateway.session.loaded.length > 0);
     } catch (error) {
       error.message = `${context}: ${error.message}`;
       throw error;

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { events, last, opened, types } from './helpers.js';
+import { events, last, offered, opened, stored, types } from './helpers.js';
 
-test('the lock is named after the session and never queued for', async () => {
+/** Of the entry that a page has in its storage. */
+const lockOf = (page) => `adieu:${stored(page).name}`;
+
+test('the lock is named in the entry and never queued for', async () => {
   const { world, page } = await opened();
-  assert.deepEqual([...world.locks.held.keys()], ['adieu:s1']);
+  const name = lockOf(page);
+  assert.deepEqual([...world.locks.held.keys()], [name]);
   page.refresh().open();
   await world.advance(10);
-  assert.deepEqual([...world.locks.held.keys()], ['adieu:s1']);
+  assert.deepEqual([...world.locks.held.keys()], [name]);
   for (const { options } of world.locks.requests) assert.equal(options.ifAvailable, true);
 });
 
@@ -22,12 +26,13 @@ test('a duplicated tab begins a session of its own, with an empty queue', async 
   await world.advance(999);
   assert.equal(other.sockets.length, 0, 'the page before it might still be going');
   await world.advance(100);
-  assert.deepEqual(other.sockets[0].protocols, ['adieu.v1']);
+  assert.deepEqual(offered(other.sockets[0]), ['first']);
   assert.deepEqual(types(second), ['open']);
   assert.equal(second.sessionId, 's2');
   assert.deepEqual(gateway.session.received, ['of the second tab']);
   assert.deepEqual(types(socket), ['open']);
-  assert.deepEqual([...world.locks.held.keys()], ['adieu:s1', 'adieu:s2']);
+  assert.deepEqual([...world.locks.held.keys()], [lockOf(page), lockOf(other)]);
+  assert.notEqual(lockOf(page), lockOf(other));
 });
 
 test('a refreshed page waits for the lock of the page before', async () => {
@@ -36,7 +41,7 @@ test('a refreshed page waits for the lock of the page before', async () => {
   page.alive = false;
   // Released late.
   await world.advance(1);
-  world.locks.held.set('adieu:s1', page);
+  world.locks.held.set(lockOf(page), page);
   const next = world.page({ storage: page.storage });
   const again = next.open();
   await world.advance(300);
@@ -45,6 +50,30 @@ test('a refreshed page waits for the lock of the page before', async () => {
   await world.advance(60);
   assert.deepEqual(types(again), ['resumed']);
   assert.equal(again.sessionId, 's1');
+});
+
+test('a lock that is free in a moment is had in a moment', async () => {
+  const { world, page } = await opened();
+  page.hide();
+  page.alive = false;
+  await world.advance(1);
+  world.locks.held.set(lockOf(page), page);
+  const next = world.page({ storage: page.storage });
+  const again = next.open();
+  await world.advance(3);
+  world.locks.releaseAll(page);
+  await world.advance(10);
+  assert.deepEqual(types(again), ['resumed']);
+});
+
+test('a clock that is set back does not have a tab wait for the lock for ever', async () => {
+  const { world, page } = await opened();
+  const copy = world.page({ storage: page.storage.copy() });
+  const second = copy.open();
+  await world.advance(500);
+  world.clock.ahead -= 3_600_000;
+  await world.advance(600);
+  assert.deepEqual(types(second), ['open']);
 });
 
 test('leaving the page while the lock is asked for leaves nothing behind', async () => {
@@ -59,7 +88,7 @@ test('leaving the page while the lock is asked for leaves nothing behind', async
   copy.show();
   await world.advance(100);
   assert.deepEqual(types(socket), ['resumed']);
-  assert.deepEqual([...world.locks.held.keys()], ['adieu:s1']);
+  assert.deepEqual([...world.locks.held.keys()], [lockOf(page)]);
 });
 
 test('a page that is hidden while the lock is asked for keeps its session', async () => {
@@ -92,7 +121,7 @@ test('what asked for the lock before does not release it', async () => {
   page.crash();
   copy.show();
   await world.advance(5000);
-  assert.deepEqual([...world.locks.held], [['adieu:s1', copy]]);
+  assert.deepEqual([...world.locks.held], [[lockOf(copy), copy]]);
 });
 
 test('without locks the older tab is superseded and begins its own session, once', async () => {
@@ -111,7 +140,7 @@ test('without locks the older tab is superseded and begins its own session, once
     { reason: 'superseded', code: 4002, elsewhere: true, restarts: true,
       unacknowledged: ['whose?'] },
   );
-  assert.deepEqual(page.socket.protocols, ['adieu.v1'], 'the token is never tried again');
+  assert.deepEqual(offered(page.socket), ['first'], 'the token is never tried again');
   assert.deepEqual([second.sessionId, socket.sessionId], ['s1', 's2']);
 
   world.page({ storage: page.storage.copy(), locks: false }).open();

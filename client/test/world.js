@@ -6,8 +6,11 @@ import { transformSync } from 'esbuild';
 import { Clock } from './clock.js';
 import { Gateway } from './gateway.js';
 
-const bundle = readFileSync(new URL('../dist/index.js', import.meta.url), 'utf8');
-const { code } = transformSync(bundle, { format: 'cjs' });
+const built = (name) => {
+  const bundle = readFileSync(new URL(`../dist/${name}`, import.meta.url), 'utf8');
+  return transformSync(bundle, { format: 'cjs' }).code;
+};
+const core = built('index.js');
 
 /** A repeatable Math.random (mulberry32). */
 export const randomFrom = (seed) => () => {
@@ -27,7 +30,15 @@ export class World {
   random = () => 0.5;
   /** Whether a connection can be made. */
   up = true;
+  /** Whether packets get lost without a word. */
+  swallows = false;
   gateway = new Gateway(this);
+  #bytes = 0;
+
+  /** Other ones each time, and the same ones in each run. */
+  randomBytes(array) {
+    return array.map(() => (this.#bytes = (this.#bytes * 73 + 41) % 65_521));
+  }
 
   page(options = {}) {
     return new Page(this, options);
@@ -46,6 +57,11 @@ export class MemoryStorage {
   entries = new Map();
   /** Set to an error to have writing fail. */
   failure = undefined;
+  /** Characters that fit in. As in browsers, an entry that does not grow can be written. */
+  quota = Infinity;
+  /** Characters that were written. */
+  written = 0;
+  writes = 0;
 
   getItem(key) {
     return this.entries.get(key) ?? null;
@@ -53,7 +69,17 @@ export class MemoryStorage {
 
   setItem(key, value) {
     if (this.failure) throw this.failure;
+    const grows = value.length - (this.entries.get(key)?.length ?? -key.length);
+    if (grows > 0 && this.size + grows > this.quota) {
+      throw new DOMException('full', 'QuotaExceededError');
+    }
+    this.writes++;
+    this.written += value.length;
     this.entries.set(key, value);
+  }
+
+  get size() {
+    return [...this.entries].reduce((sum, [key, value]) => sum + key.length + value.length, 0);
   }
 
   removeItem(key) {
@@ -98,27 +124,82 @@ class CloseEvent extends Event {
   }
 }
 
+/** Listeners run as the DOM standard has it: those that capture first, then the others. */
+class PageTarget {
+  #listeners = [];
+
+  /** @param around hears too, as the window does what the document hears. */
+  constructor(around) {
+    this.around = around;
+  }
+
+  addEventListener(type, then, { capture = false, once = false, signal } = {}) {
+    const listener = { type, then, capture, once, is: true };
+    this.#listeners.push(listener);
+    signal?.addEventListener('abort', () => this.#remove(listener));
+  }
+
+  dispatchEvent(event) {
+    this.around?.#invoke(event, true);
+    this.#invoke(event, true);
+    this.#invoke(event, false);
+    this.around?.#invoke(event, false);
+  }
+
+  /** What is added meanwhile is not called. */
+  #invoke(event, capture) {
+    for (const listener of [...this.#listeners]) {
+      if (!listener.is || listener.type !== event.type || listener.capture !== capture) continue;
+      if (listener.once) this.#remove(listener);
+      listener.then.call(this, event);
+    }
+  }
+
+  #remove(listener) {
+    listener.is = false;
+    this.#listeners = this.#listeners.filter((one) => one !== listener);
+  }
+}
+
 /** A page of a tab. */
 export class Page {
   alive = true;
   frozen = false;
+  /** Set to an error that the browser throws instead of connecting. */
+  forbids = undefined;
   sockets = [];
 
-  constructor(world, { storage = new MemoryStorage(), locks = true }) {
+  constructor(world, { storage = new MemoryStorage(), locks = true, frame, loadedIn = 5 }) {
     const url = 'https://a.test/';
     this.world = world;
     this.storage = storage;
-    this.window = new EventTarget();
-    this.document = Object.assign(new EventTarget(), { visibilityState: 'visible', baseURI: url });
+    /** `performance.now()` counts from here. */
+    this.origin = world.clock.now - loadedIn;
+    this.window = new PageTarget();
+    this.document = new PageTarget(this.window);
+    Object.assign(this.document, { visibilityState: 'visible', baseURI: url });
+    if (frame !== undefined) this.window.self = { parent: {}, name: frame };
     const navigator = locks ? { locks: world.locks.of(this) } : {};
     const globals = this.#globals(navigator, world);
     Object.assign(this.window, globals, { globalThis: this.window });
-    const names = Object.keys(globals);
+    this.globals = globals;
+    this.client = this.run(core);
+    this.AdieuSocket = this.client.AdieuSocket;
+  }
+
+  /** Answers what a module exports that sees this page as its world. */
+  run(code, modules = {}) {
+    const names = Object.keys(this.globals);
     const module = { exports: {} };
-    new Function('module', 'globalThis', ...names, code)(
-      module, this.window, ...names.map((name) => globals[name]),
+    new Function('module', 'require', 'globalThis', ...names, code)(
+      module, (name) => modules[name], this.window, ...names.map((name) => this.globals[name]),
     );
-    this.AdieuSocket = module.exports.AdieuSocket;
+    return module.exports;
+  }
+
+  /** What `@adieu/client/react` exports. */
+  react(React) {
+    return this.run(built('react.js'), { react: React, '@adieu/client': this.client });
   }
 
   #globals(navigator, world) {
@@ -133,13 +214,16 @@ export class Page {
       Math: Object.assign(Object.create(Math), {
         random: () => world.random(), min: Math.min, max: Math.max, imul: Math.imul,
       }),
-      Date: { now: () => clock.now },
+      Date: { now: () => clock.wall },
+      performance: { now: () => clock.now - this.origin },
+      crypto: { getRandomValues: (array) => world.randomBytes(array) },
       setTimeout: (then, ms) => clock.add(then, ms, undefined, runs),
       setInterval: (then, ms) => clock.add(then, ms, ms, runs),
       clearTimeout: (id) => clock.remove(id),
       clearInterval: (id) => clock.remove(id),
       WebSocket: class extends FakeWebSocket {
         constructor(url, protocols) {
+          if (page.forbids) throw page.forbids;
           super(page, url, protocols);
         }
       },
@@ -157,13 +241,17 @@ export class Page {
     return socket;
   }
 
+  /** Whoever looks at it is told of it as the HTML standard has it, in this order. */
   hide(persisted = false) {
+    this.wasSeen = this.document.visibilityState === 'visible';
     this.window.dispatchEvent(Object.assign(new Event('pagehide'), { persisted }));
+    if (this.wasSeen) this.look('hidden');
     this.frozen = persisted;
   }
 
   show() {
     this.frozen = false;
+    if (this.wasSeen) this.look('visible');
     this.window.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
   }
 
@@ -193,6 +281,11 @@ export class Page {
 
   get socket() {
     return this.sockets.at(-1);
+  }
+
+  /** How often it has told how long it took to load. */
+  get loads() {
+    return this.sockets.flatMap(({ sent }) => sent).filter(({ type }) => type === 'loaded').length;
   }
 }
 
@@ -242,12 +335,13 @@ class FakeWebSocket extends EventTarget {
       if (!/^[\w.~-]+$/.test(protocol)) throw new DOMException(protocol, 'SyntaxError');
     }
     const { world } = page;
-    Object.assign(this, { page, url, protocols });
+    Object.assign(this, { page, url, protocols, at: world.clock.now });
     page.sockets.push(this);
     this.link = new Link(world, page);
     this.link.client = this;
-    const { up } = world;
+    const { up, swallows } = world;
     this.link.deliver('server', () => {
+      if (swallows) return;
       if (!up || !world.up) return this.link.cut();
       this.link.server = world.gateway.accept(this.link, protocols);
     });
