@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, Secret};
-use adieu_gateway::http::{Access, BadKey, Origins};
+use adieu_gateway::http::{Access, AllowedOrigin, BadKey, Origins, PublicUrl};
 use adieu_gateway::session::Waits;
 use adieu_gateway::session::hub::Settings;
 use adieu_gateway::store::{Disk, Memory};
@@ -17,7 +17,7 @@ use adieu_check::trust;
 const SECRET: &str = "ADIEU_BACKEND_SECRET";
 
 /// Holds the key of the pages and the API.
-const KEY: &str = "ADIEU_API_KEY";
+pub(crate) const KEY: &str = "ADIEU_API_KEY";
 
 /// Sessions: who hears of them, and how long a person may be away.
 #[derive(Args, Clone)]
@@ -33,16 +33,21 @@ pub(crate) struct Sessions {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
     backend_timeout: Duration,
     /// Trust the certificates in this PEM file for the backend (default: the system's)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "backend")]
     backend_ca: Option<PathBuf>,
-    /// Pages of this site may connect, like https://example.com; * for any (repeatable)
+    /// Pages of this site may connect, like https://example.com or, for its sub-domains,
+    /// https://*.example.com; * for any site (repeatable; default: the gateway's own)
     #[arg(long, value_name = "ORIGIN")]
-    allow_origin: Vec<String>,
+    allow_origin: Vec<AllowedOrigin>,
+    /// Where people reach the gateway, like https://chat.example.com: its own pages are those of
+    /// this site, whatever a proxy makes of the Host, and under another name no page is served
+    #[arg(long, value_name = "URL")]
+    public_url: Option<PublicUrl>,
     /// Tell the backend of each connection that was lost and resumed, too
-    #[arg(long)]
+    #[arg(long, requires = "backend")]
     tell_connections: bool,
     /// Ask the backend before a session is resumed
-    #[arg(long)]
+    #[arg(long, requires = "backend")]
     ask_resume: bool,
     /// Wait after a Close that says so (1000, 4xxx)
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = length)]
@@ -67,9 +72,16 @@ pub(crate) struct Sessions {
     heartbeat: Duration,
 }
 
+/// More is a mistake, and could not be added to a date.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 fn length(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; a length of time is needed, like 500ms, 15s or 2m"))
+    let length = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a length of time is needed, like 500ms, 15s or 2m"))?;
+    if length > LONGEST {
+        return Err("it is longer than a year; a length of time is needed, like 15s or 2m".into());
+    }
+    Ok(length)
 }
 
 impl Sessions {
@@ -119,7 +131,7 @@ impl Sessions {
 
     /// Which pages may connect.
     pub(crate) fn origins(&self) -> Origins {
-        Origins { allowed: self.allow_origin.clone() }
+        Origins::new(self.allow_origin.clone(), self.public_url.clone())
     }
 }
 

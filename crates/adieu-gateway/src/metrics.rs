@@ -40,11 +40,17 @@ struct CauseLabels {
     cause: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    by: &'static str,
+}
+
 /// The counters.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     endings: Family<EndingLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
     detection: Histogram,
     refreshes: Counter,
     resumes: Family<ResumeLabels, Counter>,
@@ -66,6 +72,7 @@ impl Default for Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("adieu"),
             endings: Family::default(),
+            refused: Family::default(),
             detection: Histogram::new(LATENCIES),
             refreshes: Counter::default(),
             resumes: Family::default(),
@@ -93,6 +100,11 @@ impl Metrics {
             "connection_endings",
             "WebSockets that ended, by who began it, by what, and the Close code",
             self.endings.clone(),
+        );
+        registry.register(
+            "refused",
+            "Requests and connections of strangers that were refused, by what",
+            self.refused.clone(),
         );
         registry.register_with_unit(
             "detection_latency",
@@ -164,6 +176,11 @@ impl Metrics {
         }
         let (initiator, mechanism) = account::labels(ending);
         self.endings.get_or_create(&EndingLabels { initiator, mechanism, code }).inc();
+    }
+
+    /// A request or a connection was refused by a rule of this name.
+    pub(crate) fn refused(&self, by: &'static str) {
+        self.refused.get_or_create(&RefusedLabels { by }).inc();
     }
 
     /// A client wanted to come back.

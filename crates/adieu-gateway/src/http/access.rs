@@ -80,6 +80,12 @@ impl Access {
         Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie })
     }
 
+    /// Whether pages and the API are for those that have a key.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Whether a request may pass; if not, the answer.
     fn judge(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Passed, Box<Response>> {
         let Some(expected) = &self.key else {

@@ -4,9 +4,15 @@
 mod access;
 mod api;
 mod health;
+mod origin;
+mod origins;
+mod rare;
 mod websocket;
 
 pub use access::{Access, BadKey, guarded};
 pub use api::router as api;
 pub use health::router as health;
-pub use websocket::{Origins, router as websocket};
+pub use origin::{AllowedOrigin, BadOrigin, PublicUrl};
+pub use origins::Origins;
+pub(crate) use origins::{OriginCheck, own_pages};
+pub use websocket::router as websocket;

@@ -1,0 +1,1 @@
+//! Strangers who say nothing, too much, or guess.
