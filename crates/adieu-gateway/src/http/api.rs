@@ -14,7 +14,7 @@ use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Access, guarded};
+use super::{Access, errors, guarded};
 use crate::gateway::{Gateway, GatewayError};
 use crate::session::hub::{Hub, NoSession, Step, View};
 use crate::session::wire::{MAX_PAYLOAD, Payload};
@@ -37,7 +37,7 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
         .layer(from_fn(deadline))
         .with_state(gateway);
-    guarded(api, access)
+    guarded(errors::as_json(api), access)
 }
 
 async fn deadline(request: Request, next: Next) -> Response {

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod errors;
 mod health;
 mod origin;
 mod origins;

@@ -24,6 +24,7 @@ pub(crate) fn adieu(arguments: &[&str]) -> Command {
 /// Runs to its end a command that is to refuse its start; what it said.
 pub(crate) fn refused(arguments: &[&str]) -> String {
     let mut command = adieu(arguments);
+    command.env("ADIEU_BACKEND_SECRET", Backend::SECRET);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     let status = loop {
