@@ -11,6 +11,7 @@ use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
 use adieu::{Drain, Drained, Endpoint};
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -108,6 +109,7 @@ fn router(gateway: &Gateway, site: Site, drain: &Drain) -> Router {
         .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
         .merge(http::api(gateway.clone(), access.clone()))
         .merge(http::health(gateway.clone(), access))
+        .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
 }
 
 /// `/` is the page, and its WebSocket.

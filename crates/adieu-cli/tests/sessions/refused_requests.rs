@@ -35,7 +35,7 @@ async fn each_error_of_the_api_is_json() {
     let (status, _) = request(gateway.addr, "GET", "/api/nothing", "", "").await;
     assert_eq!(status, 401, "what there is, only those hear that have the key");
     let (status, body) = request(gateway.addr, "GET", "/nothing", "", "").await;
-    assert_eq!((status, &*body), (404, ""));
+    assert_eq!((status, &*body), (404, "there is nothing at this path\n"));
 }
 
 #[test]
