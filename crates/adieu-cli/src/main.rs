@@ -11,6 +11,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use adieu_gateway::serve::Handshakes;
 use clap::{Args, Parser, Subcommand};
 
 use listen::Listen;
@@ -64,6 +65,13 @@ pub(crate) struct Serve {
     /// WebSockets at a time; one above it is answered 503 (default: no limit)
     #[arg(long, value_name = "N", value_parser = count)]
     max_connections: Option<usize>,
+    /// Connections that may wait for a request (TLS, its head); above it the one that has waited
+    /// longest makes room
+    #[arg(long, value_name = "N", default_value_t = Handshakes::ALL, value_parser = count)]
+    max_handshakes: usize,
+    /// The same for each address
+    #[arg(long, value_name = "N", default_value_t = Handshakes::EACH, value_parser = count)]
+    max_handshakes_per_address: usize,
     /// Address or prefix of a proxy whose Forwarded or X-Forwarded-For is believed (repeatable)
     #[arg(long, value_name = "CIDR")]
     trust_proxy: Vec<adieu::Cidr>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adieu::{Drain, Endpoint};
 use adieu_gateway::gateway::Gateway;
-use adieu_gateway::serve::{Site, serve};
+use adieu_gateway::serve::{Handshakes, Site, serve};
 
 use crate::say::{say, say_over, warn};
 use crate::signals::Signals;
@@ -30,6 +30,8 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
         _ => None,
     };
     let access = sessions::access()?;
+    // The soft limit is for programs that cannot use more; each connection takes one.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let listen = &options.listen;
     let cannot = |e| {
         format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
@@ -53,8 +55,10 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     }
     let drain = Drain::new();
     tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone()));
-    let site =
-        Site { endpoint: endpoint(options), origins: options.sessions.origins(), access, tls };
+    let handshakes =
+        Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
+    let origins = options.sessions.origins();
+    let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes };
     let drained = serve(listener, &gateway, site, &drain).await;
     let drained = drained.map_err(|error| error.to_string())?;
     say(format_args!("{drained}."));
@@ -137,6 +141,7 @@ mod tests {
             origins: Origins::default(),
             access: Access::new(Some(KEY)).unwrap(),
             tls: None,
+            handshakes: Handshakes::default(),
         };
         let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();

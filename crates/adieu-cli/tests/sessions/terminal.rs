@@ -118,6 +118,7 @@ fn options_that_cannot_work_are_refused_at_the_start() {
     let listen = ["serve", "--listen", "127.0.0.1:0"].as_slice();
     for (options, said) in [
         (&["--max-connections", "0"][..], "at least 1"),
+        (&["--max-handshakes", "0"], "at least 1"),
         (&["--backend", "http://127.0.0.1:99999/"], "99999"),
         (&["--tell-connections"], "--backend"),
         (&["--ask-resume"], "--backend"),

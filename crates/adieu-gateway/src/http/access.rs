@@ -122,6 +122,10 @@ impl Access {
     }
 }
 
+/// In a response's extensions: its request may have what is not for everybody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known;
+
 enum Passed {
     Local,
     ByKey,
@@ -141,13 +145,15 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
     let peer = peer.map(|peer: &adieu::hyper::PeerAddr| peer.0).map(|addr: SocketAddr| addr.ip());
     match access.judge(request.headers(), peer) {
         Err(refusal) => *refusal,
-        Ok(Passed::Local | Passed::ByCookie) => next.run(request).await,
-        Ok(Passed::ByKey) => {
+        Ok(passed) => {
             let mut response = next.run(request).await;
-            let value =
-                format!("{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", access.cookie);
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().append(SET_COOKIE, value);
+            response.extensions_mut().insert(Known);
+            if let Passed::ByKey = passed {
+                let value =
+                    format!("{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", access.cookie);
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    response.headers_mut().append(SET_COOKIE, value);
+                }
             }
             response
         }
