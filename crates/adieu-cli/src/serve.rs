@@ -39,7 +39,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     // First of all: where the port is taken, no session is touched.
     let addresses = listen.addresses().await.map_err(cannot)?;
     let listener = adieu::listen(&*addresses).await.map_err(cannot)?;
-    let gateway = options.sessions.start().await?;
+    let (gateway, store) = options.sessions.start().await?;
     let address = listener.local_addr().map_err(cannot)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     // Before anybody reads that it listens and sends one.
@@ -58,7 +58,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let handshakes =
         Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
     let origins = options.sessions.origins();
-    let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes };
+    let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes, store };
     let drained = serve(listener, &gateway, site, &drain).await;
     let drained = drained.map_err(|error| error.to_string())?;
     say(format_args!("{drained}."));
@@ -135,13 +135,14 @@ mod tests {
         let Some(crate::Command::Serve(options)) = cli.command else { panic!("serve") };
         let drain = Drain::new();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let gateway = runtime.block_on(options.sessions.start()).unwrap();
+        let (gateway, _) = runtime.block_on(options.sessions.start()).unwrap();
         let site = Site {
             endpoint: endpoint(&options),
             origins: Origins::default(),
             access: Access::new(Some(KEY)).unwrap(),
             tls: None,
             handshakes: Handshakes::default(),
+            store: None,
         };
         let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();

@@ -8,7 +8,7 @@ use adieu_gateway::hook::{Backend, BackendOptions, Secret};
 use adieu_gateway::http::{Access, AllowedOrigin, BadKey, Origins, PublicUrl};
 use adieu_gateway::session::Waits;
 use adieu_gateway::session::hub::Settings;
-use adieu_gateway::store::{Disk, Memory};
+use adieu_gateway::store::{Disk, Memory, StoreWatch};
 use clap::Args;
 
 use adieu_check::trust;
@@ -85,9 +85,10 @@ fn length(text: &str) -> Result<Duration, String> {
 }
 
 impl Sessions {
-    /// Starts the gateway.
-    pub(crate) async fn start(&self) -> Result<Gateway, String> {
+    /// Starts the gateway; the file of its store, if it has one.
+    pub(crate) async fn start(&self) -> Result<(Gateway, Option<StoreWatch>), String> {
         let options = self.options()?;
+        let mut file = None;
         let started = match &self.data {
             None => Gateway::start(Memory::default(), options).await,
             Some(dir) => {
@@ -95,10 +96,12 @@ impl Sessions {
                 // It reads the whole file.
                 let opened = tokio::task::spawn_blocking(move || Disk::open(&dir)).await;
                 let disk = opened.map_err(|error| error.to_string())?;
-                Gateway::start(disk.map_err(|error| error.to_string())?, options).await
+                let disk = disk.map_err(|error| error.to_string())?;
+                file = Some(disk.watch());
+                Gateway::start(disk, options).await
             }
         };
-        started.map_err(|error| error.to_string())
+        Ok((started.map_err(|error| error.to_string())?, file))
     }
 
     fn options(&self) -> Result<Options, String> {

@@ -29,6 +29,7 @@
 //!     access: Access::new(Some("the-key-of-the-API-and-the-page"))?,
 //!     tls: None,
 //!     handshakes: Handshakes::default(),
+//!     store: None, // in memory
 //! };
 //! let drain = adieu::Drain::new();
 //! let (stopped, told) = (drain.clone(), gateway.clone());

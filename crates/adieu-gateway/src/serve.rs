@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::{Gateway, GatewayError, Sessions};
-use crate::http::{self, Access, Known, OriginCheck, Origins, own_pages};
+use crate::http::{self, Access, Health, Known, OriginCheck, Origins, own_pages};
 use adieu::axum::WebSocketUpgrade;
 use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
@@ -30,6 +30,7 @@ use crate::accounts::Accounts;
 pub use crate::door::Handshakes;
 use crate::door::{Door, Guest};
 use crate::live::Watched;
+use crate::store::StoreWatch;
 use crate::{json, live, page};
 
 /// How long a connection that showed the key is kept between two requests. Longer than the pools of
@@ -61,6 +62,8 @@ pub struct Site {
     pub tls: TlsConfig,
     /// How many connections may wait for the head of a request.
     pub handshakes: Handshakes,
+    /// The store's file, where there is one.
+    pub store: Option<StoreWatch>,
 }
 
 /// Serves until the drain is over. To stop is for the caller: first
@@ -78,9 +81,11 @@ pub async fn serve(
 ) -> Result<Drained, GatewayError> {
     let tls = site.tls.clone();
     let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
-    let app = router(gateway, site, drain);
+    let health = Health::new(gateway.clone(), site.store.clone());
+    let app = router(gateway, site, health.clone(), drain);
     tokio::select! {
         drained = accept_all(listener, app, tls, door, drain) => Ok(drained),
+        () = health.watch_store() => Err(GatewayError::Stopped),
         // Without its store nothing may be acknowledged: the next process goes on with it.
         Err(error) = gateway.over() => {
             drain.force();
@@ -90,7 +95,7 @@ pub async fn serve(
 }
 
 /// The page and what belongs to it, the sessions' WebSocket and the API.
-fn router(gateway: &Gateway, site: Site, drain: &Drain) -> Router {
+fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Router {
     let Site { endpoint, origins, access, tls, .. } = site;
     let (endpoint, tls) = (endpoint.drain(drain.clone()), tls.is_some());
     let accounts = Arc::new(Accounts::new());
@@ -121,7 +126,7 @@ fn router(gateway: &Gateway, site: Site, drain: &Drain) -> Router {
         .layer(from_fn_with_state(own, own_pages))
         .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
         .merge(http::api(gateway.clone(), access.clone()))
-        .merge(http::health(gateway.clone(), access))
+        .merge(http::health(health, access))
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
 }
 

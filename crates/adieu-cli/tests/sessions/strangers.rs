@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::world::{API_KEY, Process};
+use crate::world::{API_KEY, Process, Scratch};
 
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -131,4 +131,28 @@ fn a_head_that_dribbles_in_ends_its_connection_and_one_that_showed_the_key_is_ke
 fn is_timeout(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
     matches!(error.kind(), TimedOut | WouldBlock)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_removed_while_it_runs_is_told_loudly() {
+    let data = Scratch::new();
+    let gateway = Process::start(&["--data", data.path().to_str().unwrap()]);
+    assert!(gateway.request("GET", "/readyz", "").0.starts_with("HTTP/1.1 200"));
+    testkit::wait_until("its size is known", || gateway.metric("adieu_store_file_bytes") > 4096.0);
+    std::fs::remove_file(data.path().join("adieu.redb")).unwrap();
+    gateway.until_error("adieu.redb was removed while it is in use");
+    let (head, body) = gateway.request("GET", "/readyz", "");
+    assert!(head.starts_with("HTTP/1.1 503") && body.contains("was removed"), "{head} {body}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_directory_that_everybody_may_write_to_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = Scratch::new();
+    std::fs::create_dir(data.path()).unwrap();
+    std::fs::set_permissions(data.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let gateway = Process::start(&["--data", data.path().to_str().unwrap()]);
+    gateway.until_error("chmod o-w");
 }

@@ -13,7 +13,7 @@ mod websocket;
 pub(crate) use access::Known;
 pub use access::{Access, BadKey, guarded};
 pub use api::router as api;
-pub use health::router as health;
+pub(crate) use health::{Health, router as health};
 pub use origin::{AllowedOrigin, BadOrigin, PublicUrl};
 pub use origins::Origins;
 pub(crate) use origins::{OriginCheck, own_pages};

@@ -8,11 +8,13 @@ mod held;
 mod layout;
 mod memory;
 mod place;
+mod watch;
 mod writer;
 
 pub use disk::Disk;
 pub use error::StoreError;
 pub use memory::Memory;
+pub use watch::{StoreLost, StoreWatch};
 pub use writer::Store;
 
 use crate::session::{Batch, Contents};
