@@ -88,7 +88,7 @@ fn greeting(socket: &Socket) -> String {
 /// Passes lines and messages on until the connection is over.
 async fn talk(mut socket: Socket) -> Ending {
     let typing = tokio::spawn(type_lines(socket.sender()));
-    let mut leave = std::pin::pin!(crate::serve::signal());
+    let mut leave = std::pin::pin!(crate::stop_signal());
     let mut left = false;
     loop {
         tokio::select! {

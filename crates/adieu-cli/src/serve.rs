@@ -1,17 +1,22 @@
 //! `adieu serve`: runs the gateway until a signal ends it.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use adieu::{Drain, Endpoint};
 use adieu_gateway::gateway::Gateway;
-use adieu_gateway::serve::{Site, serve};
+use adieu_gateway::serve::{Handshakes, Site, serve};
 
+use crate::say::{say, say_over, warn};
+use crate::signals::Signals;
 use crate::{Serve, sessions};
 
 /// Exit code when not every connection ended cleanly.
 const NOT_CLEAN: u8 = 3;
+
+/// Exit code when the backend was never told of some events, and nobody will tell it.
+const NEVER_TOLD: u8 = 4;
 
 /// How often the progress of a goodbye is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
@@ -25,26 +30,51 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
         _ => None,
     };
     let access = sessions::access()?;
-    let listen = options.listen;
+    // The soft limit is for programs that cannot use more; each connection takes one.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let listen = &options.listen;
     let cannot = |e| {
         format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
     };
     // First of all: where the port is taken, no session is touched.
-    let listener = adieu::listen(listen).await.map_err(cannot)?;
-    let gateway = options.sessions.start().await?;
+    let addresses = listen.addresses().await.map_err(cannot)?;
+    let listener = adieu::listen(&*addresses).await.map_err(cannot)?;
+    let (gateway, store) = options.sessions.start().await?;
     let address = listener.local_addr().map_err(cannot)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    println!("adieu is listening on {scheme}://{address}/");
-    println!("Open it in a browser, then refresh, leave, close. Ctrl-C ends it.");
+    // Before anybody reads that it listens and sends one.
+    let signals = Signals::new();
+    say(format_args!("adieu is listening on {scheme}://{address}/"));
+    say("Open it in a browser, then refresh, leave, close. Ctrl-C ends it.");
+    if access.has_key() {
+        say(format_args!(
+            "The page and the API ask for a password, any user name will do: it is what {} was \
+             set to.",
+            sessions::KEY
+        ));
+    }
     let drain = Drain::new();
-    tokio::spawn(stop_on_signal(gateway.clone(), drain.clone()));
-    let site =
-        Site { endpoint: endpoint(options), origins: options.sessions.origins(), access, tls };
+    tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone()));
+    let handshakes =
+        Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
+    let origins = options.sessions.origins();
+    let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes, store };
     let drained = serve(listener, &gateway, site, &drain).await;
     let drained = drained.map_err(|error| error.to_string())?;
-    println!("{drained}.");
+    say(format_args!("{drained}."));
     gateway.stop().await.map_err(|error| error.to_string())?;
-    Ok(if drained.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(NOT_CLEAN) })
+    match gateway.never_told() {
+        0 if drained.is_clean() => Ok(ExitCode::SUCCESS),
+        0 => Ok(ExitCode::from(NOT_CLEAN)),
+        lost => {
+            let events = if lost == 1 { "1 event was" } else { &*format!("{lost} events were") };
+            warn(format_args!(
+                "{events} never told, because the backend did not take them in time; with --data \
+                 the next start would tell them"
+            ));
+            Ok(ExitCode::from(NEVER_TOLD))
+        }
+    }
 }
 
 /// What the options say of WebSockets.
@@ -57,19 +87,19 @@ fn endpoint(options: &Serve) -> Endpoint {
 }
 
 /// The first signal ends all well, the second at once.
-async fn stop_on_signal(gateway: Gateway, drain: Drain) {
-    signal().await;
+async fn stop_on_signal(mut signals: Signals, gateway: Gateway, drain: Drain) {
+    signals.stop().await;
     // Each hears when to come back, before its Close.
     if let Err(error) = gateway.tell_closing().await {
         tracing::error!("{error}");
     }
     drain.start();
     let told = tokio::spawn(tell_progress(drain.clone()));
-    signal().await;
+    signals.insist().await;
     told.abort();
-    eprintln!("adieu: letting go of everything at once");
+    warn("letting go of everything at once");
     drain.force();
-    signal().await;
+    signals.insist().await;
     std::process::exit(130);
 }
 
@@ -80,36 +110,14 @@ async fn tell_progress(drain: Drain) {
         return;
     }
     let plural = if live == 1 { "connection" } else { "connections" };
-    println!("Saying goodbye to {live} {plural}; Ctrl-C again to let go at once.");
+    say(format_args!("Saying goodbye to {live} {plural}; Ctrl-C again to let go at once."));
     let mut progress = drain.watch();
     while std::io::stdout().is_terminal() && progress.changed().await.is_ok() {
         let left = progress.borrow_and_update().connections;
-        print!("\r{left} of {live} left   {}", if left == 0 { "\n" } else { "" });
-        // A terminal that is gone has nobody to show it to.
-        let _ = std::io::stdout().flush();
+        let end = if left == 0 { "\n" } else { "" };
+        say_over(format_args!("{left} of {live} left   {end}"));
         tokio::time::sleep(SHOW_EVERY).await;
     }
-}
-
-/// Ctrl-C, or SIGTERM where there is one.
-pub(crate) async fn signal() {
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut term) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = ctrl_c => {}
-                _ = term.recv() => {}
-            }
-            return;
-        }
-    }
-    ctrl_c.await;
 }
 
 #[cfg(test)]
@@ -127,12 +135,14 @@ mod tests {
         let Some(crate::Command::Serve(options)) = cli.command else { panic!("serve") };
         let drain = Drain::new();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let gateway = runtime.block_on(options.sessions.start()).unwrap();
+        let (gateway, _) = runtime.block_on(options.sessions.start()).unwrap();
         let site = Site {
             endpoint: endpoint(&options),
             origins: Origins::default(),
             access: Access::new(Some(KEY)).unwrap(),
             tls: None,
+            handshakes: Handshakes::default(),
+            store: None,
         };
         let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();

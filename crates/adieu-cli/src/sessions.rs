@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, Secret};
-use adieu_gateway::http::{Access, BadKey, Origins};
+use adieu_gateway::http::{Access, AllowedOrigin, BadKey, Origins, PublicUrl};
 use adieu_gateway::session::command::{AskResume, Limits};
 use adieu_gateway::session::{Settings, Waits};
-use adieu_gateway::store::{Disk, Memory};
+use adieu_gateway::store::{Disk, Memory, StoreWatch};
 use clap::{Args, ValueEnum};
 
 use adieu_check::trust;
@@ -17,7 +17,7 @@ use adieu_check::trust;
 const SECRET: &str = "ADIEU_BACKEND_SECRET";
 
 /// Holds the key of the pages and the API.
-const KEY: &str = "ADIEU_API_KEY";
+pub(crate) const KEY: &str = "ADIEU_API_KEY";
 
 /// Sessions: who hears of them, and how long a person may be away.
 #[derive(Args, Clone)]
@@ -33,13 +33,18 @@ pub(crate) struct Sessions {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
     backend_timeout: Duration,
     /// Trust the certificates in this PEM file for the backend (default: the system's)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "backend")]
     backend_ca: Option<PathBuf>,
-    /// Pages of this site may connect, like https://example.com; * for any (repeatable)
+    /// Pages of this site may connect, like https://example.com or, for its sub-domains,
+    /// https://*.example.com; * for any site (repeatable; default: the gateway's own)
     #[arg(long, value_name = "ORIGIN")]
-    allow_origin: Vec<String>,
+    allow_origin: Vec<AllowedOrigin>,
+    /// Where people reach the gateway, like https://chat.example.com: its own pages are those of
+    /// this site, whatever a proxy makes of the Host, and under another name no page is served
+    #[arg(long, value_name = "URL")]
+    public_url: Option<PublicUrl>,
     /// Tell the backend of each connection that was lost and resumed, too
-    #[arg(long)]
+    #[arg(long, requires = "backend")]
     tell_connections: bool,
     /// Ask the backend before a session is resumed: when its client comes with other credentials
     /// (cookies, authorization, query, token) than before, each time, or never
@@ -94,16 +99,23 @@ impl From<AskWhen> for AskResume {
         }
     }
 }
+/// More is a mistake, and could not be added to a date.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn length(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; a length of time is needed, like 500ms, 15s or 2m"))
+    let length = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a length of time is needed, like 500ms, 15s or 2m"))?;
+    if length > LONGEST {
+        return Err("it is longer than a year; a length of time is needed, like 15s or 2m".into());
+    }
+    Ok(length)
 }
 
 impl Sessions {
-    /// Starts the gateway.
-    pub(crate) async fn start(&self) -> Result<Gateway, String> {
+    /// Starts the gateway; the file of its store, if it has one.
+    pub(crate) async fn start(&self) -> Result<(Gateway, Option<StoreWatch>), String> {
         let options = self.options()?;
+        let mut file = None;
         let started = match &self.data {
             None => Gateway::start(Memory, options).await,
             Some(dir) => {
@@ -111,10 +123,12 @@ impl Sessions {
                 // It reads the whole file.
                 let opened = tokio::task::spawn_blocking(move || Disk::open(&dir)).await;
                 let disk = opened.map_err(|error| error.to_string())?;
-                Gateway::start(disk.map_err(|error| error.to_string())?, options).await
+                let disk = disk.map_err(|error| error.to_string())?;
+                file = Some(disk.watch());
+                Gateway::start(disk, options).await
             }
         };
-        started.map_err(|error| error.to_string())
+        Ok((started.map_err(|error| error.to_string())?, file))
     }
 
     fn options(&self) -> Result<Options, String> {
@@ -156,7 +170,7 @@ impl Sessions {
 
     /// Which pages may connect.
     pub(crate) fn origins(&self) -> Origins {
-        Origins { allowed: self.allow_origin.clone() }
+        Origins::new(self.allow_origin.clone(), self.public_url.clone())
     }
 }
 

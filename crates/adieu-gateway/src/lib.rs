@@ -9,7 +9,7 @@
 //!
 //! use adieu_gateway::gateway::{Gateway, Options};
 //! use adieu_gateway::http::{Access, Origins};
-//! use adieu_gateway::serve::{Site, serve};
+//! use adieu_gateway::serve::{Handshakes, Site, serve};
 //! use adieu_gateway::store::Memory;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -22,6 +22,8 @@
 //!     origins: Origins::default(), // pages of this host alone
 //!     access: Access::new(Some("the-key-of-the-API-and-the-page"))?,
 //!     tls: None,
+//!     handshakes: Handshakes::default(),
+//!     store: None, // in memory
 //! };
 //! let drain = adieu::Drain::new();
 //! let (stopped, told) = (drain.clone(), gateway.clone());
@@ -38,6 +40,7 @@
 
 mod accounts;
 mod browser;
+mod door;
 pub mod gateway;
 pub mod hook;
 pub mod http;

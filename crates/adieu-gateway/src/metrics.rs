@@ -1,12 +1,14 @@
 //! What the gateway counts, as OpenMetrics.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use adieu::{CloseCode, Ending};
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -47,27 +49,73 @@ struct LimitLabels {
     limit: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    by: &'static str,
+}
+
+/// A file of the store that is not known: there is none, or it was not looked at yet.
+const NO_FILE: u64 = u64::MAX;
+
+/// The size of the store's file, where there is one.
+#[derive(Clone, Debug)]
+struct FileSize(Arc<AtomicU64>);
+
+impl Collector for FileSize {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let bytes = self.0.load(Ordering::Relaxed);
+        if bytes == NO_FILE {
+            return Ok(());
+        }
+        let gauge = ConstGauge::new(bytes);
+        let help = "Size of the file that the sessions are in";
+        let kind = gauge.metric_type();
+        gauge.encode(encoder.encode_descriptor("store_file", help, Some(&Unit::Bytes), kind)?)
+    }
+}
+
+/// The sessions, where their number is known.
+#[derive(Clone, Debug, Default)]
+struct SessionCounts(Arc<Mutex<Option<Counts>>>);
+
+impl Collector for SessionCounts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Counts { attached, away, users, kept }) = *counts else { return Ok(()) };
+        for (name, help, count) in [
+            ("sessions_attached", "Sessions whose connection is open", attached),
+            ("sessions_away", "Sessions that may come back", away),
+            ("users", "Users with a session", users),
+            ("kept_bytes", "Bytes of messages that clients have not acknowledged", kept),
+        ] {
+            let gauge = ConstGauge::new(count as u64);
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The counters.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     endings: Family<EndingLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
     detection: Histogram,
     refreshes: Counter,
     resumes: Family<ResumeLabels, Counter>,
     sessions_ended: Family<CauseLabels, Counter>,
     sessions_started: Counter,
     full: Family<LimitLabels, Counter>,
-    kept: Gauge,
-    attached: Gauge,
-    away: Gauge,
-    users: Gauge,
+    sessions: SessionCounts,
     queued: Gauge,
     queued_bytes: Gauge,
     delivered: Gauge<u64, AtomicU64>,
     failed: Gauge<u64, AtomicU64>,
     rejected: Gauge<u64, AtomicU64>,
     draining: Gauge,
+    store_file: FileSize,
 }
 
 impl Default for Metrics {
@@ -75,22 +123,21 @@ impl Default for Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("adieu"),
             endings: Family::default(),
+            refused: Family::default(),
             detection: Histogram::new(LATENCIES),
             refreshes: Counter::default(),
             resumes: Family::default(),
             sessions_ended: Family::default(),
             sessions_started: Counter::default(),
             full: Family::default(),
-            kept: Gauge::default(),
-            attached: Gauge::default(),
-            away: Gauge::default(),
-            users: Gauge::default(),
+            sessions: SessionCounts::default(),
             queued: Gauge::default(),
             queued_bytes: Gauge::default(),
             delivered: Gauge::default(),
             failed: Gauge::default(),
             rejected: Gauge::default(),
             draining: Gauge::default(),
+            store_file: FileSize(Arc::new(AtomicU64::new(NO_FILE))),
         };
         metrics.register();
         metrics
@@ -104,6 +151,11 @@ impl Metrics {
             "connection_endings",
             "WebSockets that ended, by who began it, by what, and the Close code",
             self.endings.clone(),
+        );
+        registry.register(
+            "refused",
+            "Requests and connections of strangers that were refused, by what",
+            self.refused.clone(),
         );
         registry.register_with_unit(
             "detection_latency",
@@ -128,22 +180,11 @@ impl Metrics {
         );
         registry.register("sessions_started", "Sessions that began", self.sessions_started.clone());
         registry.register(
-            "sessions_attached",
-            "Sessions whose connection is open",
-            self.attached.clone(),
-        );
-        registry.register("sessions_away", "Sessions that may come back", self.away.clone());
-        registry.register(
             "limit_reached",
             "Sessions and messages that were not taken, by the limit that did not allow them",
             self.full.clone(),
         );
-        registry.register(
-            "kept_bytes",
-            "Bytes of messages that are kept for clients until these acknowledge them",
-            self.kept.clone(),
-        );
-        registry.register("users", "Users with a session", self.users.clone());
+        registry.register_collector(Box::new(self.sessions.clone()));
         registry.register("events_queued", "Events that wait for the backend", self.queued.clone());
         registry.register(
             "events_queued_bytes",
@@ -166,6 +207,7 @@ impl Metrics {
             self.rejected.clone(),
         );
         registry.register("draining", "1 while it stops", self.draining.clone());
+        registry.register_collector(Box::new(self.store_file.clone()));
     }
 
     /// A WebSocket of a client has ended.
@@ -186,6 +228,16 @@ impl Metrics {
         let (initiator, mechanism) = ending::labels(ending);
         let (initiator, mechanism) = (initiator.word(), mechanism.word());
         self.endings.get_or_create(&EndingLabels { initiator, mechanism, code }).inc();
+    }
+
+    /// A request or a connection was refused by a rule of this name.
+    pub(crate) fn refused(&self, by: &'static str) {
+        self.refused.get_or_create(&RefusedLabels { by }).inc();
+    }
+
+    /// The store's file has this many bytes.
+    pub(crate) fn store_file(&self, bytes: u64) {
+        self.store_file.0.store(bytes, Ordering::Relaxed);
     }
 
     /// A client wanted to come back.
@@ -222,14 +274,11 @@ impl Metrics {
         self.draining.set(1);
     }
 
-    /// All of them as OpenMetrics text.
+    /// All of them as OpenMetrics text. What is not known is left out.
     #[must_use]
-    pub fn encode(&self, counts: &Counts, waiting: Waiting) -> String {
+    pub fn encode(&self, counts: Option<Counts>, waiting: Waiting) -> String {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.attached.set(number(counts.attached));
-        self.away.set(number(counts.away));
-        self.users.set(number(counts.users));
-        self.kept.set(number(counts.kept));
+        *self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         self.queued.set(number(waiting.events));
         self.queued_bytes.set(number(waiting.bytes));
         self.delivered.set(waiting.delivered);
@@ -239,5 +288,30 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let metrics = Metrics::default();
+        let unknown = metrics.encode(None, Waiting::default());
+        for name in ["sessions_attached", "sessions_away", "adieu_users", "store_file"] {
+            assert!(!unknown.contains(name), "{name}: {unknown}");
+        }
+        metrics.store_file(7);
+        let counts = Counts { attached: 1, away: 2, users: 3, kept: 4 };
+        let known = metrics.encode(Some(counts), Waiting::default());
+        for line in [
+            "\nadieu_sessions_attached 1\n",
+            "\nadieu_sessions_away 2\n",
+            "\nadieu_users 3\n",
+            "\nadieu_store_file_bytes 7\n",
+        ] {
+            assert!(known.contains(line), "{line}: {known}");
+        }
     }
 }

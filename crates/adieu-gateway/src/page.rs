@@ -1,7 +1,7 @@
 //! The live page's files, embedded in the binary.
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -33,7 +33,6 @@ const ASSETS: &[Asset] = &[
     asset!("/page.css", CSS, "page.css"),
     asset!("/sessions.css", CSS, "sessions.css"),
     asset!("/away", HTML, "away.html"),
-    asset!("/session", HTML, "session.html"),
     module!("main.js"),
     module!("away.js"),
     module!("connection.js"),
@@ -63,9 +62,23 @@ pub(crate) fn index() -> Response {
 /// What it needs, the page that it leaves for, and the page of a session.
 pub(crate) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     ASSETS.iter().fold(
-        Router::new().route("/favicon.ico", get(async || StatusCode::NO_CONTENT)),
+        Router::new()
+            .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
+            .route("/session", get(session)),
         |router, asset| router.route(asset.path, get(async move || file(asset))),
     )
+}
+
+/// Opened, it begins a session with the gateway's own Origin, as the user in its query: not for a
+/// page of another site, by a link or in a frame (browsers say so by Fetch Metadata).
+async fn session(headers: HeaderMap) -> Response {
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    if matches!(site, None | Some(b"none" | b"same-origin")) {
+        return file(&asset!("/session", HTML, "session.html"));
+    }
+    let why = "This page begins a session, and another site led here. To open it all the same, \
+               load it once more from the browser's address bar.\n";
+    (StatusCode::FORBIDDEN, why).into_response()
 }
 
 fn file(asset: &'static Asset) -> Response {
@@ -74,7 +87,7 @@ fn file(asset: &'static Asset) -> Response {
         // Never no-store: it would keep the page out of the back/forward cache, whose effect on
         // a WebSocket is one of the things to see here.
         (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'self'"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'self'; frame-ancestors 'none'"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (headers, asset.text).into_response()

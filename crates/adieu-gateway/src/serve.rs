@@ -1,16 +1,20 @@
 //! One port for the page with its WebSocket, the sessions' WebSocket, the API and the probes.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::{Gateway, GatewayError, Sessions};
-use crate::http::{self, Access, Origins};
+use crate::http::{self, Access, Health, Known, OriginCheck, Origins, own_pages};
 use adieu::axum::WebSocketUpgrade;
 use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
-use adieu::{Drain, Drained, Endpoint, Request};
+use adieu::{Drain, Drained, Endpoint};
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{self, UPGRADE};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -23,11 +27,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::accounts::Accounts;
+pub use crate::door::Handshakes;
+use crate::door::{Door, Guest};
 use crate::live::Watched;
+use crate::store::StoreWatch;
 use crate::{json, live, page};
 
-/// A request's head has to be here by then: bytes that dribble in do not extend it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that showed the key is kept between two requests. Longer than the pools of
+/// HTTP clients keep theirs (Go's 90 s), so that these end first: a request on a connection that
+/// ends at the same moment fails, and a POST is not sent again by itself. The next head has to be
+/// here by then, too. All others have 10 s ([`crate::door`]).
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// Seconds after which a WebSocket may be tried again for which no descriptor was left.
+const RETRY_AFTER: &str = "5";
 
 /// Bytes of a request's head at most; hyper answers a longer one with 431.
 const MAX_HEAD: usize = 16 * 1024;
@@ -47,6 +60,10 @@ pub struct Site {
     pub access: Access,
     /// With a certificate: `https://` and `wss://`.
     pub tls: TlsConfig,
+    /// How many connections may wait for the head of a request.
+    pub handshakes: Handshakes,
+    /// The store's file, where there is one.
+    pub store: Option<StoreWatch>,
 }
 
 /// Serves until the drain is over. To stop is for the caller: first
@@ -63,9 +80,12 @@ pub async fn serve(
     drain: &Drain,
 ) -> Result<Drained, GatewayError> {
     let tls = site.tls.clone();
-    let app = router(gateway, site, drain);
+    let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
+    let health = Health::new(gateway.clone(), site.store.clone());
+    let app = router(gateway, site, health.clone(), drain);
     tokio::select! {
-        drained = accept_all(listener, app, tls, drain) => Ok(drained),
+        drained = accept_all(listener, app, tls, door, drain) => Ok(drained),
+        () = health.watch_store() => Err(GatewayError::Stopped),
         // Without its store nothing may be acknowledged: the next process goes on with it.
         Err(error) = gateway.over() => {
             drain.force();
@@ -75,8 +95,8 @@ pub async fn serve(
 }
 
 /// The page and what belongs to it, the sessions' WebSocket and the API.
-fn router(gateway: &Gateway, site: Site, drain: &Drain) -> Router {
-    let Site { endpoint, origins, access, tls } = site;
+fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Router {
+    let Site { endpoint, origins, access, tls, .. } = site;
     let (endpoint, tls) = (endpoint.drain(drain.clone()), tls.is_some());
     let accounts = Arc::new(Accounts::new());
     let (hear, counted) = (accounts.clone(), gateway.clone());
@@ -85,16 +105,16 @@ fn router(gateway: &Gateway, site: Site, drain: &Drain) -> Router {
         hear.ended_elsewhere(&ended);
     });
     let hear = accounts.clone();
-    // A page of another site must not read who is connected here: browsers let any page open a
-    // WebSocket to anywhere and only say whose it is (RFC 6455 §10.2).
-    let own = |request: &Request| Origins::default().allow(request);
-    let of_page = endpoint.on_request(own).on_end(move |ended| {
+    let of_page = endpoint.on_end(move |ended| {
         // Those that opened are accounted for where they were opened.
         if !ended.ending.opened() {
             hear.ended_elsewhere(&ended);
         }
     });
     let watched = Watched { accounts, gateway: gateway.clone() };
+    // A page of another site must not read who is connected here: browsers let any page open a
+    // WebSocket to anywhere and only say whose it is (RFC 6455 §10.2).
+    let own = OriginCheck::new(origins.own_only(), gateway.clone());
     let page = Router::new()
         .route("/", get(move |watched, upgrade| root(watched, upgrade, tls)))
         .route("/endings", get(endings))
@@ -103,9 +123,11 @@ fn router(gateway: &Gateway, site: Site, drain: &Drain) -> Router {
         .layer(Extension(Arc::new(of_page)))
         .with_state(watched);
     http::guarded(page, access.clone())
+        .layer(from_fn_with_state(own, own_pages))
         .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
         .merge(http::api(gateway.clone(), access.clone()))
-        .merge(http::health(gateway.clone(), access))
+        .merge(http::health(health, access))
+        .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
 }
 
 /// `/` is the page, and its WebSocket.
@@ -142,60 +164,76 @@ async fn stories(State(watched): State<Watched>) -> Json<Sessions> {
 }
 
 /// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.
-async fn accept_all(listener: TcpListener, app: Router, tls: TlsConfig, drain: &Drain) -> Drained {
+async fn accept_all(
+    listener: TcpListener,
+    app: Router,
+    tls: TlsConfig,
+    door: Door,
+    drain: &Drain,
+) -> Drained {
     let mut finished = std::pin::pin!(drain.finished());
     loop {
         tokio::select! {
             tcp = adieu::accept(&listener, drain) => {
-                tokio::spawn(connection(tcp, app.clone(), tls.clone(), drain.clone()));
+                let peer = tcp.peer_addr().ok();
+                let Some(guest) = door.enter(peer) else { continue };
+                let visit = Visit { guest, door: door.clone(), peer };
+                tokio::spawn(connection(tcp, app.clone(), tls.clone(), visit, drain.clone()));
             }
             drained = &mut finished => return drained,
         }
     }
 }
 
-async fn connection(tcp: TcpStream, app: Router, tls: TlsConfig, drain: Drain) {
-    let peer = tcp.peer_addr().ok();
+/// A connection that was let in.
+struct Visit {
+    guest: Guest,
+    door: Door,
+    peer: Option<SocketAddr>,
+}
+
+async fn connection(tcp: TcpStream, app: Router, tls: TlsConfig, visit: Visit, drain: Drain) {
     match tls {
-        None => serve_http(tcp, peer, app, drain).await,
+        None => serve_http(tcp, app, visit, drain).await,
         Some(config) => match TlsStream::accept(tcp, config) {
-            Ok(stream) => serve_http(stream, peer, app, drain).await,
+            Ok(stream) => serve_http(stream, app, visit, drain).await,
             Err(error) => tracing::error!("TLS: {error}"),
         },
     }
 }
 
 /// One HTTP connection; a WebSocket leaves it by its upgrade.
-async fn serve_http<T>(stream: T, peer: Option<SocketAddr>, app: Router, drain: Drain)
+async fn serve_http<T>(stream: T, app: Router, visit: Visit, drain: Drain)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let app = TowerToHyperService::new(app);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(PeerAddr(peer));
-        }
-        app.call(request)
-    });
+    let visit = &visit;
+    let service = service_fn(move |request| answer(app.clone(), request, visit));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(KEEP_ALIVE)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
+    let mut has_to_go = std::pin::pin!(visit.guest.has_to_go());
     // One that comes while we stop is served once; then hyper ends it.
-    let stop = async {
+    let mut stop = std::pin::pin!(async {
         if drain.has_started() {
             std::future::pending::<()>().await;
         }
         drain.started().await;
-    };
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stop => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    });
+    let mut stopping = false;
+    let result = loop {
+        tokio::select! {
+            result = connection.as_mut() => break result,
+            () = has_to_go.as_mut() => return,
+            () = stop.as_mut(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
     };
     if let Err(error) = result {
@@ -203,20 +241,24 @@ where
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_own_page_may_connect() {
-        let judge = |origin: Option<&str>| {
-            let fields = origin.map(|o| ("Origin", o)).into_iter().chain([("Host", "a:8080")]);
-            Origins::default().allow(&Request::from_parts("GET", "/", fields).unwrap())
-        };
-        assert_eq!(judge(None), Ok(()), "no browser");
-        assert_eq!(judge(Some("http://a:8080")), Ok(()));
-        assert_eq!(judge(Some("http://evil.example")), Err(403));
-        assert_eq!(judge(Some("http://a")), Err(403), "another port is another origin");
-        assert_eq!(judge(Some("null")), Err(403), "a sandboxed page");
+/// Answers a request of a connection.
+async fn answer(
+    app: TowerToHyperService<Router>,
+    mut request: hyper::Request<Incoming>,
+    visit: &Visit,
+) -> Result<Response, Infallible> {
+    visit.guest.asks();
+    if let Some(peer) = visit.peer {
+        request.extensions_mut().insert(PeerAddr(peer));
     }
+    if request.headers().contains_key(UPGRADE) && !visit.door.has_room() {
+        let why = "no descriptor is left for one more connection\n";
+        let fields = [(header::RETRY_AFTER, RETRY_AFTER), (header::CONNECTION, "close")];
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, fields, why).into_response());
+    }
+    let response = app.call(request).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        visit.guest.was_answered(response.extensions().get::<Known>().is_some());
+    }
+    Ok(response)
 }

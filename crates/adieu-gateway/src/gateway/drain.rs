@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::engine::{Done, With};
+use tokio::time::Instant;
+
 use super::{Gateway, GatewayError};
 use crate::random::{a_share_of, random};
 use crate::session::{Command, Reply, SessionId};
@@ -17,8 +19,19 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// same.
 const PROMISES: Duration = Duration::from_secs(2);
 
-/// How long the last events may take to the backend: those that stay are told by the next start.
+/// How long the last events may take to the backend where a store keeps them: those that stay are
+/// told by the next start.
 const LAST_DELIVERIES: Duration = Duration::from_secs(2);
+
+/// The same where nobody tells them later. Orchestrators give 30 s from SIGTERM to SIGKILL, and the
+/// connections had some of them.
+const LAST_CHANCE: Duration = Duration::from_secs(20);
+
+/// For so long the backend takes none of the last events: it is not there, and is not waited for.
+const NONE_TAKEN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the backend has taken some.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Gateway {
     /// Whether it has begun to stop: not ready for more.
@@ -75,22 +88,49 @@ impl Gateway {
     }
 
     /// Ends the gateway: what has happened is committed, and the store is closed, so that the next
-    /// process can open it.
+    /// process can open it. Without a store that outlives the process the backend is waited for
+    /// while it takes events; [`never_told`](Self::never_told) says what is lost then.
     ///
     /// # Errors
     /// If the store has failed.
     pub async fn stop(&self) -> Result<(), GatewayError> {
-        let stopped = tokio::time::timeout(LAST_WORDS, self.stop_in_order()).await;
-        stopped.unwrap_or(Err(GatewayError::Stuck))
+        if self.inner.durable {
+            let _ = tokio::time::timeout(LAST_DELIVERIES, self.inner.deliveries.settled()).await;
+        } else {
+            // Nobody can come back to them.
+            in_time(self.of_all(|_| Command::GiveUp)).await?;
+            let _ = tokio::time::timeout(LAST_CHANCE, self.while_some_are_taken()).await;
+        }
+        self.inner.stop.send_replace(true);
+        in_time(self.over()).await
     }
 
-    async fn stop_in_order(&self) -> Result<(), GatewayError> {
-        if !self.inner.durable {
-            // Nobody can come back to them.
-            self.of_all(|_| Command::GiveUp).await?;
-        }
-        let _ = tokio::time::timeout(LAST_DELIVERIES, self.inner.deliveries.settled()).await;
-        self.inner.stop.send_replace(true);
-        self.over().await
+    /// Events that no backend has taken, and that the next process will not know of.
+    #[must_use]
+    pub fn never_told(&self) -> usize {
+        if self.inner.durable { 0 } else { self.deliveries().waiting().events }
     }
+
+    /// Ready when no event waits, or when none was taken for a while.
+    async fn while_some_are_taken(&self) {
+        let mut settled = std::pin::pin!(self.inner.deliveries.settled());
+        let taken = || self.deliveries().waiting().delivered;
+        let (mut before, mut since) = (taken(), Instant::now());
+        while since.elapsed() < NONE_TAKEN {
+            tokio::select! {
+                () = &mut settled => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if taken() != before {
+                (before, since) = (taken(), Instant::now());
+            }
+        }
+    }
+}
+
+/// Within what the last commits may take.
+async fn in_time<T>(
+    done: impl Future<Output = Result<T, GatewayError>>,
+) -> Result<T, GatewayError> {
+    tokio::time::timeout(LAST_WORDS, done).await.unwrap_or(Err(GatewayError::Stuck))
 }

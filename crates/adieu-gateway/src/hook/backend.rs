@@ -156,6 +156,12 @@ impl Backend {
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
             return Err(wrong("http://HOST/PATH or https://HOST/PATH is needed"));
         }
+        let behind_host = uri.authority().and_then(|all| all.as_str().rsplit('@').next());
+        let behind_host = behind_host.and_then(|all| all.strip_prefix(uri.host()?));
+        if behind_host.is_some_and(|port| !port.is_empty()) && uri.port_u16().is_none_or(|p| p == 0)
+        {
+            return Err(wrong("behind the colon stands no port, which is a number up to 65535"));
+        }
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_connect_timeout(Some(timeout));

@@ -80,6 +80,12 @@ impl Access {
         Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie })
     }
 
+    /// Whether pages and the API are for those that have a key.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Whether a request may pass; if not, the answer.
     fn judge(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Passed, Box<Response>> {
         let Some(expected) = &self.key else {
@@ -116,6 +122,10 @@ impl Access {
     }
 }
 
+/// In a response's extensions: its request may have what is not for everybody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known;
+
 enum Passed {
     Local,
     ByKey,
@@ -135,13 +145,15 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
     let peer = peer.map(|peer: &adieu::hyper::PeerAddr| peer.0).map(|addr: SocketAddr| addr.ip());
     match access.judge(request.headers(), peer) {
         Err(refusal) => *refusal,
-        Ok(Passed::Local | Passed::ByCookie) => next.run(request).await,
-        Ok(Passed::ByKey) => {
+        Ok(passed) => {
             let mut response = next.run(request).await;
-            let value =
-                format!("{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", access.cookie);
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().append(SET_COOKIE, value);
+            response.extensions_mut().insert(Known);
+            if let Passed::ByKey = passed {
+                let value =
+                    format!("{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", access.cookie);
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    response.headers_mut().append(SET_COOKIE, value);
+                }
             }
             response
         }

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Access, guarded};
+use super::{Access, errors, guarded};
 use crate::gateway::{Gateway, GatewayError};
 use crate::session::command::{Full, Outgoing, SessionCommand};
 use crate::session::wire::{MAX_PAYLOAD, Payload};
@@ -52,7 +52,7 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .layer(DefaultBodyLimit::max(MAX_MANY))
         .layer(from_fn(deadline))
         .with_state(gateway);
-    guarded(api, access)
+    guarded(errors::as_json(api), access)
 }
 
 async fn deadline(request: Request, next: Next) -> Response {

@@ -3,10 +3,19 @@
 
 mod access;
 mod api;
+mod errors;
 mod health;
+mod origin;
+mod origins;
+mod rare;
 mod websocket;
 
+pub(crate) use access::Known;
 pub use access::{Access, BadKey, guarded};
 pub use api::router as api;
-pub use health::router as health;
-pub use websocket::{Origins, router as websocket};
+pub(crate) use health::{Health, router as health};
+pub use origin::{AllowedOrigin, BadOrigin, PublicUrl};
+pub use origins::Origins;
+pub(crate) use origins::{OriginCheck, own_pages};
+pub(crate) use rare::Rare;
+pub use websocket::router as websocket;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use adieu::axum::{Refusal, WebSocketUpgrade};
-use adieu::{Config, Endpoint, Request};
+use adieu::{Config, Endpoint};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
+use super::{OriginCheck, Origins};
 use crate::gateway::Gateway;
 use crate::hook::{Decision, Question};
 use crate::session::wire::{MAX_MESSAGE, Offer, SUBPROTOCOL};
@@ -17,33 +18,13 @@ use crate::session::wire::{MAX_MESSAGE, Offer, SUBPROTOCOL};
 /// Seconds after which a client may ask again when the backend did not answer.
 const RETRY_AFTER: &str = "5";
 
-/// Pages of which sites may connect (RFC 6455 §10.2); clients that are no browsers name none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origins {
-    /// `https://example.com`, or `*` for any. The gateway's own is always allowed.
-    pub allowed: Vec<String>,
-}
-
-impl Origins {
-    /// Whether a page that asks so may connect; 403 if not.
-    ///
-    /// # Errors
-    /// The status.
-    pub fn allow(&self, request: &Request) -> Result<(), u16> {
-        let Some(origin) = request.origin() else { return Ok(()) };
-        let host = origin.split_once("://").map_or(origin, |(_, host)| host);
-        let own = request.host().is_some_and(|own| own.eq_ignore_ascii_case(host));
-        let named = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(origin);
-        if own || self.allowed.iter().any(named) { Ok(()) } else { Err(403) }
-    }
-}
-
 /// `/ws`, with what an endpoint says of connections.
 pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool) -> Router {
     let config = Config { max_message: MAX_MESSAGE as u64, ..Config::default() };
-    let endpoint = endpoint.config(config).on_request(move |request| origins.allow(request));
+    let endpoint = endpoint.config(config);
+    let check = OriginCheck::new(origins, gateway.clone());
     Router::new()
-        .route("/ws", get(move |gateway, upgrade| connect(gateway, upgrade, tls)))
+        .route("/ws", get(move |gateway, upgrade| connect(gateway, upgrade, check.clone(), tls)))
         .layer(Extension(Arc::new(endpoint)))
         .with_state(gateway)
 }
@@ -51,6 +32,7 @@ pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool)
 async fn connect(
     State(gateway): State<Gateway>,
     upgrade: Result<WebSocketUpgrade, Refusal>,
+    check: OriginCheck,
     tls: bool,
 ) -> Response {
     let upgrade = match upgrade {
@@ -60,6 +42,9 @@ async fn connect(
     let Some(request) = upgrade.request() else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    if let Some(refused) = check.refuse(request.origin(), request.host()) {
+        return refused;
+    }
     if Offer::read(request.subprotocols()).is_some() {
         let session = move |socket| {
             let gateway = gateway.clone();

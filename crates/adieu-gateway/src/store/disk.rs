@@ -14,6 +14,7 @@ use super::error::caught;
 use super::file::StoreFile;
 use super::place::Place;
 use super::row::{self, CounterRow};
+use super::watch::StoreWatch;
 use super::{Backend, StoreError};
 use crate::session::{Batch, Change, Contents, SessionId};
 
@@ -34,10 +35,14 @@ const COMMITS: &str = "commits";
 /// them once; this is for the pages that commits change again and again. redb would take 1 GiB.
 const CACHE: usize = 32 << 20;
 
+/// Bytes of a file from which on it is made smaller at the start, if less than half of it is used.
+const WORTH_SHRINKING: u64 = 16 << 20;
+
 /// A store in a data directory, which one process at a time has open.
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
+    watch: StoreWatch,
     file: StoreFile,
     database: Database,
     /// The number of the last one.
@@ -47,7 +52,8 @@ pub struct Disk {
 impl Disk {
     /// Opens the store in this directory; makes both if they are not there, for their owner only.
     /// All of the file is verified (docs/sessions.md says what that costs). A file that was there
-    /// is first changed by the first commit.
+    /// is first changed by the first commit, or made smaller if it is large and most of it is
+    /// free; before that it was verified.
     ///
     /// # Errors
     /// [`StoreError`]: it is in use, unusable, damaged, or of a later version. Then nothing in it
@@ -55,6 +61,8 @@ impl Disk {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let place = Place::prepare(dir)?;
         let file = place.open(|file| make(file).map_err(|error| error.to_string()))?;
+        let unusable = |error: std::io::Error| StoreError::unusable(&place.path, &error);
+        let watch = StoreWatch::new(&place.path, &file).map_err(unusable)?;
         let (file, acknowledged) = StoreFile::open(&place.path, file)?;
         let verified =
             caught(|| verify(file.clone())).unwrap_or_else(|panic| Err(corrupted(panic)));
@@ -64,7 +72,36 @@ impl Disk {
                 format!("it had {acknowledged} commits, and what is left of it has {commits}");
             return Err(StoreError::Damaged(place.path, error));
         }
-        Ok(Disk { path: place.path, file, database, commits })
+        let mut disk = Disk { path: place.path, watch, file, database, commits };
+        let shrunk = caught(|| disk.shrink()).unwrap_or_else(|panic| Err(corrupted(panic)));
+        shrunk.map_err(|error| cannot_open(&disk.path, &error))?;
+        Ok(disk)
+    }
+
+    /// Looks after the file while it is used.
+    #[must_use]
+    pub fn watch(&self) -> StoreWatch {
+        self.watch.clone()
+    }
+
+    /// Gives back what a file has that was once much larger: redb keeps it for later.
+    fn shrink(&mut self) -> Result<(), redb::Error> {
+        let len = self.file.len()?;
+        if len < WORTH_SHRINKING {
+            return Ok(());
+        }
+        let transaction = self.database.begin_write()?;
+        let stats = transaction.stats()?;
+        let used = stats.allocated_pages().saturating_mul(stats.page_size() as u64);
+        transaction.abort()?;
+        if used > len / 2 {
+            return Ok(());
+        }
+        self.file.release()?;
+        self.database.compact()?;
+        let now = self.file.len()?;
+        tracing::info!("{} shrank from {len} to {now} bytes", self.path.display());
+        Ok(())
     }
 
     fn write(

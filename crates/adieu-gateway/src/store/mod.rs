@@ -9,11 +9,13 @@ mod layout;
 mod memory;
 mod place;
 mod row;
+mod watch;
 mod writer;
 
 pub use disk::Disk;
 pub use error::StoreError;
 pub use memory::Memory;
+pub use watch::{StoreLost, StoreWatch};
 pub use writer::Store;
 
 use crate::session::{Batch, Contents};

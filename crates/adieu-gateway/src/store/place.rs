@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::watch::StoreWatch;
 
 /// In the data directory.
 const FILE: &str = "adieu.redb";
 
-/// What a store is called until it is whole. One that was left by a start that was killed is begun
-/// again.
+/// What a store is called until it is whole. One that was left by a start that was killed is removed.
 const NEW: &str = "adieu.redb.new";
 
 /// Where a store is.
@@ -28,6 +28,7 @@ impl Place {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         let place = Place { dir: dir.to_owned(), path: dir.join(FILE) };
         make_dir(dir).map_err(|error| place.unusable(&error))?;
+        warn_of_others(dir);
         Ok(place)
     }
 
@@ -38,20 +39,39 @@ impl Place {
     ) -> Result<File, StoreError> {
         if !self.is_there()? {
             let new = self.dir.join(NEW);
-            let file = self.locked(&new, private().create(true).truncate(false))?;
-            // Who had the lock before may have given it its name, and then this is the store.
+            self.remove_left_over(&new)?;
+            // Never one that was there: others might read it, or it might be a link to another.
+            let file = self.locked(&new, private().create_new(true))?;
+            // Another start may have given its own the name meanwhile, and then that is the store.
             if !self.is_there()? {
-                let made = file.set_len(0).map_err(|error| error.to_string());
-                made.and_then(|()| make(&file))
+                make(&file)
                     .and_then(|()| self.name(&file, &new).map_err(|error| error.to_string()))
                     .map_err(|error| StoreError::Unusable(self.dir.clone(), error))?;
                 return Ok(file);
             }
+            fs::remove_file(&new).map_err(|error| self.unusable(&error))?;
         }
         let file = self.locked(&self.path, &mut private())?;
         // Who gave it its name may have been killed before that was on the disk.
         sync_dir(&self.dir).map_err(|error| self.unusable(&error))?;
         Ok(file)
+    }
+
+    /// Removes what a start left that was killed. Another that is making its store has it locked.
+    fn remove_left_over(&self, new: &Path) -> Result<(), StoreError> {
+        let Ok(found) = fs::symlink_metadata(new) else { return Ok(()) };
+        let mut held = None;
+        if found.is_file() {
+            let file = self.locked(new, &mut not_a_link(private()))?;
+            // Another that had it locked has removed it, and what has the name now is its own.
+            if StoreWatch::new(new, &file).is_ok_and(|file| file.look().is_err()) {
+                return Err(StoreError::InUse(self.dir.clone()));
+            }
+            held = Some(file);
+        }
+        fs::remove_file(new).map_err(|error| self.unusable(&error))?;
+        drop(held);
+        Ok(())
     }
 
     /// Whether there is anything by that name, be it a link to nowhere.
@@ -91,6 +111,28 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Refuses a name that is a link.
+fn not_a_link(mut options: OpenOptions) -> OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    options
+}
+
+/// Others who may write to the directory can remove the store, or put one of theirs in its place.
+/// It is not refused: volumes of containers are made so.
+fn warn_of_others(dir: &Path) {
+    #[cfg(unix)]
+    if let Ok(found) = fs::metadata(dir)
+        && std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o002 != 0
+    {
+        let shown = dir.display();
+        tracing::warn!(
+            "everybody on this machine may write to the data directory {shown}, and could remove \
+             or replace the store: chmod o-w {shown}"
+        );
+    }
 }
 
 /// Makes what is missing of a directory. One that is there keeps its mode: somebody chose it.

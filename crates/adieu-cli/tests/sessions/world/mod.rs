@@ -3,10 +3,12 @@
 mod backend;
 mod gateway;
 mod page;
+mod process;
 
 pub(crate) use backend::{Backend, Mode, Seen, other_backend};
 pub(crate) use gateway::{API_KEY, Gateway, request, try_request};
 pub(crate) use page::Page;
+pub(crate) use process::{Process, adieu, refused};
 pub(crate) use testkit::{figure, seed};
 
 use std::path::{Path, PathBuf};

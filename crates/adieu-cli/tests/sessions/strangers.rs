@@ -1,0 +1,158 @@
+//! Strangers who say nothing, too much, or guess.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::world::{API_KEY, Process, Scratch};
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command where it may have this many descriptors.
+fn with_descriptors(n: usize) -> Command {
+    let mut command = Command::new("sh");
+    let serve = format!("ulimit -n {n}; exec {} \"$@\"", env!("CARGO_BIN_EXE_adieu"));
+    command.args(["-c", &serve, "adieu"]).env_remove("ADIEU_API_KEY").env_remove("RUST_LOG");
+    command
+}
+
+fn silent(gateway: &Process) -> TcpStream {
+    let tcp = TcpStream::connect(gateway.addr).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    tcp
+}
+
+/// Waits until the gateway ends it.
+fn until_closed(mut tcp: TcpStream) {
+    match tcp.read(&mut [0; 1024]) {
+        Ok(0) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_healthy(gateway: &Process) -> bool {
+    gateway.request("GET", "/healthz", "").0.starts_with("HTTP/1.1 200")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn silent_sockets_take_neither_all_descriptors_nor_the_place_of_those_who_speak() {
+    let gateway = Process::spawn(with_descriptors(256), &[]);
+    let crowd: Vec<_> = (0..300).map(|_| silent(&gateway)).collect();
+    assert!(is_healthy(&gateway));
+    let mut peer =
+        testkit::Peer::open_with(gateway.addr, &testkit::Request::rfc6455().target("/ws"));
+    assert!(gateway.metric(r#"adieu_refused_total{by="descriptors"}"#) >= 300.0 - 192.0);
+    peer.send(&testkit::Frame::close(1000, ""));
+    peer.read_to_end();
+    drop(crowd);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn websockets_leave_descriptors_for_the_probes() {
+    let gateway = Process::spawn(with_descriptors(128), &[]);
+    let request = testkit::Request::rfc6455().target("/ws");
+    let mut open = Vec::new();
+    let refused = loop {
+        let mut peer = testkit::Peer::connect(gateway.addr);
+        peer.write(request.bytes());
+        let head = peer.read_head();
+        if head.status() != 101 {
+            break head;
+        }
+        open.push(peer);
+        assert!(open.len() < 128);
+    };
+    assert_eq!((refused.status(), refused.field("Retry-After")), (503, Some("5")));
+    assert!(open.len() >= 60, "{}", open.len());
+    assert!(is_healthy(&gateway));
+    assert!(gateway.metric(r#"adieu_refused_total{by="descriptors"}"#) >= 1.0);
+}
+
+#[test]
+fn the_connection_that_has_waited_longest_makes_room() {
+    let gateway = Process::start(&["--max-handshakes-per-address", "5"]);
+    let mut crowd: Vec<_> = (0..8).map(|_| silent(&gateway)).collect();
+    crowd.drain(..3).for_each(until_closed);
+    assert!(is_healthy(&gateway), "it makes room, and is served");
+    until_closed(crowd.remove(0));
+    for mut tcp in crowd {
+        tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(gateway.metric(r#"adieu_refused_total{by="address"}"#), 4.0);
+
+    let gateway = Process::start(&["--max-handshakes", "2"]);
+    let mut crowd: Vec<_> = (0..3).map(|_| silent(&gateway)).collect();
+    until_closed(crowd.remove(0));
+    assert!(is_healthy(&gateway));
+    assert_eq!(gateway.metric(r#"adieu_refused_total{by="handshakes"}"#), 2.0);
+}
+
+#[test]
+fn a_head_that_dribbles_in_ends_its_connection_and_one_that_showed_the_key_is_kept() {
+    let mut command = crate::world::adieu(&[]);
+    command.env("ADIEU_API_KEY", API_KEY);
+    let gateway = Process::spawn(command, &[]);
+    let ask = |tcp: &mut TcpStream, fields: &str| {
+        let head = format!("GET /api/sessions HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        tcp.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 4096];
+        let n = tcp.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..n]).into_owned()
+    };
+    let key = format!("Authorization: Bearer {API_KEY}\r\n");
+    let mut known = silent(&gateway);
+    assert!(ask(&mut known, &key).starts_with("HTTP/1.1 200"));
+    let mut wrong = silent(&gateway);
+    assert!(ask(&mut wrong, "").starts_with("HTTP/1.1 401"));
+    let mute = silent(&gateway);
+    let mut dribbles = silent(&gateway);
+    dribbles.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+    dribbles.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    // Its bytes keep nobody waiting.
+    while matches!(dribbles.read(&mut [0]), Err(error) if is_timeout(&error)) {
+        if dribbles.write_all(b"a").is_err() {
+            break;
+        }
+    }
+    until_closed(mute);
+    until_closed(wrong);
+    // By now it has been idle for longer than those were allowed to be.
+    assert!(ask(&mut known, &key).starts_with("HTTP/1.1 200"));
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    matches!(error.kind(), TimedOut | WouldBlock)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_removed_while_it_runs_is_told_loudly() {
+    let data = Scratch::new();
+    let gateway = Process::start(&["--data", data.path().to_str().unwrap()]);
+    assert!(gateway.request("GET", "/readyz", "").0.starts_with("HTTP/1.1 200"));
+    testkit::wait_until("its size is known", || gateway.metric("adieu_store_file_bytes") > 4096.0);
+    std::fs::remove_file(data.path().join("adieu.redb")).unwrap();
+    gateway.until_error("adieu.redb was removed while it is in use");
+    let (head, body) = gateway.request("GET", "/readyz", "");
+    assert!(head.starts_with("HTTP/1.1 503") && body.contains("was removed"), "{head} {body}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_directory_that_everybody_may_write_to_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = Scratch::new();
+    std::fs::create_dir(data.path()).unwrap();
+    std::fs::set_permissions(data.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let gateway = Process::start(&["--data", data.path().to_str().unwrap()]);
+    gateway.until_error("chmod o-w");
+}
