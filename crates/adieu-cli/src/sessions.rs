@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
-use adieu_gateway::hook::{Backend, BackendOptions, Secret};
+use adieu_gateway::hook::{Backend, BackendOptions, DeliveryOptions, Secret};
 use adieu_gateway::http::{Access, BadKey, Origins};
 use adieu_gateway::session::Waits;
 use adieu_gateway::session::hub::Settings;
@@ -32,6 +32,24 @@ pub(crate) struct Sessions {
     /// How long the backend may take to answer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
     backend_timeout: Duration,
+    /// Requests to the backend at a time, from 2; a quarter is for who came and left alone
+    #[arg(long, value_name = "N", default_value = "64", value_parser = concurrency)]
+    backend_concurrency: usize,
+    /// Let a session's end overtake its message that the backend refuses after this time
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length, hide = true)]
+    backend_patience: Duration,
+    /// Send again what the backend refused while it took nothing, over this time
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = length, hide = true)]
+    backend_spread: Duration,
+    /// Make a message a dead letter that the backend has refused for this long, after 10 tries
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = length)]
+    dead_letter_age: Duration,
+    /// Make a message a dead letter after so many tries, if it is old enough as well
+    #[arg(long, value_name = "N", default_value_t = 10, hide = true)]
+    dead_letter_tries: u32,
+    /// Set a lifecycle event aside that the backend has refused for this long
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = length, hide = true)]
+    park_after: Duration,
     /// Trust the certificates in this PEM file for the backend (default: the system's)
     #[arg(long, value_name = "FILE")]
     backend_ca: Option<PathBuf>,
@@ -72,6 +90,13 @@ fn length(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; a length of time is needed, like 500ms, 15s or 2m"))
 }
 
+fn concurrency(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 2..=4096) => Ok(number),
+        _ => Err("a number from 2 to 4096 is needed: one for messages, one for who left".into()),
+    }
+}
+
 impl Sessions {
     /// Starts the gateway.
     pub(crate) async fn start(&self) -> Result<Gateway, String> {
@@ -104,7 +129,19 @@ impl Sessions {
             ..Settings::default()
         };
         let (ask_resume, drain_window) = (self.ask_resume, self.drain_window);
-        Ok(Options { sessions, backend: self.backend()?, ask_resume, drain_window })
+        let (backend, deliveries) = (self.backend()?, self.deliveries());
+        Ok(Options { sessions, backend, deliveries, ask_resume, drain_window })
+    }
+
+    fn deliveries(&self) -> DeliveryOptions {
+        DeliveryOptions {
+            concurrency: self.backend_concurrency,
+            patience: self.backend_patience,
+            spread: self.backend_spread,
+            dead_letter_age: self.dead_letter_age,
+            park_after: self.park_after,
+            dead_letter_tries: self.dead_letter_tries,
+        }
     }
 
     fn backend(&self) -> Result<Option<Backend>, String> {

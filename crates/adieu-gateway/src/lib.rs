@@ -19,6 +19,7 @@
 //! let options = Options {
 //!     sessions: Settings::default(),
 //!     backend: None,
+//!     deliveries: adieu_gateway::hook::DeliveryOptions::default(),
 //!     ask_resume: false,
 //!     drain_window: Duration::from_secs(10),
 //! };

@@ -58,6 +58,13 @@ pub struct Metrics {
     delivered: Gauge<u64, AtomicU64>,
     failed: Gauge<u64, AtomicU64>,
     rejected: Gauge<u64, AtomicU64>,
+    lifecycle_queued: Gauge,
+    dropped: Gauge<u64, AtomicU64>,
+    dead_letters: Gauge,
+    dead_letters_bytes: Gauge,
+    let_go: Gauge<u64, AtomicU64>,
+    parked: Gauge,
+    reachable: Gauge,
     draining: Gauge,
 }
 
@@ -79,6 +86,13 @@ impl Default for Metrics {
             delivered: Gauge::default(),
             failed: Gauge::default(),
             rejected: Gauge::default(),
+            lifecycle_queued: Gauge::default(),
+            dropped: Gauge::default(),
+            dead_letters: Gauge::default(),
+            dead_letters_bytes: Gauge::default(),
+            let_go: Gauge::default(),
+            parked: Gauge::default(),
+            reachable: Gauge::default(),
             draining: Gauge::default(),
         };
         metrics.register();
@@ -123,6 +137,12 @@ impl Metrics {
         );
         registry.register("sessions_away", "Sessions that may come back", self.away.clone());
         registry.register("users", "Users with a session", self.users.clone());
+        self.register_deliveries();
+        self.registry.register("draining", "1 while it stops", self.draining.clone());
+    }
+
+    fn register_deliveries(&mut self) {
+        let Metrics { registry, .. } = self;
         registry.register("events_queued", "Events that wait for the backend", self.queued.clone());
         registry.register(
             "events_queued_bytes",
@@ -141,10 +161,44 @@ impl Metrics {
         );
         registry.register(
             "events_rejected",
-            "Events that were set aside since the start, because the backend said they are wrong",
+            "Messages that became dead letters since the start",
             self.rejected.clone(),
         );
-        registry.register("draining", "1 while it stops", self.draining.clone());
+        registry.register(
+            "lifecycle_events_queued",
+            "Events of sessions, users and connections that wait for the backend",
+            self.lifecycle_queued.clone(),
+        );
+        registry.register(
+            "connection_events_dropped",
+            "Events connection.lost and .resumed dropped since the start: too many waited",
+            self.dropped.clone(),
+        );
+        registry.register(
+            "dead_letters",
+            "Messages that the backend would not take, and that are kept",
+            self.dead_letters.clone(),
+        );
+        registry.register(
+            "dead_letters_bytes",
+            "Bytes of the dead letters that may be let go",
+            self.dead_letters_bytes.clone(),
+        );
+        registry.register(
+            "dead_letters_let_go",
+            "Dead letters let go since the start: there were too many",
+            self.let_go.clone(),
+        );
+        registry.register(
+            "events_parked",
+            "Events of sessions and users that the backend would not take for a day: look at them",
+            self.parked.clone(),
+        );
+        registry.register(
+            "backend_reachable",
+            "1 if the backend could be connected to when it was last tried",
+            self.reachable.clone(),
+        );
     }
 
     /// A WebSocket of a client has ended.
@@ -207,6 +261,13 @@ impl Metrics {
         self.delivered.set(waiting.delivered);
         self.failed.set(waiting.failed);
         self.rejected.set(waiting.rejected);
+        self.lifecycle_queued.set(number(waiting.lifecycle));
+        self.dropped.set(waiting.dropped);
+        self.dead_letters.set(number(waiting.dead_letters));
+        self.dead_letters_bytes.set(number(waiting.dead_letter_bytes));
+        self.let_go.set(waiting.let_go);
+        self.parked.set(number(waiting.parked));
+        self.reachable.set(i64::from(waiting.reachable));
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);

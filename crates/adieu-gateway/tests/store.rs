@@ -536,7 +536,7 @@ fn what_opening_a_store_of_100_mb_costs() {
 fn change() -> impl Strategy<Value = Change> {
     let (session, sequence) = (0..3u8, 0..5u64);
     let bytes = vec(any::<u8>(), 0..40).prop_map(Bytes::from);
-    (0..7u8, session, sequence, bytes).prop_map(|(what, session, sequence, bytes)| {
+    (0..9u8, session, sequence, bytes).prop_map(|(what, session, sequence, bytes)| {
         let (id, stream) = (id(session), Bytes::from(vec![session; usize::from(session)]));
         match what {
             0 => Change::PutSession { id, session: bytes },
@@ -545,6 +545,8 @@ fn change() -> impl Strategy<Value = Change> {
             3 => Change::TrimMessages { id, up_to: sequence },
             4 => Change::PutEvent { stream, sequence, event: bytes },
             5 => Change::DeleteEvent { stream, sequence },
+            6 => Change::PutDeadLetter { id: sequence, letter: bytes },
+            7 => Change::DeleteDeadLetter { id: sequence },
             _ => Change::PutMeta { name: format!("name {sequence}"), value: bytes },
         }
     })
@@ -559,7 +561,9 @@ fn kind(change: &Change) -> usize {
         Change::TrimMessages { .. } => 3,
         Change::PutEvent { .. } => 4,
         Change::DeleteEvent { .. } => 5,
-        Change::PutMeta { .. } => 6,
+        Change::PutDeadLetter { .. } => 6,
+        Change::DeleteDeadLetter { .. } => 7,
+        Change::PutMeta { .. } => 8,
     }
 }
 
@@ -567,7 +571,7 @@ fn kind(change: &Change) -> usize {
 fn the_changes_of_the_property_are_of_every_kind() {
     let mut runner = TestRunner::deterministic();
     let some = (0..200).map(|_| kind(&change().new_tree(&mut runner).unwrap().current()));
-    assert_eq!(some.collect::<std::collections::BTreeSet<_>>(), (0..7).collect());
+    assert_eq!(some.collect::<std::collections::BTreeSet<_>>(), (0..9).collect());
 }
 
 proptest! {

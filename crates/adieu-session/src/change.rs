@@ -15,6 +15,8 @@ pub struct Contents {
     pub messages: BTreeMap<(SessionId, u64), Bytes>,
     /// Events that the backend has not taken, by what orders them (a session, a user) and number.
     pub events: BTreeMap<(Bytes, u64), Bytes>,
+    /// Events that the gateway has given up or set aside, by a number that grows with time.
+    pub dead_letters: BTreeMap<u64, Bytes>,
     /// What is there once: the key of the tokens, the last sign of life.
     pub meta: BTreeMap<String, Bytes>,
 }
@@ -69,6 +71,18 @@ pub enum Change {
         /// Its number there.
         sequence: u64,
     },
+    /// An event is kept apart from those that wait: the backend would not take it.
+    PutDeadLetter {
+        /// Its number.
+        id: u64,
+        /// The event, and what the backend said.
+        letter: Bytes,
+    },
+    /// A dead letter was taken after all, discarded, or let go.
+    DeleteDeadLetter {
+        /// Its number.
+        id: u64,
+    },
     /// Something that is there once.
     PutMeta {
         /// Its name.
@@ -92,7 +106,10 @@ impl Change {
             Change::PutEvent { stream, event, .. } => stream.len() + event.len(),
             Change::DeleteEvent { stream, .. } => stream.len(),
             Change::PutMeta { name, value } => name.len() + value.len(),
-            Change::DeleteSession { .. } | Change::TrimMessages { .. } => 0,
+            Change::PutDeadLetter { letter, .. } => letter.len(),
+            Change::DeleteSession { .. }
+            | Change::TrimMessages { .. }
+            | Change::DeleteDeadLetter { .. } => 0,
         };
         CHANGE + bytes
     }
@@ -118,6 +135,12 @@ impl Contents {
             }
             Change::DeleteEvent { stream, sequence } => {
                 self.events.remove(&(stream, sequence));
+            }
+            Change::PutDeadLetter { id, letter } => {
+                self.dead_letters.insert(id, letter);
+            }
+            Change::DeleteDeadLetter { id } => {
+                self.dead_letters.remove(&id);
             }
             Change::PutMeta { name, value } => {
                 self.meta.insert(name, value);

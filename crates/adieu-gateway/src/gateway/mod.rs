@@ -22,11 +22,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
 
-use crate::hook::{Backend, Deliveries, EventLog};
+use crate::hook::{Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
 use crate::session::hub::{Hub, Settings, Step};
-use crate::session::{Change, Contents, Key, Timestamp};
+use crate::session::{Batch, Change, Contents, Key, Timestamp};
 use crate::store::{Backend as StoreBackend, Store};
 use clock::Clock;
 use engine::{Act, Engine, Scene};
@@ -44,6 +44,8 @@ pub struct Options {
     pub sessions: Settings,
     /// Who hears of them, if anybody.
     pub backend: Option<Backend>,
+    /// How they are told.
+    pub deliveries: DeliveryOptions,
     /// Whether the backend is asked before a session is resumed.
     pub ask_resume: bool,
     /// Over how long the clients are told to come back when the gateway stops.
@@ -87,14 +89,14 @@ impl Gateway {
         mut options: Options,
     ) -> Result<Self, GatewayError> {
         let durable = store.outlives_the_process();
-        let (store, contents) = Store::start(store)?;
+        let (store, mut contents) = Store::start(store)?;
         let clock = Clock::start();
         options.sessions.tell = options.backend.is_some();
         let key = token_key(&store, &contents).await?;
         let (hub, step) = Hub::restore(key, options.sessions, &contents, clock.now())?;
         let (acts, receiver) = mpsc::channel(ACTS);
         let (tell_over, over) = watch::channel(None);
-        let deliveries = Arc::new(Deliveries::new(options.backend.clone()));
+        let deliveries = Arc::new(Deliveries::new(options.backend.clone(), options.deliveries));
         let inner = Inner {
             acts,
             backend: options.backend,
@@ -111,11 +113,7 @@ impl Gateway {
         let gateway = Gateway { inner: Arc::new(inner) };
         let mut engine = Engine::new(hub, store, clock, gateway.clone());
         // What the store holds already is delivered before what the restart brings about.
-        if gateway.inner.backend.is_some() {
-            for ((stream, sequence), event) in contents.events {
-                deliveries.push(&gateway, stream, sequence, event);
-            }
-        }
+        deliveries.restore(&gateway, &mut contents);
         engine.perform(step).await?;
         engine.chronicle_restored();
         tokio::spawn(async move {
@@ -164,7 +162,7 @@ impl Gateway {
 
     /// The events that wait for the backend.
     #[must_use]
-    pub fn deliveries(&self) -> &Deliveries {
+    pub fn deliveries(&self) -> &Arc<Deliveries> {
         &self.inner.deliveries
     }
 
@@ -186,13 +184,9 @@ impl Gateway {
 }
 
 impl EventLog for Gateway {
-    /// It is not waited for that this is committed: told again after a crash, an event has the same
-    /// id.
-    async fn done_with(&self, stream: bytes::Bytes, sequence: u64) {
-        let act: Act =
-            Box::new(move |scene, _| (scene.hub.delivered(stream, sequence), Box::new(|| {})));
-        // A gateway that has stopped delivers again when it is started.
-        let _ = self.submit_act(act).await;
+    async fn write(&self, changes: Batch) -> bool {
+        let step = Step { changes, effects: Vec::new() };
+        self.submit_act(Box::new(move |_, _| (step, Box::new(|| {})))).await.is_ok()
     }
 }
 

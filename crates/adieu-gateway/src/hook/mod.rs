@@ -7,6 +7,6 @@ mod deliveries;
 mod secret;
 
 pub use backend::{Backend, BackendOptions, Decision, Question};
-pub use deliveries::{Deliveries, Waiting};
+pub use deliveries::{Deliveries, DeliveryOptions, Left, Waiting};
 pub(crate) use deliveries::{EventLog, Room};
 pub use secret::{BadSecret, Secret};

@@ -34,6 +34,7 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .route("/api/sessions/{id}/messages", axum::routing::post(send_to_session))
         .route("/api/users/{user}", get(user).delete(end_user))
         .route("/api/users/{user}/messages", axum::routing::post(send_to_user))
+        .merge(super::dead_letters::routes())
         .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
         .layer(from_fn(deadline))
         .with_state(gateway);

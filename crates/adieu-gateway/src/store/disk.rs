@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table,
-    TableDefinition, WriteTransaction,
+    TableDefinition, TableError, WriteTransaction,
 };
 
 use super::error::caught;
@@ -18,6 +18,8 @@ use crate::session::{Batch, Change, Contents, SessionId};
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
 const MESSAGES: TableDefinition<'_, (&[u8; 16], u64), &[u8]> = TableDefinition::new("messages");
 const EVENTS: TableDefinition<'_, (&[u8], u64), &[u8]> = TableDefinition::new("events");
+/// A store of an earlier version has no such table until its first commit.
+const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// What the store says of itself; no change reaches it.
@@ -94,6 +96,7 @@ fn make(file: &std::fs::File) -> Result<(), redb::Error> {
     transaction.open_table(SESSIONS)?;
     transaction.open_table(MESSAGES)?;
     transaction.open_table(EVENTS)?;
+    transaction.open_table(DEAD_LETTERS)?;
     transaction.open_table(META)?;
     transaction.open_table(STORE)?.insert(COMMITS, 0)?;
     transaction.commit()?;
@@ -148,6 +151,17 @@ fn contents(transaction: &ReadTransaction) -> Result<Contents, redb::Error> {
         let key = (Bytes::copy_from_slice(stream), sequence);
         contents.events.insert(key, Bytes::copy_from_slice(event.value()));
     }
+    match transaction.open_table(DEAD_LETTERS) {
+        Ok(table) => {
+            for entry in table.iter()? {
+                let (id, letter) = entry?;
+                let letter = Bytes::copy_from_slice(letter.value());
+                contents.dead_letters.insert(id.value(), letter);
+            }
+        }
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
     for entry in transaction.open_table(META)?.iter()? {
         let (name, value) = entry?;
         contents.meta.insert(name.value().to_owned(), Bytes::copy_from_slice(value.value()));
@@ -184,6 +198,7 @@ struct Tables<'t> {
     sessions: Table<'t, &'static [u8; 16], &'static [u8]>,
     messages: Table<'t, (&'static [u8; 16], u64), &'static [u8]>,
     events: Table<'t, (&'static [u8], u64), &'static [u8]>,
+    dead_letters: Table<'t, u64, &'static [u8]>,
     meta: Table<'t, &'static str, &'static [u8]>,
 }
 
@@ -193,6 +208,7 @@ impl<'t> Tables<'t> {
             sessions: transaction.open_table(SESSIONS)?,
             messages: transaction.open_table(MESSAGES)?,
             events: transaction.open_table(EVENTS)?,
+            dead_letters: transaction.open_table(DEAD_LETTERS)?,
             meta: transaction.open_table(META)?,
         })
     }
@@ -215,6 +231,12 @@ impl<'t> Tables<'t> {
             }
             Change::DeleteEvent { stream, sequence } => {
                 self.events.remove((&**stream, *sequence))?;
+            }
+            Change::PutDeadLetter { id, letter } => {
+                self.dead_letters.insert(*id, &**letter)?;
+            }
+            Change::DeleteDeadLetter { id } => {
+                self.dead_letters.remove(*id)?;
             }
             Change::PutMeta { name, value } => {
                 self.meta.insert(&**name, &**value)?;

@@ -27,6 +27,12 @@ pub(crate) enum Mode {
     Says(u16, &'static str),
     /// It is slow, and well.
     Slow(Duration),
+    /// It never answers.
+    Hangs,
+    /// It ends the connection without an answer, as a worker does that crashes.
+    Crashes,
+    /// It does this with messages that have this in them, and is well otherwise.
+    OnMessage(&'static str, Box<Mode>),
 }
 
 /// Something that it was told.
@@ -62,6 +68,8 @@ struct Inner {
     asked: Vec<Value>,
     /// How often it was asked.
     questions: usize,
+    /// The ids of all requests, in order.
+    tries: Vec<String>,
     mode: Mode,
     asked_mode: Mode,
     secret: Secret,
@@ -89,6 +97,7 @@ impl Backend {
             seen: Vec::new(),
             asked: Vec::new(),
             questions: 0,
+            tries: Vec::new(),
             mode: Mode::Well,
             asked_mode: Mode::Well,
             secret: Secret::read(Self::SECRET).unwrap(),
@@ -129,6 +138,11 @@ impl Backend {
     /// How often it was asked, answered or not yet.
     pub(crate) fn being_asked(&self) -> usize {
         self.shared.lock().questions
+    }
+
+    /// The ids of all requests, in order, whatever became of them.
+    pub(crate) fn tries(&self) -> Vec<String> {
+        self.shared.lock().tries.clone()
     }
 
     pub(crate) fn asked(&self) -> Vec<Value> {
@@ -222,8 +236,17 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         inner.questions += usize::from(question);
         if question { inner.asked_mode.clone() } else { inner.mode.clone() }
     };
+    let mode = match mode {
+        Mode::OnMessage(part, then) if r#type == "message" && contains(&body, part) => *then,
+        Mode::OnMessage(..) => Mode::Well,
+        mode => mode,
+    };
+    shared.lock().tries.push(id.to_owned());
     match mode {
-        Mode::Well => {}
+        Mode::Well | Mode::OnMessage(..) => {}
+        Mode::Hangs => std::future::pending().await,
+        // Without the report that a panic makes.
+        Mode::Crashes => std::panic::resume_unwind(Box::new("it crashes")),
         Mode::Slow(time) => tokio::time::sleep(time).await,
         Mode::Says(status, body) => {
             return (StatusCode::from_u16(status).unwrap(), body).into_response();
@@ -251,6 +274,10 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         at: Instant::now(),
     });
     StatusCode::NO_CONTENT.into_response()
+}
+
+fn contains(body: &[u8], part: &str) -> bool {
+    std::str::from_utf8(body).is_ok_and(|body| body.contains(part))
 }
 
 /// A backend that answers each hook by its type and body.
