@@ -250,3 +250,40 @@ impl<'t> Tables<'t> {
         Ok(self.messages.retain_in((&id, 0)..=(&id, up_to), |_, _| false)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As an earlier version made it: without the table of dead letters.
+    #[test]
+    fn a_store_of_an_earlier_version_has_no_dead_letters_and_takes_them() {
+        let name = format!("adieu-disk-earlier-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&dir);
+        let mut disk = Disk::open(&dir).unwrap();
+        let event = |sequence| Change::PutEvent {
+            stream: "stream".into(),
+            sequence,
+            event: "event".into(),
+        };
+        disk.commit(&[vec![event(1)]]).unwrap();
+        disk.write(|transaction| {
+            assert!(transaction.delete_table(DEAD_LETTERS)?);
+            Ok(())
+        })
+        .unwrap();
+        disk.close().unwrap();
+
+        let mut disk = Disk::open(&dir).unwrap();
+        let contents = disk.load().unwrap();
+        assert_eq!((contents.events.len(), contents.dead_letters.len()), (1, 0));
+        let letter = Change::PutDeadLetter { id: 7, letter: "letter".into() };
+        disk.commit(&[vec![letter]]).unwrap();
+        disk.close().unwrap();
+        let disk = Disk::open(&dir).unwrap();
+        assert_eq!(disk.load().unwrap().dead_letters[&7], "letter");
+        disk.close().unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How events are delivered to the backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryOptions {
     /// Requests to the backend at a time, 2 at least: a backend that is slow should not have a
     /// request open for each session. A quarter of them is for lifecycle events alone (`session.*`,
@@ -42,9 +42,9 @@ impl Default for DeliveryOptions {
 /// is a dead letter: the same again will be answered the same.
 pub(super) const FINAL_TRIES: u32 = 5;
 
-/// How long a message is tried while the backend takes nothing at all: then it is more likely that
-/// the backend is unwell than that the message is wrong. After that the message is a dead letter,
-/// for it may be what the backend is unwell of, and its session waits behind it.
+/// How long a message is tried while the backend takes no message at all: then it is more likely
+/// that the backend is unwell than that the message is wrong. After that the message is a dead
+/// letter, for it may be what the backend is unwell of, and its session waits behind it.
 pub(super) const NOTHING_TAKEN: Duration = Duration::from_secs(3600);
 
 /// Refusals of a lifecycle event before it is parked, however old it is: after a day in which the

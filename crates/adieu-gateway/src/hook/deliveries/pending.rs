@@ -18,6 +18,16 @@ pub(super) struct Now {
     pub(super) wall: Timestamp,
 }
 
+/// How many events the backend has taken so far, of each lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken(pub(super) [u64; 2]);
+
+impl Taken {
+    pub(super) fn of(self, lane: Lane) -> u64 {
+        self.0[lane as usize]
+    }
+}
+
 /// An event that waits for the backend.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -50,21 +60,29 @@ pub(super) struct Trouble {
     refused_at: Instant,
     pub(super) first_failed_at: Timestamp,
     pub(super) last_tried_at: Timestamp,
-    /// How many events the backend had taken by the first failure, and by the last.
-    taken_at_first: u64,
-    taken_at_last: u64,
+    /// What the backend had taken by the first failure, and by the last.
+    taken_at_first: Taken,
+    taken_at_last: Taken,
     pub(super) error: String,
+}
+
+/// When an event that was refused is tried again before its back-off is over. While the backend
+/// took others of its kind and not this one, the fault is with the event, and there is no hope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hope {
+    /// When the backend takes anything: since it refused this event before it has taken nothing.
+    Anything,
+    /// When the backend takes an event of this lane: it has taken others meanwhile.
+    SameLane,
+    /// There is none.
+    Nothing,
 }
 
 /// What becomes of an event that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is tried again.
-    Again {
-        /// Whether the backend has taken nothing since it refused this event before: then it is
-        /// tried again soon after the backend takes anything.
-        hopeful: bool,
-    },
+    Again(Hope),
     /// It is set aside.
     SetAside,
 }
@@ -79,27 +97,33 @@ impl Pending {
         self.trouble.as_ref().map_or(self.came, |trouble| trouble.not_before)
     }
 
-    /// It was sent and then refused. `taken` is how many events the backend has taken so far, `draw` is from 0 to
+    /// It was sent and then refused. `draw` is from 0 to
     /// 1, by chance.
     pub(super) fn refused(
         &mut self,
         (sent_at, now): (Instant, Now),
         failure: &Failure,
-        taken: u64,
+        taken: Taken,
         draw: f64,
         options: &DeliveryOptions,
     ) -> Fate {
         let first = self.trouble.is_none();
         let trouble = self.trouble.get_or_insert_with(|| Box::new(Trouble::new(now, taken)));
-        let hopeful = first || trouble.taken_at_last == taken;
+        let lane = self.kind.lane();
+        let hope = match trouble.taken_at_last {
+            _ if first => Hope::Anything,
+            before if before == taken => Hope::Anything,
+            before if before.of(lane) == taken.of(lane) => Hope::SameLane,
+            _ => Hope::Nothing,
+        };
         trouble.again(sent_at, now, failure, taken);
         trouble.not_before = now.at + back_off(trouble.tries - 1, draw);
         let age = now.at.duration_since(self.came) + self.age;
-        let over = match self.kind.lane() {
+        let over = match lane {
             Lane::Lifecycle => trouble.tries >= PARK_TRIES && age >= options.park_after,
             Lane::Messages => trouble.is_hopeless(now.at, taken, options),
         };
-        if over { Fate::SetAside } else { Fate::Again { hopeful } }
+        if over { Fate::SetAside } else { Fate::Again(hope) }
     }
 
     /// Tries it earlier than its back-off says.
@@ -111,7 +135,7 @@ impl Pending {
 }
 
 impl Trouble {
-    fn new(now: Now, taken: u64) -> Self {
+    fn new(now: Now, taken: Taken) -> Self {
         Trouble {
             tries: 0,
             counted: 0,
@@ -128,7 +152,7 @@ impl Trouble {
         }
     }
 
-    fn again(&mut self, sent_at: Instant, now: Now, failure: &Failure, taken: u64) {
+    fn again(&mut self, sent_at: Instant, now: Now, failure: &Failure, taken: Taken) {
         self.tries = self.tries.saturating_add(1);
         self.counted += u32::from(failure.kind != FailureKind::BadSignature);
         self.finals += u32::from(failure.kind == FailureKind::Final);
@@ -144,14 +168,15 @@ impl Trouble {
         self.refused_at >= time && self.sent_at >= recovered
     }
 
-    /// Whether a message is given up. While the backend takes nothing at all, it is more likely
+    /// Whether a message is given up. While the backend takes no message at all, it is more likely
     /// that the backend is unwell than that the message is wrong.
-    fn is_hopeless(&self, now: Instant, taken: u64, options: &DeliveryOptions) -> bool {
-        let (age, others_are_taken) = (now - self.since, taken > self.taken_at_first);
+    fn is_hopeless(&self, now: Instant, taken: Taken, options: &DeliveryOptions) -> bool {
+        let age = now - self.since;
         if self.finals >= FINAL_TRIES {
-            return others_are_taken || age >= options.dead_letter_age;
+            return taken != self.taken_at_first || age >= options.dead_letter_age;
         }
         let tried = self.counted >= options.dead_letter_tries && age >= options.dead_letter_age;
+        let others_are_taken = taken.of(Lane::Messages) > self.taken_at_first.of(Lane::Messages);
         tried && (others_are_taken || age >= NOTHING_TAKEN)
     }
 }

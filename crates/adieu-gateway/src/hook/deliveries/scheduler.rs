@@ -16,7 +16,7 @@ use super::letters::{Head, Letters};
 use super::options::{
     AT_LEAST_EVERY, CONNECTION_BYTES, CONNECTION_EVENTS, DeliveryOptions, SMALL, SMALL_EVENT,
 };
-use super::pending::{Fate, Now, Pending};
+use super::pending::{Fate, Hope, Now, Pending, Taken};
 use super::stream::Stream;
 use crate::session::{Batch, Change};
 
@@ -42,8 +42,11 @@ pub(super) struct Scheduler {
     agendas: [Agenda; 2],
     in_flight: [usize; 2],
     breaker: Breaker,
+    taken: Taken,
     /// Lanes of streams to try again when the backend takes anything.
     hopeful: HashSet<(Bytes, Lane)>,
+    /// Streams to try again when the backend takes an event of this lane.
+    hopeful_of: [HashSet<Bytes>; 2],
     budget: Budget,
     pub(super) letters: Letters,
     counts: Waiting,
@@ -68,7 +71,9 @@ impl Scheduler {
             agendas: Default::default(),
             in_flight: [0; 2],
             breaker: Breaker::Closed,
+            taken: Taken::default(),
             hopeful: HashSet::new(),
+            hopeful_of: Default::default(),
             budget: Budget::default(),
             letters: Letters::default(),
             counts: Waiting::default(),
@@ -125,7 +130,7 @@ impl Scheduler {
         }
         let user = about.user.map(Arc::from);
         self.insert(
-            stream,
+            &stream,
             user,
             Pending {
                 sequence,
@@ -157,7 +162,7 @@ impl Scheduler {
         true
     }
 
-    fn insert(&mut self, key: Bytes, user: Option<Arc<str>>, mut pending: Pending) {
+    fn insert(&mut self, key: &Bytes, user: Option<Arc<str>>, mut pending: Pending) {
         let stream = self.streams.entry(key.clone()).or_default();
         // Of a session it does not change.
         stream.user = stream.user.take().or(user);
@@ -175,7 +180,7 @@ impl Scheduler {
         self.counts.lifecycle += usize::from(lane == Lane::Lifecycle);
         self.counts.bytes += bytes;
         stream.line_mut(lane).events.push_back(pending);
-        self.plan(&key);
+        self.plan(key);
     }
 
     /// It waits no more.
@@ -268,7 +273,8 @@ impl Scheduler {
             Ok(()) => {
                 self.counts.delivered += 1;
                 self.last_taken = now.at;
-                self.hope(now.at);
+                self.taken.0[job.lane as usize] += 1;
+                self.hope_again(now.at, job.lane);
                 let batch = self.pop(&job.stream, job.lane).map(|taken| self.taken(job, &taken));
                 batch.unwrap_or_default()
             }
@@ -278,13 +284,11 @@ impl Scheduler {
             }
             Err(failure) => {
                 self.counts.failed += 1;
-                let (taken, draw) = (self.counts.delivered, (self.draw)());
+                let (taken, draw) = (self.taken, (self.draw)());
                 match first.refused((job.sent_at, now), &failure, taken, draw, &self.options) {
-                    Fate::Again { hopeful } => {
+                    Fate::Again(hope) => {
                         log_refusal(first);
-                        if hopeful {
-                            self.hopeful.insert((job.stream.clone(), job.lane));
-                        }
+                        self.hope(job, hope);
                         Batch::new()
                     }
                     Fate::SetAside => self.set_aside(now, job),
@@ -328,12 +332,26 @@ impl Scheduler {
         }
     }
 
+    fn hope(&mut self, job: &Job, hope: Hope) {
+        match hope {
+            Hope::Anything => {
+                self.hopeful.insert((job.stream.clone(), job.lane));
+            }
+            Hope::SameLane => {
+                self.hopeful_of[job.lane as usize].insert(job.stream.clone());
+            }
+            Hope::Nothing => {}
+        }
+    }
+
     /// The backend takes events: those that it refused while it took none are tried again.
-    fn hope(&mut self, now: Instant) {
+    fn hope_again(&mut self, now: Instant, lane: Lane) {
         if !self.hopeful.is_empty() {
             self.recovered = now;
         }
-        for (key, lane) in std::mem::take(&mut self.hopeful) {
+        let of_lane = std::mem::take(&mut self.hopeful_of[lane as usize]);
+        let of_lane = of_lane.into_iter().map(|key| (key, lane));
+        for (key, lane) in std::mem::take(&mut self.hopeful).into_iter().chain(of_lane) {
             let soon = now + self.options.spread.mul_f64((self.draw)());
             self.bring_forward(&key, lane, soon);
         }
@@ -417,7 +435,7 @@ impl Scheduler {
             Some(Some((kind, event))) => {
                 // A stream of its own: it holds nothing up, and nothing holds it up.
                 self.insert(
-                    letter_stream(id),
+                    &letter_stream(id),
                     None,
                     Pending {
                         sequence: 0,

@@ -61,3 +61,109 @@ impl Deliveries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+
+    use super::super::{DeliveryOptions, EventLog};
+    use super::*;
+    use crate::hook::{Backend, BackendOptions, Secret};
+    use crate::session::hub::{Data, Event, EventType};
+    use crate::session::{Batch, SessionId, Timestamp};
+
+    /// Nothing outlives this test.
+    #[derive(Clone)]
+    struct Forgets;
+
+    impl EventLog for Forgets {
+        async fn write(&self, _: Batch) -> bool {
+            true
+        }
+    }
+
+    /// Deliveries to a backend on loopback that takes as many events, one at a time.
+    async fn deliveries(takes: usize, answer_within: Duration) -> Arc<Deliveries> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (taken, turn) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Mutex::new(())));
+        let hook = move || {
+            let (taken, turn) = (taken.clone(), turn.clone());
+            async move {
+                let _turn = turn.lock().await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let well = taken.fetch_add(1, Ordering::SeqCst) < takes;
+                if well { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
+            }
+        };
+        let app = Router::new().route("/", post(hook));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let backend = Backend::new(BackendOptions {
+            url,
+            secret: Secret::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap(),
+            timeout: answer_within,
+            tls: no_tls(),
+        });
+        Arc::new(Deliveries::new(Some(backend.unwrap()), DeliveryOptions::default()))
+    }
+
+    fn no_tls() -> Arc<adieu::tls::rustls::ClientConfig> {
+        let provider = Arc::new(adieu::tls::rustls::crypto::ring::default_provider());
+        let config = adieu::tls::rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        Arc::new(
+            config
+                .with_root_certificates(adieu::tls::rustls::RootCertStore::empty())
+                .with_no_client_auth(),
+        )
+    }
+
+    fn push(deliveries: &Arc<Deliveries>, session: u8, sequence: u64, r#type: EventType) {
+        let id = SessionId::new([session; 16]);
+        let event = Event {
+            id: format!("{session}_{sequence}"),
+            r#type,
+            session_id: id,
+            user: None,
+            generation: 1,
+            sequence: Some(sequence),
+            time: Timestamp::from(std::time::SystemTime::now()),
+            data: Data::Json(serde_json::json!({})),
+        };
+        let event = serde_json::to_vec(&event).unwrap().into();
+        deliveries.push(&Forgets, crate::session::hub::stream(id), sequence, event);
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_as_long_as_events_are_being_taken() {
+        let deliveries = deliveries(usize::MAX, Duration::from_secs(60)).await;
+        for session in 0..200 {
+            push(&deliveries, session, 1, EventType::Message);
+            push(&deliveries, session, 2, EventType::SessionEnded);
+        }
+        let left = deliveries.finish(Duration::from_secs(3600)).await;
+        assert_eq!(left, Left::default());
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_a_backend_that_takes_no_more_and_says_what_is_left() {
+        let deliveries = deliveries(10, Duration::from_secs(1)).await;
+        for session in 0..20 {
+            push(&deliveries, session, 1, EventType::SessionEnded);
+        }
+        push(&deliveries, 99, 1, EventType::Message);
+        let left = deliveries.finish(Duration::from_secs(3600)).await;
+        // Whether the message was among those that were taken is a matter of chance.
+        assert_eq!(left.lifecycle + left.messages, 11);
+        assert!(left.lifecycle >= 10);
+        // Nor for longer than it is told to.
+        let left = deliveries.finish(Duration::ZERO).await;
+        assert_eq!(left.lifecycle + left.messages, 11);
+    }
+}

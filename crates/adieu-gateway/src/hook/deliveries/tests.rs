@@ -32,6 +32,8 @@ struct World {
     /// What was sent, when, and whether it was taken.
     sent: Vec<(Duration, String, bool)>,
     store: Contents,
+    /// Whose events happen.
+    user: Option<String>,
     /// The most requests that were open at a time, of each lane.
     most: [usize; 2],
 }
@@ -51,6 +53,7 @@ impl World {
             open: Vec::new(),
             sent: Vec::new(),
             store: Contents::default(),
+            user: None,
             most: [0; 2],
         }
     }
@@ -65,7 +68,7 @@ impl World {
             id: format!("{session}.{sequence}"),
             r#type,
             session_id: SessionId::new([session; 16]),
-            user: None,
+            user: self.user.clone(),
             generation: 1,
             sequence: Some(sequence),
             time: self.now.wall,
@@ -203,6 +206,8 @@ fn a_refused_message_holds_up_the_end_of_its_session_for_its_patience_and_no_oth
     let backend = |about: &About, _: Duration| {
         if about.id == "1.1" { refuses(FailureKind::Refused) } else { takes_now() }
     };
+    world.pass(MINUTE, backend);
+    world.happens(3, 1, Message);
     world.pass(HOUR, backend);
     assert_eq!(world.when_taken("2.1"), Some(Duration::ZERO));
     // The message is asked once more before it is overtaken.
@@ -243,7 +248,7 @@ fn a_backend_that_refused_everything_and_is_well_again_hears_each_session_in_ord
 fn refused_everything(unwell: &Answer) {
     let mut world = World::with(options(), chance);
     let backend = |_: &About, at: Duration| {
-        if (MINUTE..2 * MINUTE).contains(&at) { unwell.clone() } else { takes_now() }
+        if (MINUTE..2 * MINUTE).contains(&at) { *unwell } else { takes_now() }
     };
     for session in 0..250 {
         world.happens(session, 1, SessionStarted);
@@ -330,6 +335,45 @@ fn while_the_backend_takes_nothing_for_half_an_hour_no_message_is_given_up() {
     };
     world.pass(HOUR, backend);
     assert_eq!(world.taken(), ["1.1", "1.2"]);
+}
+
+#[test]
+fn while_the_backend_takes_no_message_who_left_is_told_and_no_message_is_given_up() {
+    let mut world = World::new(options());
+    for session in 0..20 {
+        world.happens(session, 1, SessionStarted);
+        world.happens(session, 2, Message);
+        world.happens(session, 3, Message);
+    }
+    let backend = |about: &About, at: Duration| {
+        let unwell = about.r#type == Message && at < HOUR / 2;
+        if unwell { refuses(FailureKind::Refused) } else { takes_now() }
+    };
+    for session in 0..10 {
+        world.pass(MINUTE, backend);
+        world.happens(session, 4, SessionEnded);
+        world.pass(11 * SECOND, backend);
+        assert!(world.when_taken(&format!("{session}.4")).is_some());
+    }
+    world.pass(HOUR / 2, backend);
+    assert_eq!(world.taken().len(), 70);
+    assert_eq!(world.store, Contents::default());
+}
+
+#[test]
+fn a_backend_that_refused_who_left_and_took_messages_is_told_within_half_a_minute() {
+    let mut world = World::new(options());
+    let backend = |about: &About, at: Duration| {
+        let unwell = about.r#type == SessionEnded && at < 10 * MINUTE;
+        if unwell { refuses(FailureKind::Refused) } else { takes_now() }
+    };
+    for n in 0..100 {
+        world.happens(n, 1, SessionEnded);
+        world.happens(200, u64::from(n), Message);
+        world.pass(6 * SECOND, backend);
+    }
+    world.pass(MINUTE + 31 * SECOND, backend);
+    assert_eq!(world.taken().len(), 200);
 }
 
 #[test]
@@ -511,6 +555,28 @@ fn a_dead_letter_is_sent_again_or_discarded_and_stays_until_it_is_taken() {
     assert_eq!((world.sent.len(), world.queue.counts().events), (sent, 0));
     assert!(world.queue.discard(ids[1]).is_none());
     assert_eq!(world.store, Contents::default());
+}
+
+#[test]
+fn a_flood_of_one_person_leaves_room_for_others_and_for_small_messages() {
+    let mut world = World::new(options());
+    let large = || Data::Text("x".repeat(1024 * 1024));
+    let key = |session: u8| Bytes::from(vec![session]);
+    // Three tabs of one person: who that is, their events say.
+    for (session, n) in (1..=3).flat_map(|session| (1..=6).map(move |n| (session, n))) {
+        world.user = Some("anna".into());
+        world.happens_with(session, n, Message, large());
+    }
+    let mut room = |session: u8, bytes: usize| {
+        let pool = world.queue.reserve(&key(session), bytes)?;
+        world.queue.release(&key(session), pool, bytes);
+        Some(())
+    };
+    assert_eq!(room(1, 1024 * 1024), None, "18 MiB are more than a quarter");
+    assert_eq!(room(1, 100), Some(()), "what is small is taken");
+    assert_eq!(room(4, 1024 * 1024), Some(()), "somebody else");
+    world.pass(MINUTE, takes);
+    assert!(world.queue.reserve(&key(1), 1024 * 1024).is_some(), "all of it comes back");
 }
 
 #[test]
