@@ -8,8 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
 
-use super::Backend;
-use super::backend::NotTaken;
+use super::{Answer, Backend, NotTaken};
 use crate::random::a_share_of;
 use crate::session::SessionId;
 use crate::session::hub::stream;
@@ -34,6 +33,9 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Where events are kept until they are taken.
 pub(crate) trait EventLog: Clone + Send + Sync + 'static {
+    /// The backend has answered this event so.
+    fn answered(&self, event: &[u8], answer: Answer) -> impl Future<Output = ()> + Send;
+
     /// The backend has taken this event, or it was set aside: it need not be kept.
     fn done_with(&self, stream: Bytes, sequence: u64) -> impl Future<Output = ()> + Send;
 }
@@ -257,7 +259,8 @@ async fn deliver(deliveries: Arc<Deliveries>, log: impl EventLog, stream: Bytes)
             backend.deliver(&event).await
         };
         let taken = match result {
-            Ok(()) => {
+            Ok(answer) => {
+                log.answered(&event, answer).await;
                 deliveries.taken.notify_waiters();
                 true
             }
