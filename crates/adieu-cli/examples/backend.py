@@ -12,11 +12,11 @@ import hashlib
 import hmac
 import http.server
 import json
+import logging
 import os
 import sys
 import threading
 import time
-import traceback
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -68,9 +68,9 @@ def send_to_user(user, text):
         urllib.request.urlopen(request, timeout=10).close()
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace")
-        print(f"the gateway answered {error.code}: {said}", file=sys.stderr)
+        logging.error("the gateway answered %s: %s", error.code, said)
     except OSError as error:
-        print(f"the gateway cannot be reached at {GATEWAY}: {error}", file=sys.stderr)
+        logging.error("the gateway cannot be reached at %s: %s", GATEWAY, error)
 
 
 def judge(data):
@@ -85,7 +85,7 @@ def hear(event):
     """What is answered to an event: messages for its session, and an end of it."""
     type, user, data = event["type"], event.get("userid"), event.get("data")
     shown = data if isinstance(data, str) else json.dumps(data)
-    print(type, event["sessionid"], user or "", shown, flush=True)
+    logging.info("%s %s %s %s", type, event["sessionid"], user or "", shown)
     if type != "message" or not isinstance(data, str):
         return {}
     if data == "tell all my tabs" and user:
@@ -123,12 +123,14 @@ class Hooks(http.server.BaseHTTPRequestHandler):
     """Takes events over connections that are kept."""
 
     protocol_version = "HTTP/1.1"
+    # An answer leaves in one piece.
+    wbufsize = -1
 
     def do_POST(self):
         try:
             status, said = self.read_and_answer()
         except Exception:
-            traceback.print_exc()
+            logging.exception("an event could not be answered")
             status, said = 500, {"error": "see the log"}
         body = json.dumps(said).encode()
         self.send_response(status)
@@ -159,7 +161,9 @@ if __name__ == "__main__":
     if not SECRETS:
         sys.exit("ADIEU_BACKEND_SECRET is missing or malformed: whsec_ and base64 is needed")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Hooks)
-    print(f"listening on {server.server_address[1]}", flush=True)
+    # Lines of several threads do not mix in it.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.info("listening on %s", server.server_address[1])
     try:
         server.serve_forever()
     except KeyboardInterrupt:
