@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
-use adieu_gateway::hook::{Backend, BackendOptions, DeliveryOptions, Secret};
+use adieu_gateway::hook::{Backend, BackendOptions, DeliveryOptions, EventFormat, Secret};
 use adieu_gateway::http::{Access, BadKey, Origins};
 use adieu_gateway::session::Waits;
 use adieu_gateway::session::hub::Settings;
@@ -53,6 +53,10 @@ pub(crate) struct Sessions {
     /// Trust the certificates in this PEM file for the backend (default: the system's)
     #[arg(long, value_name = "FILE")]
     backend_ca: Option<PathBuf>,
+    /// How the backend is told: structured (each event is one JSON object, as libraries for
+    /// Standard Webhooks need it) or binary (messages as they are, attributes in ce- fields)
+    #[arg(long, value_name = "FORMAT", default_value = "structured", value_parser = format)]
+    event_format: EventFormat,
     /// Pages of this site may connect, like https://example.com; * for any (repeatable)
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
@@ -94,6 +98,14 @@ fn concurrency(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 2..=4096) => Ok(number),
         _ => Err("a number from 2 to 4096 is needed: one for messages, one for who left".into()),
+    }
+}
+
+fn format(text: &str) -> Result<EventFormat, String> {
+    match text {
+        "structured" => Ok(EventFormat::Structured),
+        "binary" => Ok(EventFormat::Binary),
+        _ => Err("there are two formats: structured and binary".into()),
     }
 }
 
@@ -151,7 +163,9 @@ impl Sessions {
         })?;
         let secret = Secret::read(&secret).map_err(|error| format!("{SECRET}: {error}"))?;
         let tls = trust::client_config(self.backend_ca.as_ref(), false)?;
-        Backend::new(BackendOptions { url, secret, timeout: self.backend_timeout, tls }).map(Some)
+        let (timeout, format) = (self.backend_timeout, self.event_format);
+        let options = BackendOptions { url, secret, timeout, tls, format, batches: false };
+        Backend::new(options).map(Some)
     }
 
     /// Which pages may connect.
@@ -161,7 +175,7 @@ impl Sessions {
 }
 
 fn wrong_secret() -> String {
-    adieu_gateway::hook::BadSecret.to_string()
+    adieu_gateway::hook::BadSecret::Missing.to_string()
 }
 
 /// Who may see pages and use the API.

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::hook::Waiting;
+use crate::hook::{BackendCounts, Waiting};
 use crate::session::Departure;
 use crate::session::account;
 use crate::session::hub::{Counts, Moment, What};
@@ -65,6 +65,9 @@ pub struct Metrics {
     let_go: Gauge<u64, AtomicU64>,
     parked: Gauge,
     reachable: Gauge,
+    bad_signatures: Gauge<u64, AtomicU64>,
+    bad_answers: Gauge<u64, AtomicU64>,
+    connections_died: Gauge<u64, AtomicU64>,
     draining: Gauge,
 }
 
@@ -93,6 +96,9 @@ impl Default for Metrics {
             let_go: Gauge::default(),
             parked: Gauge::default(),
             reachable: Gauge::default(),
+            bad_signatures: Gauge::default(),
+            bad_answers: Gauge::default(),
+            connections_died: Gauge::default(),
             draining: Gauge::default(),
         };
         metrics.register();
@@ -199,6 +205,21 @@ impl Metrics {
             "1 if the backend could be connected to when it was last tried",
             self.reachable.clone(),
         );
+        registry.register(
+            "backend_bad_signatures",
+            "Answers of the backend since the start that mean it does not accept our signature",
+            self.bad_signatures.clone(),
+        );
+        registry.register(
+            "backend_bad_answers",
+            "Answers of the backend since the start that were malformed",
+            self.bad_answers.clone(),
+        );
+        registry.register(
+            "backend_connections_died",
+            "Kept connections that had died when a request went out, which was sent once more",
+            self.connections_died.clone(),
+        );
     }
 
     /// A WebSocket of a client has ended.
@@ -251,7 +272,7 @@ impl Metrics {
 
     /// All of them as OpenMetrics text.
     #[must_use]
-    pub fn encode(&self, counts: &Counts, waiting: Waiting) -> String {
+    pub fn encode(&self, counts: &Counts, waiting: Waiting, backend: BackendCounts) -> String {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.attached.set(number(counts.attached));
         self.away.set(number(counts.away));
@@ -268,6 +289,9 @@ impl Metrics {
         self.let_go.set(waiting.let_go);
         self.parked.set(number(waiting.parked));
         self.reachable.set(i64::from(waiting.reachable));
+        self.bad_signatures.set(backend.bad_signatures);
+        self.bad_answers.set(backend.bad_answers);
+        self.connections_died.set(backend.connections_died);
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);

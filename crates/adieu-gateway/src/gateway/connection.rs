@@ -5,7 +5,7 @@ use std::time::Duration;
 use adieu::{Close, CloseCode, Ending, Message, Socket};
 
 use super::{Act, Gateway, GatewayError};
-use crate::hook::{Decision, Question, Room};
+use crate::hook::{Decision, NotTaken, Question, Room};
 use crate::random::random;
 use crate::session::account::account;
 use crate::session::hub::{Handle, Newcomer, Step};
@@ -165,15 +165,18 @@ impl Gateway {
         let may = self.act(move |scene, now| {
             match scene.hub.may_resume(now, &asked, site.as_deref()) {
                 // Who is back in time is not given up while the backend thinks.
-                Ok(id) => (Ok(id), scene.hub.hold(now, id, now + judged)),
+                Ok(id) => {
+                    let user = scene.hub.view(id).and_then(|view| view.user_id);
+                    (Ok((id, user)), scene.hub.hold(now, id, now + judged))
+                }
                 Err(reason) => (Err(reason), Step::default()),
             }
         });
-        let id = match may.await? {
-            Ok(id) => id,
+        let (id, user) = match may.await? {
+            Ok(asked) => asked,
             Err(reason) => return Ok(Some(Err(reason))),
         };
-        Ok(match backend.resume(id, question).await {
+        Ok(match backend.resume(id, user.as_deref(), question).await {
             Decision::Accepted { .. } => None,
             Decision::Refused { .. } => Some(Err(NotResumed::Refused)),
             // Not known is not no: the client comes back with the same token.
@@ -315,7 +318,6 @@ impl Gateway {
 const JUDGED: Duration = Duration::from_secs(2);
 
 /// It comes back by itself, as from any end that is not final.
-fn no_answer(error: &str) -> Close {
-    tracing::warn!("{error}");
-    close(CloseCode::INTERNAL_ERROR.get(), "the backend did not answer")
+fn no_answer(error: &NotTaken) -> Close {
+    close(CloseCode::INTERNAL_ERROR.get(), error.for_clients())
 }

@@ -22,11 +22,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
 
-use crate::hook::{Backend, Deliveries, DeliveryOptions, EventLog};
+use crate::hook::{Answer, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
 use crate::session::hub::{Hub, Settings, Step};
-use crate::session::{Batch, Change, Contents, Key, Timestamp};
+use crate::session::{Batch, Change, Contents, Key, SessionId, Timestamp};
 use crate::store::{Backend as StoreBackend, Store};
 use clock::Clock;
 use engine::{Act, Engine, Scene};
@@ -160,6 +160,12 @@ impl Gateway {
         &self.inner.chronicle
     }
 
+    /// Who hears of the sessions, if anybody.
+    #[must_use]
+    pub fn backend(&self) -> Option<&Backend> {
+        self.inner.backend.as_ref()
+    }
+
     /// The events that wait for the backend.
     #[must_use]
     pub fn deliveries(&self) -> &Arc<Deliveries> {
@@ -183,7 +189,37 @@ impl Gateway {
     }
 }
 
+/// Whose an event is.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whose {
+    session_id: SessionId,
+}
+
 impl EventLog for Gateway {
+    /// A session that is over meanwhile gets nothing.
+    async fn answered(&self, event: &[u8], answer: Answer) {
+        let Answer { send, close } = answer;
+        if send.is_empty() && close.is_none() {
+            return;
+        }
+        let Ok(Whose { session_id: id }) = serde_json::from_slice(event) else { return };
+        for payload in send {
+            let act = move |scene: &mut Scene<'_>, now| {
+                let sent = scene.hub.send(now, id, &payload);
+                ((), sent.unwrap_or_default())
+            };
+            let _ = self.act(act).await;
+        }
+        if close.is_some() {
+            let act = move |scene: &mut Scene<'_>, now| {
+                let ended = scene.hub.end(now, id, close);
+                ((), ended.unwrap_or_default())
+            };
+            let _ = self.act(act).await;
+        }
+    }
+
     async fn write(&self, changes: Batch) -> bool {
         let step = Step { changes, effects: Vec::new() };
         self.submit_act(Box::new(move |_, _| (step, Box::new(|| {})))).await.is_ok()

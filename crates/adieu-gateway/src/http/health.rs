@@ -11,6 +11,7 @@ use axum::routing::get;
 
 use super::{Access, guarded};
 use crate::gateway::{Gateway, GatewayError};
+use crate::hook::Backend;
 use crate::session::hub::Hub;
 
 /// How long the store may take before it is not ready: probes ask every few seconds.
@@ -45,7 +46,8 @@ fn unready(error: &GatewayError) -> Response {
 async fn metrics(State(gateway): State<Gateway>) -> Response {
     let counts = tokio::time::timeout(PATIENCE, gateway.look(Hub::counts)).await;
     let counts = counts.ok().and_then(Result::ok).unwrap_or_default();
-    let text = gateway.metrics().encode(&counts, gateway.deliveries().waiting());
+    let backend = gateway.backend().map(Backend::counts).unwrap_or_default();
+    let text = gateway.metrics().encode(&counts, gateway.deliveries().waiting(), backend);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], text).into_response()
 }

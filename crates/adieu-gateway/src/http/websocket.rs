@@ -69,7 +69,7 @@ async fn connect(
     }
     let question = Question::of(request, upgrade.peer());
     match gateway.ask(&question).await {
-        Decision::Accepted { user, subprotocol } => {
+        Decision::Accepted { user, subprotocol, .. } => {
             let upgrade = match subprotocol {
                 Some(name) => upgrade.subprotocol(&name),
                 None => upgrade,
@@ -84,8 +84,7 @@ async fn connect(
             (status, format!("{reason}\n")).into_response()
         }
         Decision::Unavailable(error) => {
-            tracing::warn!("{error}");
-            let why = "the backend did not answer\n";
+            let why = format!("{}\n", error.for_clients());
             (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", RETRY_AFTER)], why).into_response()
         }
     }

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use adieu_gateway::hook::Secret;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -219,8 +221,29 @@ impl Backend {
 }
 
 async fn serve(listener: TcpListener, shared: Shared) {
-    let app = Router::new().route("/hooks", post(hook)).with_state(shared);
+    // A message of 1 MiB, as JSON.
+    let limit = DefaultBodyLimit::max(8 * 1024 * 1024);
+    let app = Router::new().route("/hooks", post(hook)).with_state(shared).layer(limit);
     axum::serve(listener, app).await.unwrap();
+}
+
+/// What stands in an event of CloudEvents' structured mode, and its data as bytes.
+fn read_event(body: &[u8]) -> (Value, Bytes) {
+    let event: Value = serde_json::from_slice(body).unwrap();
+    let data = match (&event["data"], &event["data_base64"], &event["datacontenttype"]) {
+        (Value::String(text), Value::Null, kind) if kind != "application/json" => {
+            text.clone().into_bytes()
+        }
+        (Value::Null, Value::String(base64), _) => STANDARD.decode(base64).unwrap(),
+        (json, Value::Null, _) => serde_json::to_vec(json).unwrap(),
+        _ => panic!("data or data_base64: {event}"),
+    };
+    (event, data.into())
+}
+
+/// The type of an event.
+pub(crate) fn type_of(body: &[u8]) -> String {
+    read_event(body).0["type"].as_str().unwrap().to_owned()
 }
 
 async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
@@ -228,8 +251,11 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let (id, time) = (field("webhook-id").unwrap(), field("webhook-timestamp").unwrap());
     let signed = shared.lock().secret.sign(id, time.parse().unwrap(), &body);
     assert_eq!(field("webhook-signature"), Some(&*signed), "the signature");
-    assert_eq!((field("ce-id"), field("ce-specversion")), (Some(id), Some("1.0")));
-    let r#type = field("ce-type").unwrap().to_owned();
+    assert_eq!(field("content-type"), Some("application/cloudevents+json"));
+    let (event, data) = read_event(&body);
+    assert_eq!((event["id"].as_str(), event["specversion"].as_str()), (Some(id), Some("1.0")));
+    let text = |name: &str| event[name].as_str().map(str::to_owned);
+    let r#type = text("type").unwrap();
     let question = matches!(&*r#type, "connect" | "resume");
     let mode = {
         let mut inner = shared.lock();
@@ -254,7 +280,7 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     }
     let mut inner = shared.lock();
     if question {
-        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let asked = event["data"].clone();
         let query = asked["query"].as_str().unwrap_or_default().to_owned();
         inner.asked.push(asked);
         let user = query.split('&').find_map(|pair| pair.strip_prefix("user="));
@@ -266,11 +292,11 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     inner.seen.push(Seen {
         id: id.to_owned(),
         r#type,
-        session: field("ce-sessionid").unwrap().to_owned(),
-        user: field("ce-userid").map(str::to_owned),
-        generation: field("ce-generation").unwrap().parse().unwrap(),
-        sequence: field("ce-sequence").map(|n| n.parse().unwrap()),
-        body,
+        session: text("sessionid").unwrap(),
+        user: text("userid"),
+        generation: event["generation"].as_u64().unwrap().try_into().unwrap(),
+        sequence: event["sequence"].as_u64(),
+        body: data,
         at: Instant::now(),
     });
     StatusCode::NO_CONTENT.into_response()
@@ -288,9 +314,8 @@ pub(crate) async fn other_backend(
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());
     let app = Router::new().route(
         "/hooks",
-        post(move |headers: HeaderMap, body: Bytes| {
-            let kind = headers["ce-type"].to_str().unwrap().to_owned();
-            let answer = hook(kind, body);
+        post(move |body: Bytes| {
+            let answer = hook(type_of(&body), body);
             async move {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 answer

@@ -4,7 +4,7 @@ mod backend;
 mod gateway;
 mod page;
 
-pub(crate) use backend::{Backend, Mode, Seen, other_backend};
+pub(crate) use backend::{Backend, Mode, Seen, other_backend, type_of};
 pub(crate) use gateway::{API_KEY, Gateway, request, try_request};
 pub(crate) use page::Page;
 pub(crate) use testkit::{figure, seed};

@@ -1,6 +1,6 @@
 //! Why an event was not taken, as far as the queue treats it differently.
 
-use super::super::backend::NotTaken;
+use crate::hook::{FailureKind as Kind, NotTaken};
 
 /// A try that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +27,15 @@ pub(super) enum FailureKind {
 
 impl From<NotTaken> for Failure {
     fn from(error: NotTaken) -> Self {
-        let kind = if error.is_final() {
-            FailureKind::Final
-        } else if error.was_answered() {
-            FailureKind::Refused
-        } else if error.why.starts_with("client error (Connect)") {
-            FailureKind::Unreachable
-        } else {
-            FailureKind::NoAnswer
+        let kind = match error.kind() {
+            Kind::Unreachable => FailureKind::Unreachable,
+            Kind::NoAnswer => FailureKind::NoAnswer,
+            Kind::BadSignature => FailureKind::BadSignature,
+            Kind::Answered(_) if error.is_final() => FailureKind::Final,
+            Kind::Answered(_) => FailureKind::Refused,
+            // It is not sent at all, and another try would not read it.
+            Kind::Unreadable => FailureKind::Final,
         };
-        Failure { kind, why: error.why }
+        Failure { kind, why: error.to_string() }
     }
 }

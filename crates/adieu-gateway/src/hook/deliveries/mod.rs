@@ -43,12 +43,15 @@ use pending::Now;
 pub(crate) use room::Room;
 use scheduler::Scheduler;
 
-use super::Backend;
+use super::{Answer, Backend};
 use crate::random::a_share_of;
 use crate::session::{Batch, Change, Contents, Timestamp};
 
 /// Where events are kept until they are taken.
 pub(crate) trait EventLog: Clone + Send + Sync + 'static {
+    /// The backend has answered this event so: done before the event is written off.
+    fn answered(&self, event: &[u8], answer: Answer) -> impl Future<Output = ()> + Send;
+
     /// Writes down what has become of events. It is not waited for that this is durable: told again
     /// after a crash, an event has the same id. False if the log is closed: then nothing more is
     /// delivered.

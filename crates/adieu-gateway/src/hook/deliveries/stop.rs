@@ -73,7 +73,7 @@ mod tests {
 
     use super::super::{DeliveryOptions, EventLog};
     use super::*;
-    use crate::hook::{Backend, BackendOptions, Secret};
+    use crate::hook::{Answer, Backend, BackendOptions, EventFormat, Secret};
     use crate::session::hub::{Data, Event, EventType};
     use crate::session::{Batch, SessionId, Timestamp};
 
@@ -82,6 +82,8 @@ mod tests {
     struct Forgets;
 
     impl EventLog for Forgets {
+        async fn answered(&self, _: &[u8], _: Answer) {}
+
         async fn write(&self, _: Batch) -> bool {
             true
         }
@@ -108,6 +110,8 @@ mod tests {
             secret: Secret::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap(),
             timeout: answer_within,
             tls: no_tls(),
+            format: EventFormat::Structured,
+            batches: false,
         });
         Arc::new(Deliveries::new(Some(backend.unwrap()), DeliveryOptions::default()))
     }

@@ -67,7 +67,14 @@ impl Deliveries {
     /// Sends an event, and what may be sent when that is done.
     async fn work<L: EventLog>(self: Arc<Self>, log: L, backend: Backend, mut job: Job) {
         loop {
-            let result = backend.deliver(&job.event).await.map_err(Failure::from);
+            let result = match backend.deliver(&job.event).await {
+                Ok(answer) => {
+                    // Before the next event of the session is sent: answers keep their order.
+                    log.answered(&job.event, answer).await;
+                    Ok(())
+                }
+                Err(error) => Err(Failure::from(error)),
+            };
             let batch = self.state().scheduler.done(now(), &job, result);
             self.tell_freed();
             self.settled.notify_waiters();
