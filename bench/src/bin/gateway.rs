@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
-use adieu_gateway::hook::{Backend, BackendOptions, Secret};
+use adieu_gateway::hook::{Backend, BackendOptions, EventFormat, Secret};
 use adieu_gateway::http::{self, Access, Origins};
 use adieu_gateway::session::Settings;
 use adieu_gateway::store::Memory;
@@ -53,6 +53,8 @@ async fn gateway() {
         secret: Secret::read(SECRET).expect("a secret"),
         timeout: Duration::from_secs(10),
         tls: adieu::tls::client_config().expect("certificates"),
+        format: EventFormat::Binary,
+        batches: false,
     };
     let options = Options {
         sessions: Settings::default(),

@@ -1,36 +1,109 @@
-// A backend of the gateway: who is here, who left and why, and an echo. Node 18 or later, nothing
-// to install. ADIEU_BACKEND_SECRET as for the gateway; ADIEU_API_KEY too, if that has one.
+// A backend of the gateway: it hears when people come and leave, and answers what they say. Node 18
+// or later, nothing to install. ADIEU_BACKEND_SECRET as for the gateway (two of them while the
+// secret is being replaced); ADIEU_API_KEY too, if the gateway has one.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:http';
 
 const { ADIEU_BACKEND_SECRET = '', ADIEU_API_KEY, PORT = '3000' } = process.env;
 const GATEWAY = process.env.GATEWAY ?? 'http://127.0.0.1:8080';
-const secret = Buffer.from(ADIEU_BACKEND_SECRET.replace('whsec_', ''), 'base64');
+const MAX_BODY = 7 * 1024 * 1024; // a message of 1 MiB, as JSON
 
-function isSigned(headers, body) {
-  const { 'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': given } = headers;
-  if (Math.abs(Date.now() / 1000 - time) > 300) return false; // a replay
-  const mac = createHmac('sha256', secret).update(`${id}.${time}.`).update(body).digest('base64');
-  const [a, b] = [Buffer.from(`v1,${mac}`), Buffer.from(given ?? '')];
-  return a.length === b.length && timingSafeEqual(a, b);
+const secrets = ADIEU_BACKEND_SECRET.split(/[\s,]+/).filter(Boolean).map((secret) => {
+  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+  if (!secret.startsWith('whsec_') || key.length < 24) return undefined;
+  return key;
+});
+if (secrets.length === 0 || secrets.includes(undefined)) {
+  console.error('ADIEU_BACKEND_SECRET is missing or malformed: whsec_ and base64 is needed');
+  process.exit(1);
 }
 
-function send(session, text) {
-  const headers = { 'content-type': 'text/plain', authorization: `Bearer ${ADIEU_API_KEY}` };
-  const url = `${GATEWAY}/api/sessions/${session}/messages`;
-  return fetch(url, { method: 'POST', headers, body: text });
+/** Whether the gateway has signed this, not more than five minutes ago. */
+function isSigned(headers, body) {
+  const { 'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': given = '' } = headers;
+  if (!(Math.abs(Date.now() / 1000 - Number(time)) <= 300)) return false; // a replay, or no number
+  const signatures = given.split(' ').map((signature) => Buffer.from(signature));
+  return secrets.some((key) => {
+    const mac = createHmac('sha256', key).update(`${id}.${time}.`).update(body).digest('base64');
+    const own = Buffer.from(`v1,${mac}`);
+    return signatures.some((one) => one.length === own.length && timingSafeEqual(one, own));
+  });
+}
+
+/** Sends a text to all sessions of a user, from anywhere in the program. */
+async function sendToUser(user, text) {
+  const headers = { 'content-type': 'text/plain' };
+  if (ADIEU_API_KEY) headers.authorization = `Bearer ${ADIEU_API_KEY}`;
+  const url = `${GATEWAY}/api/users/${encodeURIComponent(user)}/messages`;
+  try {
+    const answer = await fetch(url, { method: 'POST', headers, body: text });
+    if (!answer.ok) console.error(`the gateway answered ${answer.status}: ${await answer.text()}`);
+  } catch (error) {
+    console.error(`the gateway cannot be reached at ${GATEWAY}: ${error.cause ?? error}`);
+  }
+}
+
+/** What is answered to a client that wants to come in: a status and an object. */
+function judge(data) {
+  // In life: look at data.token, or at the cookies in data.headers. Who may not come in is answered
+  // with a reason: [403, { reason: 'log in first' }]
+  const user = new URLSearchParams(data.query ?? '').get('user');
+  return [200, user ? { userId: user } : {}];
+}
+
+/** What is answered to an event: messages for its session, and an end of it. */
+async function hear({ type, sessionid, userid, data }) {
+  const shown = typeof data === 'string' ? data : JSON.stringify(data);
+  console.log(type, sessionid, userid ?? '', shown);
+  if (type !== 'message' || typeof data !== 'string') return {};
+  if (data === 'tell all my tabs' && userid) await sendToUser(userid, 'hello, all tabs');
+  return { send: [{ text: `echo: ${data}` }] };
+}
+
+/** Answers to the last events, by id: what is told again is not done again. A database would keep
+ * them for longer. */
+const answers = new Map();
+function hearOnce(event) {
+  const known = answers.get(event.id);
+  if (known) return known;
+  const answer = hear(event);
+  answers.set(event.id, answer);
+  answer.catch(() => answers.delete(event.id)); // it is told again
+  if (answers.size > 10_000) answers.delete(answers.keys().next().value);
+  return answer;
+}
+
+async function read(request) {
+  const parts = [];
+  let length = 0;
+  for await (const part of request) {
+    length += part.length;
+    if (length > MAX_BODY) return undefined;
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 const server = createServer(async (request, response) => {
-  const body = Buffer.concat(await request.toArray());
-  if (!isSigned(request.headers, body)) return response.writeHead(401).end();
-  const { 'ce-type': type, 'ce-sessionid': session, 'ce-userid': user } = request.headers;
-  if (type === 'connect') {
-    const name = new URLSearchParams(JSON.parse(body).query ?? '').get('user'); // a login, in life
-    return response.writeHead(200).end(JSON.stringify({ userId: name ?? undefined }));
+  const end = (status, object) => {
+    const text = Buffer.from(JSON.stringify(object));
+    const headers = { 'content-type': 'application/json', 'content-length': text.length };
+    response.writeHead(status, headers).end(text);
+  };
+  try {
+    const body = await read(request);
+    if (!body) return end(413, { error: 'too long' });
+    // Not as {"reason": …}: that would be a verdict on the person who wants to come in.
+    if (!isSigned(request.headers, body)) return end(401, { error: 'not signed by the gateway' });
+    const event = JSON.parse(body);
+    const asked = event.type === 'connect' || event.type === 'resume';
+    if (asked) return end(...judge(event.data));
+    end(200, await hearOnce(event));
+  } catch (error) {
+    console.error(error);
+    if (!response.headersSent) end(500, { error: 'see the log' });
   }
-  console.log(type, session, user ?? '', body.toString()); // a repeat has the same ce-id
-  if (type === 'message') await send(session, `echo: ${body}`);
-  response.writeHead(204).end();
 });
-server.listen(PORT, '127.0.0.1', () => console.log(`listening on ${server.address().port}`));
+server.listen(Number(PORT), '127.0.0.1', () => {
+  console.log(`listening on ${server.address().port}`);
+});

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
-use adieu_gateway::hook::{Backend, BackendOptions, Secret};
+use adieu_gateway::hook::{Backend, BackendOptions, DeliveryOptions, EventFormat, Secret};
 use adieu_gateway::http::{Access, AllowedOrigin, BadKey, Origins, PublicUrl};
 use adieu_gateway::session::command::{AskResume, Limits};
 use adieu_gateway::session::{Settings, Waits};
@@ -32,9 +32,31 @@ pub(crate) struct Sessions {
     /// How long the backend may take to answer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
     backend_timeout: Duration,
+    /// Requests to the backend at a time, from 2; a quarter is for who came and left alone
+    #[arg(long, value_name = "N", default_value = "64", value_parser = concurrency)]
+    backend_concurrency: usize,
+    /// Let a session's end overtake its message that the backend refuses after this time
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length, hide = true)]
+    backend_patience: Duration,
+    /// Send again what the backend refused while it took nothing, over this time
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = length, hide = true)]
+    backend_spread: Duration,
+    /// Make a message a dead letter that the backend has refused for this long, after 10 tries
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = length)]
+    dead_letter_age: Duration,
+    /// Make a message a dead letter after so many tries, if it is old enough as well
+    #[arg(long, value_name = "N", default_value_t = 10, hide = true)]
+    dead_letter_tries: u32,
+    /// Set a lifecycle event aside that the backend has refused for this long
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = length, hide = true)]
+    park_after: Duration,
     /// Trust the certificates in this PEM file for the backend (default: the system's)
     #[arg(long, value_name = "FILE", requires = "backend")]
     backend_ca: Option<PathBuf>,
+    /// How the backend is told: structured (each event is one JSON object, as libraries for
+    /// Standard Webhooks need it) or binary (messages as they are, attributes in ce- fields)
+    #[arg(long, value_name = "FORMAT", default_value = "structured", value_parser = format)]
+    event_format: EventFormat,
     /// Pages of this site may connect, like https://example.com or, for its sub-domains,
     /// https://*.example.com; * for any site (repeatable; default: the gateway's own)
     #[arg(long, value_name = "ORIGIN")]
@@ -111,6 +133,21 @@ fn length(text: &str) -> Result<Duration, String> {
     Ok(length)
 }
 
+fn concurrency(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 2..=4096) => Ok(number),
+        _ => Err("a number from 2 to 4096 is needed: one for messages, one for who left".into()),
+    }
+}
+
+fn format(text: &str) -> Result<EventFormat, String> {
+    match text {
+        "structured" => Ok(EventFormat::Structured),
+        "binary" => Ok(EventFormat::Binary),
+        _ => Err("there are two formats: structured and binary".into()),
+    }
+}
+
 impl Sessions {
     /// Starts the gateway; the file of its store, if it has one.
     pub(crate) async fn start(&self) -> Result<(Gateway, Option<StoreWatch>), String> {
@@ -152,10 +189,22 @@ impl Sessions {
         Ok(Options {
             sessions,
             backend: self.backend()?,
+            deliveries: self.deliveries(),
             credential_cookies: self.credential_cookie.clone(),
             drain_window: self.drain_window,
             ..Options::default()
         })
+    }
+
+    fn deliveries(&self) -> DeliveryOptions {
+        DeliveryOptions {
+            concurrency: self.backend_concurrency,
+            patience: self.backend_patience,
+            spread: self.backend_spread,
+            dead_letter_age: self.dead_letter_age,
+            park_after: self.park_after,
+            dead_letter_tries: self.dead_letter_tries,
+        }
     }
 
     fn backend(&self) -> Result<Option<Backend>, String> {
@@ -165,7 +214,9 @@ impl Sessions {
         })?;
         let secret = Secret::read(&secret).map_err(|error| format!("{SECRET}: {error}"))?;
         let tls = trust::client_config(self.backend_ca.as_ref(), false)?;
-        Backend::new(BackendOptions { url, secret, timeout: self.backend_timeout, tls }).map(Some)
+        let (timeout, format) = (self.backend_timeout, self.event_format);
+        let options = BackendOptions { url, secret, timeout, tls, format, batches: false };
+        Backend::new(options).map(Some)
     }
 
     /// Which pages may connect.
@@ -175,7 +226,7 @@ impl Sessions {
 }
 
 fn wrong_secret() -> String {
-    adieu_gateway::hook::BadSecret.to_string()
+    adieu_gateway::hook::BadSecret::Missing.to_string()
 }
 
 /// Who may see pages and use the API.

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::hook::Waiting;
+use crate::hook::{BackendCounts, Waiting};
 use crate::session::Departure;
 use crate::session::command::Full;
 use crate::session::ending;
@@ -114,6 +114,16 @@ pub struct Metrics {
     delivered: Gauge<u64, AtomicU64>,
     failed: Gauge<u64, AtomicU64>,
     rejected: Gauge<u64, AtomicU64>,
+    lifecycle_queued: Gauge,
+    dropped: Gauge<u64, AtomicU64>,
+    dead_letters: Gauge,
+    dead_letters_bytes: Gauge,
+    let_go: Gauge<u64, AtomicU64>,
+    parked: Gauge,
+    reachable: Gauge,
+    bad_signatures: Gauge<u64, AtomicU64>,
+    bad_answers: Gauge<u64, AtomicU64>,
+    connections_died: Gauge<u64, AtomicU64>,
     draining: Gauge,
     store_file: FileSize,
 }
@@ -136,6 +146,16 @@ impl Default for Metrics {
             delivered: Gauge::default(),
             failed: Gauge::default(),
             rejected: Gauge::default(),
+            lifecycle_queued: Gauge::default(),
+            dropped: Gauge::default(),
+            dead_letters: Gauge::default(),
+            dead_letters_bytes: Gauge::default(),
+            let_go: Gauge::default(),
+            parked: Gauge::default(),
+            reachable: Gauge::default(),
+            bad_signatures: Gauge::default(),
+            bad_answers: Gauge::default(),
+            connections_died: Gauge::default(),
             draining: Gauge::default(),
             store_file: FileSize(Arc::new(AtomicU64::new(NO_FILE))),
         };
@@ -185,6 +205,13 @@ impl Metrics {
             self.full.clone(),
         );
         registry.register_collector(Box::new(self.sessions.clone()));
+        registry.register_collector(Box::new(self.store_file.clone()));
+        self.register_deliveries();
+        self.registry.register("draining", "1 while it stops", self.draining.clone());
+    }
+
+    fn register_deliveries(&mut self) {
+        let Metrics { registry, .. } = self;
         registry.register("events_queued", "Events that wait for the backend", self.queued.clone());
         registry.register(
             "events_queued_bytes",
@@ -203,11 +230,59 @@ impl Metrics {
         );
         registry.register(
             "events_rejected",
-            "Events that were set aside since the start, because the backend said they are wrong",
+            "Messages that became dead letters since the start",
             self.rejected.clone(),
         );
-        registry.register("draining", "1 while it stops", self.draining.clone());
-        registry.register_collector(Box::new(self.store_file.clone()));
+        registry.register(
+            "lifecycle_events_queued",
+            "Events of sessions, users and connections that wait for the backend",
+            self.lifecycle_queued.clone(),
+        );
+        registry.register(
+            "connection_events_dropped",
+            "Events connection.lost and .resumed dropped since the start: too many waited",
+            self.dropped.clone(),
+        );
+        registry.register(
+            "dead_letters",
+            "Messages that the backend would not take, and that are kept",
+            self.dead_letters.clone(),
+        );
+        registry.register(
+            "dead_letters_bytes",
+            "Bytes of the dead letters that may be let go",
+            self.dead_letters_bytes.clone(),
+        );
+        registry.register(
+            "dead_letters_let_go",
+            "Dead letters let go since the start: there were too many",
+            self.let_go.clone(),
+        );
+        registry.register(
+            "events_parked",
+            "Events of sessions and users that the backend would not take for a day: look at them",
+            self.parked.clone(),
+        );
+        registry.register(
+            "backend_reachable",
+            "1 if the backend could be connected to when it was last tried",
+            self.reachable.clone(),
+        );
+        registry.register(
+            "backend_bad_signatures",
+            "Answers of the backend since the start that mean it does not accept our signature",
+            self.bad_signatures.clone(),
+        );
+        registry.register(
+            "backend_bad_answers",
+            "Answers of the backend since the start that were malformed",
+            self.bad_answers.clone(),
+        );
+        registry.register(
+            "backend_connections_died",
+            "Kept connections that had died when a request went out, which was sent once more",
+            self.connections_died.clone(),
+        );
     }
 
     /// A WebSocket of a client has ended.
@@ -276,7 +351,12 @@ impl Metrics {
 
     /// All of them as OpenMetrics text. What is not known is left out.
     #[must_use]
-    pub fn encode(&self, counts: Option<Counts>, waiting: Waiting) -> String {
+    pub fn encode(
+        &self,
+        counts: Option<Counts>,
+        waiting: Waiting,
+        backend: BackendCounts,
+    ) -> String {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         *self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         self.queued.set(number(waiting.events));
@@ -284,6 +364,16 @@ impl Metrics {
         self.delivered.set(waiting.delivered);
         self.failed.set(waiting.failed);
         self.rejected.set(waiting.rejected);
+        self.lifecycle_queued.set(number(waiting.lifecycle));
+        self.dropped.set(waiting.dropped);
+        self.dead_letters.set(number(waiting.dead_letters));
+        self.dead_letters_bytes.set(number(waiting.dead_letter_bytes));
+        self.let_go.set(waiting.let_go);
+        self.parked.set(number(waiting.parked));
+        self.reachable.set(i64::from(waiting.reachable));
+        self.bad_signatures.set(backend.bad_signatures);
+        self.bad_answers.set(backend.bad_answers);
+        self.connections_died.set(backend.connections_died);
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);
@@ -298,13 +388,13 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         let metrics = Metrics::default();
-        let unknown = metrics.encode(None, Waiting::default());
+        let unknown = metrics.encode(None, Waiting::default(), BackendCounts::default());
         for name in ["sessions_attached", "sessions_away", "adieu_users", "store_file"] {
             assert!(!unknown.contains(name), "{name}: {unknown}");
         }
         metrics.store_file(7);
         let counts = Counts { attached: 1, away: 2, users: 3, kept: 4 };
-        let known = metrics.encode(Some(counts), Waiting::default());
+        let known = metrics.encode(Some(counts), Waiting::default(), BackendCounts::default());
         for line in [
             "\nadieu_sessions_attached 1\n",
             "\nadieu_sessions_away 2\n",

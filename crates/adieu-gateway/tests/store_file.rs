@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use adieu_gateway::session::wire::{Payload, Tag, Tail};
 use adieu_gateway::session::{Change, SessionId};
 use adieu_gateway::store::{Backend, Disk};
 
@@ -75,8 +76,8 @@ fn a_file_that_is_mostly_free_is_made_smaller_at_the_start() {
     let mut disk = Disk::open(&scratch.0).unwrap();
     let id = SessionId::new([7; 16]);
     let put = |sequence| {
-        let message = vec![b'x'; 64 << 10].into();
-        vec![Change::PutMessage { id, sequence, message }]
+        let tail = Tail::of(&Payload::Text("x".repeat(64 << 10)));
+        vec![Change::PutMessage { id, sequence, tag: Tag::new([1; 6]), key: None, tail }]
     };
     for sequence in 1..=600 {
         disk.commit(&[put(sequence)]).unwrap();

@@ -21,6 +21,8 @@ pub struct Contents {
     pub leaving: BTreeMap<Arc<str>, Leaving>,
     /// Events that the backend has not taken, by what orders them (a session, a user) and number.
     pub events: BTreeMap<(Bytes, u64), Arc<Event>>,
+    /// Events that the gateway has given up or set aside, by a number that grows with time.
+    pub dead_letters: BTreeMap<u64, Bytes>,
     /// What is there once: the key of the tokens, the last sign of life.
     pub meta: BTreeMap<String, Bytes>,
 }
@@ -122,6 +124,18 @@ pub enum Change {
         /// Its number there.
         sequence: u64,
     },
+    /// An event is kept apart from those that wait: the backend would not take it.
+    PutDeadLetter {
+        /// Its number.
+        id: u64,
+        /// The event, and what the backend said.
+        letter: Bytes,
+    },
+    /// A dead letter was taken after all, discarded, or let go.
+    DeleteDeadLetter {
+        /// Its number.
+        id: u64,
+    },
     /// Something that is there once.
     PutMeta {
         /// Its name.
@@ -148,10 +162,12 @@ impl Change {
             Change::PutEvent { stream, event, .. } => stream.len() + event.size(),
             Change::DeleteEvent { stream, .. } => stream.len(),
             Change::PutMeta { name, value } => name.len() + value.len(),
+            Change::PutDeadLetter { letter, .. } => letter.len(),
             Change::PutLeaving { user, .. } | Change::DeleteLeaving { user } => user.len(),
             Change::DeleteSession { .. }
             | Change::PutCounters { .. }
-            | Change::TrimMessages { .. } => 0,
+            | Change::TrimMessages { .. }
+            | Change::DeleteDeadLetter { .. } => 0,
         };
         CHANGE + bytes
     }
@@ -209,6 +225,12 @@ impl Contents {
             }
             Change::DeleteEvent { stream, sequence } => {
                 self.events.remove(&(stream, sequence));
+            }
+            Change::PutDeadLetter { id, letter } => {
+                self.dead_letters.insert(id, letter);
+            }
+            Change::DeleteDeadLetter { id } => {
+                self.dead_letters.remove(&id);
             }
             Change::PutMeta { name, value } => {
                 self.meta.insert(name, value);

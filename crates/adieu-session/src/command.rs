@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adieu_proto::{Close, Message};
-use bytes::Bytes;
 
 use super::ending::ConnectionEnding;
 use super::event::Meta;
@@ -240,13 +239,6 @@ pub enum Command {
     Session(SessionId, SessionCommand),
     /// Of each session of a user.
     User(Arc<str>, SessionCommand),
-    /// The backend has taken an event, or it is kept no longer.
-    Delivered {
-        /// What it was ordered by.
-        stream: Bytes,
-        /// Its number there.
-        sequence: u64,
-    },
     /// To tell clients of a shard that the gateway goes away, each a time of its own up to
     /// `window`; those with names above `after`, a bounded number of them.
     Closing {
@@ -268,7 +260,6 @@ impl Command {
         match self {
             Command::Start(id, _) | Command::Session(id, _) => Some(id.slot()),
             Command::User(user, _) => Some(Slot::of_user(user)),
-            Command::Delivered { stream, .. } => super::event::slot_of_stream(stream),
             Command::Closing { .. } | Command::GiveUp => None,
         }
     }

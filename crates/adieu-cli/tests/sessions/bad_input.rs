@@ -105,18 +105,25 @@ async fn a_connect_hook_that_says_no_is_heard_by_both_kinds_of_clients() {
 async fn a_connect_hook_that_fails_or_says_nonsense_is_no_yes_and_no_no() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(None, &backend, &["--backend-timeout", "300ms"]);
-    for mode in [
-        Mode::Says(500, "boom"),
-        Mode::Says(200, "<html>welcome</html>"),
-        Mode::Says(200, r#"{"userId":7}"#),
-        Mode::Slow(std::time::Duration::from_secs(5)),
+    let (wrongly, not) = ("the backend answered wrongly", "the backend did not answer");
+    let signature = "the backend does not accept the gateway's signature";
+    for (mode, why) in [
+        (Mode::Says(500, "boom"), not),
+        (Mode::Says(200, "<html>welcome</html>"), wrongly),
+        (Mode::Says(200, "{oops"), wrongly),
+        (Mode::Says(200, r#"{"userId":7}"#), wrongly),
+        (Mode::Says(404, "no such page"), wrongly),
+        (Mode::Slow(std::time::Duration::from_secs(5)), not),
+        // It says nothing of the person: the secret of one of the two is wrong.
+        (Mode::Says(401, "wrong signature"), signature),
+        (Mode::Says(403, "<html>CSRF</html>"), signature),
     ] {
         backend.answers(mode.clone());
         let mut page = Page::default();
         let error = page.try_connect(&gateway.url()).await.unwrap_err();
         assert!(error.contains("retryAfter"), "{mode:?}: {error}");
         // Not final: the client comes back by itself.
-        assert_eq!(page.closed_with().await, (1013, "the backend did not answer".into()));
+        assert_eq!(page.closed_with().await, (1013, why.into()), "{mode:?}");
         let error = adieu::connect(&gateway.url()).await.unwrap_err().to_string();
         assert!(error.contains("503"), "{mode:?}: {error}");
     }
@@ -130,9 +137,13 @@ async fn options_that_are_wrong_are_answered_with_what_to_do() {
     let scratch = Scratch::new();
     let data = scratch.path().to_str().unwrap();
     let url = "http://127.0.0.1:1/hooks";
+    let two = format!("{} short", Backend::SECRET);
     for (args, env, said) in [
         (&["--backend", url][..], None, "ADIEU_BACKEND_SECRET"),
         (&["--backend", url], Some("short"), "whsec_"),
+        (&["--backend", url], Some(&two), "secret 2 of 2 is malformed"),
+        (&["--backend", url, "--event-format", "xml"], None, "structured and binary"),
+        (&["--backend", "http://a:b@c/"], Some(Backend::SECRET), "a user name or a password"),
         (&["--backend", "backend.example"], Some(Backend::SECRET), "http://HOST/PATH"),
         (&["--backend", "ftp://a/b"], Some(Backend::SECRET), "http://HOST/PATH"),
         (&["--wait-lost", "soon"], None, "like 500ms, 15s or 2m"),

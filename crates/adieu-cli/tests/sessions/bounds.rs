@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::Bytes;
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use tokio::task::JoinSet;
 
-use crate::world::{Backend, Gateway, Mode, Page, other_backend};
+use crate::world::{Backend, Gateway, Mode, Page, other_backend, type_of};
 
 const MIB: usize = 1024 * 1024;
 
@@ -187,8 +188,8 @@ async fn questions_to_the_backend_have_a_limit() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (n, m) = (now.clone(), most.clone());
-    let hook = async move |headers: HeaderMap| {
-        if headers["ce-type"] != "connect" {
+    let hook = async move |body: Bytes| {
+        if type_of(&body) != "connect" {
             return StatusCode::NO_CONTENT;
         }
         m.fetch_max(n.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

@@ -6,6 +6,7 @@ mod bad_input;
 mod bounds;
 mod coming_back;
 mod cost;
+mod deliveries;
 mod drain;
 mod example;
 mod faults;

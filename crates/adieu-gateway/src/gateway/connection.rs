@@ -7,7 +7,7 @@ use adieu::{Close, CloseCode, Ending, Message, Socket};
 
 use super::engine::{Done, With};
 use super::{Gateway, GatewayError, credentials};
-use crate::hook::{Accepted, Backend, Decision, Question, Room};
+use crate::hook::{Accepted, Backend, Decision, NotTaken, Question, Room};
 use crate::random::{a_share_of, random};
 use crate::session::command::{Guest, Resumption, SessionCommand, Verdict};
 use crate::session::ending::ConnectionEnding;
@@ -112,6 +112,8 @@ impl Gateway {
             credentials: self.credentials(question),
             path: question.path.as_str().into(),
             query: question.query.as_deref().map(Into::into),
+            meta: accepted.meta.map(Arc::new),
+            connect_id: accepted.question.map(Into::into),
             ..Guest::default()
         }
     }
@@ -138,9 +140,8 @@ impl Gateway {
 
     /// The backend has not answered: that is no yes and no no. The client comes back by itself,
     /// with the same token.
-    async fn unanswered(&self, socket: &Socket, error: &str) -> Attached {
-        tracing::warn!("{error}");
-        let later = close(TRY_AGAIN_LATER, "the backend did not answer");
+    async fn unanswered(&self, socket: &Socket, error: &NotTaken) -> Attached {
+        let later = close(TRY_AGAIN_LATER, error.for_clients());
         self.come_back(socket, NOT_BEFORE + a_share_of(NOT_BEFORE), later).await
     }
 

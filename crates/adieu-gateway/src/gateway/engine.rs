@@ -189,7 +189,7 @@ impl Engine {
                 Effect::Send(handle, message) => said.push(Said::Send(handle, message)),
                 Effect::Close(handle, close) => said.push(Said::Close(handle, close)),
                 Effect::Deliver { stream, sequence, event } => {
-                    gateway.inner.deliveries.push(gateway, stream, sequence, &event);
+                    gateway.inner.deliveries.push(gateway, stream, sequence, event);
                 }
                 Effect::Moment(moment) => {
                     gateway.metrics().moment(&moment);

@@ -25,12 +25,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
 
-use crate::hook::{Backend, Deliveries, EventLog};
+use crate::hook::{Answer, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
+use crate::session::command::{Outgoing, SessionCommand};
+use crate::session::event::Event;
 use crate::session::shard::Counts;
 use crate::session::wire::Tag;
-use crate::session::{Change, Command, Contents, Digest, Key, Reply, Settings, Shard};
+use crate::session::{Batch, Change, Command, Contents, Digest, Key, Reply, Settings, Shard};
 use crate::store::{Backend as StoreBackend, Store};
 use client_writer::{Said, Writers};
 use clock::Clock;
@@ -49,6 +51,8 @@ pub struct Options {
     pub sessions: Settings,
     /// Who hears of them, if anybody.
     pub backend: Option<Backend>,
+    /// How it is told.
+    pub deliveries: DeliveryOptions,
     /// Names of the cookies that are credentials; none: all of them.
     pub credential_cookies: Vec<String>,
     /// Over how long the clients are told to come back when the gateway stops.
@@ -62,6 +66,7 @@ impl Default for Options {
         Options {
             sessions: Settings::default(),
             backend: None,
+            deliveries: DeliveryOptions::default(),
             credential_cookies: Vec::new(),
             drain_window: Duration::from_secs(10),
             shards: 0,
@@ -81,6 +86,7 @@ struct Inner {
     key: Key,
     clock: Clock,
     backend: Option<Backend>,
+    store: Store,
     credential_cookies: Vec<String>,
     drain_window: Duration,
     durable: bool,
@@ -113,7 +119,7 @@ impl Gateway {
         mut options: Options,
     ) -> Result<Self, GatewayError> {
         let durable = store.outlives_the_process();
-        let (store, mut contents) = Store::start(store)?;
+        let (store, contents) = Store::start(store)?;
         options.sessions.tell = options.backend.is_some();
         let key = token_key(&store, &contents).await?;
         let count = shards(options.shards);
@@ -125,8 +131,9 @@ impl Gateway {
             writers: Writers::start(count),
             key: key.clone(),
             clock,
-            deliveries: Arc::new(Deliveries::new(options.backend.clone())),
+            deliveries: Arc::new(Deliveries::new(options.backend.clone(), options.deliveries)),
             backend: options.backend,
+            store: store.clone(),
             credential_cookies: options.credential_cookies,
             drain_window: options.drain_window,
             durable,
@@ -139,7 +146,8 @@ impl Gateway {
             stop: watch::Sender::new(false),
         };
         let gateway = Gateway { inner: Arc::new(inner) };
-        gateway.deliver_restored(&mut contents);
+        // What the store holds already is delivered before what the restart brings about.
+        gateway.inner.deliveries.restore(&gateway, &contents);
         let mut engines = Vec::new();
         for (index, part) in contents.split(count).into_iter().enumerate() {
             let settings = options.sessions.clone();
@@ -156,15 +164,6 @@ impl Gateway {
             let _ = tell_over.send(Some(finish(running, store).await));
         });
         Ok(gateway)
-    }
-
-    /// What the store holds already is delivered before what the restart brings about.
-    fn deliver_restored(&self, contents: &mut Contents) {
-        if self.inner.backend.is_some() {
-            for ((stream, sequence), event) in &contents.events {
-                self.inner.deliveries.push(self, stream.clone(), *sequence, event);
-            }
-        }
     }
 
     /// Does what is asked; ready when what came of it is committed and done. In the order in which
@@ -228,15 +227,26 @@ impl Gateway {
         self.inner.key.idempotency(key)
     }
 
+    /// Commits changes that are of no session.
+    pub(crate) async fn write_down(&self, changes: Batch) -> Result<(), GatewayError> {
+        Ok(self.inner.store.commit(changes).await?)
+    }
+
     /// What happened to sessions, as far as it is kept for people to see.
     #[must_use]
     pub fn chronicle(&self) -> &Chronicle {
         &self.inner.chronicle
     }
 
+    /// Who hears of the sessions, if anybody.
+    #[must_use]
+    pub fn backend(&self) -> Option<&Backend> {
+        self.inner.backend.as_ref()
+    }
+
     /// The events that wait for the backend.
     #[must_use]
-    pub fn deliveries(&self) -> &Deliveries {
+    pub fn deliveries(&self) -> &Arc<Deliveries> {
         &self.inner.deliveries
     }
 
@@ -258,12 +268,23 @@ impl Gateway {
 }
 
 impl EventLog for Gateway {
-    /// It is not waited for that this is committed: told again after a crash, an event has the same
-    /// id.
-    async fn done_with(&self, stream: bytes::Bytes, sequence: u64) {
-        let command = Command::Delivered { stream, sequence };
-        // A gateway that has stopped delivers again when it is started.
-        let _ = self.submit(command, With::default()).await;
+    /// A session that is over meanwhile gets nothing.
+    async fn answered(&self, event: &Event, answer: Answer) {
+        let Answer { send, close } = answer;
+        let of_session = |command| Command::Session(event.session_id, command);
+        for payload in send {
+            let message = Outgoing::new(payload, self.tag());
+            let _ = self.submit(of_session(SessionCommand::Send(message)), With::default()).await;
+        }
+        if close.is_some() {
+            let end = of_session(SessionCommand::End(close));
+            let _ = self.submit(end, With::default()).await;
+        }
+    }
+
+    /// No session is changed by it: it does not go through an engine.
+    async fn write(&self, changes: Batch) -> bool {
+        self.inner.store.submit(changes).await.is_ok()
     }
 }
 

@@ -46,6 +46,7 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
         .route("/api/sessions/{id}/messages", axum::routing::post(send_to_session))
         .route("/api/users/{user}", get(user).delete(end_user))
         .route("/api/users/{user}/messages", axum::routing::post(send_to_user))
+        .merge(super::dead_letters::routes())
         .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
         // Base64 adds a third, and the recipients come on top.
         .route("/api/messages", axum::routing::post(send_to_many))

@@ -13,6 +13,7 @@ use axum::routing::get;
 
 use super::{Access, guarded};
 use crate::gateway::{Gateway, GatewayError};
+use crate::hook::Backend;
 use crate::store::{StoreLost, StoreWatch};
 
 /// How long the store may take before it is not ready: probes ask every few seconds.
@@ -122,7 +123,8 @@ async fn metrics(State(gateway): State<Gateway>) -> Response {
     let counts = tokio::time::timeout(PATIENCE, gateway.count()).await;
     // An engine that does not answer has no sessions that are known; it has not none.
     let counts = counts.ok().and_then(Result::ok);
-    let text = gateway.metrics().encode(counts, gateway.deliveries().waiting());
+    let backend = gateway.backend().map(Backend::counts).unwrap_or_default();
+    let text = gateway.metrics().encode(counts, gateway.deliveries().waiting(), backend);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], text).into_response()
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod dead_letters;
 mod errors;
 mod health;
 mod origin;

@@ -69,8 +69,7 @@ async fn connect(
             (status, format!("{reason}\n")).into_response()
         }
         Decision::Unavailable(error) => {
-            tracing::warn!("{error}");
-            let why = "the backend did not answer\n";
+            let why = format!("{}\n", error.for_clients());
             (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", RETRY_AFTER)], why).into_response()
         }
     }

@@ -23,6 +23,8 @@ const COUNTERS: TableDefinition<'_, &[u8; 16], &CounterRow> = TableDefinition::n
 const LEAVING: TableDefinition<'_, &str, &[u8; 28]> = TableDefinition::new("leaving");
 const MESSAGES: TableDefinition<'_, (&[u8; 16], u64), &[u8]> = TableDefinition::new("messages");
 const EVENTS: TableDefinition<'_, (&[u8], u64), &[u8]> = TableDefinition::new("events");
+/// A store of an earlier version has no such table until its first commit.
+const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// What the store says of itself; no change reaches it.
@@ -137,6 +139,7 @@ fn make(file: &std::fs::File) -> Result<(), redb::Error> {
     transaction.open_table(LEAVING)?;
     transaction.open_table(MESSAGES)?;
     transaction.open_table(EVENTS)?;
+    transaction.open_table(DEAD_LETTERS)?;
     transaction.open_table(META)?;
     transaction.open_table(STORE)?.insert(COMMITS, 0)?;
     transaction.commit()?;
@@ -152,6 +155,7 @@ fn verify(file: StoreFile) -> Result<(Database, u64), redb::Error> {
     transaction.open_table(LEAVING)?;
     transaction.open_table(MESSAGES)?;
     transaction.open_table(EVENTS)?;
+    transaction.open_table(DEAD_LETTERS)?;
     transaction.open_table(META)?;
     let commits = transaction.open_table(STORE)?.get(COMMITS)?.map(|commits| commits.value());
     let commits = commits.ok_or_else(|| corrupted("it does not say its commits".to_owned()))?;
@@ -205,6 +209,10 @@ fn contents(transaction: &ReadTransaction) -> Result<Contents, redb::Error> {
         let event = row::read_event(event.value()).ok_or_else(|| unreadable("event"))?;
         contents.events.insert(key, Arc::new(event));
     }
+    for entry in transaction.open_table(DEAD_LETTERS)?.iter()? {
+        let (id, letter) = entry?;
+        contents.dead_letters.insert(id.value(), Bytes::copy_from_slice(letter.value()));
+    }
     for entry in transaction.open_table(META)?.iter()? {
         let (name, value) = entry?;
         contents.meta.insert(name.value().to_owned(), Bytes::copy_from_slice(value.value()));
@@ -243,6 +251,7 @@ struct Tables<'t> {
     leaving: Table<'t, &'static str, &'static [u8; 28]>,
     messages: Table<'t, (&'static [u8; 16], u64), &'static [u8]>,
     events: Table<'t, (&'static [u8], u64), &'static [u8]>,
+    dead_letters: Table<'t, u64, &'static [u8]>,
     meta: Table<'t, &'static str, &'static [u8]>,
 }
 
@@ -254,6 +263,7 @@ impl<'t> Tables<'t> {
             leaving: transaction.open_table(LEAVING)?,
             messages: transaction.open_table(MESSAGES)?,
             events: transaction.open_table(EVENTS)?,
+            dead_letters: transaction.open_table(DEAD_LETTERS)?,
             meta: transaction.open_table(META)?,
         })
     }
@@ -288,6 +298,12 @@ impl<'t> Tables<'t> {
             }
             Change::DeleteEvent { stream, sequence } => {
                 self.events.remove((&**stream, *sequence))?;
+            }
+            Change::PutDeadLetter { id, letter } => {
+                self.dead_letters.insert(*id, &**letter)?;
+            }
+            Change::DeleteDeadLetter { id } => {
+                self.dead_letters.remove(*id)?;
             }
             Change::PutMeta { name, value } => {
                 self.meta.insert(&**name, &**value)?;

@@ -25,6 +25,9 @@ const GROUP: usize = 1024;
 /// Bytes from which on a commit takes no further batch, for the same reason.
 const GROUP_BYTES: usize = 4 << 20;
 
+/// Resolved when a batch is committed.
+type Told = oneshot::Receiver<Result<(), StoreError>>;
+
 /// What waits for its commit.
 struct Waiting {
     batch: Batch,
@@ -99,7 +102,23 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`], for this batch and for all after it; [`StoreError::Closed`].
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        let Way::Thread(shared) = &self.0 else { return Ok(()) };
+        match self.queue(batch).await? {
+            Some(told) => told.await.map_err(|_| StoreError::Closed)?,
+            None => Ok(()),
+        }
+    }
+
+    /// The same, and ready when there is room for it: for changes whose loss in a crash is made
+    /// good, and after which nothing is said.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub async fn submit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.queue(batch).await.map(drop)
+    }
+
+    async fn queue(&self, batch: Batch) -> Result<Option<Told>, StoreError> {
+        let Way::Thread(shared) = &self.0 else { return Ok(None) };
         let bytes = size(&batch);
         // One that is larger than all the room there is has it for itself.
         let room = bytes.clamp(BATCH, QUEUE) as u32;
@@ -112,7 +131,7 @@ impl Store {
             let waiting = Waiting { batch, bytes, tell, room };
             queue.send(waiting).map_err(|_| StoreError::Closed)?;
         }
-        told.await.map_err(|_| StoreError::Closed)?
+        Ok(Some(told))
     }
 
     /// Commits what was submitted before, and closes the store: when it returns, another process

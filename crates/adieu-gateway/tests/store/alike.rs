@@ -14,7 +14,7 @@ use super::values::{Kept, counters, id, put_event, put_leaving, put_message, put
 fn change() -> impl Strategy<Value = Change> {
     let (session, sequence) = (0..3u8, 0..5u64);
     let bytes = vec(any::<u8>(), 0..40).prop_map(Bytes::from);
-    (0..10u8, session, sequence, bytes).prop_map(|(what, session, sequence, bytes)| {
+    (0..12u8, session, sequence, bytes).prop_map(|(what, session, sequence, bytes)| {
         let (id, stream) = (id(session), Bytes::from(vec![session; usize::from(session)]));
         match what {
             0 => put_session(id, sequence),
@@ -24,6 +24,8 @@ fn change() -> impl Strategy<Value = Change> {
             4 => put_event(stream, sequence, &bytes),
             7 => Change::PutCounters { id, counters: counters(sequence) },
             8 => put_leaving(id, sequence),
+            10 => Change::PutDeadLetter { id: sequence, letter: bytes },
+            11 => Change::DeleteDeadLetter { id: sequence },
             9 => Change::DeleteLeaving { user: user(id) },
             5 => Change::DeleteEvent { stream, sequence },
             _ => Change::PutMeta { name: format!("name {sequence}"), value: bytes },
@@ -44,6 +46,8 @@ fn kind(change: &Change) -> usize {
         Change::PutCounters { .. } => 7,
         Change::PutLeaving { .. } => 8,
         Change::DeleteLeaving { .. } => 9,
+        Change::PutDeadLetter { .. } => 10,
+        Change::DeleteDeadLetter { .. } => 11,
     }
 }
 
@@ -51,7 +55,7 @@ fn kind(change: &Change) -> usize {
 fn the_changes_of_the_property_are_of_every_kind() {
     let mut runner = TestRunner::deterministic();
     let some = (0..200).map(|_| kind(&change().new_tree(&mut runner).unwrap().current()));
-    assert_eq!(some.collect::<std::collections::BTreeSet<_>>(), (0..10).collect());
+    assert_eq!(some.collect::<std::collections::BTreeSet<_>>(), (0..12).collect());
 }
 
 proptest! {

@@ -109,10 +109,6 @@ impl Shard {
             }
             Command::Session(id, command) => self.one(now, id, &command, tx),
             Command::User(user, command) => self.each_of(now, &user, &command, tx),
-            Command::Delivered { stream, sequence } => {
-                tx.changes.push(Change::DeleteEvent { stream, sequence });
-                Reply::Done
-            }
             Command::Closing { after, window, seed } => self.closing(now, after, window, seed, tx),
             Command::GiveUp => self.give_up(now, tx),
         }

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use adieu_gateway::hook::Secret;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -27,6 +29,12 @@ pub(crate) enum Mode {
     Says(u16, &'static str),
     /// It is slow, and well.
     Slow(Duration),
+    /// It never answers.
+    Hangs,
+    /// It ends the connection without an answer, as a worker does that crashes.
+    Crashes,
+    /// It does this with messages that have this in them, and is well otherwise.
+    OnMessage(&'static str, Box<Mode>),
 }
 
 /// Something that it was told.
@@ -62,6 +70,8 @@ struct Inner {
     asked: Vec<Value>,
     /// How often it was asked.
     questions: usize,
+    /// The ids of all requests, in order.
+    tries: Vec<String>,
     mode: Mode,
     asked_mode: Mode,
     secret: Secret,
@@ -89,6 +99,7 @@ impl Backend {
             seen: Vec::new(),
             asked: Vec::new(),
             questions: 0,
+            tries: Vec::new(),
             mode: Mode::Well,
             asked_mode: Mode::Well,
             secret: Secret::read(Self::SECRET).unwrap(),
@@ -129,6 +140,11 @@ impl Backend {
     /// How often it was asked, answered or not yet.
     pub(crate) fn being_asked(&self) -> usize {
         self.shared.lock().questions
+    }
+
+    /// The ids of all requests, in order, whatever became of them.
+    pub(crate) fn tries(&self) -> Vec<String> {
+        self.shared.lock().tries.clone()
     }
 
     pub(crate) fn asked(&self) -> Vec<Value> {
@@ -205,8 +221,29 @@ impl Backend {
 }
 
 async fn serve(listener: TcpListener, shared: Shared) {
-    let app = Router::new().route("/hooks", post(hook)).with_state(shared);
+    // A message of 1 MiB, as JSON.
+    let limit = DefaultBodyLimit::max(8 * 1024 * 1024);
+    let app = Router::new().route("/hooks", post(hook)).with_state(shared).layer(limit);
     axum::serve(listener, app).await.unwrap();
+}
+
+/// What stands in an event of CloudEvents' structured mode, and its data as bytes.
+fn read_event(body: &[u8]) -> (Value, Bytes) {
+    let event: Value = serde_json::from_slice(body).unwrap();
+    let data = match (&event["data"], &event["data_base64"], &event["datacontenttype"]) {
+        (Value::String(text), Value::Null, kind) if kind != "application/json" => {
+            text.clone().into_bytes()
+        }
+        (Value::Null, Value::String(base64), _) => STANDARD.decode(base64).unwrap(),
+        (json, Value::Null, _) => serde_json::to_vec(json).unwrap(),
+        _ => panic!("data or data_base64: {event}"),
+    };
+    (event, data.into())
+}
+
+/// The type of an event.
+pub(crate) fn type_of(body: &[u8]) -> String {
+    read_event(body).0["type"].as_str().unwrap().to_owned()
 }
 
 async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
@@ -214,16 +251,28 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let (id, time) = (field("webhook-id").unwrap(), field("webhook-timestamp").unwrap());
     let signed = shared.lock().secret.sign(id, time.parse().unwrap(), &body);
     assert_eq!(field("webhook-signature"), Some(&*signed), "the signature");
-    assert_eq!((field("ce-id"), field("ce-specversion")), (Some(id), Some("1.0")));
-    let r#type = field("ce-type").unwrap().to_owned();
+    assert_eq!(field("content-type"), Some("application/cloudevents+json"));
+    let (event, data) = read_event(&body);
+    assert_eq!((event["id"].as_str(), event["specversion"].as_str()), (Some(id), Some("1.0")));
+    let text = |name: &str| event[name].as_str().map(str::to_owned);
+    let r#type = text("type").unwrap();
     let question = matches!(&*r#type, "connect" | "resume");
     let mode = {
         let mut inner = shared.lock();
         inner.questions += usize::from(question);
         if question { inner.asked_mode.clone() } else { inner.mode.clone() }
     };
+    let mode = match mode {
+        Mode::OnMessage(part, then) if r#type == "message" && contains(&body, part) => *then,
+        Mode::OnMessage(..) => Mode::Well,
+        mode => mode,
+    };
+    shared.lock().tries.push(id.to_owned());
     match mode {
-        Mode::Well => {}
+        Mode::Well | Mode::OnMessage(..) => {}
+        Mode::Hangs => std::future::pending().await,
+        // Without the report that a panic makes.
+        Mode::Crashes => std::panic::resume_unwind(Box::new("it crashes")),
         Mode::Slow(time) => tokio::time::sleep(time).await,
         Mode::Says(status, body) => {
             return (StatusCode::from_u16(status).unwrap(), body).into_response();
@@ -231,7 +280,7 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     }
     let mut inner = shared.lock();
     if question {
-        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let asked = event["data"].clone();
         let query = asked["query"].as_str().unwrap_or_default().to_owned();
         inner.asked.push(asked);
         let user = query.split('&').find_map(|pair| pair.strip_prefix("user="));
@@ -243,14 +292,18 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     inner.seen.push(Seen {
         id: id.to_owned(),
         r#type,
-        session: field("ce-sessionid").unwrap().to_owned(),
-        user: field("ce-userid").map(str::to_owned),
-        generation: field("ce-generation").unwrap().parse().unwrap(),
-        sequence: field("ce-sequence").map(|n| n.parse().unwrap()),
-        body,
+        session: text("sessionid").unwrap(),
+        user: text("userid"),
+        generation: event["generation"].as_u64().unwrap().try_into().unwrap(),
+        sequence: event["sequence"].as_u64(),
+        body: data,
         at: Instant::now(),
     });
     StatusCode::NO_CONTENT.into_response()
+}
+
+fn contains(body: &[u8], part: &str) -> bool {
+    std::str::from_utf8(body).is_ok_and(|body| body.contains(part))
 }
 
 /// A backend that answers each hook by its type and body.
@@ -261,9 +314,8 @@ pub(crate) async fn other_backend(
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());
     let app = Router::new().route(
         "/hooks",
-        post(move |headers: HeaderMap, body: Bytes| {
-            let kind = headers["ce-type"].to_str().unwrap().to_owned();
-            let answer = hook(kind, body);
+        post(move |body: Bytes| {
+            let answer = hook(type_of(&body), body);
             async move {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 answer

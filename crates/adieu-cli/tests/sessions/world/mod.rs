@@ -5,7 +5,7 @@ mod gateway;
 mod page;
 mod process;
 
-pub(crate) use backend::{Backend, Mode, Seen, other_backend};
+pub(crate) use backend::{Backend, Mode, Seen, other_backend, type_of};
 pub(crate) use gateway::{API_KEY, Gateway, request, try_request};
 pub(crate) use page::Page;
 pub(crate) use process::{Process, adieu, refused};

@@ -1,0 +1,280 @@
+//! Whatever the backend does with one event, and whatever it does with all for a while: who left is
+//! told, once, in order, and nobody waits for somebody else.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::world::{Backend, Gateway, Mode, Page, Scratch};
+
+/// People who leave at once say so, and are not waited for.
+const QUICK: [&str; 4] = ["--backend-spread", "1s", "--backend-patience", "300ms"];
+
+const MIB: usize = 1024 * 1024;
+
+async fn people(gateway: &Gateway, count: usize) -> Vec<Page> {
+    let mut pages = Vec::new();
+    for n in 0..count {
+        let mut page = Page::of(&format!("person-{n}"));
+        page.connect(&gateway.url()).await;
+        pages.push(page);
+    }
+    pages
+}
+
+/// Each of them speaks and leaves.
+async fn speak_and_leave(pages: &mut [Page]) {
+    for page in pages {
+        page.say("good-bye").await;
+        page.all_acknowledged().await;
+        page.close(1000).await;
+    }
+}
+
+/// Each was told to have come, spoken and left, in this order, and nothing was told twice.
+async fn all_told_once(backend: &Backend, pages: &[Page]) {
+    for page in pages {
+        backend.end_of(&page.session).await;
+    }
+    let joined_and_left = |backend: &Backend| {
+        backend.of_type("user.joined").len() + backend.of_type("user.left").len() == 2 * pages.len()
+    };
+    backend.until("all users joined and left", joined_and_left).await;
+    for page in pages {
+        let story = backend.story(&page.session);
+        assert_eq!(story, ["session.started", "message", "session.ended"]);
+    }
+    assert_eq!(backend.all().len(), backend.seen().len(), "each is taken once");
+    assert_eq!(backend.all().len(), 5 * pages.len());
+}
+
+async fn dead_letters(gateway: &Gateway) -> Vec<Value> {
+    let (status, body) = gateway.request("GET", "/api/dead-letters", "").await;
+    assert_eq!(status, 200, "{body}");
+    let list: Value = serde_json::from_str(&body).unwrap();
+    list["deadLetters"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_backend_that_answers_400_for_a_while_misses_no_departure() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &QUICK);
+    let mut pages = people(&gateway, 20).await;
+    // As examples do that find a signature wrong: a clock or a secret of the operator.
+    backend.takes_events(Mode::Says(400, "bad signature"));
+    speak_and_leave(&mut pages).await;
+    // Oftener than a message is tried that is wrong in itself.
+    let refused = |backend: &Backend| {
+        let tries = backend.tries();
+        let of_type = |kind: &str| tries.iter().filter(|id| id.ends_with(kind)).count();
+        of_type("_user-left") >= 6 * pages.len()
+    };
+    backend.until("it has refused each six times", refused).await;
+    backend.takes_events(Mode::Well);
+    all_told_once(&backend, &pages).await;
+    assert!(dead_letters(&gateway).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_refused_for_ever_holds_up_nobody_else() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &QUICK);
+    backend.takes_events(Mode::OnMessage("poison", Box::new(Mode::Says(500, "a bug"))));
+    let mut flooders = people(&gateway, 10).await;
+    for flooder in &mut flooders {
+        flooder.say("poison").await;
+        for _ in 0..10 {
+            flooder.say(&"x".repeat(MIB)).await;
+        }
+    }
+    // All that may wait does.
+    let full = (62 * MIB) as f64;
+    gateway.until_metric("adieu_events_queued_bytes", full).await;
+    let mut plain = Page::of("somebody-else");
+    plain.connect(&gateway.url()).await;
+    plain.say("hello").await;
+    plain.all_acknowledged().await;
+    plain.close(1000).await;
+    backend.end_of(&plain.session).await;
+    assert_eq!(backend.story(&plain.session), ["session.started", "message", "session.ended"]);
+    // Not even their own departures wait for what they said.
+    for flooder in &mut flooders {
+        let socket = flooder.socket.take().unwrap();
+        drop(socket);
+    }
+    let left = |backend: &Backend| flooders.iter().all(|of| backend.ended().contains(&of.session));
+    drop(gateway.request("DELETE", "/api/users/person-0", "").await);
+    for n in 1..flooders.len() {
+        gateway.request("DELETE", &format!("/api/users/person-{n}"), "").await;
+    }
+    backend.until("the flooders left", left).await;
+    assert_eq!(backend.of_type("message").len(), 1, "their messages wait still");
+}
+
+#[tokio::test]
+async fn a_message_that_crashes_the_backend_is_tried_a_handful_of_times_while_others_flow() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &QUICK);
+    backend.takes_events(Mode::OnMessage("poison", Box::new(Mode::Crashes)));
+    let (mut crasher, mut talker) = (Page::default(), Page::default());
+    crasher.connect(&gateway.url()).await;
+    talker.connect(&gateway.url()).await;
+    crasher.say("poison").await;
+    crasher.all_acknowledged().await;
+    let poison = format!("{}_2_message", crasher.session);
+    let tries = || backend.tries().iter().filter(|id| **id == poison).count();
+    while tries() < 5 {
+        talker.say("hello").await;
+        talker.all_acknowledged().await;
+    }
+    backend.until("all is heard", |of| of.said(&talker.session) == talker.said).await;
+    let (tries, taken) = (tries(), talker.said.len());
+    assert!(tries * 10 < taken, "{tries} tries while {taken} others were taken");
+    crasher.close(1000).await;
+    backend.end_of(&crasher.session).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_hangs_for_a_while_misses_no_departure() {
+    let backend = Backend::start().await;
+    let options = [&QUICK[..], &["--backend-timeout", "300ms"]].concat();
+    let gateway = Gateway::start(None, &backend, &options);
+    let mut pages = people(&gateway, 20).await;
+    backend.until("all are there", |of| of.of_type("user.joined").len() == 20).await;
+    backend.takes_events(Mode::Hangs);
+    speak_and_leave(&mut pages).await;
+    gateway.until_metric("adieu_event_failures", 100.0).await;
+    backend.takes_events(Mode::Well);
+    all_told_once(&backend, &pages).await;
+}
+
+#[tokio::test]
+async fn who_left_is_told_while_messages_have_all_their_requests() {
+    let backend = Backend::start().await;
+    let options = ["--backend-concurrency", "4", "--backend-timeout", "10m"];
+    let gateway = Gateway::start(None, &backend, &options);
+    backend.takes_events(Mode::OnMessage("", Box::new(Mode::Hangs)));
+    let mut busy = people(&gateway, 8).await;
+    for page in &mut busy {
+        page.say("this takes long").await;
+        page.all_acknowledged().await;
+    }
+    let asked = |backend: &Backend| {
+        backend.tries().iter().filter(|id| id.ends_with("_message")).count() == 3
+    };
+    backend.until("three of four requests are for messages", asked).await;
+    let mut others = people(&gateway, 10).await;
+    for page in &mut others {
+        page.close(1000).await;
+    }
+    for page in &others {
+        backend.end_of(&page.session).await;
+    }
+    assert!(asked(&backend), "the fourth is for who came and left alone");
+}
+
+#[tokio::test]
+async fn a_backend_that_was_away_is_tried_by_one_and_told_all() {
+    let mut backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &QUICK);
+    let mut pages = people(&gateway, 50).await;
+    backend.until("all are there", |of| of.of_type("user.joined").len() == 50).await;
+    backend.stop().await;
+    speak_and_leave(&mut pages).await;
+    let queued = 3.0 * 50.0;
+    gateway.until_metric("adieu_events_queued", queued).await;
+    assert_eq!(gateway.metric("adieu_backend_reachable").await, 0.0);
+    // All that was under way when it went, and then the one that looks whether it is back.
+    gateway.until_metric("adieu_event_failures", 4.0).await;
+    let failures = gateway.metric("adieu_event_failures").await;
+    assert!(failures < queued / 2.0, "{failures} failures");
+    backend.start_again().await;
+    all_told_once(&backend, &pages).await;
+    assert_eq!(gateway.metric("adieu_backend_reachable").await, 1.0);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_listed_and_sent_again_or_discarded_also_after_a_restart() {
+    let backend = Backend::start().await;
+    let scratch = Scratch::new();
+    let quick = ["--dead-letter-tries", "2", "--dead-letter-age", "0s"];
+    let options = [&QUICK[..], &quick, &["--wait-restart", "0s"]].concat();
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
+    backend.takes_events(Mode::OnMessage("poison", Box::new(Mode::Says(500, "a bug"))));
+    let (mut page, mut other) = (Page::of("anna"), Page::default());
+    page.connect(&gateway.url()).await;
+    other.connect(&gateway.url()).await;
+    for text in ["poison 1", "poison 2", "poison 3", "fine"] {
+        page.say(text).await;
+    }
+    page.all_acknowledged().await;
+    // That others are taken shows that it is not the backend.
+    while gateway.metric("adieu_dead_letters").await < 3.0 {
+        other.say("hello").await;
+        other.all_acknowledged().await;
+    }
+    backend.until("it goes on", |of| of.said(&page.session) == ["fine"]).await;
+    let letters = dead_letters(&gateway).await;
+    let of = |letter: &Value| (letter["sequence"].as_u64(), letter["state"].clone());
+    assert_eq!(
+        letters.iter().map(of).collect::<Vec<_>>(),
+        [(Some(2), "dead".into()), (Some(3), "dead".into()), (Some(4), "dead".into())]
+    );
+    assert_eq!(letters[0]["userId"], "anna");
+    assert!(letters[0]["error"].as_str().unwrap().contains("500"), "{}", letters[0]);
+    let id = |n: usize| letters[n]["id"].as_str().unwrap();
+
+    gateway.kill_9();
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
+    assert_eq!(dead_letters(&gateway).await, letters, "they outlive the gateway");
+    let (status, _) = gateway.request("DELETE", &format!("/api/dead-letters/{}", id(0)), "").await;
+    assert_eq!(status, 204);
+    backend.takes_events(Mode::Well);
+    let one = format!("/api/dead-letters/{}/retry", id(1));
+    assert_eq!(gateway.request("POST", &one, "").await.0, 202);
+    backend.until("the second is heard", |of| of.said(&page.session).len() == 2).await;
+    let (status, body) = gateway.request("POST", "/api/dead-letters/retry", "").await;
+    assert_eq!(status, 202, "{body}");
+    let want = ["fine", "poison 2", "poison 3"];
+    backend.until("the third is heard", |of| of.said(&page.session) == want).await;
+    while !dead_letters(&gateway).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // What is not there is said so, and so is what is no number.
+    assert_eq!(gateway.request("POST", &one, "").await.0, 404);
+    for wrong in ["/api/dead-letters?after=x", "/api/dead-letters?limit=0"] {
+        let (status, body) = gateway.request("GET", wrong, "").await;
+        assert!(status == 400 && body.contains("error"), "{status} {body}");
+    }
+    gateway.kill_9();
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
+    assert!(dead_letters(&gateway).await.is_empty(), "nor do they come back");
+}
+
+#[tokio::test]
+async fn a_departure_that_was_parked_is_told_by_the_next_start() {
+    let backend = Backend::start().await;
+    let scratch = Scratch::new();
+    let options = [&QUICK[..], &["--park-after", "0s"]].concat();
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    backend.until("it started", |backend| !backend.of_type("session.started").is_empty()).await;
+    backend.takes_events(Mode::Says(400, "no"));
+    page.close(1000).await;
+    gateway.until_metric("adieu_events_parked", 1.0).await;
+    let letters = dead_letters(&gateway).await;
+    assert_eq!(
+        (&letters[0]["state"], &letters[0]["type"]),
+        (&"parked".into(), &"session.ended".into())
+    );
+    assert_eq!(gateway.metric("adieu_events_queued").await, 0.0);
+    gateway.kill_9();
+    backend.takes_events(Mode::Well);
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
+    backend.end_of(&page.session).await;
+    assert_eq!(backend.story(&page.session), ["session.started", "session.ended"]);
+    while gateway.metric("adieu_events_parked").await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

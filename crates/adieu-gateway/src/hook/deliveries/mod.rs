@@ -1,0 +1,184 @@
+//! Events on their way to the backend: in the order of their session, one at a time of each, until
+//! they are taken.
+//!
+//! ```text
+//!           ┌ stream of a session ─ lifecycle line ┐    agenda of the lane    ┌─────────┐
+//!   push ──►│                     └ messages line  ├──► (who is due, when) ──►│ breaker ├──► backend
+//!           └ stream of a user ──── lifecycle line ┘    slots of the lane     └─────────┘
+//!                      ▲                                        │ refused
+//!                      └──────── back-off of this event ◄───────┤
+//!                                       dead letter, parked ◄───┘
+//! ```
+//!
+//! `scheduler` is all of it without I/O: time, chance and what came of a request come in, what to
+//! send and what to write down come out. `worker` sends.
+
+mod agenda;
+mod breaker;
+mod budget;
+mod counts;
+mod event;
+mod failure;
+mod letters;
+mod options;
+mod pending;
+mod room;
+mod scheduler;
+mod stop;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+pub use counts::{Left, Waiting};
+pub(crate) use letters::DeadLetterList;
+pub use options::DeliveryOptions;
+use pending::Now;
+pub(crate) use room::Room;
+use scheduler::Scheduler;
+
+use super::{Answer, Backend};
+use crate::random::a_share_of;
+use crate::session::event::Event;
+use crate::session::{Batch, Change, Contents, Timestamp};
+
+/// Where events are kept until they are taken.
+pub(crate) trait EventLog: Clone + Send + Sync + 'static {
+    /// The backend has answered this event so: done before the event is written off.
+    fn answered(&self, event: &Event, answer: Answer) -> impl Future<Output = ()> + Send;
+
+    /// Writes down what has become of events. It is not waited for that this is durable: told again
+    /// after a crash, an event has the same id. False if the log is closed: then nothing more is
+    /// delivered.
+    fn write(&self, batch: Batch) -> impl Future<Output = bool> + Send;
+}
+
+/// Events that wait for the backend, and those that it would not take.
+#[derive(Debug)]
+pub struct Deliveries {
+    backend: Option<Backend>,
+    state: Mutex<State>,
+    /// There is something to do before the time that the timer waits for.
+    sooner: Notify,
+    /// Something was taken or set aside.
+    settled: Notify,
+    /// There is room again where all of it had been taken.
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    scheduler: Scheduler,
+    /// What the timer waits for, while it runs.
+    timer: Option<Instant>,
+    /// The gateway is over: nothing more is sent.
+    closed: bool,
+}
+
+impl Deliveries {
+    pub(crate) fn new(backend: Option<Backend>, options: DeliveryOptions) -> Self {
+        let scheduler = Scheduler::new(options, now().at, draw);
+        Deliveries {
+            backend,
+            state: Mutex::new(State { scheduler, timer: None, closed: false }),
+            sooner: Notify::new(),
+            settled: Notify::new(),
+            freed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.state().scheduler.counts()
+    }
+
+    /// Takes what the store holds: events that wait, and dead letters. Those of sessions and users
+    /// are tried again. Without a backend all of it stays in the store.
+    pub(crate) fn restore(self: &Arc<Self>, log: &impl EventLog, contents: &Contents) {
+        {
+            let mut state = self.state();
+            for (id, row) in &contents.dead_letters {
+                state.scheduler.letters.restore(*id, row);
+            }
+            if self.backend.is_none() {
+                return;
+            }
+            for id in state.scheduler.letters.parked() {
+                state.scheduler.retry(now(), id);
+            }
+        }
+        for ((stream, sequence), event) in &contents.events {
+            self.push(log, stream.clone(), *sequence, event.clone());
+        }
+        self.go_on(log);
+    }
+
+    /// Delivers an event behind those of its stream.
+    pub(crate) fn push(
+        self: &Arc<Self>,
+        log: &impl EventLog,
+        stream: Bytes,
+        sequence: u64,
+        event: Arc<Event>,
+    ) {
+        let batch = self.state().scheduler.push(now(), stream, sequence, event);
+        self.write_down(log, batch);
+        self.go_on(log);
+    }
+
+    /// Dead letters behind this number, up to so many.
+    pub(crate) fn dead_letters(&self, after: u64, limit: usize) -> DeadLetterList {
+        self.state().scheduler.letters.list(after, limit)
+    }
+
+    /// Sends a dead letter again; false if there is none of this number.
+    pub(crate) fn retry(self: &Arc<Self>, log: &impl EventLog, id: u64) -> bool {
+        let found = self.state().scheduler.retry(now(), id);
+        self.go_on(log);
+        found
+    }
+
+    /// Sends all dead letters again; how many those are.
+    pub(crate) fn retry_all(self: &Arc<Self>, log: &impl EventLog) -> usize {
+        let count = {
+            let mut state = self.state();
+            let ids = state.scheduler.letters.ids();
+            ids.into_iter().filter(|id| state.scheduler.retry(now(), *id)).count()
+        };
+        self.go_on(log);
+        count
+    }
+
+    /// Throws a dead letter away; what has to be written down. `None`: there is none.
+    pub(crate) fn discard(&self, id: u64) -> Option<Change> {
+        self.state().scheduler.discard(id)
+    }
+
+    fn write_down(&self, log: &impl EventLog, batch: Batch) {
+        if !batch.is_empty() {
+            let log = log.clone();
+            tokio::spawn(async move { log.write(batch).await });
+        }
+    }
+}
+
+/// Times in tests are those of the runtime.
+fn now() -> Now {
+    Now { at: tokio::time::Instant::now().into_std(), wall: Timestamp::from(SystemTime::now()) }
+}
+
+/// From 0 to 1, by chance.
+fn draw() -> f64 {
+    a_share_of(Duration::from_secs(1)).as_secs_f64()
+}

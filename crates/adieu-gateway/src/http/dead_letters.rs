@@ -1,0 +1,93 @@
+//! Dead letters over the API: what the backend would not take is listed, sent again, thrown away.
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::gateway::Gateway;
+
+/// Dead letters in one answer, if the request names no number, and at most.
+const LISTED: usize = 100;
+const MAX_LISTED: usize = 1_000;
+
+/// The routes; to be guarded as the rest of the API is.
+pub(super) fn routes() -> Router<Gateway> {
+    Router::new()
+        .route("/api/dead-letters", get(list))
+        .route("/api/dead-letters/retry", post(retry_all))
+        .route("/api/dead-letters/{id}", delete(discard))
+        .route("/api/dead-letters/{id}/retry", post(retry))
+}
+
+/// Which part of the list.
+#[derive(Deserialize)]
+struct Part {
+    /// `next` of the part before.
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+async fn list(State(gateway): State<Gateway>, Query(part): Query<Part>) -> Response {
+    let after = match part.after.as_deref().map(read).transpose() {
+        Ok(after) => after.unwrap_or_default(),
+        Err(wrong) => return *wrong,
+    };
+    let limit = match part.limit.as_deref().map(str::parse::<usize>) {
+        None => LISTED,
+        Some(Ok(limit @ 1..=MAX_LISTED)) => limit,
+        Some(_) => {
+            let limit = part.limit.unwrap_or_default();
+            let why = format!("limit={limit:?} is no number from 1 to {MAX_LISTED}");
+            return wrong(StatusCode::BAD_REQUEST, &why);
+        }
+    };
+    Json(gateway.deliveries().dead_letters(after, limit)).into_response()
+}
+
+async fn retry(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    match read(&id) {
+        Err(wrong) => *wrong,
+        Ok(number) if gateway.deliveries().retry(&gateway, number) => {
+            StatusCode::ACCEPTED.into_response()
+        }
+        Ok(_) => none(&id),
+    }
+}
+
+async fn retry_all(State(gateway): State<Gateway>) -> Response {
+    let retried = gateway.deliveries().retry_all(&gateway);
+    (StatusCode::ACCEPTED, Json(json!({ "retried": retried }))).into_response()
+}
+
+/// Answered when it is committed.
+async fn discard(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    let number = match read(&id) {
+        Err(wrong) => return *wrong,
+        Ok(number) => number,
+    };
+    let Some(change) = gateway.deliveries().discard(number) else { return none(&id) };
+    match gateway.write_down(vec![change]).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => wrong(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+fn read(id: &str) -> Result<u64, Box<Response>> {
+    id.parse().map_err(|_| {
+        let why = format!("{id:?} is no number of a dead letter: GET /api/dead-letters lists them");
+        Box::new(wrong(StatusCode::BAD_REQUEST, &why))
+    })
+}
+
+fn none(id: &str) -> Response {
+    let why = format!("there is no dead letter {id}: it was taken, discarded or let go");
+    wrong(StatusCode::NOT_FOUND, &why)
+}
+
+fn wrong(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
+}
