@@ -108,6 +108,16 @@ test('goodbye before the first connection was begun is a goodbye', async () => {
   assert.equal(last(socket, 'ended').detail.reason, 'goodbye');
 });
 
+test('goodbye of a page in the cache that never began to connect leaves nothing', async () => {
+  const { page } = await opened();
+  const next = page.refresh();
+  const socket = next.open();
+  next.hide(true);
+  socket.goodbye();
+  assert.deepEqual(types(socket), ['ended', 'close']);
+  assert.equal(next.storage.entries.size, 0);
+});
+
 test('a goodbye that is under way goes on when the socket is detached', async () => {
   const { world, socket, session } = await opened();
   socket.goodbye();
