@@ -127,6 +127,8 @@ async fn a_connect_hook_that_fails_or_says_nonsense_is_no_yes_and_no_no() {
         let error = adieu::connect(&gateway.url()).await.unwrap_err().to_string();
         assert!(error.contains("503"), "{mode:?}: {error}");
     }
+    assert_eq!(gateway.metric("adieu_backend_bad_signatures").await, 4.0);
+    assert_eq!(gateway.metric("adieu_backend_bad_answers").await, 6.0);
     backend.answers(Mode::Well);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
