@@ -119,6 +119,18 @@ def hear_once(event):
     return answer.result()
 
 
+def hear_all(events):
+    """A verdict on each event of a batch (`adieu serve --batch`), in their order."""
+    verdicts = []
+    for event in events:
+        try:
+            verdicts.append({"id": event["id"], "status": 200, **hear_once(event)})
+        except Exception:
+            logging.exception("an event of a batch could not be answered")
+            verdicts.append({"id": event["id"], "status": 500})
+    return verdicts
+
+
 class Hooks(http.server.BaseHTTPRequestHandler):
     """Takes events over connections that are kept."""
 
@@ -149,6 +161,8 @@ class Hooks(http.server.BaseHTTPRequestHandler):
             # Not as {"reason": …}: that would be a verdict on the person who wants to come in.
             return 401, {"error": "not signed by the gateway"}
         event = json.loads(body)
+        if isinstance(event, list):
+            return 200, hear_all(event)
         if event["type"] in ("connect", "resume"):
             return judge(event["data"])
         return 200, hear_once(event)

@@ -145,6 +145,11 @@ async fn options_that_are_wrong_are_answered_with_what_to_do() {
         (&["--backend", url], Some("short"), "whsec_"),
         (&["--backend", url], Some(&two), "secret 2 of 2 is malformed"),
         (&["--backend", url, "--event-format", "xml"], None, "structured and binary"),
+        (
+            &["--backend", url, "--event-format", "binary", "--batch"],
+            Some(Backend::SECRET),
+            "exclude each other",
+        ),
         (&["--backend", "http://a:b@c/"], Some(Backend::SECRET), "a user name or a password"),
         (&["--backend", "backend.example"], Some(Backend::SECRET), "http://HOST/PATH"),
         (&["--backend", "ftp://a/b"], Some(Backend::SECRET), "http://HOST/PATH"),

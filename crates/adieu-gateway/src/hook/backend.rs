@@ -107,7 +107,9 @@ impl Backend {
     pub(super) fn keeping(options: BackendOptions, keep: Duration) -> Result<Self, String> {
         let BackendOptions { url, secret, timeout, tls, format, batches } = options;
         if batches && format == EventFormat::Binary {
-            return Err("a batch is JSON: batches and the binary format exclude each other".into());
+            return Err(
+                "a batch is JSON: --batch and --event-format binary exclude each other".into()
+            );
         }
         let uri = read_url(&url)?;
         let address = address(&uri);
