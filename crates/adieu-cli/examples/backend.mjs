@@ -87,15 +87,15 @@ async function hearAll(events) {
   return verdicts;
 }
 
+/** The body, or nothing if it is too long: that is read too, so that the answer to it arrives. */
 async function read(request) {
-  const parts = [];
-  let length = 0;
+  let [parts, length] = [[], 0];
   for await (const part of request) {
     length += part.length;
-    if (length > MAX_BODY) return undefined;
-    parts.push(part);
+    if (length <= MAX_BODY) parts.push(part);
+    else parts = [];
   }
-  return Buffer.concat(parts);
+  return length <= MAX_BODY ? Buffer.concat(parts) : undefined;
 }
 
 const server = createServer(async (request, response) => {

@@ -140,6 +140,8 @@ async fn is_careful(program: &str, file: &str) {
     let verdict = |id: &str, text: &str| json!({ "id": id, "status": 200, "send": [{ "text": format!("echo: {text}") }] });
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, said), (200, json!([verdict("a", "hello"), verdict("e", "again")])));
+    let (status, _) = signed(old, "c", now, &"x".repeat(8 * 1024 * 1024)).await;
+    assert_eq!(status, 413);
     let (status, _) = signed(old, "c", now, "{oops").await;
     assert_eq!(status, 500, "it is told again");
     // It lives, and has heard each event once.

@@ -1,5 +1,7 @@
 //! How a backend is told, and what it may answer to an event.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use adieu_gateway::hook::Secret;
@@ -12,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::world::{Backend, Gateway, Page, other_backend};
+use crate::world::{Backend, Gateway, Page, Scratch, other_backend};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_binary_mode_a_message_is_the_body_as_it_is_and_signed() {
@@ -92,4 +94,43 @@ async fn a_page_may_bring_a_token_that_no_url_and_no_log_has() {
     assert_eq!(asked["subprotocols"], json!(["adieu.v1", "chat"]));
     assert!(!asked.to_string().contains(&token), "{asked}");
     assert!(asked["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{asked}");
+}
+
+/// A backend in Node that says its port, and takes everything.
+const OVER_TLS: &str = "
+    const [cert, key] = process.argv.slice(1).map((file) => require('fs').readFileSync(file));
+    const server = require('https').createServer({ cert, key }, (request, response) => {
+        request.resume().on('end', () => response.writeHead(204).end());
+    });
+    server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_may_be_reached_by_tls_with_a_certificate_of_its_own() {
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.path()).unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (scratch.path().join("cert.pem"), scratch.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut node = Command::new("node");
+    node.args(["-e", OVER_TLS]).arg(&cert).arg(&key).stdout(Stdio::piped());
+    let mut node = node.spawn().unwrap();
+    let mut port = String::new();
+    BufReader::new(node.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let url = format!("https://127.0.0.1:{}/", port.trim());
+    let options = ["--backend", &url, "--backend-ca", cert.to_str().unwrap()];
+    let gateway = Gateway::start_with_secret(Backend::SECRET, &options);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    page.say("hello").await;
+    gateway.until_metric("adieu_events_delivered", 2.0).await;
+    // Without its certificate it is not believed.
+    let gateway = Gateway::start_with_secret(Backend::SECRET, &["--backend", &url]);
+    page.session.clear();
+    page.token = None;
+    page.try_connect(&gateway.url()).await.unwrap_err();
+    assert_eq!(page.closed_with().await, (1011, "the backend did not answer".into()));
+    node.kill().unwrap();
+    node.wait().unwrap();
 }
