@@ -57,6 +57,9 @@ pub(crate) struct Sessions {
     /// Standard Webhooks need it) or binary (messages as they are, attributes in ce- fields)
     #[arg(long, value_name = "FORMAT", default_value = "structured", value_parser = format)]
     event_format: EventFormat,
+    /// Tell the backend of many events in one request, with a verdict for each in its answer
+    #[arg(long, requires = "backend")]
+    batch: bool,
     /// Pages of this site may connect, like https://example.com or, for its sub-domains,
     /// https://*.example.com; * for any site (repeatable; default: the gateway's own)
     #[arg(long, value_name = "ORIGIN")]
@@ -215,7 +218,8 @@ impl Sessions {
         let secret = Secret::read(&secret).map_err(|error| format!("{SECRET}: {error}"))?;
         let tls = trust::client_config(self.backend_ca.as_ref(), false)?;
         let (timeout, format) = (self.backend_timeout, self.event_format);
-        let options = BackendOptions { url, secret, timeout, tls, format, batches: false };
+        let batches = self.batch;
+        let options = BackendOptions { url, secret, timeout, tls, format, batches };
         Backend::new(options).map(Some)
     }
 
