@@ -52,6 +52,12 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
              set to.",
             sessions::KEY
         ));
+    } else if options.sessions.has_backend() {
+        warn(format_args!(
+            "without {} the page and the API are for this machine alone, and so for everything \
+             that a proxy on this machine passes on without saying so: set a key",
+            sessions::KEY
+        ));
     }
     let drain = Drain::new();
     tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone()));

@@ -223,6 +223,10 @@ impl Sessions {
         Backend::new(options).map(Some)
     }
 
+    pub(crate) fn has_backend(&self) -> bool {
+        self.backend.is_some()
+    }
+
     /// Which pages may connect.
     pub(crate) fn origins(&self) -> Origins {
         Origins::new(self.allow_origin.clone(), self.public_url.clone())

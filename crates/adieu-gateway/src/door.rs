@@ -218,6 +218,11 @@ impl Door {
         true
     }
 
+    /// A request showed a key that is wrong.
+    pub(crate) fn saw_a_wrong_key(&self) {
+        self.0.gateway.metrics().refused("key");
+    }
+
     fn refused(&self, by: &'static str) {
         self.0.gateway.metrics().refused(by);
         if let Some(left_out) = self.0.log.due() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::{Gateway, GatewayError, Sessions};
-use crate::http::{self, Access, Health, Known, OriginCheck, Origins, own_pages};
+use crate::http::{self, Access, Health, Known, OriginCheck, Origins, WrongKey, own_pages};
 use adieu::axum::WebSocketUpgrade;
 use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
@@ -98,6 +98,7 @@ pub async fn serve(
 fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Router {
     let Site { endpoint, origins, access, tls, .. } = site;
     let (endpoint, tls) = (endpoint.drain(drain.clone()), tls.is_some());
+    let access = access.secure(tls || origins.is_https());
     let accounts = Arc::new(Accounts::new());
     let (hear, counted) = (accounts.clone(), gateway.clone());
     let of_sessions = endpoint.clone().on_end(move |ended| {
@@ -257,6 +258,9 @@ async fn answer(
         return Ok((StatusCode::SERVICE_UNAVAILABLE, fields, why).into_response());
     }
     let response = app.call(request).await?;
+    if response.extensions().get::<WrongKey>().is_some() {
+        visit.door.saw_a_wrong_key();
+    }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         visit.guest.was_answered(response.extensions().get::<Known>().is_some());
     }

@@ -24,6 +24,9 @@ pub mod defaults {
     pub const SEND_QUEUE: usize = 1024 * 1024;
     /// Bytes of received messages that may wait for the handler before reading pauses.
     pub const RECEIVE_QUEUE: usize = 1024 * 1024;
+    /// Bytes that are read before the handler first asks for a message: no limit but that of the
+    /// queue, for a handler that asks at once.
+    pub const RECEIVE_UNASKED: usize = usize::MAX;
     /// Bytes that each waiting message costs beside its payload: bounds a flood of empty ones.
     pub const RECEIVE_COST: usize = 64;
     /// Bytes of Pongs up to which each Ping gets its own, unless the transport is blocked; beyond
@@ -105,6 +108,11 @@ pub struct Config {
     /// Bytes of waiting input before reading pauses: [`defaults::RECEIVE_QUEUE`]. A quarter of it
     /// more may be in the hands of `recv`, 64 KiB at most.
     pub receive_queue: usize,
+    /// Bytes that are read of an open connection before its handler first asks for a message;
+    /// reading pauses then, and the rest stays in the kernel: [`defaults::RECEIVE_UNASKED`]. For a
+    /// handler that finds out first whether the peer is welcome. What an HTTP library had read
+    /// behind the request does not count.
+    pub receive_unasked: usize,
     /// Time to open: [`defaults::HANDSHAKE_TIMEOUT`].
     pub handshake_timeout: Duration,
     /// Silence before a Ping, `None` for no Pings: [`defaults::PING_INTERVAL`].
@@ -139,6 +147,7 @@ impl Default for Config {
             max_message: defaults::MAX_MESSAGE,
             send_queue: defaults::SEND_QUEUE,
             receive_queue: defaults::RECEIVE_QUEUE,
+            receive_unasked: defaults::RECEIVE_UNASKED,
             handshake_timeout: defaults::HANDSHAKE_TIMEOUT,
             ping_interval: Some(defaults::PING_INTERVAL),
             pong_timeout: defaults::PONG_TIMEOUT,

@@ -19,6 +19,7 @@ mod refused_requests;
 mod resume;
 mod serving;
 mod strangers;
+mod strangers_memory;
 mod takeover;
 mod terminal;
 mod webhooks;

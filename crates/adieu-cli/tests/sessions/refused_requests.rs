@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::world::{API_KEY, Backend, Gateway, Page, Process, request};
+use crate::world::{API_KEY, Backend, Gateway, Page, Process, adieu, request};
 
 #[tokio::test]
 async fn each_error_of_the_api_is_json() {
@@ -53,4 +53,37 @@ fn pages_cannot_be_framed_nor_sessions_begun_by_another_site() {
         let (head, body) = gateway.request("GET", "/session?user=x", &fields);
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{site}: {head} {body}");
     }
+}
+
+#[test]
+fn guesses_of_the_key_are_counted_and_logged_and_no_program_is_given_a_cookie() {
+    use base64::Engine as _;
+    let mut command = adieu(&[]);
+    command.env("ADIEU_API_KEY", API_KEY);
+    let gateway = Process::spawn(command, &["--public-url", "https://chat.example.com"]);
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let guess = "Authorization: Bearer not-the-key-of-the-tests\r\n";
+                let (head, _) = gateway.request("GET", "/api/sessions", guess);
+                assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+            });
+        }
+    });
+    let bearer = format!("Authorization: Bearer {API_KEY}\r\n");
+    let (_, metrics) = gateway.request("GET", "/metrics", &bearer);
+    assert!(metrics.contains(r#"adieu_refused_total{by="key"} 20"#), "{metrics}");
+    gateway.until_error("127.0.0.1 showed a key that is wrong");
+    let log = gateway.errors();
+    assert!(log.lines().count() < 10 && !log.contains("not-the-key"), "{log}");
+    let (head, _) = gateway.request("GET", "/api/sessions", &bearer);
+    assert!(!head.contains("set-cookie") && head.contains("cache-control: no-store"), "{head}");
+    let password = base64::engine::general_purpose::STANDARD.encode(format!("me:{API_KEY}"));
+    let password = format!("Authorization: Basic {password}\r\n");
+    let (head, _) = gateway.request("GET", "/", &password);
+    assert!(head.contains("; Secure") && head.contains("cache-control: no-cache"), "{head}");
+    let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    let cookie = format!("{password}Cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let (head, _) = gateway.request("GET", "/", &cookie);
+    assert!(head.starts_with("HTTP/1.1 200") && !head.contains("set-cookie"), "{head}");
 }

@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, COOKIE, FORWARDED, HOST, HeaderName, ORIGIN, SET_COOKIE, VIA, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, ORIGIN, SET_COOKIE, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -18,19 +20,46 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
 
+use super::origin::Origin;
+use super::rare::Rare;
+
 /// Characters that a key has at least: it is all that stands between anybody and the sessions.
 const MIN_KEY: usize = 16;
 
 /// What a browser keeps after it was asked for the key: its WebSockets carry no authorization.
 const KEY_COOKIE: &str = "adieu_key";
 
-/// Fields of proxies: with one of them a request is not of this machine, whoever sends it.
-const PROXIED: [HeaderName; 4] = [
-    FORWARDED,
-    VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-real-ip"),
+/// How long a browser keeps that: until somebody would wonder at a browser that is still let in.
+const KEY_COOKIE_SECONDS: u32 = 30 * 24 * 3600;
+
+/// How long a wrong key waits for its answer: guesses cost a connection each for so long.
+const WRONG_KEY_WAITS: Duration = Duration::from_secs(1);
+
+/// Fields of proxies, of networks and of clouds: with one of them, or with any whose name begins
+/// with `x-forwarded`, a request is not of this machine, whoever sends it.
+const PROXIED: [&str; 16] = [
+    "forwarded",
+    "via",
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-ray",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded-for",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-real-ip",
 ];
+
+fn is_of_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded") || PROXIED.contains(&name)
+}
 
 /// A key that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +84,9 @@ pub struct Access {
     key: Option<Hmac<Sha256>>,
     /// What the cookie holds: not the key itself.
     cookie: String,
+    /// Whether the cookie may go over TLS alone.
+    secure: bool,
+    log: Arc<Rare>,
 }
 
 impl fmt::Debug for Access {
@@ -69,7 +101,10 @@ impl Access {
     /// # Errors
     /// [`BadKey`] if it is too short or cannot stand in a field.
     pub fn new(key: Option<&str>) -> Result<Self, BadKey> {
-        let Some(key) = key else { return Ok(Access { key: None, cookie: String::new() }) };
+        let (secure, log) = (false, Arc::default());
+        let Some(key) = key else {
+            return Ok(Access { key: None, cookie: String::new(), secure, log });
+        };
         let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
         if key.len() < MIN_KEY || !printable {
             return Err(BadKey);
@@ -77,7 +112,12 @@ impl Access {
         let mac: Hmac<Sha256> = KeyInit::new_from_slice(key.as_bytes()).map_err(|_| BadKey)?;
         let cookie = hex(&mac.clone().chain_update(b"cookie").finalize().into_bytes());
         // What is compared is the MAC of what was presented under the key itself.
-        Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie })
+        Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie, secure, log })
+    }
+
+    /// The same where browsers come over TLS.
+    pub(crate) fn secure(self, secure: bool) -> Self {
+        Access { secure, ..self }
     }
 
     /// Whether pages and the API are for those that have a key.
@@ -87,22 +127,34 @@ impl Access {
     }
 
     /// Whether a request may pass; if not, the answer.
-    fn judge(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Passed, Box<Response>> {
+    fn judge(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Passed, Refused> {
         let Some(expected) = &self.key else {
-            return if is_local(headers, peer) { Ok(Passed::Local) } else { Err(only_local()) };
+            return if is_local(headers, peer) { Ok(Passed::Known) } else { Err(Refused::Afar) };
         };
+        let by_cookie = cookie(headers).is_some_and(|value| self.is_cookie(value));
         match presented(headers) {
-            Some(Presented::Token(key)) if self.is_key(expected, &key) => return Ok(Passed::ByKey),
+            Some(Presented::Token(key)) if self.is_key(expected, &key) => return Ok(Passed::Known),
+            Some(Presented::Token(_)) => return Err(Refused::WrongKey),
             // What a browser sends by itself, a page of another site must not act with.
-            Some(Presented::Password(key)) if own_site(headers) && self.is_key(expected, &key) => {
-                return Ok(Passed::ByKey);
+            Some(Presented::Password(key)) if own_site(headers) => {
+                if !self.is_key(expected, &key) {
+                    return Err(Refused::WrongKey);
+                }
+                return Ok(if by_cookie { Passed::Known } else { Passed::ByPassword });
             }
             _ => {}
         }
-        if cookie(headers).is_some_and(|value| self.is_cookie(value)) && own_site(headers) {
-            return Ok(Passed::ByCookie);
-        }
-        Err(key_is_needed())
+        if by_cookie && own_site(headers) { Ok(Passed::Known) } else { Err(Refused::NoKey) }
+    }
+
+    /// The cookie by which a browser, once it was asked for the key, is known.
+    fn set_cookie(&self) -> Option<HeaderValue> {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let value = format!(
+            "{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={KEY_COOKIE_SECONDS}{secure}",
+            self.cookie
+        );
+        HeaderValue::from_str(&value).ok()
     }
 
     /// Compared by their MACs, in the same time wherever they differ.
@@ -126,10 +178,23 @@ impl Access {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known;
 
+/// In a response's extensions: its request showed a key that is wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrongKey;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Passed {
-    Local,
-    ByKey,
-    ByCookie,
+    Known,
+    /// A browser that has asked for the key: it is given the cookie.
+    ByPassword,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// Without a key only this machine may.
+    Afar,
+    NoKey,
+    WrongKey,
 }
 
 /// A part of the site for who may see it.
@@ -143,28 +208,43 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
     // No browser and no tool of today speaks HTTP/1.0, but proxies do.
     let peer = peer.filter(|_| request.version() == axum::http::Version::HTTP_11);
     let peer = peer.map(|peer: &adieu::hyper::PeerAddr| peer.0).map(|addr: SocketAddr| addr.ip());
-    match access.judge(request.headers(), peer) {
-        Err(refusal) => *refusal,
-        Ok(passed) => {
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(Known);
-            if let Passed::ByKey = passed {
-                let value =
-                    format!("{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", access.cookie);
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    response.headers_mut().append(SET_COOKIE, value);
-                }
-            }
-            response
-        }
+    let passed = match access.judge(request.headers(), peer) {
+        Ok(passed) => passed,
+        Err(Refused::Afar) => return only_local(),
+        Err(Refused::NoKey) => return key_is_needed(),
+        Err(Refused::WrongKey) => return wrong_key(&access, peer).await,
+    };
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Known);
+    let headers = response.headers_mut();
+    // Pages say what they want of themselves.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if passed == Passed::ByPassword {
+        headers.extend(access.set_cookie().map(|value| (SET_COOKIE, value)));
     }
+    response
+}
+
+/// Guesses are told, and take their time.
+async fn wrong_key(access: &Access, peer: Option<IpAddr>) -> Response {
+    if let Some(left_out) = access.log.due() {
+        let peer = peer.map_or("an unknown address".to_owned(), |peer| peer.to_string());
+        tracing::warn!(
+            left_out,
+            "{peer} showed a key that is wrong (ADIEU_API_KEY has the right one)"
+        );
+    }
+    tokio::time::sleep(WRONG_KEY_WAITS).await;
+    let mut response = key_is_needed();
+    response.extensions_mut().insert(WrongKey);
+    response
 }
 
 /// Of this machine: its address, no proxy, and no page of another site that names this one by a
 /// name of its own (DNS rebinding) or sends a request blindly.
 fn is_local(headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
     let loopback = peer.is_some_and(|addr| addr.to_canonical().is_loopback());
-    let proxied = PROXIED.iter().any(|name| headers.contains_key(name));
+    let proxied = headers.keys().any(is_of_proxy);
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     loopback && !proxied && host.is_none_or(is_local_name) && same_origin(headers)
 }
@@ -182,9 +262,9 @@ fn is_local_name(host: &str) -> bool {
 
 fn same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
-    let site = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let origin = origin.to_str().ok().and_then(Origin::read);
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    matches!((site, host), (Some((_, site)), Some(host)) if site.eq_ignore_ascii_case(host))
+    origin.zip(host).is_some_and(|(origin, host)| origin.is_at(host))
 }
 
 /// Of a page of this site, or of no page: what browsers say of themselves (Fetch Metadata) counts.
@@ -220,17 +300,17 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     pairs.find_map(|pair| pair.trim().strip_prefix(KEY_COOKIE)?.strip_prefix('='))
 }
 
-fn only_local() -> Box<Response> {
+fn only_local() -> Response {
     let why = "without a key this is served to this machine alone, and not through a proxy: set \
                ADIEU_API_KEY for the gateway, and send it as a Bearer token or as the password";
-    Box::new((StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response())
+    (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response()
 }
 
-fn key_is_needed() -> Box<Response> {
-    let why = "the key is needed: Authorization: Bearer and what ADIEU_API_KEY was set to, or the \
-               same as the password";
+fn key_is_needed() -> Response {
+    let why = "the key is needed, which is what ADIEU_API_KEY was set to for the gateway: in \
+               Authorization: Bearer, or as the password with any user name";
     let form = [(WWW_AUTHENTICATE, "Basic realm=\"adieu: the key as password\"")];
-    Box::new((StatusCode::UNAUTHORIZED, form, Json(json!({ "error": why }))).into_response())
+    (StatusCode::UNAUTHORIZED, form, Json(json!({ "error": why }))).into_response()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -265,6 +345,10 @@ mod tests {
             (&[("host", "localhost")], "203.0.113.9", false),
             (&[("host", "localhost"), ("x-forwarded-for", "1.2.3.4")], "127.0.0.1", false),
             (&[("host", "localhost"), ("via", "1.1 proxy")], "127.0.0.1", false),
+            (&[("host", "localhost"), ("x-forwarded-proto", "https")], "127.0.0.1", false),
+            (&[("host", "localhost"), ("x-forwarded-host", "a.example")], "127.0.0.1", false),
+            (&[("host", "localhost"), ("cf-connecting-ip", "1.2.3.4")], "127.0.0.1", false),
+            (&[("host", "localhost"), ("forwarded", "for=_a")], "127.0.0.1", false),
             (&[("host", "evil.example")], "127.0.0.1", false),
             (&[("host", "localhost"), ("origin", "http://evil.example")], "127.0.0.1", false),
             (&[("host", "localhost"), ("origin", "null")], "127.0.0.1", false),
@@ -296,6 +380,29 @@ mod tests {
         ] {
             assert_eq!(passes(&access, fields, "127.0.0.1"), may, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn a_browser_is_given_the_cookie_when_it_has_none() {
+        let access = Access::new(Some(KEY)).unwrap();
+        let bearer = format!("Bearer {KEY}");
+        let basic = format!("Basic {}", STANDARD.encode(format!("me:{KEY}")));
+        let cookie = format!("{KEY_COOKIE}={}", access.cookie);
+        for (fields, passed) in [
+            (&[("authorization", &*bearer)][..], Ok(Passed::Known)),
+            (&[("authorization", &*basic)], Ok(Passed::ByPassword)),
+            (&[("authorization", &*basic), ("cookie", &*cookie)], Ok(Passed::Known)),
+            (&[("authorization", &*basic), ("cookie", "adieu_key=x")], Ok(Passed::ByPassword)),
+            (&[("cookie", &*cookie)], Ok(Passed::Known)),
+            (&[("authorization", "Bearer wrong")], Err(Refused::WrongKey)),
+            (&[("authorization", "Basic bWU6d3Jvbmc=")], Err(Refused::WrongKey)),
+            (&[], Err(Refused::NoKey)),
+        ] {
+            assert_eq!(access.judge(&headers(fields), None), passed, "{fields:?}");
+        }
+        assert!(!access.set_cookie().unwrap().to_str().unwrap().contains("Secure"));
+        let value = access.secure(true).set_cookie().unwrap();
+        assert!(value.to_str().unwrap().ends_with("; Max-Age=2592000; Secure"), "{value:?}");
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod origins;
 mod rare;
 mod websocket;
 
-pub(crate) use access::Known;
 pub use access::{Access, BadKey, guarded};
+pub(crate) use access::{Known, WrongKey};
 pub use api::router as api;
 pub(crate) use health::{Health, router as health};
 pub use origin::{AllowedOrigin, BadOrigin, PublicUrl};

@@ -31,6 +31,10 @@ impl Origin {
         (is_scheme && is_host(&host)).then_some(Origin { scheme, host, port })
     }
 
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// Whether a request to this `Host` is one to this origin itself.
     pub(super) fn is_at(&self, host: &str) -> bool {
         Self::of(&self.scheme, host).as_ref() == Some(self)

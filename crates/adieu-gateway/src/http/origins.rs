@@ -45,6 +45,11 @@ impl Origins {
         Origins { allowed: Vec::new(), public: self.public.clone() }
     }
 
+    /// Whether people reach the gateway over TLS, by what the public URL says.
+    pub(crate) fn is_https(&self) -> bool {
+        self.public.as_ref().is_some_and(|public| public.0.is_https())
+    }
+
     /// Judges a page by the `Origin` and the `Host` of its request.
     pub(crate) fn judge(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Foreign> {
         let Some(text) = origin else { return Ok(()) };

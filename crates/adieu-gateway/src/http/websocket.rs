@@ -18,9 +18,18 @@ use crate::session::wire::{MAX_MESSAGE, Offer, SUBPROTOCOL};
 /// Seconds after which a client may ask again when the backend did not answer.
 const RETRY_AFTER: &str = "5";
 
+/// Bytes that are read of a client before it has a session: the backend may take seconds to say
+/// whether it may have one. A page waits for `connected` before it says anything, so that this is
+/// room for its Close.
+const UNACCEPTED: usize = 4 * 1024;
+
 /// `/ws`, with what an endpoint says of connections.
 pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool) -> Router {
-    let config = Config { max_message: MAX_MESSAGE as u64, ..Config::default() };
+    let config = Config {
+        max_message: MAX_MESSAGE as u64,
+        receive_unasked: UNACCEPTED,
+        ..Config::default()
+    };
     let endpoint = endpoint.config(config);
     let check = OriginCheck::new(origins, gateway.clone());
     Router::new()

@@ -297,6 +297,7 @@ impl Own {
                 self.undecided = true;
             }
             Event::Opened(negotiated) => {
+                state.unasked = state.connection.status().config().receive_unasked;
                 if negotiated.version.is_hixie() {
                     state.transport.keep_alive();
                 }

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) handler_is_next: bool,
     /// The application let go of its `Socket`.
     pub(super) socket_dropped: bool,
+    /// Bytes that may be read before the application first asks for a message.
+    pub(super) unasked: usize,
     /// The peer's end was read: nothing is left to read.
     read_over: bool,
     /// Nothing can leave any more.
@@ -68,6 +70,7 @@ impl State {
             polling: false,
             handler_is_next: false,
             socket_dropped: false,
+            unasked: usize::MAX,
             read_over: false,
             write_failed: false,
             polled: now,
@@ -138,6 +141,15 @@ impl State {
         queued > 0 && queued >= status.config().send_queue as u64
     }
 
+    /// The application asks for messages: from now on they may come.
+    #[inline]
+    fn asks(&mut self, wakes: &mut Wakes) {
+        if self.unasked != usize::MAX {
+            self.unasked = usize::MAX;
+            self.wake_driver(wakes);
+        }
+    }
+
     /// The next message into the application's hands, or the end of the messages.
     #[inline]
     pub(super) fn take_message(
@@ -147,6 +159,7 @@ impl State {
         scratch: &mut Scratch,
         wakes: &mut Wakes,
     ) -> Poll<Option<adieu_proto::Message>> {
+        self.asks(wakes);
         let limit = self.connection.status().config().receive_queue;
         let was_full = self.inbox.is_full(limit);
         if let Some(message) = self.inbox.take(taken, limit) {
@@ -189,6 +202,7 @@ impl State {
         scratch: &mut Scratch,
         wakes: &mut Wakes,
     ) -> Messages {
+        self.asks(wakes);
         let limit = self.connection.status().config().receive_queue;
         let was_full = self.inbox.is_full(limit);
         let dropped = self.inbox.clear();
@@ -255,9 +269,12 @@ impl State {
     /// the kernel's buffer is left of it, and how it broke stands at its end.
     pub(super) fn is_behind(&self) -> bool {
         let status = self.connection.status();
-        let full = self.inbox.is_full(status.config().receive_queue);
+        self.inbox.is_full(status.config().receive_queue) && self.reads_to_deliver()
+    }
+
+    fn reads_to_deliver(&self) -> bool {
         let broke = self.write_failed && self.transport.tcp().is_some();
-        full && status.delivers() && !broke
+        self.connection.status().delivers() && !broke
     }
 
     /// Whether reading waits for the application, or for its answers.
@@ -277,7 +294,11 @@ impl State {
     }
 
     fn may_read(&self) -> usize {
-        self.drain.as_ref().map_or(usize::MAX, |drain| drain.may_read())
+        let may_read = self.drain.as_ref().map_or(usize::MAX, |drain| drain.may_read());
+        if self.unasked != usize::MAX && self.reads_to_deliver() {
+            return may_read.min(self.unasked);
+        }
+        may_read
     }
 
     /// Reads once. Pending when nothing is there, and for good once the peer's end was read. How
@@ -299,6 +320,9 @@ impl State {
         let n = if let Read::Data(n) = read { n } else { 0 };
         if let Some(drain) = &mut self.drain {
             drain.was_read(n);
+        }
+        if self.unasked != usize::MAX {
+            self.unasked -= n.min(self.unasked);
         }
         self.was_read(read, scratch);
         Poll::Ready(n)
