@@ -35,6 +35,9 @@ pub(crate) struct Sessions {
     /// Requests to the backend at a time, from 2; a quarter is for who came and left alone
     #[arg(long, value_name = "N", default_value = "64", value_parser = concurrency)]
     backend_concurrency: usize,
+    /// Send up to 64 events in one request, in CloudEvents' JSON batch format, a verdict on each
+    #[arg(long)]
+    batch: bool,
     /// Let a session's end overtake its message that the backend refuses after this time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length, hide = true)]
     backend_patience: Duration,
@@ -164,7 +167,7 @@ impl Sessions {
         let secret = Secret::read(&secret).map_err(|error| format!("{SECRET}: {error}"))?;
         let tls = trust::client_config(self.backend_ca.as_ref(), false)?;
         let (timeout, format) = (self.backend_timeout, self.event_format);
-        let options = BackendOptions { url, secret, timeout, tls, format, batches: false };
+        let options = BackendOptions { url, secret, timeout, tls, format, batches: self.batch };
         Backend::new(options).map(Some)
     }
 

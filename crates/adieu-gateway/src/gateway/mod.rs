@@ -204,20 +204,18 @@ impl EventLog for Gateway {
             return;
         }
         let Ok(Whose { session_id: id }) = serde_json::from_slice(event) else { return };
-        for payload in send {
-            let act = move |scene: &mut Scene<'_>, now| {
-                let sent = scene.hub.send(now, id, &payload);
-                ((), sent.unwrap_or_default())
-            };
-            let _ = self.act(act).await;
-        }
-        if close.is_some() {
-            let act = move |scene: &mut Scene<'_>, now| {
-                let ended = scene.hub.end(now, id, close);
-                ((), ended.unwrap_or_default())
-            };
-            let _ = self.act(act).await;
-        }
+        let act: Act = Box::new(move |scene, now| {
+            let mut step = Step::default();
+            for payload in send {
+                step.append(scene.hub.send(now, id, &payload).unwrap_or_default());
+            }
+            if close.is_some() {
+                step.append(scene.hub.end(now, id, close).unwrap_or_default());
+            }
+            (step, Box::new(|| {}))
+        });
+        // It is committed with or before what is written of the event: the engine keeps the order.
+        let _ = self.submit_act(act).await;
     }
 
     async fn write(&self, changes: Batch) -> bool {

@@ -31,6 +31,11 @@ impl Gateway {
         Self::run(listen, None, Some(backend), &[])
     }
 
+    /// At this address, told by a backend at that one, with these options.
+    pub(crate) fn start_with(listen: &str, backend: &str, options: &[&str]) -> Self {
+        Self::run(listen, None, Some(backend), options)
+    }
+
     /// At this address: that of one that was there before, as a rule.
     pub(crate) fn start_at(
         listen: &str,
