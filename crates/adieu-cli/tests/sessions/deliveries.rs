@@ -1,9 +1,11 @@
 //! Whatever the backend does with one event, and whatever it does with all for a while: who left is
 //! told, once, in order, and nobody waits for somebody else.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use axum::Json;
+use serde_json::{Value, json};
 
 use crate::world::{Backend, Gateway, Mode, Page, Scratch};
 
@@ -277,4 +279,55 @@ async fn a_departure_that_was_parked_is_told_by_the_next_start() {
     while gateway.metric("adieu_events_parked").await > 0.0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A backend that takes batches and answers with a verdict on each event: it refuses what is poison,
+/// and echoes the rest.
+async fn echo_of_batches(sizes: Arc<Mutex<Vec<usize>>>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let hook = async move |body: Json<Value>| {
+        let Some(events) = body.as_array() else { return Json(json!({})) };
+        sizes.lock().unwrap().push(events.len());
+        let verdict = |event: &Value| {
+            let id = &event["id"];
+            match (event["type"].as_str().unwrap(), event["data"].as_str()) {
+                (_, Some("poison")) => json!({ "id": id, "status": 500 }),
+                ("message", Some(text)) => {
+                    json!({ "id": id, "status": 200, "send": [{ "text": text }] })
+                }
+                _ => json!({ "id": id, "status": 200 }),
+            }
+        };
+        Json(events.iter().map(verdict).collect())
+    };
+    let app = axum::Router::new().route("/", axum::routing::post(hook));
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_answered_event_by_event_and_keep_the_order_of_each_session() {
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let url = echo_of_batches(sizes.clone()).await;
+    let gateway = Gateway::start_with("127.0.0.1:0", &url, &["--batch"]);
+    let mut refused = Page::default();
+    refused.connect(&gateway.url()).await;
+    refused.say("poison").await;
+    refused.say("behind it").await;
+    let mut pages = people(&gateway, 20).await;
+    for n in 0..50 {
+        for page in &mut pages {
+            page.say(&format!("{n}")).await;
+        }
+    }
+    for page in &mut pages {
+        page.receive(50).await;
+        assert_eq!(page.received, page.said);
+    }
+    refused.all_acknowledged().await;
+    assert!(refused.received.is_empty(), "what is behind the refused one waits");
+    let sizes = sizes.lock().unwrap().clone();
+    assert!(sizes.iter().all(|size| *size <= 64));
+    assert!(sizes.iter().any(|size| *size > 1), "{sizes:?}");
 }

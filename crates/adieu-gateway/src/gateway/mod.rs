@@ -268,17 +268,21 @@ impl Gateway {
 }
 
 impl EventLog for Gateway {
-    /// A session that is over meanwhile gets nothing.
+    /// It is committed when this is ready, so before it is written down that the event is taken: a
+    /// crash between the two has the event told again, and each message of its answer has a key, so
+    /// that it is sent once. A session that is over meanwhile gets nothing.
     async fn answered(&self, event: &Event, answer: Answer) {
         let Answer { send, close } = answer;
         let of_session = |command| Command::Session(event.session_id, command);
-        for payload in send {
-            let message = Outgoing::new(payload, self.tag());
-            let _ = self.submit(of_session(SessionCommand::Send(message)), With::default()).await;
+        for (n, payload) in send.into_iter().enumerate() {
+            let mut message = Outgoing::new(payload, self.tag());
+            // In memory nothing is told again after a crash.
+            message.key =
+                self.inner.durable.then(|| self.idempotency(&format!("{} {n}", event.id)));
+            let _ = self.command(of_session(SessionCommand::Send(message))).await;
         }
         if close.is_some() {
-            let end = of_session(SessionCommand::End(close));
-            let _ = self.submit(end, With::default()).await;
+            let _ = self.command(of_session(SessionCommand::End(close))).await;
         }
     }
 

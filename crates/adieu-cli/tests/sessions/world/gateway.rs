@@ -36,6 +36,11 @@ impl Gateway {
         Self::run("127.0.0.1:0", None, None, options, secret)
     }
 
+    /// At this address, told by a backend at that one, with these options.
+    pub(crate) fn start_with(listen: &str, backend: &str, options: &[&str]) -> Self {
+        Self::run(listen, None, Some(backend), options, Backend::SECRET)
+    }
+
     /// At this address: that of one that was there before, as a rule.
     pub(crate) fn start_at(
         listen: &str,

@@ -42,6 +42,11 @@ impl Agenda {
         self.entries.first_key_value().map(|(entry, stream)| (entry.due, stream))
     }
 
+    /// Whether so many are due.
+    pub(super) fn has_due(&self, now: Instant, count: usize) -> bool {
+        self.entries.keys().take(count).filter(|entry| entry.due <= now).count() == count
+    }
+
     /// The first time that is still to come.
     pub(super) fn next_after(&self, now: Instant) -> Option<Instant> {
         let later = Entry { due: now, ticket: u64::MAX };

@@ -244,7 +244,7 @@ mod tests {
         // Numbers are given in order, though the clock stands still.
         assert_eq!(batch[1], Change::DeleteDeadLetter { id: 1_001 });
         assert_eq!((letters.counts(), letters.let_go), ((DEAD_LETTERS, 1), 1));
-        let large = said(&"x".repeat(DEAD_LETTER_BYTES - 1_024));
+        let large = said(&"x".repeat(DEAD_LETTER_BYTES - 256));
         letters.bury(now, head(1), large);
         assert_eq!(letters.counts(), (1, 1), "the newest alone is as much as there may be");
     }

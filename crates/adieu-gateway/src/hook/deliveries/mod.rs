@@ -43,7 +43,7 @@ use pending::Now;
 pub(crate) use room::Room;
 use scheduler::Scheduler;
 
-use super::{Answer, Backend};
+use super::{Answer, Backend, MAX_BATCH};
 use crate::random::a_share_of;
 use crate::session::event::Event;
 use crate::session::{Batch, Change, Contents, Timestamp};
@@ -83,7 +83,9 @@ struct State {
 
 impl Deliveries {
     pub(crate) fn new(backend: Option<Backend>, options: DeliveryOptions) -> Self {
-        let scheduler = Scheduler::new(options, now().at, draw);
+        let batches = backend.as_ref().is_some_and(Backend::batches);
+        let batch = if batches { MAX_BATCH } else { 1 };
+        let scheduler = Scheduler::new(options, batch, now().at, draw);
         Deliveries {
             backend,
             state: Mutex::new(State { scheduler, timer: None, closed: false }),

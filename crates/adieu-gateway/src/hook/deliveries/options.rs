@@ -103,6 +103,13 @@ pub(super) const DEAD_LETTERS: usize = 10_000;
 /// Bytes of dead letters that are kept at most.
 pub(super) const DEAD_LETTER_BYTES: usize = 32 * MIB;
 
+/// How long an event waits for others that go with it in a batch.
+pub(super) const GATHER: Duration = Duration::from_millis(2);
+
+/// Bytes of the events in a batch, but for a first one that is longer: what a backend has to read
+/// before it can answer.
+pub(super) const BATCH_BYTES: usize = MIB;
+
 /// When the gateway stops: it waits for the backend while that has taken an event so lately.
 pub(super) const STILL_TAKING: Duration = Duration::from_secs(2);
 

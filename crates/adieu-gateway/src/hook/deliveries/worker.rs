@@ -3,33 +3,33 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::scheduler::Job;
+use super::scheduler::{Job, Request};
 use super::{Deliveries, EventLog, now};
-use crate::hook::Backend;
+use crate::hook::{Answer, Backend, NotTaken};
 
 impl Deliveries {
     /// Sends what may be sent now.
     pub(super) fn go_on<L: EventLog>(self: &Arc<Self>, log: &L) {
-        for job in self.next_jobs(log) {
-            self.start(log, job);
+        for request in self.next_requests(log) {
+            self.start(log, request);
         }
     }
 
-    fn start<L: EventLog>(self: &Arc<Self>, log: &L, job: Job) {
+    fn start<L: EventLog>(self: &Arc<Self>, log: &L, request: Request) {
         if let Some(backend) = self.backend.clone() {
-            tokio::spawn(self.clone().work(log.clone(), backend, job));
+            tokio::spawn(self.clone().work(log.clone(), backend, request));
         }
     }
 
     /// What may be sent now; the timer is set for what follows.
-    fn next_jobs<L: EventLog>(self: &Arc<Self>, log: &L) -> Vec<Job> {
+    fn next_requests<L: EventLog>(self: &Arc<Self>, log: &L) -> Vec<Request> {
         let mut state = self.state();
         if state.closed || self.backend.is_none() {
             return Vec::new();
         }
         let now = now().at;
-        let jobs = state.scheduler.poll(now);
-        let Some(wake) = state.scheduler.next_wake(now) else { return jobs };
+        let requests = state.scheduler.poll(now);
+        let Some(wake) = state.scheduler.next_wake(now) else { return requests };
         match state.timer {
             None => {
                 state.timer = Some(wake);
@@ -41,7 +41,7 @@ impl Deliveries {
             }
             Some(_) => {}
         }
-        jobs
+        requests
     }
 
     /// Comes back as long as something waits for its time.
@@ -64,24 +64,27 @@ impl Deliveries {
         }
     }
 
-    /// Sends an event, and what may be sent when that is done.
-    async fn work<L: EventLog>(self: Arc<Self>, log: L, backend: Backend, mut job: Job) {
+    /// Sends a request, and what may be sent when that is done.
+    async fn work<L: EventLog>(self: Arc<Self>, log: L, backend: Backend, mut request: Request) {
         loop {
-            let result = match backend.deliver(&job.event).await {
-                Ok(answer) => {
-                    // Before the next event of the session is sent: answers keep their order.
-                    log.answered(&job.event, answer).await;
-                    Ok(())
-                }
-                Err(error) => Err(Failure::from(error)),
-            };
-            let batch = self.state().scheduler.done(now(), &job, result);
+            let mut results = Vec::with_capacity(request.jobs.len());
+            for (job, result) in request.jobs.iter().zip(send(&backend, &request.jobs).await) {
+                results.push(match result {
+                    Ok(answer) => {
+                        // Before the next event of the session is sent: answers keep their order.
+                        log.answered(&job.event, answer).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(Failure::from(error)),
+                });
+            }
+            let batch = self.state().scheduler.done(now(), &request, results);
             self.tell_freed();
             self.settled.notify_waiters();
-            let mut jobs = self.next_jobs(&log).into_iter();
-            let next = jobs.next();
-            for job in jobs {
-                self.start(&log, job);
+            let mut requests = self.next_requests(&log).into_iter();
+            let next = requests.next();
+            for request in requests {
+                self.start(&log, request);
             }
             if !batch.is_empty() && !log.write(batch).await {
                 // Another start delivers what is left.
@@ -90,9 +93,20 @@ impl Deliveries {
                 return;
             }
             match next {
-                Some(next) => job = next,
+                Some(next) => request = next,
                 None => return,
             }
+        }
+    }
+}
+
+/// What became of each.
+async fn send(backend: &Backend, jobs: &[Job]) -> Vec<Result<Answer, NotTaken>> {
+    match jobs {
+        [job] if !backend.batches() => vec![backend.deliver(&job.event).await],
+        jobs => {
+            let events: Vec<_> = jobs.iter().map(|job| job.event.clone()).collect();
+            backend.deliver_batch(&events).await
         }
     }
 }

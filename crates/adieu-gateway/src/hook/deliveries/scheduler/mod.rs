@@ -1,5 +1,8 @@
 //! What is sent next: all events that wait, without I/O. Time and chance come in as arguments.
 
+mod letters;
+mod room;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,34 +11,45 @@ use bytes::Bytes;
 
 use super::agenda::Agenda;
 use super::breaker::{Breaker, Input};
-use super::budget::{Budget, Full, Pool, Share};
+use super::budget::{Budget, Pool};
 use super::counts::{Left, Waiting};
 use super::event::{Kind, Lane};
 use super::failure::{Failure, FailureKind};
-use super::letters::{Head, Letters};
+use super::letters::Letters;
 use super::options::{
-    AT_LEAST_EVERY, CONNECTION_BYTES, CONNECTION_EVENTS, DeliveryOptions, SMALL, SMALL_EVENT,
+    AT_LEAST_EVERY, BATCH_BYTES, CONNECTION_BYTES, CONNECTION_EVENTS, DeliveryOptions, GATHER,
+    SMALL_EVENT,
 };
 use super::pending::{Fate, Hope, Now, Pending, Taken};
 use super::stream::Stream;
 use crate::session::event::Event;
 use crate::session::{Batch, Change};
 
-/// Something to send.
+/// A request to send: one event, or a batch of different streams.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
-    pub(super) stream: Bytes,
+pub(super) struct Request {
     pub(super) lane: Lane,
-    pub(super) event: Arc<Event>,
+    pub(super) jobs: Vec<Job>,
     sent_at: Instant,
     /// It finds out whether the backend can be reached.
     probe: bool,
+}
+
+/// An event to send.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) stream: Bytes,
+    pub(super) event: Arc<Event>,
 }
 
 /// All events that wait.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     options: DeliveryOptions,
+    /// Events in a request at most; 1: there are no batches.
+    batch: usize,
+    /// How long an event waits for others, so that they are a batch.
+    gather: Duration,
     /// From 0 to 1, by chance.
     draw: fn() -> f64,
     streams: HashMap<Bytes, Stream>,
@@ -63,10 +77,18 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(options: DeliveryOptions, now: Instant, draw: fn() -> f64) -> Self {
+    pub(super) fn new(
+        options: DeliveryOptions,
+        batch: usize,
+        now: Instant,
+        draw: fn() -> f64,
+    ) -> Self {
+        let gather = if batch > 1 { GATHER } else { Duration::ZERO };
         let concurrency = options.concurrency.max(2);
         Scheduler {
             options: DeliveryOptions { concurrency, ..options },
+            batch,
+            gather,
             draw,
             streams: HashMap::new(),
             agendas: Default::default(),
@@ -201,23 +223,53 @@ impl Scheduler {
     }
 
     /// What may be sent now.
-    pub(super) fn poll(&mut self, now: Instant) -> Vec<Job> {
+    pub(super) fn poll(&mut self, now: Instant) -> Vec<Request> {
         self.hear(now, Input::Tick);
-        let mut jobs = Vec::new();
+        let mut requests = Vec::new();
         while let Some((lane, key)) = self.next(now) {
-            let Some(stream) = self.streams.get_mut(&key) else { break };
-            let line = stream.line_mut(lane);
-            let Some(first) = line.events.front() else { break };
             let probe = matches!(self.breaker, Breaker::HalfOpen { .. });
-            let event = first.event.clone();
-            jobs.push(Job { stream: key.clone(), lane, event, sent_at: now, probe });
-            line.in_flight = true;
+            let alone = probe || self.is_suspect(&key, lane);
+            let Some(first) = self.take_up(&key, lane) else { break };
+            let mut bytes = first.event.size();
+            let mut jobs = vec![first];
+            while !alone && jobs.len() < self.batch {
+                let Some(job) = self.another(now, lane, &mut bytes) else { break };
+                jobs.push(job);
+            }
             self.in_flight[lane as usize] += 1;
             self.last_sent = now;
             self.hear(now, Input::Sent);
-            self.plan(&key);
+            requests.push(Request { lane, jobs, sent_at: now, probe });
         }
-        jobs
+        requests
+    }
+
+    /// Another event for the same batch, if there is one and it fits.
+    fn another(&mut self, now: Instant, lane: Lane, bytes: &mut usize) -> Option<Job> {
+        let (due, key) = self.agendas[lane as usize].first()?;
+        let key = key.clone();
+        let first = self.streams.get(&key)?.line(lane).events.front()?;
+        let all = *bytes + first.event.size();
+        if due > now || all > BATCH_BYTES || self.is_suspect(&key, lane) {
+            return None;
+        }
+        *bytes = all;
+        self.take_up(&key, lane)
+    }
+
+    /// Whether the first of a line was refused before: it goes alone, so that it harms no other.
+    fn is_suspect(&self, key: &Bytes, lane: Lane) -> bool {
+        let first = self.streams.get(key).and_then(|stream| stream.line(lane).events.front());
+        first.is_some_and(|event| event.trouble.is_some())
+    }
+
+    /// The first of a line is on its way.
+    fn take_up(&mut self, key: &Bytes, lane: Lane) -> Option<Job> {
+        let line = self.streams.get_mut(key)?.line_mut(lane);
+        let event = line.events.front()?.event.clone();
+        line.in_flight = true;
+        self.plan(key);
+        Some(Job { stream: key.clone(), event })
     }
 
     fn next(&self, now: Instant) -> Option<(Lane, Bytes)> {
@@ -236,8 +288,11 @@ impl Scheduler {
         };
         let overdue = self.in_flight() == 0 && now >= self.last_sent + AT_LEAST_EVERY;
         let due = |lane: Lane, whatever: bool| {
-            let (due, key) = self.agendas[lane as usize].first()?;
-            (whatever || due <= now).then(|| (lane, key.clone()))
+            let agenda = &self.agendas[lane as usize];
+            let (due, key) = agenda.first()?;
+            let gathered = || self.gather.is_zero() || agenda.has_due(now, self.batch);
+            let is_due = due + self.gather <= now || due <= now && gathered();
+            (whatever || is_due).then(|| (lane, key.clone()))
         };
         let lanes = || Lane::ALL.into_iter().filter(|lane| free(*lane));
         let regular = lanes().find_map(|lane| due(lane, false));
@@ -252,27 +307,49 @@ impl Scheduler {
         if let Some(until) = self.breaker.until() {
             return Some(until);
         }
-        let next = self.agendas.iter().filter_map(|agenda| agenda.next_after(now)).min();
+        let before = now.checked_sub(self.gather).unwrap_or(now);
+        let next = self.agendas.iter().filter_map(|agenda| agenda.next_after(before)).min();
+        let next = next.map(|due| due + self.gather);
         let at_least = (self.in_flight() == 0).then(|| self.last_sent + AT_LEAST_EVERY);
         next.into_iter().chain(at_least).min()
     }
 
-    /// What came of a job. What has to be written down.
-    pub(super) fn done(&mut self, now: Now, job: &Job, result: Result<(), Failure>) -> Batch {
-        self.in_flight[job.lane as usize] -= 1;
-        self.judge(now.at, job, &result);
+    /// What came of a request: a result for each of its events. What has to be written down.
+    pub(super) fn done(
+        &mut self,
+        now: Now,
+        request: &Request,
+        results: Vec<Result<(), Failure>>,
+    ) -> Batch {
+        self.in_flight[request.lane as usize] -= 1;
+        self.judge(now.at, request, &results);
+        let mut batch = Batch::new();
+        for (job, result) in request.jobs.iter().zip(results) {
+            batch.append(&mut self.job_done(now, request, job, result));
+        }
+        batch
+    }
+
+    fn job_done(
+        &mut self,
+        now: Now,
+        request: &Request,
+        job: &Job,
+        result: Result<(), Failure>,
+    ) -> Batch {
+        let lane = request.lane;
         let Some(stream) = self.streams.get_mut(&job.stream) else { return Batch::new() };
-        let line = stream.line_mut(job.lane);
+        let line = stream.line_mut(lane);
         line.in_flight = false;
         let Some(first) = line.events.front_mut() else { return Batch::new() };
         let batch = match result {
             Ok(()) => {
                 self.counts.delivered += 1;
                 self.last_taken = now.at;
-                self.taken.0[job.lane as usize] += 1;
-                self.hope_again(now.at, job.lane);
-                let batch = self.pop(&job.stream, job.lane).map(|taken| self.taken(job, &taken));
-                batch.unwrap_or_default()
+                self.taken.0[lane as usize] += 1;
+                self.hope_again(now.at, lane);
+                let taken = self.pop(&job.stream, lane);
+                taken.map(|taken| self.written_off(job, &taken)).unwrap_or_default()
             }
             Err(failure) if failure.kind == FailureKind::Unreachable => {
                 self.counts.failed += 1;
@@ -281,13 +358,13 @@ impl Scheduler {
             Err(failure) => {
                 self.counts.failed += 1;
                 let (taken, draw) = (self.taken, (self.draw)());
-                match first.refused((job.sent_at, now), &failure, taken, draw, &self.options) {
+                match first.refused((request.sent_at, now), &failure, taken, draw, &self.options) {
                     Fate::Again(hope) => {
                         log_refusal(first);
-                        self.hope(job, hope);
+                        self.hope(job, lane, hope);
                         Batch::new()
                     }
-                    Fate::SetAside => self.set_aside(now, job),
+                    Fate::SetAside => self.set_aside(now, job, lane),
                 }
             }
         };
@@ -295,18 +372,22 @@ impl Scheduler {
         batch
     }
 
-    fn judge(&mut self, now: Instant, job: &Job, result: &Result<(), Failure>) {
+    fn judge(&mut self, now: Instant, request: &Request, results: &[Result<(), Failure>]) {
         let before = self.breaker;
-        let input = match result.as_ref().map_err(|failure| failure.kind) {
-            Err(FailureKind::Unreachable) => {
-                Input::Unreachable { probe: job.probe, draw: (self.draw)() }
+        let failure = |result: &Result<(), Failure>| result.as_ref().err().map(|of| of.kind);
+        let silent =
+            |kind: &FailureKind| matches!(kind, FailureKind::Unreachable | FailureKind::NoAnswer);
+        let answered = results.iter().any(|result| !failure(result).as_ref().is_some_and(silent));
+        let input = match results.first().and_then(failure) {
+            _ if answered => Input::Answered,
+            Some(FailureKind::Unreachable) => {
+                Input::Unreachable { probe: request.probe, draw: (self.draw)() }
             }
-            Err(FailureKind::NoAnswer) => Input::NoAnswer,
-            Ok(()) | Err(_) => Input::Answered,
+            _ => Input::NoAnswer,
         };
         self.hear(now, input);
-        if let (Breaker::Closed, Breaker::Open { .. }, Err(failure)) =
-            (before, self.breaker, result)
+        if let (Breaker::Closed, Breaker::Open { .. }, Some(Err(failure))) =
+            (before, self.breaker, results.first())
         {
             tracing::warn!("the backend cannot be reached, events wait: {}", failure.why);
         }
@@ -319,7 +400,7 @@ impl Scheduler {
         self.breaker = self.breaker.on(now, self.options.concurrency, input);
     }
 
-    fn taken(&mut self, job: &Job, taken: &Pending) -> Batch {
+    fn written_off(&mut self, job: &Job, taken: &Pending) -> Batch {
         match taken.letter {
             Some(id) => self.letters.remove(id).into_iter().collect(),
             None => {
@@ -328,13 +409,13 @@ impl Scheduler {
         }
     }
 
-    fn hope(&mut self, job: &Job, hope: Hope) {
+    fn hope(&mut self, job: &Job, lane: Lane, hope: Hope) {
         match hope {
             Hope::Anything => {
-                self.hopeful.insert((job.stream.clone(), job.lane));
+                self.hopeful.insert((job.stream.clone(), lane));
             }
             Hope::SameLane => {
-                self.hopeful_of[job.lane as usize].insert(job.stream.clone());
+                self.hopeful_of[lane as usize].insert(job.stream.clone());
             }
             Hope::Nothing => {}
         }
@@ -388,121 +469,6 @@ impl Scheduler {
         self.gone(&first);
         Some(first)
     }
-
-    fn set_aside(&mut self, now: Now, job: &Job) -> Batch {
-        let Some(mut pending) = self.pop(&job.stream, job.lane) else { return Batch::new() };
-        let Some(trouble) = pending.trouble.take() else { return Batch::new() };
-        match job.lane {
-            Lane::Messages => {
-                self.counts.rejected += 1;
-                tracing::error!(
-                    "the backend does not take a message: a dead letter after {} tries: {}",
-                    trouble.tries,
-                    trouble.error
-                );
-            }
-            Lane::Lifecycle => tracing::error!(
-                "the backend does not take an event of a session or a user: parked after {} tries, \
-                 to be sent again at the next start or by POST /api/dead-letters/retry: {}",
-                trouble.tries,
-                trouble.error
-            ),
-        }
-        let head = Head {
-            error: trouble.error,
-            tries: trouble.tries,
-            first_failed_at: trouble.first_failed_at,
-            last_tried_at: trouble.last_tried_at,
-        };
-        if let Some(id) = pending.letter {
-            return self.letters.refused(id, head);
-        }
-        let Pending { event, sequence, .. } = pending;
-        let mut batch = self.letters.bury(now.wall, head, event);
-        batch.push(Change::DeleteEvent { stream: job.stream.clone(), sequence });
-        batch
-    }
-
-    /// A dead letter is sent again; false if there is none of this number.
-    pub(super) fn retry(&mut self, now: Now, id: u64) -> bool {
-        match self.letters.retry(id) {
-            None => false,
-            Some(None) => true,
-            Some(Some(event)) => {
-                let kind = Kind::of(event.r#type);
-                // A stream of its own: it holds nothing up, and nothing holds it up.
-                self.insert(
-                    &letter_stream(id),
-                    None,
-                    Pending {
-                        sequence: 0,
-                        event,
-                        kind,
-                        letter: Some(id),
-                        came: now.at,
-                        age: Duration::ZERO,
-                        pool: Pool::Main,
-                        trouble: None,
-                    },
-                );
-                true
-            }
-        }
-    }
-
-    /// A dead letter is thrown away; what has to be written down. `None`: there is none.
-    pub(super) fn discard(&mut self, id: u64) -> Option<Change> {
-        let change = self.letters.remove(id)?;
-        let key = letter_stream(id);
-        for lane in Lane::ALL {
-            let waits = self.streams.get(&key).is_some_and(|of| !of.line(lane).in_flight);
-            // What is on its way can be taken still.
-            if waits && self.pop(&key, lane).is_some() {
-                self.plan(&key);
-            }
-        }
-        Some(change)
-    }
-
-    /// Keeps room for a message of so many bytes.
-    pub(super) fn reserve(&mut self, key: &Bytes, bytes: usize) -> Option<Pool> {
-        let empty = Share::default();
-        let stream = self.streams.get(key);
-        let (share, user) = stream.map_or((&empty, None), |of| (&of.share, of.user.as_ref()));
-        match self.budget.room(share, user, bytes, bytes <= SMALL) {
-            Ok(pool) => {
-                let stream = self.streams.entry(key.clone()).or_default();
-                // Of a user only what waits is counted: who that is, an event says.
-                self.budget.take(&mut stream.share, None, pool, bytes);
-                Some(pool)
-            }
-            Err(Full::Session) => None,
-            Err(Full::Others) => {
-                self.pressed = true;
-                None
-            }
-        }
-    }
-
-    pub(super) fn release(&mut self, key: &Bytes, pool: Pool, bytes: usize) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        self.budget.give_back(&mut stream.share, None, pool, bytes);
-        if let Some(room) = &stream.room {
-            room.notify_waiters();
-        }
-        self.freed |= std::mem::take(&mut self.pressed);
-        self.plan(key);
-    }
-
-    /// Tells when something of this stream is gone.
-    pub(super) fn told(&mut self, key: &Bytes) -> Option<Arc<tokio::sync::Notify>> {
-        let stream = self.streams.get_mut(key)?;
-        Some(stream.room.get_or_insert_default().clone())
-    }
-}
-
-fn letter_stream(id: u64) -> Bytes {
-    [b"d", &id.to_be_bytes()[..]].concat().into()
 }
 
 /// The first refusal of an event, and then ever fewer: a backend that refuses all should not fill
