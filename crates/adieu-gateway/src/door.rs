@@ -310,8 +310,8 @@ impl Drop for Guest {
     }
 }
 
-/// Descriptors that are not for clients: the store, the backend's connections, and those by which an
-/// operator looks what is the matter.
+/// Descriptors that are not for clients: for the store, the backend's connections, and those by
+/// which an operator looks what is the matter.
 fn kept(all: usize) -> usize {
     (all / 4).clamp(64, 512).min(all)
 }
