@@ -1,5 +1,5 @@
-//! What is printed for people. Whether anybody reads it changes nothing: a pipe that ends early or a
-//! terminal that is gone is no error.
+//! What is printed for people. Whether anybody reads it changes nothing: a pipe that ends early or
+//! a terminal that is gone is no error.
 
 use std::fmt::Display;
 use std::io::{Write, stderr, stdout};

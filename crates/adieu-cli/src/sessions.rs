@@ -36,7 +36,7 @@ pub(crate) struct Sessions {
     #[arg(long, value_name = "N", default_value = "64", value_parser = concurrency)]
     backend_concurrency: usize,
     /// Send up to 64 events in one request, in CloudEvents' JSON batch format, a verdict on each
-    #[arg(long)]
+    #[arg(long, requires = "backend")]
     batch: bool,
     /// Let a session's end overtake its message that the backend refuses after this time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length, hide = true)]

@@ -52,7 +52,7 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
         None => None,
     };
     if heard.is_none() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -20,6 +20,10 @@ use crate::http::Rare;
 /// answer before it: bytes that dribble in do not extend it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A connection that has waited so long makes room for others: a request that was sent has been
+/// read by then, however many came at once.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+
 /// How many connections may wait for the head of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshakes {
@@ -110,11 +114,25 @@ impl Waiting {
         self.all.keys().next().copied()
     }
 
-    /// The one of this subscriber that has waited longest, if there are more than `most`.
-    fn longest_of(&mut self, of: Subscriber, most: usize) -> Option<u64> {
+    /// The one that has waited longest, if it says nothing.
+    fn silent(&mut self) -> Option<u64> {
+        self.longest().filter(|number| self.says_nothing(*number))
+    }
+
+    /// The one of this subscriber that has waited longest and says nothing, if there are more than
+    /// `most`.
+    fn silent_of(&mut self, of: Subscriber, most: usize) -> Option<u64> {
         let mut all = self.each.range((of, 0)..=(of, u64::MAX)).map(|(_, number)| *number);
         let longest = all.next();
-        longest.filter(|_| all.count() >= most)
+        longest.filter(|_| all.count() >= most).filter(|number| self.says_nothing(*number))
+    }
+
+    /// Whether this one has had the time to say something: a thousand clients of a proxy that come
+    /// back at once have all sent their request, and none of these was read yet.
+    fn says_nothing(&self, number: u64) -> bool {
+        let waiting = self.all.get(&number).map(|visit| *visit.phase());
+        let Some(Phase::Waiting { until, .. }) = waiting else { return false };
+        until.saturating_duration_since(Instant::now()) <= HEAD_TIMEOUT - SILENT_AFTER
     }
 }
 
@@ -247,12 +265,10 @@ impl Guest {
         self.door.waiting().enter(&self.visit);
         let Handshakes { all, each } = self.door.0.limits;
         if let Some(of) = self.visit.of {
-            self.door.make_room("address", |waiting| waiting.longest_of(of, each));
+            while self.door.make_room("address", |waiting| waiting.silent_of(of, each)) {}
         }
-        let above = self.door.waiting().all.len() > all;
-        if above {
-            self.door.make_room("handshakes", Waiting::longest);
-        }
+        let above = |waiting: &mut Waiting| (waiting.all.len() > all).then(|| waiting.silent())?;
+        while self.door.make_room("handshakes", above) {}
     }
 
     /// The head of a request is here.
@@ -310,8 +326,8 @@ impl Drop for Guest {
     }
 }
 
-/// Descriptors that are not for clients: the store, the backend's connections, and those by which an
-/// operator looks what is the matter.
+/// Descriptors that are not for clients: for the store, the backend's connections, and those by
+/// which an operator looks what is the matter.
 fn kept(all: usize) -> usize {
     (all / 4).clamp(64, 512).min(all)
 }

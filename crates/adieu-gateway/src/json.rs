@@ -150,6 +150,7 @@ fn cause(cause: &Cause) -> (&'static str, Option<String>) {
         Cause::SlowConsumer => ("slow_consumer", None),
         Cause::NoBinary => ("no_binary", None),
         Cause::TooManyConnections => ("too_many_connections", None),
+        Cause::TooMuchReceived => ("too_much_received", None),
         Cause::Drain => ("drain", None),
         Cause::Dropped => ("dropped", None),
         Cause::Panicked => ("panicked", None),

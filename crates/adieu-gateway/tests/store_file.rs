@@ -1,4 +1,4 @@
-//! The file of a store among others: links, left-overs, removed while it is in use, and made smaller.
+//! The file of a store among others: links, left-overs, removed while it is in use, made smaller.
 #![cfg(unix)]
 
 use std::fs::{self, Permissions};

@@ -298,6 +298,7 @@ fn is_close_of_ours(cause: &Cause) -> bool {
             | Cause::SlowConsumer
             | Cause::NoBinary
             | Cause::TooManyConnections
+            | Cause::TooMuchReceived
     )
 }
 

@@ -11,6 +11,7 @@ use crate::drain::Drain;
 use crate::limit::{ConnectionPermit, Limits};
 use crate::peer::Peer;
 use crate::proxy::{Cidr, Proxies};
+use crate::receiving::Receiving;
 
 type OriginPolicy = dyn Fn(Option<&str>) -> bool + Send + Sync;
 type RequestPolicy = dyn Fn(&Request) -> Result<(), u16> + Send + Sync;
@@ -36,6 +37,7 @@ pub struct Endpoint {
     on_end: Option<Arc<OnEnd>>,
     pub(crate) drain: Drain,
     pub(crate) limits: Limits,
+    pub(crate) receiving: Option<Arc<Receiving>>,
     pub(crate) proxies: Proxies,
 }
 
@@ -123,6 +125,16 @@ impl Endpoint {
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.limits = self.limits.all(max);
+        self
+    }
+
+    /// Bytes of messages that are not whole yet, on all connections together; a clone of the
+    /// endpoint counts together with its original. The connection that would be above it is closed
+    /// with 1013 (try again later). The first 64 KiB of each message do not count. By default only
+    /// [`Config::max_message`] bounds each.
+    #[must_use]
+    pub fn max_receiving(mut self, bytes: usize) -> Self {
+        self.receiving = Some(Receiving::new(bytes));
         self
     }
 

@@ -44,6 +44,7 @@ mod link;
 mod peer;
 mod per_core;
 mod proxy;
+mod receiving;
 mod server;
 mod socket;
 #[cfg(feature = "tls")]

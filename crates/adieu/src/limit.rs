@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::peer::Peer;
 use crate::proxy::Cidr;
+use crate::receiving::{FREE, Receiving, Share};
 
 /// Connections beyond [`max_connections`](crate::Endpoint::max_connections) that a
 /// [`Server`](crate::Server) keeps while they send their request and read the 503. Each is over
@@ -55,7 +56,14 @@ pub(crate) struct AcceptPermit {
 
 /// What one connection takes up of the limits, until it is dropped.
 #[derive(Default)]
-pub(crate) struct ConnectionPermit(Option<Box<Counted>>);
+pub(crate) struct ConnectionPermit(Option<Box<Taken>>);
+
+/// Of the number of connections, and of what is being received.
+#[derive(Default)]
+struct Taken {
+    counted: Option<Counted>,
+    share: Option<Share>,
+}
 
 struct Counted {
     inner: Arc<Inner>,
@@ -105,17 +113,32 @@ impl Limits {
     /// A place for a connection; nothing is counted yet.
     pub(crate) fn connection_permit(&self, accept: AcceptPermit) -> ConnectionPermit {
         ConnectionPermit(self.0.clone().map(|inner| {
-            Box::new(Counted { inner, _accept: accept, counted: false, address: None })
+            let counted = Counted { inner, _accept: accept, counted: false, address: None };
+            Box::new(Taken { counted: Some(counted), share: None })
         }))
     }
 }
 
 impl ConnectionPermit {
+    fn counted(&mut self) -> Option<&mut Counted> {
+        self.0.as_mut()?.counted.as_mut()
+    }
+
+    /// The connection holds so much of a message that is not whole; false if that is too much with
+    /// what the others hold.
+    #[inline]
+    pub(crate) fn hold(&mut self, all: &Arc<Receiving>, bytes: usize) -> bool {
+        if bytes <= FREE && self.0.is_none() {
+            return true;
+        }
+        all.hold(&mut self.0.get_or_insert_default().share, bytes)
+    }
+
     /// A connection was accepted: it counts from now on, so that one that never sends its request
     /// does. It is judged when its request is there, for room may have been made by then. False if
     /// its address has even more that wait for their refusal than it may have connections.
     pub(crate) fn arrive(&mut self, peer: Peer) -> bool {
-        let Some(taken) = &mut self.0 else { return true };
+        let Some(taken) = self.counted() else { return true };
         let standing = taken.enter_address(peer.addr().map(|addr| addr.ip()));
         if standing == Some(Standing::Counted) {
             taken.enter();
@@ -128,7 +151,7 @@ impl ConnectionPermit {
     /// # Errors
     /// Which limit is reached.
     pub(crate) fn admit(&mut self, peer: Peer) -> Result<(), HandshakeError> {
-        let Some(taken) = &mut self.0 else { return Ok(()) };
+        let Some(taken) = self.counted() else { return Ok(()) };
         let standing = taken.enter_address(peer.addr().map(|addr| addr.ip()));
         if standing != Some(Standing::Counted) {
             // A connection that is only refused does not count among those that are served.

@@ -130,7 +130,7 @@ async fn the_backend_may_be_reached_by_tls_with_a_certificate_of_its_own() {
     page.session.clear();
     page.token = None;
     page.try_connect(&gateway.url()).await.unwrap_err();
-    assert_eq!(page.closed_with().await, (1011, "the backend did not answer".into()));
+    assert_eq!(page.closed_with().await, (1013, "the backend did not answer".into()));
     node.kill().unwrap();
     node.wait().unwrap();
 }

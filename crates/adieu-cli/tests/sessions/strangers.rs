@@ -77,22 +77,23 @@ fn websockets_leave_descriptors_for_the_probes() {
 fn the_connection_that_has_waited_longest_makes_room() {
     let gateway = Process::start(&["--max-handshakes-per-address", "5"]);
     let mut crowd: Vec<_> = (0..8).map(|_| silent(&gateway)).collect();
-    crowd.drain(..3).for_each(until_closed);
-    assert!(is_healthy(&gateway), "it makes room, and is served");
-    until_closed(crowd.remove(0));
+    // Who has just come may have said something that was not read yet.
+    while gateway.metric(r#"adieu_refused_total{by="address"}"#) < 4.0 {
+        assert!(is_healthy(&gateway), "it makes room, and is served");
+    }
+    crowd.drain(..4).for_each(until_closed);
     for mut tcp in crowd {
         tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         tcp.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
-    assert_eq!(gateway.metric(r#"adieu_refused_total{by="address"}"#), 4.0);
-
     let gateway = Process::start(&["--max-handshakes", "2"]);
     let mut crowd: Vec<_> = (0..3).map(|_| silent(&gateway)).collect();
-    until_closed(crowd.remove(0));
-    assert!(is_healthy(&gateway));
-    assert_eq!(gateway.metric(r#"adieu_refused_total{by="handshakes"}"#), 2.0);
+    while gateway.metric(r#"adieu_refused_total{by="handshakes"}"#) < 2.0 {
+        assert!(is_healthy(&gateway));
+    }
+    crowd.drain(..2).for_each(until_closed);
 }
 
 #[test]

@@ -119,9 +119,9 @@ fn options_that_cannot_work_are_refused_at_the_start() {
     for (options, said) in [
         (&["--max-connections", "0"][..], "at least 1"),
         (&["--max-handshakes", "0"], "at least 1"),
-        (&["--backend", "http://127.0.0.1:99999/"], "99999"),
+        (&["--backend", "http://127.0.0.1:99999/"], "up to 65535"),
         (&["--tell-connections"], "--backend"),
-        (&["--ask-resume"], "--backend"),
+        (&["--batch"], "--backend"),
         (&["--backend-ca", "x.pem"], "--backend"),
         (&["--listen", "localhost"], "a port is missing"),
         (&["--listen", "127.0.0.1:99999"], "99999"),

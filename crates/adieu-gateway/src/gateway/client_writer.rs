@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use adieu::{Close, CloseCode, Message, Sender};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop;
 
 use crate::session::Handle;
@@ -32,15 +32,22 @@ pub(super) enum Said {
     Close(Handle, Close),
     /// It has ended.
     Detach(Handle),
+    /// All that was to be said before this has been given to the connections.
+    Said(oneshot::Sender<()>),
 }
 
 impl Said {
-    fn handle(&self) -> Handle {
+    /// Which of so many writers says it.
+    fn writer(&self, writers: usize) -> usize {
         match self {
             Said::Attach(handle, _)
             | Said::Send(handle, _)
             | Said::Close(handle, _)
-            | Said::Detach(handle) => *handle,
+            | Said::Detach(handle) => {
+                let bytes = handle.session.to_bytes();
+                usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) % writers
+            }
+            Said::Said(_) => 0,
         }
     }
 }
@@ -70,14 +77,25 @@ impl Writers {
         }
         let mut parts: Vec<Vec<Said>> = self.0.iter().map(|_| Vec::new()).collect();
         for said in said.drain(..) {
-            let bytes = said.handle().session.to_bytes();
-            let low = usize::from(u16::from_le_bytes([bytes[14], bytes[15]]));
-            parts[low % self.0.len()].push(said);
+            parts[said.writer(self.0.len())].push(said);
         }
         for (writer, part) in self.0.iter().zip(parts) {
             if !part.is_empty() {
                 // A writer ends with the last engine.
                 let _ = writer.send(part).await;
+            }
+        }
+    }
+}
+
+impl Writers {
+    /// Ready when all that was said before has been given to the connections, or waits in the
+    /// order of each.
+    pub(super) async fn flush(&self) {
+        for writer in &*self.0 {
+            let (tell, told) = oneshot::channel();
+            if writer.send(vec![Said::Said(tell)]).await.is_ok() {
+                let _ = told.await;
             }
         }
     }
@@ -103,6 +121,9 @@ async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
                 }
                 Said::Detach(handle) => {
                     clients.remove(&handle);
+                }
+                Said::Said(tell) => {
+                    let _ = tell.send(());
                 }
             }
             coop::consume_budget().await;

@@ -338,12 +338,12 @@ impl Gateway {
     async fn ended(&self, handle: Handle, ending: &Ending) {
         let departure = Departure::of(ending);
         let ending = Arc::new(ConnectionEnding::of(ending));
-        self.forget_connection(handle).await;
         let ended = SessionCommand::ConnectionEnded(handle.generation, departure, ending);
         if let Err(error) = self.command(Command::Session(handle.session, ended)).await {
             // Its session is as good as one whose gateway was killed: the next start gives it time.
             tracing::error!("a connection's end could not be written down: {error}");
         }
+        self.forget_connection(handle).await;
     }
 }
 

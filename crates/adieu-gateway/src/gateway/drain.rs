@@ -55,7 +55,10 @@ impl Gateway {
     async fn tell_all_closing(&self) -> Result<usize, GatewayError> {
         let (window, seed) = (self.inner.drain_window, u64::from_le_bytes(random()));
         let closing = |after| Command::Closing { after, window, seed };
-        self.of_all(closing).await
+        let told = self.of_all(closing).await?;
+        // The Closes come behind it.
+        self.inner.writers.flush().await;
+        Ok(told)
     }
 
     /// Asks each shard until it has no more to do; how many had something to do.

@@ -151,7 +151,8 @@ impl Access {
     fn set_cookie(&self) -> Option<HeaderValue> {
         let secure = if self.secure { "; Secure" } else { "" };
         let value = format!(
-            "{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={KEY_COOKIE_SECONDS}{secure}",
+            "{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/; \
+             Max-Age={KEY_COOKIE_SECONDS}{secure}",
             self.cookie
         );
         HeaderValue::from_str(&value).ok()

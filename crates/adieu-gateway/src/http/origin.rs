@@ -132,7 +132,7 @@ impl FromStr for AllowedOrigin {
                 let why = "a * stands for whole sub-domains, in front of a name";
                 let any = "for all sub-domains of a site write https://*.example.com, for any \
                            site --allow-origin '*'";
-                return Err(BadOrigin::new(text, why, any.into()));
+                return Err(BadOrigin::new(text, why, any));
             }
             return read(text, scheme, authority).map(Allowed::One).map(AllowedOrigin);
         };
@@ -158,7 +158,7 @@ impl FromStr for PublicUrl {
         let url = read(text, scheme, authority)?;
         if default_port(&url.scheme).is_none() {
             let why = format!("the gateway is not reached by the scheme {scheme:?}");
-            return Err(BadOrigin::new(text, &why, "write https:// or http://".into()));
+            return Err(BadOrigin::new(text, &why, "write https:// or http://"));
         }
         Ok(PublicUrl(url))
     }
@@ -169,7 +169,7 @@ impl FromStr for PublicUrl {
 pub struct BadOrigin(String);
 
 impl BadOrigin {
-    fn new(text: &str, why: &str, instead: String) -> Self {
+    fn new(text: &str, why: &str, instead: &str) -> Self {
         BadOrigin(format!("{text:?} is not the origin of a site: {why}; {instead}"))
     }
 }
@@ -184,26 +184,26 @@ impl std::error::Error for BadOrigin {}
 
 /// The scheme and what is behind it, without a slash at the end.
 fn parts(text: &str) -> Result<(&str, &str), BadOrigin> {
-    let wrong = |why: &str, instead: String| Err(BadOrigin::new(text, why, instead));
+    let wrong = |why: &str, instead: &str| Err(BadOrigin::new(text, why, instead));
     if text == "null" {
         let instead = "only --allow-origin '*' lets those in";
-        return wrong("sandboxed pages and files send it, of whatever site", instead.into());
+        return wrong("sandboxed pages and files send it, of whatever site", instead);
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         let looks =
             text.split(':').next().is_some_and(|host| is_host(host.trim_start_matches("*.")));
         let example = if looks { text } else { "example.com" };
-        return wrong("it has no scheme", format!("write https://{example}"));
+        return wrong("it has no scheme", &format!("write https://{example}"));
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if let Some(at) = rest.find(['/', '?', '#']) {
         let (authority, path) = rest.split_at(at);
         let authority = if authority.is_empty() { "example.com" } else { authority };
         let why = format!("it has no path, and {path:?} stands behind it");
-        return wrong(&why, format!("write {scheme}://{authority}"));
+        return wrong(&why, &format!("write {scheme}://{authority}"));
     }
     if let Some((_, host)) = rest.rsplit_once('@') {
-        return wrong("it has no user", format!("write {scheme}://{host}"));
+        return wrong("it has no user", &format!("write {scheme}://{host}"));
     }
     if let Some(of_page) = match &*scheme.to_ascii_lowercase() {
         "ws" => Some("http"),
@@ -211,7 +211,7 @@ fn parts(text: &str) -> Result<(&str, &str), BadOrigin> {
         _ => None,
     } {
         let why = "it is that of a page, which no WebSocket's URL is";
-        return wrong(why, format!("write {of_page}://{rest}"));
+        return wrong(why, &format!("write {of_page}://{rest}"));
     }
     Ok((scheme, rest))
 }
@@ -225,7 +225,7 @@ fn read(text: &str, scheme: &str, authority: &str) -> Result<Origin, BadOrigin> 
         } else {
             ("no host stands there", "write it like https://example.com")
         };
-        BadOrigin::new(text, why, instead.into())
+        BadOrigin::new(text, why, instead)
     })
 }
 

@@ -23,6 +23,10 @@ const RETRY_AFTER: &str = "5";
 /// room for its Close.
 const UNACCEPTED: usize = 4 * 1024;
 
+/// Bytes of messages that are not whole yet, of all clients together, above the first 64 KiB of
+/// each: some forty of the largest. A client that is above it is closed with 1013 and sends again.
+const RECEIVING: usize = 256 << 20;
+
 /// `/ws`, with what an endpoint says of connections.
 pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool) -> Router {
     let config = Config {
@@ -30,7 +34,7 @@ pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool)
         receive_unasked: UNACCEPTED,
         ..Config::default()
     };
-    let endpoint = endpoint.config(config);
+    let endpoint = endpoint.config(config).max_receiving(RECEIVING);
     let check = OriginCheck::new(origins, gateway.clone());
     Router::new()
         .route("/ws", get(move |gateway, upgrade| connect(gateway, upgrade, check.clone(), tls)))

@@ -16,6 +16,7 @@ const ABOUT = {
     + "not let one keep the others waiting.",
   no_binary: "The server’s code sent binary data, which the old version that this client speaks "
     + "does not have.",
+  too_much_received: "All clients together sent too much at once; this one has to send again.",
   too_many_connections: "The server has a limit for connections, and this one was above it.",
   drain: "The server is being stopped or replaced. It says so to everybody, waits for what is "
     + "still on its way, and only then goes.",

@@ -8,6 +8,7 @@ export const CAUSES = {
   slow_consumer: "Read too slowly",
   no_binary: "Cannot take binary data",
   too_many_connections: "Too many connections",
+  too_much_received: "Too much at once",
   drain: "The server shut down",
   eof: "Ended without a goodbye",
   reset: "Cut off by a reset",
@@ -35,7 +36,8 @@ const VERSIONS = {
 // Causes that share the colour and the symbol of another.
 const LOOKS = {
   handler_returned: "application", handler_failed: "panicked", slow_consumer: "timeout",
-  no_binary: "application", too_many_connections: "application", transport_failed: "reset",
+  no_binary: "application", too_many_connections: "application",
+  too_much_received: "application", transport_failed: "reset",
 };
 
 export const causeText = (cause) => CAUSES[cause] ?? cause;

@@ -10,7 +10,8 @@ use super::watch::StoreWatch;
 /// In the data directory.
 const FILE: &str = "adieu.redb";
 
-/// What a store is called until it is whole. One that was left by a start that was killed is removed.
+/// What a store is called until it is whole. One that was left by a start that was killed is
+/// removed.
 const NEW: &str = "adieu.redb.new";
 
 /// Where a store is.

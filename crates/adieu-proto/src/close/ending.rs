@@ -159,6 +159,8 @@ pub enum Cause {
     NoBinary,
     /// A limit on the number of connections that could be judged only after the opening handshake.
     TooManyConnections,
+    /// A limit on what is being received on all connections together.
+    TooMuchReceived,
     /// Our server is stopping.
     Drain,
     /// The peer's Close came first.

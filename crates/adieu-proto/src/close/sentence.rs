@@ -36,6 +36,7 @@ impl Ending {
             Cause::SlowConsumer => "The peer read too slowly for a group that we broadcast to",
             Cause::NoBinary => "Our application sent binary data, which the peer's version lacks",
             Cause::TooManyConnections => "There were too many connections",
+            Cause::TooMuchReceived => "Too much was being received at once",
             Cause::Drain => "Our server is stopping",
             Cause::Peer => return self.write_peers_close(f),
             Cause::Violation(error) => {

@@ -34,6 +34,12 @@ impl<'a> Status<'a> {
         self.0.outgoing.unsent()
     }
 
+    /// Bytes that have come of a message that is not whole yet.
+    #[must_use]
+    pub fn receiving(&self) -> usize {
+        self.0.reader.held()
+    }
+
     /// Whether anything waits to be taken by the transport.
     #[must_use]
     #[inline]

@@ -42,6 +42,11 @@ enum State {
 }
 
 impl Decoder {
+    /// Bytes of a text that is not whole yet.
+    pub(crate) fn held(&self) -> usize {
+        if let State::Text(text) = &self.state { text.len() } else { 0 }
+    }
+
     pub(crate) fn new() -> Self {
         Decoder { state: State::Type }
     }

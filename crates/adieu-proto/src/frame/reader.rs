@@ -72,6 +72,15 @@ impl Reader {
         }
     }
 
+    /// Bytes of a message that is not whole yet.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Reader::Hybi(hybi) => hybi.assembler.held(),
+            #[cfg(feature = "legacy")]
+            Reader::Hixie(hixie) => hixie.held(),
+        }
+    }
+
     /// Bytes of the frame under way that are still to come, where it says.
     pub(crate) fn to_come(&self) -> u64 {
         match self {

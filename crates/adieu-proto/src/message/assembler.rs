@@ -39,6 +39,11 @@ impl Assembler {
         self.current.is_some()
     }
 
+    /// Bytes of the message under way.
+    pub(crate) fn held(&self) -> usize {
+        self.current.as_ref().map_or(0, |partial| partial.filled)
+    }
+
     /// A data frame begins. `first` is whether it begins a message, `len` what it announced,
     /// `limit` what a message may cost.
     pub(crate) fn frame(

@@ -198,6 +198,7 @@ impl Own {
             }
             self.do_outputs(link, cx, state, scratch);
             self.read(link, cx, state, scratch);
+            self.hold(state, scratch);
             if self.paused {
                 state.reading_paused(scratch);
             }
@@ -258,6 +259,18 @@ impl Own {
         }
         // The other tasks of this thread come first, then we go on.
         self.again = true;
+    }
+
+    /// Counts what has come of a message, and gives up where it is too much with the others'.
+    fn hold(&mut self, state: &mut State, scratch: &mut Scratch) {
+        let Some(all) = &self.endpoint.receiving else { return };
+        let held = state.connection.status().receiving();
+        if !self.permit.hold(all, held) && state.connection.status().delivers() {
+            let close =
+                Close::new(CloseCode::TRY_AGAIN_LATER, "too much is being received at once");
+            let close = close.unwrap_or_else(|_| CloseCode::TRY_AGAIN_LATER.into());
+            state.close(Cause::TooMuchReceived, close, scratch);
+        }
     }
 
     /// Does what the protocol asks for, except writing.
