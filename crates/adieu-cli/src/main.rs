@@ -66,7 +66,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = count)]
     max_connections: Option<usize>,
     /// Connections that may wait for a request (TLS, its head); above it the one that has waited
-    /// longest makes room
+    /// longest makes room, after 2s
     #[arg(long, value_name = "N", default_value_t = Handshakes::ALL, value_parser = count)]
     max_handshakes: usize,
     /// The same for each address

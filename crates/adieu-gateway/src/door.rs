@@ -1,7 +1,7 @@
 //! Who may have a connection while nothing is known of it: TLS, the head of a request, a kept
 //! connection between two requests. Strangers can open as many as they like and say nothing, so
-//! those have limits, and the one that has waited longest makes room: a client that speaks is
-//! through in milliseconds, and is never that one.
+//! those have limits, and one that has said nothing for a while makes room. A client that speaks is
+//! through in milliseconds; where very many come at once, they wait in the kernel's queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -20,9 +20,12 @@ use crate::http::Rare;
 /// answer before it: bytes that dribble in do not extend it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that has waited so long makes room for others: a request that was sent has been
-/// read by then, however many came at once.
-const SILENT_AFTER: Duration = Duration::from_secs(2);
+/// After so long it makes room, if others want it. By then a client that has something to say has
+/// said it, over any network that a person would bear.
+const MAKES_ROOM_AFTER: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether there is room, where nothing tells.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How many connections may wait for the head of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +38,11 @@ pub struct Handshakes {
 
 impl Handshakes {
     /// All clients of a gateway come back at once after a restart; a handshake takes some round
-    /// trips, so that this many are 10,000 a second and more. Each takes 10 KiB or so.
+    /// trips, so that this many are 10,000 a second and more.
     pub const ALL: usize = 4096;
 
     /// Many people share an address behind a provider's NAT, or a proxy; more than this of them
-    /// are hardly in the same second of their handshake.
+    /// hardly say nothing for two seconds at the same time.
     pub const EACH: usize = 256;
 }
 
@@ -64,6 +67,8 @@ struct Inner {
     drain: Drain,
     gateway: Gateway,
     waiting: Mutex<Waiting>,
+    /// One that waited does not any more.
+    left: Notify,
     log: Rare,
 }
 
@@ -110,29 +115,17 @@ impl Waiting {
         }
     }
 
-    fn longest(&mut self) -> Option<u64> {
-        self.all.keys().next().copied()
+    /// The one that has waited longest, if it has waited long.
+    fn longest(&self) -> Option<u64> {
+        let (number, visit) = self.all.first_key_value()?;
+        visit.has_waited_long().then_some(*number)
     }
 
-    /// The one that has waited longest, if it says nothing.
-    fn silent(&mut self) -> Option<u64> {
-        self.longest().filter(|number| self.says_nothing(*number))
-    }
-
-    /// The one of this subscriber that has waited longest and says nothing, if there are more than
-    /// `most`.
-    fn silent_of(&mut self, of: Subscriber, most: usize) -> Option<u64> {
+    /// The same of those of one subscriber, if there are more than `most`.
+    fn longest_of(&self, of: Subscriber, most: usize) -> Option<u64> {
         let mut all = self.each.range((of, 0)..=(of, u64::MAX)).map(|(_, number)| *number);
-        let longest = all.next();
-        longest.filter(|_| all.count() >= most).filter(|number| self.says_nothing(*number))
-    }
-
-    /// Whether this one has had the time to say something: a thousand clients of a proxy that come
-    /// back at once have all sent their request, and none of these was read yet.
-    fn says_nothing(&self, number: u64) -> bool {
-        let waiting = self.all.get(&number).map(|visit| *visit.phase());
-        let Some(Phase::Waiting { until, .. }) = waiting else { return false };
-        until.saturating_duration_since(Instant::now()) <= HEAD_TIMEOUT - SILENT_AFTER
+        let longest = all.next().filter(|_| all.count() >= most)?;
+        self.all.get(&longest)?.has_waited_long().then_some(longest)
     }
 }
 
@@ -160,6 +153,12 @@ impl Visit {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn has_waited_long(&self) -> bool {
+        let phase = *self.phase();
+        let makes_room = |until: Instant| until + MAKES_ROOM_AFTER <= Instant::now() + HEAD_TIMEOUT;
+        matches!(phase, Phase::Waiting { until, .. } if makes_room(until))
+    }
+
     /// Sends it away, unless its request has come meanwhile.
     fn send_away(&self, chosen: u64) {
         let mut phase = self.phase();
@@ -175,12 +174,33 @@ impl Door {
         let all = descriptors().unwrap_or(usize::MAX);
         let kept = kept(all);
         let most = all - kept;
-        let (open, waiting, log) = (AtomicUsize::new(0), Mutex::default(), Rare::default());
-        Door(Arc::new(Inner { limits, most, kept, open, drain, gateway, waiting, log }))
+        let (open, left) = (AtomicUsize::new(0), Notify::new());
+        let (waiting, log) = (Mutex::default(), Rare::default());
+        Door(Arc::new(Inner { limits, most, kept, open, drain, gateway, waiting, left, log }))
     }
 
-    /// A connection was accepted. `None`: there is no descriptor for it.
-    pub(crate) fn enter(&self, peer: Option<SocketAddr>) -> Option<Guest> {
+    /// Waits until one more connection may be accepted.
+    pub(crate) async fn room(&self) {
+        while !self.finds_room() {
+            let _ = tokio::time::timeout(LOOK_EVERY, self.0.left.notified()).await;
+        }
+    }
+
+    /// Whether there is room, if need be by sending one away that says nothing.
+    fn finds_room(&self) -> bool {
+        let Inner { limits, most, kept, .. } = &*self.0;
+        let crowded = self.waiting().all.len() >= limits.all;
+        let connections = self.connections();
+        let by = if crowded { "handshakes" } else { "descriptors" };
+        if (crowded || connections >= *most) && self.make_room(by, Waiting::longest) {
+            return true;
+        }
+        // Half of the descriptors that are kept is for short requests: a probe's, say.
+        !crowded && connections < most.saturating_add(kept / 2)
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn enter(&self, peer: Option<SocketAddr>) -> Guest {
         let visit = Arc::new(Visit {
             of: peer.map(Subscriber::of),
             phase: Mutex::new(Phase::Served),
@@ -188,27 +208,17 @@ impl Door {
         });
         self.0.open.fetch_add(1, Ordering::SeqCst);
         let guest = Guest { door: self.clone(), visit };
-        let Inner { most, kept, .. } = &*self.0;
-        // A WebSocket is not sent away for a newcomer, but a connection that says nothing is. Where
-        // there is none, half of what is kept is for short requests.
-        if self.connections() > *most
-            && !self.make_room("descriptors", Waiting::longest)
-            && self.connections() > most.saturating_add(kept / 2)
-        {
-            self.refused("descriptors");
-            return None;
-        }
         guest.wait();
-        Some(guest)
+        guest
     }
 
     /// Whether there is a descriptor for one more WebSocket, beside those that are kept.
     pub(crate) fn has_room(&self) -> bool {
-        let room = self.connections() <= self.0.most;
-        if !room {
-            self.refused("descriptors");
+        if self.connections() <= self.0.most || self.make_room("descriptors", Waiting::longest) {
+            return true;
         }
-        room
+        self.refused("descriptors");
+        false
     }
 
     fn connections(&self) -> usize {
@@ -219,13 +229,9 @@ impl Door {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make_room(
-        &self,
-        by: &'static str,
-        choose: impl FnOnce(&mut Waiting) -> Option<u64>,
-    ) -> bool {
+    fn make_room(&self, by: &'static str, choose: impl FnOnce(&Waiting) -> Option<u64>) -> bool {
         let mut waiting = self.waiting();
-        let Some(chosen) = choose(&mut waiting) else { return false };
+        let Some(chosen) = choose(&waiting) else { return false };
         let visit = waiting.all.get(&chosen).cloned();
         waiting.leave(chosen);
         drop(waiting);
@@ -265,10 +271,13 @@ impl Guest {
         self.door.waiting().enter(&self.visit);
         let Handshakes { all, each } = self.door.0.limits;
         if let Some(of) = self.visit.of {
-            while self.door.make_room("address", |waiting| waiting.silent_of(of, each)) {}
+            self.door.make_room("address", |waiting| waiting.longest_of(of, each));
         }
-        let above = |waiting: &mut Waiting| (waiting.all.len() > all).then(|| waiting.silent())?;
-        while self.door.make_room("handshakes", above) {}
+        // One that is kept between two requests was not let in anew.
+        let above = self.door.waiting().all.len() > all;
+        if above {
+            self.door.make_room("handshakes", Waiting::longest);
+        }
     }
 
     /// The head of a request is here.
@@ -292,6 +301,7 @@ impl Guest {
                 *now = phase;
                 drop(now);
                 self.door.waiting().leave(number);
+                self.door.0.left.notify_one();
             }
             Phase::Served => {
                 *now = phase;
@@ -323,6 +333,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         self.to(Phase::Over);
         self.door.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.door.0.left.notify_one();
     }
 }
 

@@ -175,15 +175,20 @@ async fn accept_all(
     let mut finished = std::pin::pin!(drain.finished());
     loop {
         tokio::select! {
-            tcp = adieu::accept(&listener, drain) => {
+            tcp = next_connection(&listener, &door, drain) => {
                 let peer = tcp.peer_addr().ok();
-                let Some(guest) = door.enter(peer) else { continue };
+                let guest = door.enter(peer);
                 let visit = Visit { guest, door: door.clone(), peer };
                 tokio::spawn(connection(tcp, app.clone(), tls.clone(), visit, drain.clone()));
             }
             drained = &mut finished => return drained,
         }
     }
+}
+
+async fn next_connection(listener: &TcpListener, door: &Door, drain: &Drain) -> TcpStream {
+    door.room().await;
+    adieu::accept(listener, drain).await
 }
 
 /// A connection that was let in.

@@ -137,7 +137,10 @@ async fn is_careful(program: &str, file: &str) {
     }
     let batch = format!("[{hello},{}]", event("e", "again"));
     let (status, said) = signed(old, "batch_1", now, &batch).await;
-    let verdict = |id: &str, text: &str| json!({ "id": id, "status": 200, "send": [{ "text": format!("echo: {text}") }] });
+    let verdict = |id: &str, text: &str| {
+        let send = json!([{ "text": format!("echo: {text}") }]);
+        json!({ "id": id, "status": 200, "send": send })
+    };
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, said), (200, json!([verdict("a", "hello"), verdict("e", "again")])));
     let (status, _) = signed(old, "c", now, &"x".repeat(8 * 1024 * 1024)).await;

@@ -33,7 +33,7 @@ pub(super) enum Said {
     /// It has ended.
     Detach(Handle),
     /// All that was to be said before this has been given to the connections.
-    Said(oneshot::Sender<()>),
+    Flushed(oneshot::Sender<()>),
 }
 
 impl Said {
@@ -47,7 +47,7 @@ impl Said {
                 let bytes = handle.session.to_bytes();
                 usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) % writers
             }
-            Said::Said(_) => 0,
+            Said::Flushed(_) => 0,
         }
     }
 }
@@ -94,7 +94,7 @@ impl Writers {
     pub(super) async fn flush(&self) {
         for writer in &*self.0 {
             let (tell, told) = oneshot::channel();
-            if writer.send(vec![Said::Said(tell)]).await.is_ok() {
+            if writer.send(vec![Said::Flushed(tell)]).await.is_ok() {
                 let _ = told.await;
             }
         }
@@ -122,7 +122,7 @@ async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
                 Said::Detach(handle) => {
                     clients.remove(&handle);
                 }
-                Said::Said(tell) => {
+                Said::Flushed(tell) => {
                     let _ = tell.send(());
                 }
             }

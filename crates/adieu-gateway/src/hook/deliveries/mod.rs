@@ -2,12 +2,12 @@
 //! they are taken.
 //!
 //! ```text
-//!           ┌ stream of a session ─ lifecycle line ┐    agenda of the lane    ┌─────────┐
-//!   push ──►│                     └ messages line  ├──► (who is due, when) ──►│ breaker ├──► backend
-//!           └ stream of a user ──── lifecycle line ┘    slots of the lane     └─────────┘
-//!                      ▲                                        │ refused
-//!                      └──────── back-off of this event ◄───────┤
-//!                                       dead letter, parked ◄───┘
+//!          ┌ stream of a session ─ lifecycle line ┐   agenda of the lane    ┌─────────┐
+//!   push ─►│                     └ messages line  ├─► (who is due, when) ──►│ breaker ├─► backend
+//!          └ stream of a user ──── lifecycle line ┘   slots of the lane     └─────────┘
+//!                     ▲                                       │ refused
+//!                     └──────── back-off of this event ◄──────┤
+//!                                      dead letter, parked ◄──┘
 //! ```
 //!
 //! `scheduler` is all of it without I/O: time, chance and what came of a request come in, what to
