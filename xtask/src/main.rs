@@ -13,6 +13,7 @@ mod sessions;
 mod setup;
 mod tally;
 mod test;
+mod webhooks;
 
 const USAGE: &str = "\
 The tasks of this repository.
@@ -44,6 +45,10 @@ Usage: cargo xtask <task>
   sessions            the tests of sessions in their long form (200 rounds of kill -9, a backend
                       that is down for a minute, 5,000 sessions over a restart, real browsers):
                       a quarter of an hour; writes conformance/sessions.txt
+  webhooks [options]  official libraries of Standard Webhooks, in JavaScript and Python, verify
+                      12,400 events and questions of every type (needs node, npm, and python3 with
+                      pip); writes conformance/webhooks.txt
+      --quick         372 of them; keeps nothing
   bench [options]     Adieu beside the floor of the kernel and other servers (needs node and two
                       cores); writes bench/results.json and docs/performance.md.
                       `cargo xtask bench --help` lists the options
@@ -72,6 +77,7 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS),
         ["client"] => client::check().map(|()| ExitCode::SUCCESS),
         ["sessions"] => sessions::run().map(|()| ExitCode::SUCCESS),
+        ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
         ["fairness"] => bench::fairness().map(|()| ExitCode::SUCCESS),

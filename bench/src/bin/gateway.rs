@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
-use adieu_gateway::hook::{Backend, BackendOptions, EventFormat, Secret};
+use adieu_gateway::hook::{Backend, BackendOptions, DeliveryOptions, EventFormat, Secret};
 use adieu_gateway::http::{self, Access, Origins};
 use adieu_gateway::session::hub::Settings;
 use adieu_gateway::store::Memory;
@@ -59,6 +59,7 @@ async fn gateway() {
     let options = Options {
         sessions: Settings::default(),
         backend: Some(Backend::new(options).expect("an address")),
+        deliveries: DeliveryOptions::default(),
         ask_resume: false,
         drain_window: Duration::ZERO,
     };

@@ -73,15 +73,29 @@ function hearOnce(event) {
   return answer;
 }
 
+/** A verdict on each event of a batch (`adieu serve --batch`), in their order. */
+async function hearAll(events) {
+  const verdicts = [];
+  for (const event of events) {
+    try {
+      verdicts.push({ id: event.id, status: 200, ...(await hearOnce(event)) });
+    } catch (error) {
+      console.error(error);
+      verdicts.push({ id: event.id, status: 500 });
+    }
+  }
+  return verdicts;
+}
+
+/** The body, or nothing if it is too long: that is read too, so that the answer to it arrives. */
 async function read(request) {
-  const parts = [];
-  let length = 0;
+  let [parts, length] = [[], 0];
   for await (const part of request) {
     length += part.length;
-    if (length > MAX_BODY) return undefined;
-    parts.push(part);
+    if (length <= MAX_BODY) parts.push(part);
+    else parts = [];
   }
-  return Buffer.concat(parts);
+  return length <= MAX_BODY ? Buffer.concat(parts) : undefined;
 }
 
 const server = createServer(async (request, response) => {
@@ -96,6 +110,7 @@ const server = createServer(async (request, response) => {
     // Not as {"reason": …}: that would be a verdict on the person who wants to come in.
     if (!isSigned(request.headers, body)) return end(401, { error: 'not signed by the gateway' });
     const event = JSON.parse(body);
+    if (Array.isArray(event)) return end(200, await hearAll(event));
     const asked = event.type === 'connect' || event.type === 'resume';
     if (asked) return end(...judge(event.data));
     end(200, await hearOnce(event));

@@ -119,6 +119,18 @@ def hear_once(event):
     return answer.result()
 
 
+def hear_all(events):
+    """A verdict on each event of a batch (`adieu serve --batch`), in their order."""
+    verdicts = []
+    for event in events:
+        try:
+            verdicts.append({"id": event["id"], "status": 200, **hear_once(event)})
+        except Exception:
+            logging.exception("an event of a batch could not be answered")
+            verdicts.append({"id": event["id"], "status": 500})
+    return verdicts
+
+
 class Hooks(http.server.BaseHTTPRequestHandler):
     """Takes events over connections that are kept."""
 
@@ -141,14 +153,18 @@ class Hooks(http.server.BaseHTTPRequestHandler):
 
     def read_and_answer(self):
         length = int(self.headers.get("content-length", "0"))
-        if not 0 <= length <= MAX_BODY:
-            self.close_connection = True
+        if length > MAX_BODY:
+            # It is read all the same, so that the answer to it arrives.
+            while length > 0:
+                length -= len(self.rfile.read(min(length, 65536))) or length
             return 413, {"error": "too long"}
-        body = self.rfile.read(length)
+        body = self.rfile.read(max(length, 0))
         if not is_signed(self.headers, body):
             # Not as {"reason": …}: that would be a verdict on the person who wants to come in.
             return 401, {"error": "not signed by the gateway"}
         event = json.loads(body)
+        if isinstance(event, list):
+            return 200, hear_all(event)
         if event["type"] in ("connect", "resume"):
             return judge(event["data"])
         return 200, hear_once(event)

@@ -35,9 +35,6 @@ pub(crate) struct Sessions {
     /// Requests to the backend at a time, from 2; a quarter is for who came and left alone
     #[arg(long, value_name = "N", default_value = "64", value_parser = concurrency)]
     backend_concurrency: usize,
-    /// Send up to 64 events in one request, in CloudEvents' JSON batch format, a verdict on each
-    #[arg(long)]
-    batch: bool,
     /// Let a session's end overtake its message that the backend refuses after this time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length, hide = true)]
     backend_patience: Duration,
@@ -60,6 +57,9 @@ pub(crate) struct Sessions {
     /// Standard Webhooks need it) or binary (messages as they are, attributes in ce- fields)
     #[arg(long, value_name = "FORMAT", default_value = "structured", value_parser = format)]
     event_format: EventFormat,
+    /// Tell the backend of many events in one request, with a verdict for each in its answer
+    #[arg(long)]
+    batch: bool,
     /// Pages of this site may connect, like https://example.com; * for any (repeatable)
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
@@ -167,7 +167,8 @@ impl Sessions {
         let secret = Secret::read(&secret).map_err(|error| format!("{SECRET}: {error}"))?;
         let tls = trust::client_config(self.backend_ca.as_ref(), false)?;
         let (timeout, format) = (self.backend_timeout, self.event_format);
-        let options = BackendOptions { url, secret, timeout, tls, format, batches: self.batch };
+        let batches = self.batch;
+        let options = BackendOptions { url, secret, timeout, tls, format, batches };
         Backend::new(options).map(Some)
     }
 

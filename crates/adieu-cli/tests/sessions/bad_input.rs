@@ -127,6 +127,8 @@ async fn a_connect_hook_that_fails_or_says_nonsense_is_no_yes_and_no_no() {
         let error = adieu::connect(&gateway.url()).await.unwrap_err().to_string();
         assert!(error.contains("503"), "{mode:?}: {error}");
     }
+    assert_eq!(gateway.metric("adieu_backend_bad_signatures").await, 4.0);
+    assert_eq!(gateway.metric("adieu_backend_bad_answers").await, 6.0);
     backend.answers(Mode::Well);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
@@ -143,6 +145,11 @@ async fn options_that_are_wrong_are_answered_with_what_to_do() {
         (&["--backend", url], Some("short"), "whsec_"),
         (&["--backend", url], Some(&two), "secret 2 of 2 is malformed"),
         (&["--backend", url, "--event-format", "xml"], None, "structured and binary"),
+        (
+            &["--backend", url, "--event-format", "binary", "--batch"],
+            Some(Backend::SECRET),
+            "exclude each other",
+        ),
         (&["--backend", "http://a:b@c/"], Some(Backend::SECRET), "a user name or a password"),
         (&["--backend", "backend.example"], Some(Backend::SECRET), "http://HOST/PATH"),
         (&["--backend", "ftp://a/b"], Some(Backend::SECRET), "http://HOST/PATH"),

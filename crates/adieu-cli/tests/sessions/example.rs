@@ -135,6 +135,13 @@ async fn is_careful(program: &str, file: &str) {
         assert_eq!(status, 401, "{signature:?}");
         assert!(!said.contains("reason"), "no verdict on a person: {said}");
     }
+    let batch = format!("[{hello},{}]", event("e", "again"));
+    let (status, said) = signed(old, "batch_1", now, &batch).await;
+    let verdict = |id: &str, text: &str| json!({ "id": id, "status": 200, "send": [{ "text": format!("echo: {text}") }] });
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, said), (200, json!([verdict("a", "hello"), verdict("e", "again")])));
+    let (status, _) = signed(old, "c", now, &"x".repeat(8 * 1024 * 1024)).await;
+    assert_eq!(status, 413);
     let (status, _) = signed(old, "c", now, "{oops").await;
     assert_eq!(status, 500, "it is told again");
     // It lives, and has heard each event once.
@@ -145,8 +152,8 @@ async fn is_careful(program: &str, file: &str) {
     }
     // It may write down what went wrong, too.
     said.retain(|line| line.starts_with("message"));
-    let want = ["message s anna hello", "message s anna tell all my tabs", "message s anna last"];
-    assert_eq!(said, want);
+    let want = ["hello", "tell all my tabs", "again", "last"];
+    assert_eq!(said, want.map(|text| format!("message s anna {text}")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

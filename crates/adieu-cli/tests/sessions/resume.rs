@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::world::{Backend, Gateway, Mode, Page};
 
 #[tokio::test]
@@ -113,12 +115,13 @@ async fn who_asks_to_be_told_of_connections_is_told_of_each_once_in_order() {
 async fn the_backend_may_refuse_a_resume_and_the_client_hears_it() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(None, &backend, &["--ask-resume"]);
-    let mut page = Page::default();
+    let mut page = Page::of("anna");
     page.connect(&gateway.url()).await;
     page.hide().await;
     assert!(page.connect(&gateway.url()).await.resumed);
     let asked = backend.asked();
-    assert_eq!(asked.last().unwrap()["sessionId"], page.session.as_str());
+    let asked = asked.last().unwrap();
+    assert_eq!((&asked["sessionId"], &asked["userId"]), (&json!(page.session), &json!("anna")));
     page.hide().await;
     backend.answers(Mode::Says(403, r#"{"reason":"banned"}"#));
     let refused = page.try_connect(&gateway.url()).await.unwrap_err();

@@ -35,6 +35,9 @@ pub const MAX_BATCH: usize = 64;
 /// Bytes of the events in a batch at most, but for a first one that is longer.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
+/// A time-out that no clock reaches ends then.
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// Who hears of sessions, and decides who may have one.
 #[derive(Clone)]
 pub struct Backend(Arc<Inner>);
@@ -96,7 +99,7 @@ pub struct BackendOptions {
 }
 
 impl Backend {
-    /// A backend at this address. Inside a tokio runtime.
+    /// A backend at this address.
     ///
     /// # Errors
     /// What is wrong with the address, in a sentence.
@@ -107,7 +110,9 @@ impl Backend {
     pub(super) fn keeping(options: BackendOptions, keep: Duration) -> Result<Self, String> {
         let BackendOptions { url, secret, timeout, tls, format, batches } = options;
         if batches && format == EventFormat::Binary {
-            return Err("a batch is JSON: batches and the binary format exclude each other".into());
+            return Err(
+                "a batch is JSON: --batch and --event-format binary exclude each other".into()
+            );
         }
         let uri = read_url(&url)?;
         let address = address(&uri);
@@ -186,7 +191,7 @@ impl Backend {
         let user = question.user_id.as_deref();
         let asked = Asked { id: &id, r#type, session_id: question.session_id, user };
         let unwritten = || NotTaken::new(Kind::Unreadable, "the question cannot be written");
-        let deadline = Instant::now() + *timeout;
+        let deadline = self.deadline();
         // Waiting counts as the backend's time.
         let slot = timeout_at(deadline, self.0.questions.acquire()).await;
         let too_many = || {
@@ -197,7 +202,11 @@ impl Backend {
         let post = cloud_event::question(&self.signer(), *format, &asked, question);
         let post = post.ok_or_else(unwritten)?;
         let (status, body) = self.post(post, deadline, MAX_VERDICT).await?;
-        decision(status, &body.map_err(|error| NotTaken::new(Kind::Answered(status), error))?)
+        match body {
+            Ok(body) => decision(status, &body),
+            Err(error) if status.is_success() => Err(NotTaken::new(Kind::Answered(status), error)),
+            Err(_) => decision(status, &[]),
+        }
     }
 
     /// Delivers an event.
@@ -316,7 +325,8 @@ impl Backend {
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.0.timeout
+        let now = Instant::now();
+        now.checked_add(self.0.timeout).unwrap_or(now + FAR)
     }
 
     async fn post(

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HOST, HeaderValue};
@@ -33,7 +33,7 @@ pub(super) struct Post {
     pub(super) body: Bytes,
 }
 
-/// An answer: the status, and the body or why it could not be read.
+/// A whole answer: the status, and the body unless that is too long.
 pub(super) type Answered = (StatusCode, Result<Bytes, String>);
 
 /// Sends requests to one address.
@@ -80,11 +80,12 @@ impl Client {
         deadline: Instant,
         max_answer: usize,
     ) -> Result<Answered, NotTaken> {
-        if let Some(mut sender) = self.kept().await {
+        let kept = timeout_at(deadline, self.kept()).await;
+        if let Ok(Some(mut sender)) = kept {
             let sent = timeout_at(deadline, sender.send_request(self.request(post.clone()))).await;
             match sent.map_err(|_| no_answer("no answer in time"))? {
                 Ok(response) => {
-                    return Ok(self.read(response, sender, deadline, max_answer).await);
+                    return self.read(response, sender, deadline, max_answer).await;
                 }
                 Err(error) if error.is_parse() || error.is_user() => return Err(failed(&error)),
                 Err(_) => {
@@ -96,7 +97,7 @@ impl Client {
         let sent = timeout_at(deadline, sender.send_request(self.request(post))).await;
         let response = sent.map_err(|_| no_answer("no answer in time"))?;
         let response = response.map_err(|error| failed(&error))?;
-        Ok(self.read(response, sender, deadline, max_answer).await)
+        self.read(response, sender, deadline, max_answer).await
     }
 
     /// Kept connections that had died when a request went out, since the start.
@@ -133,17 +134,21 @@ impl Client {
         sender: Sender,
         deadline: Instant,
         max: usize,
-    ) -> Answered {
+    ) -> Result<Answered, NotTaken> {
         let (parts, body) = response.into_parts();
-        let body = match timeout_at(deadline, Limited::new(body, max).collect()).await {
+        match timeout_at(deadline, Limited::new(body, max).collect()).await {
             Ok(Ok(body)) => {
                 self.keep(sender);
-                Ok(body.to_bytes())
+                Ok((parts.status, Ok(body.to_bytes())))
             }
-            Ok(Err(error)) => Err(format!("its answer could not be read: {}", sources(&*error))),
-            Err(_) => Err("its answer was not whole in time".to_owned()),
-        };
-        (parts.status, body)
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                Ok((parts.status, Err(format!("the answer has more than {max} bytes"))))
+            }
+            Ok(Err(error)) => {
+                Err(no_answer(format!("the answer is cut off: {}", sources(&*error))))
+            }
+            Err(_) => Err(no_answer("the answer was not whole in time")),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {

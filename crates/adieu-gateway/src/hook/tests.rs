@@ -41,7 +41,7 @@ impl Seen {
 }
 
 /// A backend of which each request is answered with what `answer` gives, or with the end of its
-/// connection.
+/// connection. A body that is a whole answer is written as it is, and the connection ended.
 struct Server {
     addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -106,6 +106,10 @@ async fn serve(
         let request = Seen { at: (connection, n), head, body };
         seen.lock().unwrap().push(request.clone());
         let Some((status, body)) = answer(&request) else { break };
+        if body.starts_with("HTTP/1.1 ") {
+            tcp.write_all(body.as_bytes()).await.unwrap();
+            break;
+        }
         let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n", body.len());
         tcp.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     }
@@ -262,6 +266,37 @@ async fn an_event_is_answered_with_messages_and_an_end() {
         assert_eq!(taken.unwrap(), Answer::default(), "{text} is taken, and nothing done");
     }
     assert_eq!(backend.counts().bad_answers, 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_is_none() {
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"send\":[";
+    let server = Server::start(move |_| Some((200, cut.to_owned()))).await;
+    let backend = server.backend();
+    let error = backend.deliver(&event(1, "hello")).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::NoAnswer);
+    assert!(error.to_string().contains("cut off"), "{error}");
+    let Decision::Unavailable(error) = backend.connect(&Question::default()).await else {
+        panic!("no verdict");
+    };
+    assert_eq!(error.for_clients(), "the backend did not answer");
+    assert_eq!(server.seen().len(), 2, "some of the answer had come: it is not sent again at once");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_judged_by_its_status() {
+    for (status, kind) in [
+        (200, FailureKind::Answered(StatusCode::OK)),
+        (401, FailureKind::BadSignature),
+        (503, FailureKind::Answered(StatusCode::SERVICE_UNAVAILABLE)),
+    ] {
+        let server = Server::start(move |_| Some((status, "x".repeat(100_000)))).await;
+        let backend = server.with(|options| options.timeout = Duration::MAX, KEEP);
+        let Decision::Unavailable(error) = backend.connect(&Question::default()).await else {
+            panic!("no verdict");
+        };
+        assert_eq!(error.kind(), kind);
+    }
 }
 
 #[tokio::test]

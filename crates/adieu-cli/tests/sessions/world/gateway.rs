@@ -28,12 +28,17 @@ impl Gateway {
 
     /// At this address, told by a backend at that one.
     pub(crate) fn start_told_at(listen: &str, backend: &str) -> Self {
-        Self::run(listen, None, Some(backend), &[])
+        Self::run(listen, None, Some(backend), &[], Backend::SECRET)
+    }
+
+    /// On a free port, with this in `ADIEU_BACKEND_SECRET`.
+    pub(crate) fn start_with_secret(secret: &str, options: &[&str]) -> Self {
+        Self::run("127.0.0.1:0", None, None, options, secret)
     }
 
     /// At this address, told by a backend at that one, with these options.
     pub(crate) fn start_with(listen: &str, backend: &str, options: &[&str]) -> Self {
-        Self::run(listen, None, Some(backend), options)
+        Self::run(listen, None, Some(backend), options, Backend::SECRET)
     }
 
     /// At this address: that of one that was there before, as a rule.
@@ -43,10 +48,17 @@ impl Gateway {
         backend: Option<&Backend>,
         options: &[&str],
     ) -> Self {
-        Self::run(listen, data, backend.map(Backend::url).as_deref(), options)
+        let backend = backend.map(Backend::url);
+        Self::run(listen, data, backend.as_deref(), options, Backend::SECRET)
     }
 
-    fn run(listen: &str, data: Option<&Path>, backend: Option<&str>, options: &[&str]) -> Self {
+    fn run(
+        listen: &str,
+        data: Option<&Path>,
+        backend: Option<&str>,
+        options: &[&str],
+        secret: &str,
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
         command.args(["serve", "--listen", listen]).args(options);
         if let Some(data) = data {
@@ -55,7 +67,7 @@ impl Gateway {
         if let Some(backend) = backend {
             command.args(["--backend", backend]);
         }
-        command.env("ADIEU_BACKEND_SECRET", Backend::SECRET).env("ADIEU_API_KEY", API_KEY);
+        command.env("ADIEU_BACKEND_SECRET", secret).env("ADIEU_API_KEY", API_KEY);
         command.env("RUST_LOG", "error");
         let mut child = command.stdout(Stdio::piped()).spawn().expect("adieu starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -101,12 +101,16 @@ impl Page {
         self.tell(&json!({ "type": "message", "sequenceId": at + 1, "text": self.said[at] })).await;
     }
 
-    /// What comes next; `None` when the connection is over.
-    pub(crate) async fn next(&mut self) -> Option<Value> {
+    /// What comes next, whatever it is; `None` when the connection is over.
+    pub(crate) async fn next_of_any_kind(&mut self) -> Option<Value> {
         let socket = self.socket.as_mut()?;
         let message = tokio::time::timeout(PATIENCE, socket.recv()).await.expect("something comes");
-        let message = message?;
-        let json: Value = serde_json::from_str(message.as_text().unwrap()).unwrap();
+        Some(serde_json::from_str(message?.as_text().unwrap()).unwrap())
+    }
+
+    /// What comes next, a text if it is a message; `None` when the connection is over.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let json = self.next_of_any_kind().await?;
         match json["type"].as_str().unwrap() {
             "message" => {
                 let n = json["sequenceId"].as_u64().unwrap() as usize;

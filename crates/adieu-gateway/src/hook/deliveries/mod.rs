@@ -2,12 +2,13 @@
 //! they are taken.
 //!
 //! ```text
-//!           ┌ stream of a session ─ lifecycle line ┐    agenda of the lane    ┌─────────┐
-//!   push ──►│                     └ messages line  ├──► (who is due, when) ──►│ breaker ├──► backend
-//!           └ stream of a user ──── lifecycle line ┘    slots of the lane     └─────────┘
-//!                      ▲                                        │ refused
-//!                      └──────── back-off of this event ◄───────┤
-//!                                       dead letter, parked ◄───┘
+//!           ┌ stream of a session ┐     agenda of a lane      ┌─────────┐
+//!   push ──►│  ├ lifecycle line   ├───► (which stream, when) ─►│ breaker ├──► backend
+//!           │  └ messages line    │     slots of a lane       └─────────┘
+//!           └ stream of a user ───┘                                │ refused
+//!                      ▲                                           │
+//!                      └────── back-off of this event ◄────────────┤
+//!                                    dead letter, parked ◄─────────┘
 //! ```
 //!
 //! `scheduler` is all of it without I/O: time, chance and what came of a request come in, what to
