@@ -281,8 +281,8 @@ async fn a_departure_that_was_parked_is_told_by_the_next_start() {
     }
 }
 
-/// A backend that takes batches and answers with a verdict on each event: it refuses poison,
-/// and echoes the rest.
+/// A backend that takes batches and answers with a verdict on each event: it refuses poison, and
+/// echoes the rest.
 async fn echo_of_batches(sizes: Arc<Mutex<Vec<usize>>>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -66,6 +66,27 @@ fn the_messages_of_others_flow_while_one_is_refused_with_growing_waits() {
 }
 
 #[test]
+fn what_others_have_taken_does_not_shorten_the_wait_of_one_that_is_refused() {
+    // By chance each event would be tried again at once.
+    let mut world = World::with(options(), 1, || 0.0);
+    world.happens(1, 1, Message);
+    world.happens(3, 1, SessionEnded);
+    let backend = |about: &About, _: Duration| {
+        let refused = about.id == "1.1" || about.id == "3.1";
+        if refused { refuses(FailureKind::NoAnswer) } else { takes_now() }
+    };
+    for n in 0..1_000 {
+        world.happens(2, 2 * n, Message);
+        world.happens(2, 2 * n + 1, ConnectionLost);
+        world.pass(Duration::from_millis(10), backend);
+    }
+    for id in ["1.1", "3.1"] {
+        let tries = world.tries(id).len();
+        assert!((4..=10).contains(&tries), "{tries} tries of {id} in 10 s");
+    }
+}
+
+#[test]
 fn a_message_that_is_wrong_is_a_dead_letter_after_five_answers_that_say_so() {
     let mut world = World::new(options());
     world.happens(1, 1, Message);
