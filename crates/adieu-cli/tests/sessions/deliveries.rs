@@ -248,7 +248,9 @@ async fn what_is_set_aside_is_listed_and_sent_again_or_discarded_also_after_a_re
         let (status, body) = gateway.request("GET", wrong, "").await;
         assert!(status == 400 && body.contains("error"), "{status} {body}");
     }
-    gateway.kill_9();
+    // Killed it might not have written down yet that they were taken, and would tell them again.
+    gateway.terminate();
+    gateway.ended().await;
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     assert!(dead_letters(&gateway).await.is_empty(), "nor do they come back");
 }

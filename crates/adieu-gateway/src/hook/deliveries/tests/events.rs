@@ -71,7 +71,7 @@ fn what_others_have_taken_does_not_shorten_the_wait_of_one_that_is_refused() {
     let mut world = World::with(options(), 1, || 0.0);
     world.happens(1, 1, Message);
     world.happens(3, 1, SessionEnded);
-    let backend = |about: &About, _: Duration| {
+    let backend = |about: &Event, _: Duration| {
         let refused = about.id == "1.1" || about.id == "3.1";
         if refused { refuses(FailureKind::NoAnswer) } else { takes_now() }
     };
