@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,8 +72,8 @@ pub struct Site {
 /// [`Drain::start`]; and when this has returned, [`stop`](Gateway::stop).
 ///
 /// # Errors
-/// The store has failed: nothing may be acknowledged any more, so all connections were let go of,
-/// and the process should end.
+/// The store has failed: nothing may be acknowledged any more, so all connections were closed, and
+/// the process should end.
 pub async fn serve(
     listener: TcpListener,
     gateway: &Gateway,
@@ -83,16 +84,24 @@ pub async fn serve(
     let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
     let health = Health::new(gateway.clone(), site.store.clone());
     let app = router(gateway, site, health.clone(), drain);
+    let mut served = pin!(accept_all(listener, app, tls, door, drain));
     tokio::select! {
-        drained = accept_all(listener, app, tls, door, drain) => Ok(drained),
+        drained = &mut served => Ok(drained),
         () = health.watch_store() => Err(GatewayError::Stopped),
-        // Without its store nothing may be acknowledged: the next process goes on with it.
+        // Without its store nothing may be acknowledged: the next process goes on with it. Each
+        // client gets a Close, and comes back with its token.
         Err(error) = gateway.over() => {
+            tracing::error!("{error}");
+            drain.start();
+            let _ = tokio::time::timeout(WITHOUT_STORE, served).await;
             drain.force();
             Err(error)
         }
     }
 }
+
+/// How long clients have to answer their Close where the store has failed.
+const WITHOUT_STORE: Duration = Duration::from_secs(5);
 
 /// The page and what belongs to it, the sessions' WebSocket and the API.
 fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Router {

@@ -18,6 +18,7 @@ mod port_taken;
 mod refused_requests;
 mod resume;
 mod serving;
+mod store_fails;
 mod strangers;
 mod strangers_memory;
 mod takeover;

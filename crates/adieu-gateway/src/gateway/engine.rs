@@ -8,6 +8,7 @@ use adieu::Sender;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::client_writer::{Said, Writers};
+use super::clock::Clock;
 use super::{Gateway, TURN};
 use crate::hook::Room;
 use crate::session::command::Query;
@@ -127,6 +128,7 @@ impl Engine {
         jobs: &mut mpsc::Receiver<Job>,
     ) -> Result<(), GatewayError> {
         let now = self.gateway.inner.clock.now();
+        self.shard.set_skew(Clock::skew(now));
         let (mut tx, mut said) = Default::default();
         let mut after: Vec<After> = Vec::new();
         let (mut next, mut jobs_done) = (first, 0);
@@ -213,7 +215,7 @@ impl Engine {
 
     /// Sessions that the store held begin their stories with what is known of them.
     pub(super) fn chronicle_restored(&self, most: usize) {
-        let (now, gateway) = (self.gateway.inner.clock.now(), &self.gateway);
+        let (now, gateway) = (Clock::wall(), &self.gateway);
         let counts = gateway.counts(self.index, self.shard.counts());
         if let Answer::Sessions(views) = self.shard.query(&Query::Sessions(None, most)) {
             views.iter().for_each(|view| gateway.chronicle().restored(now, view, counts));

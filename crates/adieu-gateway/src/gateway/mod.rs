@@ -138,7 +138,7 @@ impl Gateway {
             drain_window: options.drain_window,
             durable,
             metrics: Metrics::default(),
-            chronicle: Chronicle::new(clock),
+            chronicle: Chronicle::new(),
             counts: Mutex::new(vec![Counts::default(); count]),
             tags: AtomicU64::new(u64::from_le_bytes(random())),
             over,

@@ -24,6 +24,7 @@ use super::inbox::Inbox;
 use super::machine::{Action, Input, Refusal, Session, State};
 use super::moment::What;
 use super::outbox::{Kept, Outbox};
+use super::time::Skew;
 use super::token::{Digest, Key, SessionId, Token};
 use super::transaction::{Effect, Handle, Transaction};
 use super::wait::{Departure, Waits};
@@ -50,6 +51,14 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a Key,
     pub(crate) settings: &'a Settings,
     pub(crate) now: Timestamp,
+    pub(crate) skew: Skew,
+}
+
+impl Context<'_> {
+    /// The time that people read.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.skew.shown(self.now)
+    }
 }
 
 /// What has to be written down of a session.
@@ -92,7 +101,7 @@ impl Aggregate {
             credentials: guest.credentials,
             first: guest.first,
             meta: guest.meta.clone(),
-            started: context.now,
+            started: context.wall(),
             connections: 1,
             ending: None,
             promised: None,
@@ -188,12 +197,12 @@ impl Aggregate {
     }
 
     /// Whether a page with this nonce that comes with `guest` is the one that began it.
-    pub(crate) fn began_with(&self, guest: &Guest, now: Timestamp) -> bool {
+    pub(crate) fn began_with(&self, guest: &Guest, wall: Timestamp) -> bool {
         let row = &self.row;
         row.first.is_some()
             && (row.first, &row.origin, &row.user) == (guest.first, &guest.origin, &guest.user)
             && row.credentials == guest.credentials
-            && now <= row.started + FIRST_VISIT
+            && wall <= row.started + FIRST_VISIT
             && self.outbox.settled() == 0
     }
 
@@ -265,7 +274,6 @@ impl Aggregate {
         received: u64,
         tx: &mut Transaction,
     ) -> Handle {
-        let now = context.now;
         let after = match self.row.session.state() {
             State::Away { departure, .. } => Some(departure),
             State::Attached | State::Over => None,
@@ -281,7 +289,7 @@ impl Aggregate {
         // That it is on the way is no acknowledgement; what it says that it has received is one.
         self.acknowledge(received, tx);
         let what = What::Resumed { generation: handle.generation, after, replayed };
-        self.moment(now, what, tx);
+        self.moment(context, what, tx);
         handle
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::command::Outgoing;
 use super::super::machine::{Input, State};
 use super::super::outbox::Kept;
+use super::super::time::Skew;
 use super::super::token::Digest;
 use super::super::transaction::{Effect, Transaction};
 use super::super::wait::Departure;
@@ -165,9 +166,9 @@ impl Aggregate {
     }
 
     /// As the API shows it.
-    pub(crate) fn view(&self) -> View {
+    pub(crate) fn view(&self, skew: Skew) -> View {
         let (departure, until) = match self.row.session.state() {
-            State::Away { departure, until } => (Some(departure), Some(until)),
+            State::Away { departure, until } => (Some(departure), Some(skew.shown(until))),
             State::Attached | State::Over => (None, None),
         };
         View {

@@ -14,6 +14,7 @@ use super::aggregate::{Aggregate, Context};
 use super::command::{Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier};
 use super::machine::Input;
 use super::outbox::Kept;
+use super::time::Skew;
 use super::token::{Digest, Key, SessionId};
 use super::transaction::Transaction;
 use super::wire::NotResumed;
@@ -39,6 +40,7 @@ pub struct Shard {
     kept: usize,
     /// Sessions that have to be written down at the end of the turn.
     touched: Vec<SessionId>,
+    skew: Skew,
 }
 
 impl Shard {
@@ -54,7 +56,14 @@ impl Shard {
             firsts: HashMap::new(),
             kept: 0,
             touched: Vec::new(),
+            skew: Skew::default(),
         }
+    }
+
+    /// How far the clock that people read is ahead of the one that deadlines are counted on, from
+    /// now on.
+    pub fn set_skew(&mut self, skew: Skew) {
+        self.skew = skew;
     }
 
     /// As it was kept. From `now` on, when the gateway can accept again, each session has a fresh
@@ -123,7 +132,7 @@ impl Shard {
                         session.input(context, Input::Expire, tx);
                     });
                 }
-                None if !self.users.expire(now, &self.settings, tx) => return,
+                None if !self.users.expire(now, self.skew, &self.settings, tx) => return,
                 None => {}
             }
         }
@@ -156,14 +165,14 @@ impl Shard {
         if user.as_deref().is_some_and(|user| self.users.sessions_of(user) >= limit) {
             return Reply::Full(Full::SessionsOfUser);
         }
-        let context = Context { key: &self.key, settings: &self.settings, now };
+        let context = Context { key: &self.key, settings: &self.settings, now, skew: self.skew };
         let session = Aggregate::start(&context, id, guest, tx);
         let handle = session.newest();
         session.first().map(|first| self.firsts.insert(first, id));
         self.sessions.insert(id, Box::new(session));
         self.touched.push(id);
         if let Some(user) = user {
-            self.users.joined(now, &user, id, &self.settings, tx);
+            self.users.joined(self.skew.shown(now), &user, id, &self.settings, tx);
         }
         Reply::Attached(handle)
     }
@@ -171,7 +180,7 @@ impl Shard {
     /// The session of a page that was refreshed before it had heard of that.
     fn began_before(&self, now: Timestamp, guest: &Guest) -> Option<SessionId> {
         let id = *self.firsts.get(&guest.first?)?;
-        self.sessions.get(&id)?.began_with(guest, now).then_some(id)
+        self.sessions.get(&id)?.began_with(guest, self.skew.shown(now)).then_some(id)
     }
 
     fn resume(
@@ -313,7 +322,7 @@ impl Shard {
             self.with(now, *id, tx, Aggregate::give_up);
         }
         if away.is_empty() {
-            while self.users.give_up(now, &self.settings, tx) {}
+            while self.users.give_up(self.skew.shown(now), &self.settings, tx) {}
         }
         Reply::More(away.last().copied(), away.len())
     }
@@ -335,7 +344,7 @@ impl Shard {
     ) -> Option<T> {
         let session = self.sessions.get_mut(&id)?;
         let before = (session.deadline(), session.kept(), session.first(), session.is_dirty());
-        let context = Context { key: &self.key, settings: &self.settings, now };
+        let context = Context { key: &self.key, settings: &self.settings, now, skew: self.skew };
         let result = work(session, &context, tx);
         let (deadline, kept, first, dirty) = before;
         if deadline != session.deadline() {
@@ -365,7 +374,7 @@ impl Shard {
         session.first().map(|first| self.firsts.remove(&first));
         tx.changes.push(Change::DeleteSession { id });
         if let Some(user) = session.row().user.clone() {
-            self.users.left(now, &user, &session, &self.settings, tx);
+            self.users.left((now, self.skew), &user, &session, &self.settings, tx);
         }
     }
 }

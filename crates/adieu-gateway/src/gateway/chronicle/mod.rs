@@ -45,7 +45,6 @@ const NEWS: usize = 256;
 pub struct Chronicle {
     inner: Mutex<Inner>,
     news: broadcast::Sender<Utf8Bytes>,
-    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -98,8 +97,8 @@ struct News<'a> {
 }
 
 impl Chronicle {
-    pub(super) fn new(clock: Clock) -> Self {
-        Chronicle { inner: Mutex::default(), news: broadcast::Sender::new(NEWS), clock }
+    pub(super) fn new() -> Self {
+        Chronicle { inner: Mutex::default(), news: broadcast::Sender::new(NEWS) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -163,7 +162,7 @@ impl Chronicle {
     /// All that is kept, newest first.
     #[must_use]
     pub fn list(&self) -> Sessions {
-        let (here, over, mut sessions) = self.inner().list(self.clock.now());
+        let (here, over, mut sessions) = self.inner().list(Clock::wall());
         // Not under the lock: the engine does not wait for who reads.
         let mut room = LISTED;
         sessions.here = here.iter().map(|story| story.shortened(&mut room)).collect();

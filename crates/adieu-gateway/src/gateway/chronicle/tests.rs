@@ -9,7 +9,7 @@ use crate::session::ending::{ConnectionEnding, SessionCause, SessionEnding};
 use crate::session::moment::What;
 
 fn chronicle() -> Chronicle {
-    Chronicle::new(Clock::start())
+    Chronicle::new()
 }
 
 fn id(number: u64) -> SessionId {
