@@ -1,7 +1,7 @@
 //! The gateway: what a message costs that goes to a backend and comes back, and what a session
 //! costs that is idle. `gateway MODE [WAY]`; prints its port. Its backend is a process of its own,
-//! which says each message back through the API or, with `reply` and `batch`, in its answer. Sessions
-//! are in memory, with `redb` on the disk.
+//! which says each message back through the API or, with `reply` and `batch`, in its answer.
+//! Sessions are in memory, with `redb` on the disk.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
