@@ -183,8 +183,8 @@ impl Engine {
         tx: Transaction,
         mut said: Vec<Said>,
     ) -> Result<(), GatewayError> {
-        let Transaction { changes, effects } = tx;
-        self.commit(changes).await?;
+        let Transaction { changes, effects, awaited } = tx;
+        self.commit(changes, awaited).await?;
         let gateway = &self.gateway;
         for effect in effects {
             match effect {
@@ -206,11 +206,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn commit(&self, changes: Batch) -> Result<(), GatewayError> {
-        if !changes.is_empty() {
-            self.store.commit(changes).await?;
+    async fn commit(&self, changes: Batch, awaited: bool) -> Result<(), GatewayError> {
+        match (changes.is_empty(), awaited) {
+            (true, _) => Ok(()),
+            (false, true) => Ok(self.store.commit(changes).await?),
+            (false, false) => Ok(self.store.submit(changes).await?),
         }
-        Ok(())
     }
 
     /// Sessions that the store held begin their stories with what is known of them.

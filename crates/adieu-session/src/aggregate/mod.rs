@@ -66,6 +66,8 @@ impl Context<'_> {
 enum Dirty {
     #[default]
     Nothing,
+    /// Numbers for which nothing waits.
+    Later,
     Counters,
     Row,
 }
@@ -211,10 +213,11 @@ impl Aggregate {
         let (id, counters) = (self.id, self.counters());
         match std::mem::take(&mut self.dirty) {
             Dirty::Nothing => {}
-            Dirty::Counters => tx.changes.push(Change::PutCounters { id, counters }),
+            Dirty::Later => tx.put_later(Change::PutCounters { id, counters }),
+            Dirty::Counters => tx.put(Change::PutCounters { id, counters }),
             Dirty::Row => {
                 let row = Box::new(self.row.clone());
-                tx.changes.push(Change::PutSession { id, row, counters });
+                tx.put(Change::PutSession { id, row, counters });
             }
         }
     }
@@ -230,6 +233,10 @@ impl Aggregate {
 
     fn counted(&mut self) {
         self.dirty = self.dirty.max(Dirty::Counters);
+    }
+
+    fn counted_later(&mut self) {
+        self.dirty = self.dirty.max(Dirty::Later);
     }
 
     /// Whether this client may have it.

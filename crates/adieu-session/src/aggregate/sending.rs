@@ -69,21 +69,23 @@ impl Aggregate {
         {
             return;
         }
-        self.counted();
         if self.row.plain {
+            // It gets the message once or not at all: there is nothing to wait for.
+            self.counted_later();
             self.outbox.count();
             tx.effects.push(Effect::Send(self.newest(), outgoing.plain.clone()));
             return;
         }
+        self.counted();
         let Outgoing { tag, key, tail, .. } = outgoing.clone();
         let settled = self.outbox.settled();
         let kept = Kept { at: context.now, tag, key, tail: tail.clone() };
         let sequence = self.outbox.push(kept, &context.settings.outbox);
         let id = self.id;
-        tx.changes.push(Change::PutMessage { id, sequence, tag, key, tail });
+        tx.put(Change::PutMessage { id, sequence, tag, key, tail });
         let up_to = self.outbox.settled();
         if up_to > settled {
-            tx.changes.push(Change::TrimMessages { id, up_to });
+            tx.put(Change::TrimMessages { id, up_to });
         }
         self.flush(context, tx);
     }

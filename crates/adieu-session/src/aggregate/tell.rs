@@ -136,6 +136,6 @@ impl Aggregate {
 pub(crate) fn put(tx: &mut Transaction, stream: bytes::Bytes, sequence: u64, event: Event) {
     let event = Arc::new(event);
     let (of, same) = (stream.clone(), event.clone());
-    tx.changes.push(Change::PutEvent { stream: of, sequence, event: same });
+    tx.put(Change::PutEvent { stream: of, sequence, event: same });
     tx.effects.push(Effect::Deliver { stream, sequence, event });
 }

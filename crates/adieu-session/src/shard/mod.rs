@@ -372,7 +372,7 @@ impl Shard {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.kept -= session.kept();
         session.first().map(|first| self.firsts.remove(&first));
-        tx.changes.push(Change::DeleteSession { id });
+        tx.put(Change::DeleteSession { id });
         if let Some(user) = session.row().user.clone() {
             self.users.left((now, self.skew), &user, &session, &self.settings, tx);
         }

@@ -102,7 +102,7 @@ impl Users {
         if let Some(leaving) = of.leaving.take() {
             // The person was never told as gone.
             self.leaving.remove(&(leaving.until, user.clone()));
-            tx.changes.push(Change::DeleteLeaving { user: user.clone() });
+            tx.put(Change::DeleteLeaving { user: user.clone() });
         } else if of.sessions.len() == 1 {
             self.tell(wall, EventType::UserJoined, user, (id, 1), settings, tx);
         }
@@ -132,7 +132,7 @@ impl Users {
                 let leaving = Leaving { until, session, generation };
                 of.leaving = Some(leaving);
                 self.leaving.insert((until, user.clone()));
-                tx.changes.push(Change::PutLeaving { user: user.clone(), leaving });
+                tx.put(Change::PutLeaving { user: user.clone(), leaving });
             }
             None => {
                 self.users.remove(user);
@@ -173,7 +173,7 @@ impl Users {
         {
             self.tell(wall, EventType::UserLeft, &user, (session, generation), settings, tx);
         }
-        tx.changes.push(Change::DeleteLeaving { user });
+        tx.put(Change::DeleteLeaving { user });
         true
     }
 

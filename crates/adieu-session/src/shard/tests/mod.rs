@@ -289,8 +289,10 @@ fn a_message_changes_the_numbers_of_its_session_alone() {
     assert!(matches!(first.changes.last(), Some(Change::PutCounters { .. })), "{first:?}");
     let sent = hub.send(NOW, id(1), "b").unwrap();
     assert!(matches!(sent.changes.last(), Some(Change::PutCounters { .. })), "{sent:?}");
-    // An acknowledgement as well.
+    assert!(first.awaited && sent.awaited);
+    // An acknowledgement as well, and nothing waits for it: the client says it again.
     let ack = hear(&mut hub, handle, r#"{"type":"sequenceAck","sequenceId":1}"#);
+    assert!(!ack.awaited && ack.changes.len() == 2, "{ack:?}");
     let rows = |change: &Change| matches!(change, Change::PutSession { .. });
     assert!(!ack.changes.iter().any(rows), "{ack:?}");
 }
