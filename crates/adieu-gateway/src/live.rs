@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::accounts::{self, Accounts};
-use crate::json::Endings;
+use crate::account::{self, Endings};
+use crate::accounts::Accounts;
 
 /// What a page may ask for.
 #[derive(Deserialize)]
@@ -47,7 +47,7 @@ pub(crate) async fn connection(watched: Watched, socket: Socket) -> Result<Close
         let accounts = accounts.clone();
         async move { accounts.ended(id, &sender.ended().await) }
     });
-    let is_page = socket.request().and_then(accounts::tab).is_some();
+    let is_page = socket.request().and_then(account::tab).is_some();
     if is_page { page(&watched, id, socket).await } else { echo(&accounts, id, socket).await }
 }
 

@@ -26,12 +26,14 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::account::Endings;
 use crate::accounts::Accounts;
 pub use crate::door::Handshakes;
 use crate::door::{Door, Guest};
 use crate::live::Watched;
+use crate::session::ending::ConnectionEnding;
 use crate::store::StoreWatch;
-use crate::{json, live, page};
+use crate::{live, page};
 
 /// How long a connection that showed the key is kept between two requests. Longer than the pools of
 /// HTTP clients keep theirs (Go's 90 s), so that these end first: a request on a connection that
@@ -102,7 +104,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
     let accounts = Arc::new(Accounts::new());
     let (hear, counted) = (accounts.clone(), gateway.clone());
     let of_sessions = endpoint.clone().on_end(move |ended| {
-        counted.metrics().ending(ended.ending);
+        counted.metrics().ending(&ConnectionEnding::of(ended.ending));
         hear.ended_elsewhere(&ended);
     });
     let hear = accounts.clone();
@@ -151,10 +153,7 @@ struct Filter {
     tab: Option<String>,
 }
 
-async fn endings(
-    State(watched): State<Watched>,
-    Query(filter): Query<Filter>,
-) -> Json<json::Endings> {
+async fn endings(State(watched): State<Watched>, Query(filter): Query<Filter>) -> Json<Endings> {
     Json(watched.accounts.list(filter.tab.as_deref()))
 }
 
