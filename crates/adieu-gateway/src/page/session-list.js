@@ -81,7 +81,7 @@ function announce(stories) {
 
 // ---- bars ---------------------------------------------------------------------------------------
 
-const STATES = { here: ["Here", "open", "cause-open"], away: ["Away", "eof", "session-away"] };
+const STATES = { here: ["Here", "open", "cause-open"], away: ["Away", "fin", "session-away"] };
 const barOf = new Map();
 
 // Changed in place, as those of the endings.

@@ -4,23 +4,25 @@ import { clock, duration, plural } from "./words.js";
 
 // Why people left: as short as a bar, and as a sentence; and whose colour and symbol that is.
 const CAUSES = {
-  goodbye: ["Said goodbye", "Said goodbye: nothing was waited for.", "peer", "cause-peer"],
-  left: ["Closed for good", "Closed with a code that says so: nothing was waited for.", "peer",
-    "cause-peer"],
+  goodbye: ["Said goodbye", "Said goodbye: nothing was waited for.", "client", "cause-client"],
+  left: ["Closed for good", "Closed with a code that says so: nothing was waited for.", "client",
+    "cause-client"],
   hidden: ["Left the page", "Left the page and did not come back in time.", "timeout",
     "session-hidden"],
-  lost: ["Connection lost", "The connection was lost, and nobody came back in time.", "reset",
-    "cause-reset"],
+  lost: ["Connection lost", "The connection was lost, and nobody came back in time.", "rst",
+    "cause-rst"],
   drained: ["After our shutdown", "Did not come back after the gateway was stopped.", "drain",
     "cause-drain"],
   gateway_down: ["After our crash", "Did not come back after the gateway was down.", "panicked",
     "cause-panicked"],
   ended_by_backend: ["The backend ended it", "The backend ended the session.", "application",
     "cause-application"],
+  replaced: ["Another user", "Another user is in this tab now.", "application",
+    "cause-application"],
 };
 
-const unknown = (cause) => [cause, "The gateway has a reason this page has no words for.", "other",
-  "cause-other"];
+const unknown = (cause) => [cause, "The gateway has a reason this page has no words for.",
+  "unknown", "cause-unknown"];
 
 export const CAUSE_NAMES = Object.keys(CAUSES);
 const cause = (name) => CAUSES[name] ?? unknown(name);

@@ -64,7 +64,7 @@ export async function fetchSessions() {
     const answer = await fetch("/sessions", { cache: "no-store" });
     if (answer.ok) takeSessions(await answer.json());
   } catch {
-    // The server is away; the status line says so already.
+    // The gateway is away; the status line says so already.
   }
 }
 
