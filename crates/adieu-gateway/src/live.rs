@@ -26,9 +26,19 @@ enum Ask {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Tell {
-    Hello { id: u64, endings: Endings, sessions: Sessions },
-    Echo { text: String },
-    Error { text: String },
+    /// The lists, and whether there is a backend: what it did not take is in the API.
+    Hello {
+        id: u64,
+        endings: Endings,
+        sessions: Sessions,
+        backend: bool,
+    },
+    Echo {
+        text: String,
+    },
+    Error {
+        text: String,
+    },
 }
 
 /// What there is to tell of.
@@ -123,7 +133,9 @@ fn asked(message: &Message) -> Option<Ask> {
 async fn hello(watched: &Watched, id: u64, socket: &Socket) -> Result<(), Closed> {
     let endings = watched.accounts.list(None);
     let sessions = watched.gateway.chronicle().list();
-    tell(&watched.accounts, id, socket, &Tell::Hello { id, endings, sessions }).await
+    let backend = watched.gateway.backend().is_some();
+    let hello = Tell::Hello { id, endings, sessions, backend };
+    tell(&watched.accounts, id, socket, &hello).await
 }
 
 async fn tell(accounts: &Accounts, id: u64, socket: &Socket, what: &Tell) -> Result<(), Closed> {

@@ -3,6 +3,7 @@
 import {
   fetchEndings, gateway, nameSocket, randomId, record, tab, takeAll, takeEnded, takeOpened,
 } from "./accounts.js";
+import { watchDeadLetters } from "./dead-letters.js";
 import { $ } from "./elements.js";
 import { fetchSessions, takeMoment, takeSessions } from "./sessions.js";
 import { duration, wholeSeconds } from "./words.js";
@@ -140,6 +141,7 @@ function hear(connection, data) {
     connection.number = message.id;
     takeAll(message.endings);
     takeSessions(message.sessions);
+    watchDeadLetters(message.backend);
     refreshStatus();
   } else if (message.type === "opened") {
     takeOpened(message.account);

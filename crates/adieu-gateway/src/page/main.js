@@ -10,6 +10,7 @@ import {
   closeFromPage, closeFromGateway, closeOnLeaving, comeBack, connect, current, networkIsBack, note,
   reconnect, refreshStatus, say,
 } from "./connection.js";
+import { wireDeadLetters } from "./dead-letters.js";
 import { $ } from "./elements.js";
 import { wireFilters } from "./filters.js";
 import { render, renderSoon } from "./list.js";
@@ -23,6 +24,7 @@ function start() {
   onSessions(renderSessionsSoon);
   wireFilters(render);
   wireSessions();
+  wireDeadLetters();
   wireButtons();
   connect();
   wireSwitches();

@@ -80,6 +80,15 @@ export function clock(at, withMillis = true) {
   return withMillis ? `${time}.${String(date.getMilliseconds()).padStart(3, "0")}` : time;
 }
 
+// As short as it can be: with the day only if that was another one.
+export function date(at) {
+  const then = new Date(at);
+  if (then.toDateString() === new Date().toDateString()) return clock(at, false);
+  const two = (n) => String(n).padStart(2, "0");
+  const day = [then.getFullYear(), two(then.getMonth() + 1), two(then.getDate())].join("-");
+  return `${day} ${clock(at, false)}`;
+}
+
 // ---- parts of an account ------------------------------------------------------------------------
 
 export function who(account) {
