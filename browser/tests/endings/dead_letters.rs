@@ -48,6 +48,7 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     says(&mut browser, "letters-list", "anna")?;
     says(&mut browser, "letters-list", "500")?;
     says(&mut browser, "letters-summary", "2 messages")?;
+    browser.execute("document.getElementById('dead-letters').scrollIntoView()", &[])?;
     pictures(&mut browser, "dead-letters")?;
 
     // The newest is on top.

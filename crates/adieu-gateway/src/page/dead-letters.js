@@ -80,7 +80,7 @@ function show({ total, parked, deadLetters }) {
 
 function summary(messages, parked) {
   const parts = [];
-  if (messages) parts.push(`${plural(messages, "message")} refused often enough.`);
+  if (messages) parts.push(`${plural(messages, "message")}, not tried any more.`);
   if (parked) {
     parts.push(`${plural(parked, "event")} of sessions or users, parked: tried again at the next `
       + "start of the gateway, or here.");
