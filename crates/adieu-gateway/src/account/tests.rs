@@ -50,7 +50,7 @@ fn told(ending: &adieu::Ending) -> Value {
     let (now, later) = (Timestamp(1_000_000), Timestamp(100_000_000));
     let mut tx = Transaction::default();
     let id = SessionId::new([1; 16]);
-    let reply = shard.on(now, Command::Start(id, Box::new(Guest::default())), &mut tx);
+    let reply = shard.on(now, Command::Start(id, Box::<Guest>::default()), &mut tx);
     let Reply::Attached(handle) = reply else { panic!("{reply:?}") };
     let departure = Departure::of(ending);
     let over = Arc::new(ConnectionEnding::of(ending));

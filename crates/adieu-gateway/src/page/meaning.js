@@ -61,7 +61,7 @@ function aboutGoodbye({ code, reason }, account) {
     return account.browser
       ? "The browser said goodbye by itself. It does so when a page is refreshed, when its tab or "
         + "window is closed, when a sleeping page is given up, and when it quits. On the wire "
-        + "these look the same: at this moment no gateway can tell a refresh from a departure."
+        + "these look the same: at this moment no server can tell a refresh from a departure."
       : "The client went away and said so.";
   }
   if (code === null) return "The other side closed without giving a code, as close() does.";
