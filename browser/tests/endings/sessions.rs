@@ -124,7 +124,7 @@ fn unfold(browser: &mut Browser, state: &str) -> Result<String> {
         if (!card.open) card.querySelector("summary").click();
         return card.querySelector(".card-body")?.textContent ?? null;
     "#;
-    wait_for(format_args!("the story of one that is {state}"), LIMIT, || {
+    wait_for(format_args!("the timeline of a session that is {state}"), LIMIT, || {
         match browser.execute(script, &[json!(state)])? {
             Value::String(text) => Ok(Some(text)),
             _ => Ok(None),

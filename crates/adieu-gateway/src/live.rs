@@ -73,7 +73,7 @@ async fn page(watched: &Watched, id: u64, mut socket: Socket) -> Result<Close, C
     let accounts = &*watched.accounts;
     // Before the lists: nothing is missed in between.
     let mut endings = accounts.subscribe();
-    let mut moments = watched.gateway.chronicle().subscribe();
+    let mut entries = watched.gateway.timelines().subscribe();
     hello(watched, id, &socket).await?;
     loop {
         tokio::select! {
@@ -98,7 +98,7 @@ async fn page(watched: &Watched, id: u64, mut socket: Socket) -> Result<Close, C
                 }
             }
             news = next(&mut endings) => pass_on(watched, id, &socket, news).await?,
-            news = next(&mut moments) => pass_on(watched, id, &socket, news).await?,
+            news = next(&mut entries) => pass_on(watched, id, &socket, news).await?,
         }
     }
 }
@@ -132,7 +132,7 @@ fn asked(message: &Message) -> Option<Ask> {
 
 async fn hello(watched: &Watched, id: u64, socket: &Socket) -> Result<(), Closed> {
     let endings = watched.accounts.list(None);
-    let sessions = watched.gateway.chronicle().list();
+    let sessions = watched.gateway.timelines().list();
     let backend = watched.gateway.backend().is_some();
     let hello = Tell::Hello { id, endings, sessions, backend };
     tell(&watched.accounts, id, socket, &hello).await

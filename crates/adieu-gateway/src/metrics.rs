@@ -16,8 +16,8 @@ use crate::hook::{BackendCounts, Waiting};
 use crate::session::Departure;
 use crate::session::command::Full;
 use crate::session::ending::ConnectionEnding;
-use crate::session::moment::{Moment, What};
 use crate::session::shard::Counts;
+use crate::session::transition::{Transition, TransitionKind};
 use crate::session::wire::NotResumed;
 
 /// Close codes that have a label of their own; what a peer makes up would make a series each.
@@ -321,19 +321,19 @@ impl Metrics {
         self.resumes.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn moment(&self, moment: &Moment) {
-        match &moment.what {
-            What::Started { .. } => {
+    pub(crate) fn transition(&self, transition: &Transition) {
+        match &transition.kind {
+            TransitionKind::Started { .. } => {
                 self.sessions_started.inc();
             }
-            What::Resumed { after: Some(Departure::Hidden), .. } => {
+            TransitionKind::Resumed { after: Some(Departure::Hidden), .. } => {
                 self.refreshes.inc();
             }
-            What::Ended { ending } => {
+            TransitionKind::Ended { ending } => {
                 let cause = ending.cause.word();
                 self.sessions_ended.get_or_create(&CauseLabels { cause }).inc();
             }
-            What::Away { .. } | What::Resumed { .. } => {}
+            TransitionKind::Away { .. } | TransitionKind::Resumed { .. } => {}
         }
     }
 

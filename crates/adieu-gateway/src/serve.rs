@@ -121,7 +121,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
     let page = Router::new()
         .route("/", get(move |watched, upgrade| root(watched, upgrade, tls)))
         .route("/endings", get(endings))
-        .route("/sessions", get(stories))
+        .route("/sessions", get(sessions))
         .merge(page::assets())
         .layer(Extension(Arc::new(of_page)))
         .with_state(watched);
@@ -159,8 +159,8 @@ async fn endings(State(watched): State<Watched>, Query(filter): Query<Filter>) -
 
 /// What happened to sessions, for a page that has no WebSocket at the moment. The backend asks the
 /// API.
-async fn stories(State(watched): State<Watched>) -> Json<Sessions> {
-    Json(watched.gateway.chronicle().list())
+async fn sessions(State(watched): State<Watched>) -> Json<Sessions> {
+    Json(watched.gateway.timelines().list())
 }
 
 /// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.

@@ -5,7 +5,7 @@ import {
 } from "./accounts.js";
 import { watchDeadLetters } from "./dead-letters.js";
 import { $ } from "./elements.js";
-import { fetchSessions, takeMoment, takeSessions } from "./sessions.js";
+import { fetchSessions, takeEntry, takeSessions } from "./sessions.js";
 import { duration, wholeSeconds } from "./words.js";
 
 const RETRY_FIRST_MS = 1000; // longer than Firefox needs to leave a page whose socket it has ended
@@ -147,8 +147,8 @@ function hear(connection, data) {
     takeOpened(message.account);
   } else if (message.type === "ended") {
     takeEnded(message.account, message.counts);
-  } else if (message.type === "moment") {
-    takeMoment(message);
+  } else if (message.type === "entry") {
+    takeEntry(message);
   } else if (message.type === "echo") {
     echoed(message.text);
   }

@@ -40,8 +40,8 @@ const DEPARTURES = {
 
 export const departureText = (departure) => DEPARTURES[departure] ?? departure;
 
-export function name(story) {
-  return story.userId ?? story.sessionId.slice(0, 8);
+export function name(timeline) {
+  return timeline.userId ?? timeline.sessionId.slice(0, 8);
 }
 
 // The seconds that are left; less than none while the announcement is on its way.
@@ -50,13 +50,13 @@ export function countdown(ms) {
   return ms < 60000 ? `in ${Math.ceil(ms / 1000)} s` : `in ${duration(ms)}`;
 }
 
-// One sentence for each moment of a story, and what more there is to say.
-export function momentText(moment, before) {
-  switch (moment.what) {
-    case "away": return awayText(moment);
-    case "resumed": return resumedText(moment, before);
-    case "ended": return endedText(moment);
-    default: return { title: moment.what, gloss: "" };
+// One sentence for each entry of a timeline, and what more there is to say.
+export function entryText(entry, before) {
+  switch (entry.kind) {
+    case "away": return awayText(entry);
+    case "resumed": return resumedText(entry, before);
+    case "ended": return endedText(entry);
+    default: return { title: entry.kind, gloss: "" };
   }
 }
 
@@ -72,7 +72,7 @@ function resumedText({ generation, superseded, replayed, at }, before) {
     const gloss = "A newer connection took over; the older one was closed with 4002.";
     return { title: `Connection ${generation}`, gloss: [gloss, again].filter(Boolean).join(" ") };
   }
-  const away = before?.what === "away" ? ` after ${duration(at - before.at)}` : "";
+  const away = before?.kind === "away" ? ` after ${duration(at - before.at)}` : "";
   return { title: `Back${away}: connection ${generation}`, gloss: again };
 }
 
