@@ -22,8 +22,8 @@ pub struct SaidClose {
     pub reason: String,
 }
 
-/// How a connection ended: what `session.ended` and `connection.lost` say of it, and `/endings` and
-/// the page. What was not seen is `null`.
+/// How a connection ended: what `session.ended` and `connection.lost` say of it, and `/endings`
+/// and the page. What was not seen is `null`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionEnding {
@@ -33,8 +33,8 @@ pub struct ConnectionEnding {
     pub initiator: Initiator,
     /// By what.
     pub mechanism: Mechanism,
-    /// What more there is to say of that: the rule that was broken, the clock that ran out, what was
-    /// wrong with the opening handshake.
+    /// What more there is to say of that: the rule that was broken, the clock that ran out, what
+    /// was wrong with the opening handshake.
     pub detail: Option<String>,
     /// Why the gateway closed it, where the gateway did.
     pub closed_because: Option<ClosedBecause>,

@@ -106,8 +106,8 @@ impl Timelines {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something happened to a session. `look` gives what its shard knows of one whose timeline begins
-    /// in the middle: it was restored from the store, or forgotten here.
+    /// Something happened to a session. `look` gives what its shard knows of a session whose
+    /// timeline begins in the middle: it was restored from the store, or forgotten here.
     pub(super) fn record(
         &self,
         transition: &Transition,
