@@ -6,7 +6,7 @@ use adieu_proto::{Close, Message};
 use bytes::Bytes;
 
 use super::event::Event;
-use super::moment::Moment;
+use super::transition::Transition;
 use super::{Batch, Change, SessionId};
 
 /// One connection of a session.
@@ -35,7 +35,7 @@ pub enum Effect {
         event: Arc<Event>,
     },
     /// For people to see.
-    Moment(Moment),
+    Transition(Transition),
 }
 
 /// What comes of commands: all of its changes are committed, or none, and its effects after that.

@@ -193,11 +193,11 @@ impl Engine {
                 Effect::Deliver { stream, sequence, event } => {
                     gateway.inner.deliveries.push(gateway, stream, sequence, event);
                 }
-                Effect::Moment(moment) => {
-                    gateway.metrics().moment(&moment);
+                Effect::Transition(transition) => {
+                    gateway.metrics().transition(&transition);
                     let counts = gateway.counts(self.index, self.shard.counts());
                     let view = |id| self.shard.query(&Query::Session(id));
-                    gateway.chronicle().record(&moment, counts, view);
+                    gateway.timelines().record(&transition, counts, view);
                 }
             }
         }
@@ -214,12 +214,12 @@ impl Engine {
         }
     }
 
-    /// Sessions that the store held begin their stories with what is known of them.
-    pub(super) fn chronicle_restored(&self, most: usize) {
+    /// Sessions that the store held begin their timelines with what is known of them.
+    pub(super) fn timelines_restored(&self, most: usize) {
         let (now, gateway) = (Clock::wall(), &self.gateway);
         let counts = gateway.counts(self.index, self.shard.counts());
         if let Answer::Sessions(views) = self.shard.query(&Query::Sessions(None, most)) {
-            views.iter().for_each(|view| gateway.chronicle().restored(now, view, counts));
+            views.iter().for_each(|view| gateway.timelines().restored(now, view, counts));
         }
     }
 }

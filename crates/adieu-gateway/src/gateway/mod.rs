@@ -7,7 +7,6 @@
 //!   clock ──────┘          (one per core)  commit └─► the page, metrics
 //! ```
 
-mod chronicle;
 mod client_writer;
 mod clock;
 mod connection;
@@ -15,6 +14,7 @@ mod credentials;
 mod drain;
 mod engine;
 mod query;
+mod timelines;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
+pub use timelines::{Sessions, Timelines};
 
 use crate::hook::{Answer, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
@@ -92,7 +92,7 @@ struct Inner {
     durable: bool,
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
-    chronicle: Chronicle,
+    timelines: Timelines,
     /// Of each shard.
     counts: Mutex<Vec<Counts>>,
     /// What the next tag is made of.
@@ -138,7 +138,7 @@ impl Gateway {
             drain_window: options.drain_window,
             durable,
             metrics: Metrics::default(),
-            chronicle: Chronicle::new(),
+            timelines: Timelines::new(),
             counts: Mutex::new(vec![Counts::default(); count]),
             tags: AtomicU64::new(u64::from_le_bytes(random())),
             over,
@@ -155,7 +155,7 @@ impl Gateway {
             let writers = gateway.inner.writers.clone();
             let mut engine = Engine::new(index, shard, writers, store.clone(), gateway.clone());
             engine.perform(tx, Vec::new()).await?;
-            engine.chronicle_restored(chronicle::HERE / count);
+            engine.timelines_restored(timelines::HERE / count);
             engines.push(engine);
         }
         let running: Vec<_> =
@@ -234,8 +234,8 @@ impl Gateway {
 
     /// What happened to sessions, as far as it is kept for people to see.
     #[must_use]
-    pub fn chronicle(&self) -> &Chronicle {
-        &self.inner.chronicle
+    pub fn timelines(&self) -> &Timelines {
+        &self.inner.timelines
     }
 
     /// Who hears of the sessions, if anybody.

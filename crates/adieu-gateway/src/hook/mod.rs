@@ -18,7 +18,7 @@ pub use backend::{Backend, BackendCounts, BackendOptions, MAX_ANSWER, MAX_BATCH}
 pub use cloud_event::EventFormat;
 pub use decision::{Accepted, Decision};
 pub use deliveries::{Deliveries, DeliveryOptions, Left, Waiting};
-pub(crate) use deliveries::{EventLog, Room};
+pub(crate) use deliveries::{EventLog, Order, Part, Room};
 pub use failure::{Kind as FailureKind, NotTaken};
 pub use question::Question;
 pub use secret::{BadSecret, Flaw, Secret};

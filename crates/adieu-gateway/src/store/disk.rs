@@ -11,9 +11,9 @@ use redb::{
     TableDefinition, WriteTransaction,
 };
 
+use super::directory::DataDir;
 use super::error::caught;
 use super::file::StoreFile;
-use super::place::Place;
 use super::row::{self, CounterRow};
 use super::watch::StoreWatch;
 use super::{Backend, StoreError};
@@ -62,20 +62,20 @@ impl Disk {
     /// [`StoreError`]: it is in use, unusable, damaged, or of a later version. Then nothing in it
     /// was changed.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let place = Place::prepare(dir)?;
-        let file = place.open(|file| make(file).map_err(|error| error.to_string()))?;
-        let unusable = |error: std::io::Error| StoreError::unusable(&place.path, &error);
-        let watch = StoreWatch::new(&place.path, &file).map_err(unusable)?;
-        let (file, acknowledged) = StoreFile::open(&place.path, file)?;
+        let data_dir = DataDir::prepare(dir)?;
+        let file = data_dir.open(|file| make(file).map_err(|error| error.to_string()))?;
+        let unusable = |error: std::io::Error| StoreError::unusable(&data_dir.path, &error);
+        let watch = StoreWatch::new(&data_dir.path, &file).map_err(unusable)?;
+        let (file, acknowledged) = StoreFile::open(&data_dir.path, file)?;
         let verified =
             caught(|| verify(file.clone())).unwrap_or_else(|panic| Err(corrupted(panic)));
-        let (database, commits) = verified.map_err(|error| cannot_open(&place.path, &error))?;
+        let (database, commits) = verified.map_err(|error| cannot_open(&data_dir.path, &error))?;
         if commits < acknowledged {
             let error =
                 format!("it had {acknowledged} commits, and what is left of it has {commits}");
-            return Err(StoreError::Damaged(place.path, error));
+            return Err(StoreError::Damaged(data_dir.path, error));
         }
-        let mut disk = Disk { path: place.path, watch, file, database, commits };
+        let mut disk = Disk { path: data_dir.path, watch, file, database, commits };
         let shrunk = caught(|| disk.shrink()).unwrap_or_else(|panic| Err(corrupted(panic)));
         shrunk.map_err(|error| cannot_open(&disk.path, &error))?;
         Ok(disk)

@@ -22,11 +22,11 @@ use super::command::{Guest, Resumption, Settings};
 use super::ending::ConnectionEnding;
 use super::inbox::Inbox;
 use super::machine::{Action, Input, Refusal, Session, State};
-use super::moment::What;
 use super::outbox::{Kept, Outbox};
 use super::time::Skew;
 use super::token::{Digest, Key, SessionId, Token};
 use super::transaction::{Effect, Handle, Transaction};
+use super::transition::TransitionKind;
 use super::wait::{Departure, Waits};
 use super::wire::{NotResumed, ToClient};
 use super::{Change, Timestamp};
@@ -295,8 +295,8 @@ impl Aggregate {
         let replayed = self.flush(context, tx);
         // That it is on the way is no acknowledgement; what it says that it has received is one.
         self.acknowledge(received, tx);
-        let what = What::Resumed { generation: handle.generation, after, replayed };
-        self.moment(context, what, tx);
+        let kind = TransitionKind::Resumed { generation: handle.generation, after, replayed };
+        self.transition(context, kind, tx);
         handle
     }
 

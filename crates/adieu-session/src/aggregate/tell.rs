@@ -10,8 +10,8 @@ use super::super::event::{
     ConnectionLost, Data, Event, EventType, SessionStart, event_id, session_stream,
 };
 use super::super::machine::{Action, State, Why};
-use super::super::moment::{Moment, What};
 use super::super::transaction::{Effect, Handle, Transaction};
+use super::super::transition::{Transition, TransitionKind};
 use super::super::wire::{SESSION_ENDED, SUPERSEDED, close};
 use super::super::{Change, Timestamp};
 use super::{Aggregate, Context, millis};
@@ -35,7 +35,7 @@ impl Aggregate {
             Action::TellResumed | Action::Refuse(_) | Action::TellStarted => {}
             Action::TellEnded(why) => {
                 let ending = Arc::new(self.ending(context.wall(), why));
-                self.moment(context, What::Ended { ending: ending.clone() }, tx);
+                self.transition(context, TransitionKind::Ended { ending: ending.clone() }, tx);
                 self.tell(context, EventType::SessionEnded, Data::Ended(ending), tx);
             }
             Action::Supersede(generation) => {
@@ -63,7 +63,7 @@ impl Aggregate {
         tx: &mut Transaction,
     ) {
         let (user, plain) = (self.row.user.clone(), self.row.plain);
-        self.moment(context, What::Started { user: user.clone(), plain }, tx);
+        self.transition(context, TransitionKind::Started { user: user.clone(), plain }, tx);
         let Guest { path, query, connect_id, .. } = guest.clone();
         let start = SessionStart { user_id: user, plain, path, query, connect_id };
         self.tell(context, EventType::SessionStarted, Data::Started(Box::new(start)), tx);
@@ -76,7 +76,7 @@ impl Aggregate {
             let lost = ConnectionLost { departure, until, ending: ending.clone() };
             self.tell(context, EventType::ConnectionLost, Data::Lost(Box::new(lost)), tx);
         }
-        self.moment(context, What::Away { departure, until, ending }, tx);
+        self.transition(context, TransitionKind::Away { departure, until, ending }, tx);
     }
 
     /// What the backend is told of a session that is over.
@@ -126,9 +126,14 @@ impl Aggregate {
         put(tx, session_stream(self.id), sequence, event);
     }
 
-    pub(super) fn moment(&self, context: &Context<'_>, what: What, tx: &mut Transaction) {
+    pub(super) fn transition(
+        &self,
+        context: &Context<'_>,
+        kind: TransitionKind,
+        tx: &mut Transaction,
+    ) {
         let at = context.wall();
-        tx.effects.push(Effect::Moment(Moment { session_id: self.id, at, what }));
+        tx.effects.push(Effect::Transition(Transition { session_id: self.id, at, kind }));
     }
 }
 

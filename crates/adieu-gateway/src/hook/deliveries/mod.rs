@@ -37,7 +37,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 pub use counts::{Left, Waiting};
-pub(crate) use letters::DeadLetterList;
+pub(crate) use letters::{DeadLetterList, Order, Part};
 pub use options::DeliveryOptions;
 use pending::Now;
 pub(crate) use room::Room;
@@ -139,9 +139,9 @@ impl Deliveries {
         self.go_on(log);
     }
 
-    /// Dead letters behind this number, up to so many.
-    pub(crate) fn dead_letters(&self, after: u64, limit: usize) -> DeadLetterList {
-        self.state().scheduler.letters.list(after, limit)
+    /// Some of the dead letters.
+    pub(crate) fn dead_letters(&self, part: Part) -> DeadLetterList {
+        self.state().scheduler.letters.list(part)
     }
 
     /// Sends a dead letter again; false if there is none of this number.

@@ -64,7 +64,7 @@ pub(super) fn events(step: &Transaction) -> Vec<(EventType, u64)> {
 
 /// What is to be done, apart from what is for people and for the backend.
 fn done(step: &Transaction) -> Vec<&Effect> {
-    let told = |effect: &&Effect| !matches!(effect, Effect::Moment(_) | Effect::Deliver { .. });
+    let told = |effect: &&Effect| !matches!(effect, Effect::Transition(_) | Effect::Deliver { .. });
     step.effects.iter().filter(told).collect()
 }
 

@@ -129,7 +129,8 @@ fn a_lifecycle_event_is_tried_for_a_day_then_parked_and_holds_up_its_own_session
     world.pass(5 * MINUTE, backend);
     assert_eq!(world.taken(), ["2.1", "1.2"], "its session goes on");
     assert_eq!((world.store.events.len(), world.store.dead_letters.len()), (0, 1));
-    let list = serde_json::to_value(world.queue.letters.list(0, 10)).unwrap();
+    let all = Part { order: Order::Oldest, after: None, limit: 10 };
+    let list = serde_json::to_value(world.queue.letters.list(all)).unwrap();
     let letter = &list["deadLetters"][0];
     assert_eq!((&letter["state"], &letter["eventId"]), (&json!("parked"), &json!("1.1")));
     // The next start tries it again; it stays in the store until it is taken.
