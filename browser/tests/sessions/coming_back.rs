@@ -1,133 +1,40 @@
-//! Sessions in real browsers, with the real client: a refresh is no event, a departure is one.
+//! A refresh is no event, a departure is one.
 
-#[path = "../../../crates/adieu-cli/tests/sessions/world/backend.rs"]
-#[allow(dead_code, reason = "written for the gateway's own tests")]
-mod backend;
-mod site;
-
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use backend::Backend;
-use browser::server::Adieu;
 use browser::wait::wait_for;
-use browser::{Browser, Error, Kind, Result, http};
+use browser::{Kind, Result, http};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+
+use crate::world::{PATIENCE, PATIENT, World, in_each_browser};
 
 /// After a page that went, and after a connection that broke.
 const HIDDEN: Duration = Duration::from_secs(3);
 const LOST: Duration = Duration::from_secs(4);
+const BRIEF: &[&str] = &["--wait-hidden", "3s", "--wait-lost", "4s"];
 
 /// Told later than the wait by this much at most.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Far beyond what a healthy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 const REFRESHES: usize = 50;
 const HANDSHAKES: usize = 200;
 
-struct World {
-    runtime: Runtime,
-    backend: Backend,
-    adieu: Adieu,
-    site: SocketAddr,
-    browser: Browser,
+fn open(world: &mut World, user: &str) -> Result<String> {
+    let query = if user.is_empty() { String::new() } else { format!("user={user}") };
+    let url = world.page("/", &world.gateway(&query));
+    world.open(&url)
 }
 
-impl World {
-    /// `None`: the browser is not installed.
-    fn start(kind: Kind) -> Result<Option<World>> {
-        let browser = match Browser::start(kind) {
-            Ok(browser) => browser,
-            Err(missing @ Error::NotInstalled { .. }) => {
-                return browser::skip(&missing).map(|()| None);
-            }
-            Err(error) => return Err(error),
-        };
-        let runtime = Runtime::new().unwrap();
-        let backend = runtime.block_on(Backend::start());
-        let site = runtime.block_on(site::serve());
-        let url = backend.url();
-        let waits = ["--wait-hidden", "3s", "--wait-lost", "4s", "--allow-origin", "*"];
-        let options = [&["--backend", &url][..], &waits].concat();
-        let adieu = Adieu::start_with(&options, &[("ADIEU_BACKEND_SECRET", Backend::SECRET)])?;
-        Ok(Some(World { runtime, backend, adieu, site, browser }))
-    }
-
-    fn url(&self, user: &str) -> String {
-        let gateway = format!("ws://{}/ws?user={user}", self.adieu.address());
-        let gateway = gateway.replace(':', "%3A").replace('/', "%2F").replace('?', "%3F");
-        format!("http://{}/?gateway={}", self.site, gateway.replace('=', "%3D"))
-    }
-
-    /// A list that the page keeps.
-    fn kept(&mut self, name: &str) -> Result<Vec<Value>> {
-        let script = "return JSON.parse(sessionStorage.getItem(arguments[0]) ?? '[]')";
-        let kept = self.browser.execute(script, &[json!(name)])?;
-        Ok(kept.as_array().cloned().unwrap_or_default())
-    }
-
-    /// Waits until the page has had so many connections; the session of the last.
-    fn connected(&mut self, times: usize) -> Result<String> {
-        wait_for(format_args!("connection {times}"), PATIENCE, || {
-            let sessions = self.kept("sessions")?;
-            let session = sessions.last().and_then(Value::as_str).map(str::to_owned);
-            Ok(session.filter(|_| sessions.len() >= times))
-        })
-    }
-
-    /// A new tab with the page, connected; its session.
-    fn open(&mut self, user: &str) -> Result<String> {
-        self.browser.new_tab()?;
-        let url = self.url(user);
-        self.browser.navigate(&url)?;
-        self.connected(1)
-    }
-
-    fn count(&mut self, on: bool) -> Result<Value> {
-        let script = "arguments[0] ? sessionStorage.setItem('counting', 1) : \
-                      sessionStorage.removeItem('counting')";
-        self.browser.execute(script, &[json!(on)])
-    }
-
-    fn send(&self, session: &str, text: &str) -> Result<()> {
-        let path = format!("/api/sessions/{session}/messages");
-        let body = json!(text);
-        let addr = self.adieu.address();
-        let answer = http::request(addr, "POST", &path, Some(&body), PATIENCE)?;
-        assert_eq!(answer.status, 202, "{path}");
-        Ok(())
-    }
-
-    /// What the API shows of a session.
-    fn view(&self, session: &str) -> Result<Value> {
-        let path = format!("/api/sessions/{session}");
-        http::request(self.adieu.address(), "GET", &path, None, PATIENCE)?.json(&path)
-    }
-
-    /// Waits for what the backend is to be told.
-    fn told(&self, what: &str, is: impl Fn(&Backend) -> bool) {
-        self.runtime.block_on(self.backend.until(what, is));
-    }
-
-    /// The end of a session; how long after this moment it was told, and why.
-    fn end_of(&self, session: &str, since: Instant) -> (Duration, Value) {
-        let ended = self.runtime.block_on(self.backend.end_of(session));
-        (ended.at.saturating_duration_since(since), ended.json())
-    }
-
-    fn ended(&self, session: &str) -> usize {
-        let ended = self.backend.of_type("session.ended");
-        ended.iter().filter(|seen| seen.session == session).count()
-    }
+fn count(world: &mut World, on: bool) -> Result<Value> {
+    let script = "arguments[0] ? sessionStorage.setItem('counting', 1) : \
+                  sessionStorage.removeItem('counting')";
+    world.browser.execute(script, &[json!(on)])
 }
 
 /// Fifty refreshes in a row while a counter runs in both directions.
 fn refreshes(world: &mut World) -> Result<String> {
-    let session = world.open("")?;
-    world.count(true)?;
+    let session = open(world, "")?;
+    count(world, true)?;
     let mut sent = Vec::new();
     for round in 0..REFRESHES {
         for n in 0..3 {
@@ -137,7 +44,7 @@ fn refreshes(world: &mut World) -> Result<String> {
         world.browser.refresh()?;
         assert_eq!(world.connected(round + 2)?, session, "refresh {round}");
     }
-    world.count(false)?;
+    count(world, false)?;
     wait_for("what was sent", PATIENCE, || {
         Ok((world.kept("received")?.len() >= sent.len()).then_some(()))
     })?;
@@ -159,7 +66,7 @@ fn refreshes(world: &mut World) -> Result<String> {
 
 /// A refresh at every point of the resume handshake.
 fn handshakes(world: &mut World) -> Result<String> {
-    let session = world.open("")?;
+    let session = open(world, "")?;
     let script =
         "sessionStorage.setItem('reloads', arguments[0]); setTimeout(() => location.reload())";
     world.browser.execute(script, &[json!(HANDSHAKES)])?;
@@ -190,9 +97,9 @@ fn handshakes(world: &mut World) -> Result<String> {
 
 /// Two tabs of a user; one is closed, then the other.
 fn tabs(world: &mut World) -> Result<String> {
-    let first = world.open("anna")?;
+    let first = open(world, "anna")?;
     let first_tab = world.browser.current_tab()?;
-    let second = world.open("anna")?;
+    let second = open(world, "anna")?;
     assert_ne!(first, second);
     let closed = Instant::now();
     world.browser.close_tab()?;
@@ -204,6 +111,8 @@ fn tabs(world: &mut World) -> Result<String> {
     world.browser.switch_to(&first_tab)?;
     world.browser.close_tab()?;
     world.told("the user left", |backend| !backend.of_type("user.left").is_empty());
+    // The user's events and the session's are told side by side.
+    world.end_of(&first, closed);
     assert_eq!((world.ended(&first), world.ended(&second)), (1, 1));
     Ok(format!(
         "a closed tab: one session.ended ({}) after {after:.1?}, wait {HIDDEN:?}",
@@ -213,9 +122,9 @@ fn tabs(world: &mut World) -> Result<String> {
 
 /// Away to another page and back.
 fn away_and_back(world: &mut World) -> Result<String> {
-    let session = world.open("")?;
+    let session = open(world, "")?;
     world.send(&session, "before")?;
-    let away = format!("http://{}/away", world.site);
+    let away = format!("http://{}/away", world.site.addr);
     world.browser.navigate(&away)?;
     world.send(&session, "while it was away")?;
     world.browser.back()?;
@@ -242,7 +151,7 @@ fn away_and_back(world: &mut World) -> Result<String> {
 
 /// A duplicated tab has a copy of the first one's sessionStorage, as one has that a page opens.
 fn duplicate(world: &mut World) -> Result<String> {
-    let session = world.open("")?;
+    let session = open(world, "")?;
     let original = world.browser.current_tab()?;
     let all = world.browser.execute("return JSON.stringify(sessionStorage)", &[])?;
     let opens = "return Boolean(window.copy = window.open(location.href))";
@@ -273,18 +182,18 @@ fn opened_copy(world: &mut World, session: &str) -> Result<String> {
 /// Where a page may open nothing: the copy is made by hand.
 fn made_copy(world: &mut World, all: &Value) -> Result<String> {
     world.browser.new_tab()?;
-    let away = format!("http://{}/away", world.site);
+    let away = format!("http://{}/away", world.site.addr);
     world.browser.navigate(&away)?;
     let fill = "Object.assign(sessionStorage, JSON.parse(arguments[0])); return null";
     world.browser.execute(fill, std::slice::from_ref(all))?;
-    let url = world.url("");
+    let url = world.page("/", &world.gateway(""));
     world.browser.navigate(&url)?;
     world.connected(2)
 }
 
 /// All processes of the browser are killed.
 fn killed(mut world: World) -> Result<String> {
-    let session = world.open("bert")?;
+    let session = open(&mut world, "bert")?;
     let World { runtime, backend, adieu, browser, .. } = world;
     let killed = Instant::now();
     browser.kill_all()?;
@@ -301,26 +210,17 @@ fn killed(mut world: World) -> Result<String> {
 }
 
 fn run(kind: Kind) -> Result<()> {
-    let Some(mut world) = World::start(kind)? else { return Ok(()) };
+    let Some(mut world) = World::start(kind, PATIENT)? else { return Ok(()) };
     let version = world.browser.version();
-    for action in [refreshes, handshakes, tabs, away_and_back, duplicate] {
+    for action in [refreshes, handshakes, duplicate] {
+        testkit::figure(&version, &action(&mut world)?);
+    }
+    world.start_again(BRIEF)?;
+    for action in [tabs, away_and_back] {
         testkit::figure(&version, &action(&mut world)?);
     }
     testkit::figure(&version, &killed(world)?);
     Ok(())
 }
 
-#[test]
-fn chromium() -> Result<()> {
-    run(Kind::Chromium)
-}
-
-#[test]
-fn firefox() -> Result<()> {
-    run(Kind::Firefox)
-}
-
-#[test]
-fn webkit() -> Result<()> {
-    run(Kind::WebKit)
-}
+in_each_browser!(run);
