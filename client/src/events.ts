@@ -20,7 +20,10 @@ export type EndedReason =
   | 'refused'
   /** Another tab or page has it. */
   | 'superseded'
-  /** The page came back from the back/forward cache and its tab has another session by now. */
+  /**
+   * Another user is logged in now, and gets a session of their own; or the page came back from the
+   * back/forward cache and its tab has another session by now.
+   */
   | 'replaced'
   /** The server does not speak adieu.v1. */
   | 'unsupported'

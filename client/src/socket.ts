@@ -498,8 +498,10 @@ export class AdieuSocket extends AdieuEvents {
   #ended(reason: EndedReason, code: number, text: string, elsewhere: boolean,
     restarts: boolean): EndedDetail {
     const { id: sessionId = '', seen } = this.#session;
-    const unacknowledged = this.#session.reset(seen || !restarts);
+    const taken = this.#session.reset(seen || !restarts);
     this.#lock.release();
+    // Another user is here now: what a page before this one has left is nothing of this user's.
+    const unacknowledged = reason === 'replaced' && !seen ? [] : taken;
     return { sessionId, reason, code, text, elsewhere, restarts, unacknowledged };
   }
 

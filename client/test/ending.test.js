@@ -197,6 +197,22 @@ for (const reason of ['expired', 'invalid', 'stale', 'lost', 'refused', 'origin'
   });
 }
 
+test('another user: what a page sent is told to that page, and to no later one', async () => {
+  for (const later of [false, true]) {
+    const { world, gateway, page, socket } = await opened();
+    world.cut();
+    socket.send('of anna');
+    await world.advance(0);
+    gateway.refuseResume = () => 'replaced';
+    const told = later ? page.refresh().open() : socket;
+    await world.advance(1000);
+    const { reason, restarts, unacknowledged } = ended(told);
+    assert.deepEqual([reason, restarts], ['replaced', true]);
+    assert.deepEqual(unacknowledged, later ? [] : ['of anna']);
+    assert.deepEqual(gateway.session.received, [], 'it is not said by the other user');
+  }
+});
+
 test('a new session begins to count anew', async () => {
   const { world, gateway, page, socket, session } = await opened();
   gateway.push(session, 'of the old one');

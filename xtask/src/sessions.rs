@@ -17,12 +17,13 @@ const HEAD: &str = "\
 # (tests/sessions of adieu-cli and tests/store.rs of adieu-gateway, optimized, with ADIEU_LONG=1)
 ";
 
-/// The same in real browsers.
+/// The same in real browsers: 400 first visits in each, half of them behind a slow line.
 fn browsers(figures: &Path) -> Result<(), String> {
     let args = ["test", "-p", "browser", "--test", "sessions", "--", "--nocapture"];
     let adieu = run::target_dir()?.join("release/adieu");
     let mut test = run::cargo(&args);
     test.arg("--test-threads=1").env("ADIEU_FIGURES", figures).env("ADIEU_BIN", adieu);
+    test.env("ADIEU_LONG", "1");
     run::run(&mut test, LIMIT)
 }
 

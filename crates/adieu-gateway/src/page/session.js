@@ -11,7 +11,10 @@ const BUTTONS = ["goodbye", "close", "backend-send", "backend-end", "send"];
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
 // A backend may be asked who it is: /session?user=anna names somebody to the example.
-const socket = new AdieuSocket(`${scheme}//${location.host}/ws${location.search}`);
+// So each name has a session of its own in this tab, also where no backend is asked.
+const socket = new AdieuSocket(`${scheme}//${location.host}/ws${location.search}`, {
+  storageKey: `adieu:/session${location.search}`,
+});
 
 // ---- what is heard ------------------------------------------------------------------------------
 
@@ -20,6 +23,7 @@ const WHY_ENDED = {
   superseded: "Another tab has the session now.",
   backend: "The backend ended the session.",
   refused: "The backend refused this tab.",
+  replaced: "Another user is in this tab now.",
   expired: "The old session was over: this tab came back too late.",
   invalid: "The gateway did not know the old session.",
   stale: "The old session is in use elsewhere.",

@@ -198,12 +198,14 @@ impl Aggregate {
         self.row.first
     }
 
-    /// Whether a page with this nonce that comes with `guest` is the one that began it.
+    /// Whether a page with this nonce that comes with `guest` is the one that began it. The backend
+    /// has just said whose page it is: many pages have another token at each load. Where the
+    /// backend names nobody, the credentials must be the same.
     pub(crate) fn began_with(&self, guest: &Guest, wall: Timestamp) -> bool {
         let row = &self.row;
         row.first.is_some()
             && (row.first, &row.origin, &row.user) == (guest.first, &guest.origin, &guest.user)
-            && row.credentials == guest.credentials
+            && (row.user.is_some() || row.credentials == guest.credentials)
             && wall <= row.started + FIRST_VISIT
             && self.outbox.settled() == 0
     }

@@ -156,6 +156,7 @@ impl Shard {
     ) -> Reply {
         if let Some(found) = self.began_before(now, guest) {
             return self.attach(now, found, tx, |session| {
+                session.came_with(guest.credentials);
                 let presented = session.newest().generation;
                 (Input::Resume { presented }, 0)
             });

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What it does when it is told or asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Mode {
-    /// It takes events, and lets everybody in as the user in the query's `user=`.
+    /// It takes events, and lets everybody in as who they say (see `user_of`).
     Well,
     /// It answers with this status and body.
     Says(u16, &'static str),
@@ -281,9 +281,8 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let mut inner = shared.lock();
     if question {
         let asked = event["data"].clone();
-        let query = asked["query"].as_str().unwrap_or_default().to_owned();
+        let user = user_of(&asked);
         inner.asked.push(asked);
-        let user = query.split('&').find_map(|pair| pair.strip_prefix("user="));
         return match user {
             Some(user) => axum::Json(serde_json::json!({ "userId": user })).into_response(),
             None => StatusCode::NO_CONTENT.into_response(),
@@ -300,6 +299,21 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         at: Instant::now(),
     });
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// Whose question it is: the query names the user, or a token does (`anna.3`, in the query or
+/// apart), or a cookie.
+fn user_of(asked: &Value) -> Option<String> {
+    let query = asked["query"].as_str().unwrap_or_default();
+    let named = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name));
+    let token = asked["token"].as_str().or_else(|| named("token="));
+    let fields = asked["headers"].as_array().into_iter().flatten();
+    let cookies = fields.filter(|field| field[0] == "cookie").filter_map(|field| field[1].as_str());
+    let cookie = cookies
+        .flat_map(|cookies| cookies.split("; "))
+        .find_map(|cookie| cookie.strip_prefix("login="));
+    let of_token = token.and_then(|token| token.split('.').next());
+    named("user=").or(of_token).or(cookie).map(str::to_owned)
 }
 
 fn contains(body: &[u8], part: &str) -> bool {

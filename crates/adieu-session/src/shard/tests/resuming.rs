@@ -47,7 +47,7 @@ fn a_nonce_is_worth_nothing_elsewhere_or_once_the_page_has_heard_of_its_session(
     let strangers: [fn() -> Guest; 4] = [
         || Guest { origin: Some("https://b".into()), ..first_visit(A) },
         || Guest { user: Some("bob".into()), ..first_visit(A) },
-        || Guest { credentials: key().credentials(b"other"), ..first_visit(A) },
+        || Guest { user: None, ..first_visit(A) },
         || first_visit("BAAAAAAAAAAAAAAAAAAAAA"),
     ];
     for (n, stranger) in strangers.iter().enumerate() {
@@ -64,6 +64,27 @@ fn a_nonce_is_worth_nothing_elsewhere_or_once_the_page_has_heard_of_its_session(
         hear(&mut hub, handle, word);
         assert!(other(&mut hub, NOW, first_visit(A)), "{word}");
     }
+}
+
+#[test]
+fn a_first_visit_with_another_token_at_each_load_is_one_session_of_a_user_who_is_named() {
+    for (user, one) in [(Some("anna"), true), (None, false)] {
+        let comes_with = |token: &[u8]| {
+            let user = user.map(Into::into);
+            Guest { user, credentials: key().credentials(token), ..first_visit(A) }
+        };
+        let mut hub = Hub::new(Settings::default());
+        hub.start(NOW, id(1), comes_with(b"token 1"));
+        let (again, step) = hub.start(NOW, id(2), comes_with(b"token 2"));
+        assert_eq!((again.session == id(1), events(&step).is_empty()), (one, one), "{user:?}");
+    }
+    // The newer token is the one that the backend knows.
+    let mut hub = Hub::new(Settings::default());
+    hub.start(NOW, id(1), first_visit(A));
+    let newer = Guest { credentials: key().credentials(b"newer"), ..first_visit(A) };
+    hub.start(NOW, id(2), newer);
+    let resumption = Resumption { generation: 2, ..with(b"newer", None) };
+    assert!(matches!(asked(&mut hub, resumption).0, Reply::Attached(_)));
 }
 
 #[test]

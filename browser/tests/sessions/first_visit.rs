@@ -1,0 +1,119 @@
+//! A first visit that is refreshed before the page has heard of its session is one person.
+
+use std::time::Duration;
+
+use browser::{Kind, Result};
+use testkit::{Random, seed};
+
+use crate::delay;
+use crate::world::{PATIENT, World, gateway_at, in_each_browser, rounds};
+
+/// Of the line in front of the gateway, there and back.
+const EACH_WAY: Duration = Duration::from_millis(750);
+
+/// Tabs that make visits side by side.
+const TABS: usize = 4;
+
+/// A person does not press F5 more often in a visit.
+const MOST_REFRESHES: u64 = 3;
+
+/// Which visits are made, and when their pages are refreshed.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    random: Random,
+    visits: usize,
+    gateway: String,
+    /// A page is refreshed before this time, counted from when it began to load.
+    within: Duration,
+}
+
+impl Plan {
+    /// The page of this visit, if there is one more.
+    pub(crate) fn page(&self, visit: usize) -> Option<String> {
+        let gateway = self.gateway.replace(':', "%3A").replace('/', "%2F");
+        (visit < self.visits).then(|| format!("/visit?visit={visit}&gateway={gateway}"))
+    }
+
+    /// After which time the page is refreshed that a visit loads for the `load`th time.
+    pub(crate) fn refresh(&self, visit: usize, load: usize) -> Option<Duration> {
+        let mut random = self.random.fork(visit as u64);
+        let refreshes = 1 + random.below(MOST_REFRESHES) as usize;
+        let times: Vec<u64> =
+            (0..refreshes).map(|_| random.below(self.within.as_millis() as u64 + 1)).collect();
+        times.get(load.checked_sub(1)?).copied().map(Duration::from_millis)
+    }
+
+    fn refreshes(&self, visit: usize) -> usize {
+        (1..).take_while(|load| self.refresh(visit, *load).is_some()).count()
+    }
+}
+
+/// Makes the visits in a few tabs, and compares all that the backend heard.
+fn visits(world: &mut World, plan: &Plan) -> Result<(usize, usize)> {
+    world.site.plan(plan.clone());
+    for _ in 0..TABS.min(plan.visits) {
+        world.browser.new_tab()?;
+        let url = format!("http://{}/visit/next", world.site.addr);
+        world.browser.navigate(&url)?;
+    }
+    let (mut refreshes, mut early) = (0, 0);
+    for visit in 0..plan.visits {
+        let user = format!("visitor{visit}");
+        world.told(&format!("{user} left"), |backend| {
+            // A person who was taken for two has two sessions, of which one is not over soon.
+            let of = |seen: &&crate::backend::Seen| seen.user.as_deref() == Some(&*user);
+            let seen = backend.seen();
+            let told =
+                |r#type: &str| seen.iter().filter(of).filter(|seen| seen.r#type == r#type).count();
+            told("session.ended") > 0 && (told("user.left") > 0 || told("session.started") > 1)
+        });
+        let loads = plan.refreshes(visit) + 1;
+        let (of_user, sessions) = world.heard_of(&user);
+        let said = |how: &str| {
+            let said = format!("message page {loads}: {how}");
+            vec!["session.started".to_owned(), said, "session.ended goodbye".to_owned()]
+        };
+        assert_eq!(sessions.len(), 1, "{user} is one person: {sessions:?}");
+        assert!(sessions[0] == said("open") || sessions[0] == said("resumed"), "{sessions:?}");
+        assert_eq!(of_user, ["user.joined", "user.left"], "{user}");
+        refreshes += loads - 1;
+        early += usize::from(sessions[0] == said("open"));
+    }
+    Ok((refreshes, early))
+}
+
+fn run(kind: Kind) -> Result<()> {
+    let Some(mut world) = World::start(kind, PATIENT)? else { return Ok(()) };
+    let version = world.browser.version();
+    let random = Random::new(seed());
+    // A page is connected within some 50 ms without the line, and within 1.5 s behind it.
+    for (each_way, within, how) in
+        [(None, 100, "at once"), (Some(EACH_WAY), 3_000, "behind 1.5 s of delay")]
+    {
+        let gateway = world.adieu.address();
+        let addr = match each_way {
+            None => gateway,
+            Some(each_way) => world.runtime.block_on(delay::line(gateway, each_way)),
+        };
+        let plan = Plan {
+            random: random.fork(within),
+            visits: rounds(200, 12),
+            gateway: gateway_at(addr, ""),
+            within: Duration::from_millis(within),
+        };
+        let (refreshes, early) = visits(&mut world, &plan)?;
+        let all = plan.visits;
+        testkit::figure(
+            &version,
+            &format!(
+                "{all} first visits {how}, refreshed {refreshes} times 0 to {within} ms after a \
+                 page began: {all} of {all} one person ({early} heard of their session on the \
+                 last page)"
+            ),
+        );
+        world.start_again(PATIENT)?;
+    }
+    Ok(())
+}
+
+in_each_browser!(run);
