@@ -10,6 +10,7 @@
 
 mod aggregate;
 mod change;
+pub mod client;
 pub mod command;
 pub mod ending;
 pub mod event;

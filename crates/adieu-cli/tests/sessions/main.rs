@@ -17,6 +17,7 @@ mod origins;
 mod port_taken;
 mod refused_requests;
 mod resume;
+mod rust_client;
 mod serving;
 mod store_fails;
 mod strangers;

@@ -2,6 +2,7 @@ mod broken_world;
 mod harness;
 mod restarts;
 mod resuming;
+mod two_machines;
 mod users;
 
 use adieu_proto::{Close, CloseCode, Message};
