@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregate::{Aggregate, Context};
-use super::command::{Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier};
+use super::command::{
+    Answered, Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier,
+};
 use super::machine::Input;
 use super::outbox::Kept;
 use super::time::Skew;
@@ -118,6 +120,7 @@ impl Shard {
             }
             Command::Session(id, command) => self.one(now, id, &command, tx),
             Command::User(user, command) => self.each_of(now, &user, &command, tx),
+            Command::Answered(id, answered) => self.answered(now, id, *answered, tx),
             Command::Closing { after, window, seed } => self.closing(now, after, window, seed, tx),
             Command::GiveUp => self.give_up(now, tx),
         }
@@ -286,6 +289,28 @@ impl Shard {
             (0, None) => Reply::NoSession,
             (done, _) => Reply::DoneFor(done),
         }
+    }
+
+    /// Does what the backend has answered to an event.
+    fn answered(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        answered: Answered,
+        tx: &mut Transaction,
+    ) -> Reply {
+        let Answered { send, close, mut written_off } = answered;
+        tx.changes.append(&mut written_off);
+        let send = send.into_iter().map(SessionCommand::Send);
+        let mut reply = Reply::Done;
+        for command in send.chain(close.map(|close| SessionCommand::End(Some(close)))) {
+            match self.one(now, id, &command, tx) {
+                Reply::Full(why) => reply = Reply::Full(why),
+                Reply::NoSession => return Reply::NoSession,
+                _ => {}
+            }
+        }
+        reply
     }
 
     /// Which limit does not allow that so much more is kept for a session.
