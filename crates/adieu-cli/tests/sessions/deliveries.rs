@@ -226,7 +226,9 @@ async fn what_is_set_aside_is_listed_and_sent_again_or_discarded_also_after_a_re
     assert!(letters[0]["error"].as_str().unwrap().contains("500"), "{}", letters[0]);
     let id = |n: usize| letters[n]["id"].as_str().unwrap();
 
-    gateway.kill_9();
+    // Killed it might not have written the last of them down yet, and would try that message again.
+    gateway.terminate();
+    gateway.ended().await;
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     assert_eq!(dead_letters(&gateway).await, letters, "they outlive the gateway");
     let (status, _) = gateway.request("DELETE", &format!("/api/dead-letters/{}", id(0)), "").await;
@@ -249,7 +251,7 @@ async fn what_is_set_aside_is_listed_and_sent_again_or_discarded_also_after_a_re
         let (status, body) = gateway.request("GET", &path, "").await;
         assert!(status == 400 && body.contains("error"), "{status} {body}");
     }
-    // Killed it might not have written down yet that they were taken, and would tell them again.
+    // In order again, for the same reason.
     gateway.terminate();
     gateway.ended().await;
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
