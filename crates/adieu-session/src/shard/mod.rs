@@ -43,6 +43,8 @@ pub struct Shard {
     /// Sessions that have to be written down at the end of the turn.
     touched: Vec<SessionId>,
     skew: Skew,
+    /// The gateway goes away: who is waited for cannot come back before the next start.
+    stopping: bool,
 }
 
 impl Shard {
@@ -59,6 +61,7 @@ impl Shard {
             kept: 0,
             touched: Vec::new(),
             skew: Skew::default(),
+            stopping: false,
         }
     }
 
@@ -107,6 +110,9 @@ impl Shard {
     /// When [`expire`](Self::expire) is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
+        if self.stopping {
+            return None;
+        }
         earlier(self.deadlines.first().map(|(at, _)| *at), self.users.deadline())
     }
 
@@ -126,8 +132,12 @@ impl Shard {
         }
     }
 
-    /// Announces sessions and users that did not come back in time, a bounded number of them.
+    /// Announces sessions and users that did not come back in time, a bounded number of them;
+    /// nobody once clients are told that the gateway goes away.
     pub fn expire(&mut self, now: Timestamp, tx: &mut Transaction) {
+        if self.stopping {
+            return;
+        }
         for _ in 0..IN_ONE_TURN {
             match self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
                 Some((_, id)) => {
@@ -260,6 +270,7 @@ impl Shard {
             SessionCommand::ConnectionEnded(generation, departure, ending) => {
                 session.connection_ended(context, generation, departure, ending, tx);
             }
+            SessionCommand::ToldToComeBack(after) => session.told_to_come_back(context, after, tx),
             SessionCommand::Send(outgoing) => session.send(context, &outgoing, tx),
             SessionCommand::End(close) => session.end(context, close.as_ref(), tx),
             // Only its own session can be resumed.
@@ -330,6 +341,7 @@ impl Shard {
         seed: u64,
         tx: &mut Transaction,
     ) -> Reply {
+        self.stopping = true;
         let next: Vec<_> =
             self.after(after).map(|session| session.id()).take(IN_ONE_TURN).collect();
         let told = next.iter().filter(|id| {

@@ -146,6 +146,25 @@ fn while_the_backend_is_asked_the_session_is_not_given_up() {
 }
 
 #[test]
+fn who_was_told_to_come_back_later_is_in_time_then() {
+    for attached in [true, false] {
+        let (mut hub, handle) = of_anna(Settings::default());
+        if !attached {
+            hub.ended(NOW, handle, Departure::Hidden, &ending());
+        }
+        let told = SessionCommand::ToldToComeBack(Duration::from_secs(30));
+        let (_, step) = hub.on(NOW, Command::Session(id(1), told));
+        if attached {
+            hub.ended(NOW, handle, Departure::Left, &ending());
+        }
+        // As after a drain: what was promised, and 15 s.
+        assert_eq!(hub.0.deadline(), Some(NOW + Duration::from_secs(45)), "{attached}");
+        let Change::PutSession { row, .. } = &step.changes[0] else { panic!("{step:?}") };
+        assert_eq!(row.promised, Some(NOW + Duration::from_secs(30)), "for the next start too");
+    }
+}
+
+#[test]
 fn a_store_that_has_lost_its_tail_is_noticed_and_told() {
     let mut hub = Hub::new(Settings::default());
     let (_, token) = started(&mut hub);
