@@ -67,6 +67,17 @@ fn a_nonce_is_worth_nothing_elsewhere_or_once_the_page_has_heard_of_its_session(
 }
 
 #[test]
+fn a_first_visit_is_found_though_another_person_began_with_the_same_nonce() {
+    let mut hub = Hub::new(Settings::default());
+    let (handle, _) = hub.start(NOW, id(1), first_visit(A));
+    let bob = Guest { user: Some("bob".into()), ..first_visit(A) };
+    assert_eq!(hub.start(NOW, id(2), bob.clone()).0.session, id(2));
+    // The first is heard of, or over.
+    hear(&mut hub, handle, r#"{"type":"heartbeat"}"#);
+    assert_eq!(hub.start(NOW, id(3), bob).0.session, id(2));
+}
+
+#[test]
 fn a_first_visit_is_found_after_a_restart_too() {
     let mut hub = Hub::new(Settings::default());
     let (_, step) = hub.start(NOW, id(1), first_visit(A));
