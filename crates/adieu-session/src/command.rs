@@ -217,6 +217,8 @@ impl Outgoing {
 pub enum SessionCommand {
     /// A new connection wants it.
     Resume(Box<Resumption>),
+    /// Its client is back, cannot be served now, and was told to come again after so long.
+    ToldToComeBack(Duration),
     /// Its client said something on the connection of this generation.
     Hear(u32, Result<FromClient, Fault>),
     /// The same of a client that does not speak adieu.v1.

@@ -124,6 +124,26 @@ async fn one_failure_of_the_resume_hook_does_not_cost_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_come_back_because_the_backend_hangs_is_waited_for() {
+    let backend = Backend::start().await;
+    let options = ["--ask-resume", "always", "--backend-timeout", "1s", "--wait-hidden", "30s"];
+    let gateway = Gateway::start(None, &backend, &options);
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    let mut other = Page { token: page.token.clone(), ..Page::default() };
+    other.session = page.session.clone();
+    backend.answers(Mode::Hangs);
+    let asked = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    other.try_connect(&gateway.url()).await.unwrap_err();
+    assert!(other.retry_after.is_some_and(|after| after <= 2_000), "{:?}", other.retry_after);
+    // The page that it had goes for good while the new one waits: 15 s more than it was told.
+    page.close(1000).await;
+    gateway.until_metric("adieu_sessions_away", 1.0).await;
+    let view = gateway.view(&other.session).await;
+    assert!(view["until"].as_u64().unwrap() > asked + 10_000, "{view}, asked at {asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_back_in_time_is_not_announced_while_the_backend_thinks() {
     let backend = Backend::start().await;
     let gateway =

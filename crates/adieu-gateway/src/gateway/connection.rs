@@ -78,11 +78,13 @@ impl Gateway {
         let Some(request) = socket.request() else {
             return Ok(Attached::Closed(CloseCode::INTERNAL_ERROR.into()));
         };
-        if self.is_draining() {
-            return Ok(self.stopping(socket).await);
-        }
         let question = Question::of(request, socket.peer());
         let offer = Offer::read(request.subprotocols()).unwrap_or_default();
+        if self.is_draining() {
+            let resume = offer.resume.as_ref();
+            let token = resume.and_then(|of| Token::verify(&of.token, &self.inner.key));
+            return self.stopping(socket, token.map(|token| token.session)).await;
+        }
         let mut not_resumed = None;
         if let Some(resume) = offer.resume {
             match self.resume(socket, resume, &question).await? {
@@ -91,7 +93,7 @@ impl Gateway {
             }
         }
         match self.ask(&question).await {
-            Decision::Accepted { .. } if self.is_draining() => Ok(self.stopping(socket).await),
+            Decision::Accepted { .. } if self.is_draining() => self.stopping(socket, None).await,
             Decision::Accepted(accepted) => {
                 // A page that had a session has a token, and no nonce.
                 let first = offer.first.filter(|_| not_resumed.is_none());
@@ -101,7 +103,7 @@ impl Gateway {
             }
             // A page cannot see an HTTP status, but this.
             Decision::Refused { reason, .. } => Ok(refuse(socket, &reason).await),
-            Decision::Unavailable(error) => Ok(self.unanswered(socket, &error).await),
+            Decision::Unavailable(error) => self.unanswered(socket, None, &error).await,
         }
     }
 
@@ -126,23 +128,43 @@ impl Gateway {
     }
 
     /// A client that comes while the gateway stops, or that cannot be served now, is told when to
-    /// come back.
-    async fn come_back(&self, socket: &Socket, after: Duration, close: Close) -> Attached {
+    /// come back. Its session, if it has one, is waited for until then and some more.
+    async fn come_back(
+        &self,
+        socket: &Socket,
+        session: Option<SessionId>,
+        after: Duration,
+        close: Close,
+    ) -> Result<Attached, GatewayError> {
+        if let Some(session) = session {
+            let told = SessionCommand::ToldToComeBack(after);
+            self.command(Command::Session(session, told)).await?;
+        }
         let retry_after = millis(after);
         let closing = ToClient::Closing { retry_after };
         let _ = socket.send(Message::from(closing.to_json())).await;
-        Attached::Closed(close)
+        Ok(Attached::Closed(close))
     }
 
-    async fn stopping(&self, socket: &Socket) -> Attached {
-        self.come_back(socket, self.a_time_to_come_back(), CloseCode::GOING_AWAY.into()).await
+    async fn stopping(
+        &self,
+        socket: &Socket,
+        session: Option<SessionId>,
+    ) -> Result<Attached, GatewayError> {
+        let after = self.a_time_to_come_back();
+        self.come_back(socket, session, after, CloseCode::GOING_AWAY.into()).await
     }
 
     /// The backend has not answered: that is no yes and no no. The client comes back by itself,
     /// with the same token.
-    async fn unanswered(&self, socket: &Socket, error: &NotTaken) -> Attached {
+    async fn unanswered(
+        &self,
+        socket: &Socket,
+        session: Option<SessionId>,
+        error: &NotTaken,
+    ) -> Result<Attached, GatewayError> {
         let later = close(TRY_AGAIN_LATER, error.for_clients());
-        self.come_back(socket, NOT_BEFORE + a_share_of(NOT_BEFORE), later).await
+        self.come_back(socket, session, NOT_BEFORE + a_share_of(NOT_BEFORE), later).await
     }
 
     /// Resumes a session, or says why not.
@@ -198,7 +220,10 @@ impl Gateway {
                             continue;
                         }
                         Decision::Refused { .. } => Err(NotResumed::Refused),
-                        Decision::Unavailable(error) => Ok(self.unanswered(socket, &error).await),
+                        Decision::Unavailable(error) => {
+                            let session = Some(token.session);
+                            Ok(self.unanswered(socket, session, &error).await?)
+                        }
                     }
                 }
                 Done::Replied(_) => Err(NotResumed::Expired),

@@ -167,6 +167,20 @@ impl Aggregate {
         true
     }
 
+    /// Its client was told to come back after so long, and is in time if it does.
+    pub(crate) fn told_to_come_back(
+        &mut self,
+        context: &Context<'_>,
+        after: Duration,
+        tx: &mut Transaction,
+    ) {
+        let back = context.now + after;
+        self.row.promised = self.row.promised.max(Some(back));
+        self.dirty = Dirty::Row;
+        let until = back + context.settings.waits.drained;
+        self.input(context, Input::Hold { until }, tx);
+    }
+
     /// As the API shows it.
     pub(crate) fn view(&self, skew: Skew) -> View {
         let (departure, until) = match self.row.session.state() {

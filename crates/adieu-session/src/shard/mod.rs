@@ -6,7 +6,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,13 +36,16 @@ pub struct Shard {
     sessions: BTreeMap<SessionId, Box<Aggregate>>,
     deadlines: BTreeSet<(Timestamp, SessionId)>,
     users: Users,
-    /// Sessions of whose name their page is not known to have heard.
-    firsts: HashMap<Digest, SessionId>,
+    /// Sessions of whose name their page is not known to have heard, by its nonce: more than one
+    /// where the page came again as somebody else.
+    firsts: BTreeSet<(Digest, SessionId)>,
     /// Bytes that are kept for clients.
     kept: usize,
     /// Sessions that have to be written down at the end of the turn.
     touched: Vec<SessionId>,
     skew: Skew,
+    /// The gateway goes away: who is waited for cannot come back before the next start.
+    stopping: bool,
 }
 
 impl Shard {
@@ -55,10 +58,11 @@ impl Shard {
             sessions: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             users: Users::default(),
-            firsts: HashMap::new(),
+            firsts: BTreeSet::new(),
             kept: 0,
             touched: Vec::new(),
             skew: Skew::default(),
+            stopping: false,
         }
     }
 
@@ -93,7 +97,7 @@ impl Shard {
             }
             shard.kept += session.kept();
             session.deadline().map(|at| shard.deadlines.insert((at, id)));
-            session.first().map(|first| shard.firsts.insert(first, id));
+            session.first().map(|first| shard.firsts.insert((first, id)));
             shard.sessions.insert(id, Box::new(session));
             shard.touched.push(id);
         }
@@ -107,6 +111,9 @@ impl Shard {
     /// When [`expire`](Self::expire) is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
+        if self.stopping {
+            return None;
+        }
         earlier(self.deadlines.first().map(|(at, _)| *at), self.users.deadline())
     }
 
@@ -126,8 +133,12 @@ impl Shard {
         }
     }
 
-    /// Announces sessions and users that did not come back in time, a bounded number of them.
+    /// Announces sessions and users that did not come back in time, a bounded number of them;
+    /// nobody once clients are told that the gateway goes away.
     pub fn expire(&mut self, now: Timestamp, tx: &mut Transaction) {
+        if self.stopping {
+            return;
+        }
         for _ in 0..IN_ONE_TURN {
             match self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
                 Some((_, id)) => {
@@ -172,7 +183,7 @@ impl Shard {
         let context = Context { key: &self.key, settings: &self.settings, now, skew: self.skew };
         let session = Aggregate::start(&context, id, guest, tx);
         let handle = session.newest();
-        session.first().map(|first| self.firsts.insert(first, id));
+        session.first().map(|first| self.firsts.insert((first, id)));
         self.sessions.insert(id, Box::new(session));
         self.touched.push(id);
         if let Some(user) = user {
@@ -183,8 +194,10 @@ impl Shard {
 
     /// The session of a page that was refreshed before it had heard of that.
     fn began_before(&self, now: Timestamp, guest: &Guest) -> Option<SessionId> {
-        let id = *self.firsts.get(&guest.first?)?;
-        self.sessions.get(&id)?.began_with(guest, self.skew.shown(now)).then_some(id)
+        let (first, wall) = (guest.first?, self.skew.shown(now));
+        let of = (first, SessionId::new([0; 16]))..=(first, SessionId::new([0xFF; 16]));
+        let began = |id: &SessionId| self.sessions.get(id)?.began_with(guest, wall).then_some(*id);
+        self.firsts.range(of).find_map(|(_, id)| began(id))
     }
 
     fn resume(
@@ -261,6 +274,7 @@ impl Shard {
             SessionCommand::ConnectionEnded(generation, departure, ending) => {
                 session.connection_ended(context, generation, departure, ending, tx);
             }
+            SessionCommand::ToldToComeBack(after) => session.told_to_come_back(context, after, tx),
             SessionCommand::Send(outgoing) => session.send(context, &outgoing, tx),
             SessionCommand::End(close) => session.end(context, close.as_ref(), tx),
             // Only its own session can be resumed.
@@ -331,6 +345,7 @@ impl Shard {
         seed: u64,
         tx: &mut Transaction,
     ) -> Reply {
+        self.stopping = true;
         let next: Vec<_> =
             self.after(after).map(|session| session.id()).take(IN_ONE_TURN).collect();
         let told = next.iter().filter(|id| {
@@ -384,7 +399,7 @@ impl Shard {
             }
         }
         if first != session.first() {
-            first.map(|first| self.firsts.remove(&first));
+            first.map(|first| self.firsts.remove(&(first, id)));
         }
         if session.is_over() {
             self.forget(now, id, tx);
@@ -397,7 +412,7 @@ impl Shard {
     fn forget(&mut self, now: Timestamp, id: SessionId, tx: &mut Transaction) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.kept -= session.kept();
-        session.first().map(|first| self.firsts.remove(&first));
+        session.first().map(|first| self.firsts.remove(&(first, id)));
         tx.put(Change::DeleteSession { id });
         if let Some(user) = session.row().user.clone() {
             self.users.left((now, self.skew), &user, &session, &self.settings, tx);

@@ -145,6 +145,11 @@ impl Letters {
         Some(rests.then(|| letter.event.clone()))
     }
 
+    /// Whether there is one of this number.
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.all.contains_key(&id)
+    }
+
     pub(super) fn ids(&self) -> Vec<u64> {
         self.all.keys().copied().collect()
     }

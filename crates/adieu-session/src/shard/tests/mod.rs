@@ -1,5 +1,6 @@
 mod broken_world;
 mod harness;
+mod indexes;
 mod restarts;
 mod resuming;
 mod two_machines;

@@ -1,5 +1,6 @@
 //! What holds over a restart of the gateway.
 
+use super::super::super::command::Query;
 use super::super::super::token::Token;
 use super::*;
 
@@ -23,7 +24,8 @@ fn a_promise_holds() {
     assert!(again.0.deadline().unwrap() >= (NOW + promise + drained).max(fresh));
     // Without a restart too: the client may be gone before our Close is.
     hub.ended(later, handle, Departure::Hidden, &ending());
-    assert_eq!(hub.0.deadline(), Some(NOW + promise + drained));
+    let Answer::Sessions(views) = hub.0.query(&Query::Session(id(1))) else { panic!("a view") };
+    assert_eq!(views[0].until, Some(NOW + promise + drained));
 }
 
 #[test]
@@ -96,8 +98,7 @@ fn a_suspended_machine_moves_what_people_read_and_no_deadline() {
     hub.ended(NOW, handle, Departure::Hidden, &ending());
     let due = NOW + Duration::from_secs(8);
     assert_eq!(hub.0.deadline(), Some(due));
-    let Answer::Sessions(views) = hub.0.query(&super::super::super::command::Query::Session(id(1)))
-    else {
+    let Answer::Sessions(views) = hub.0.query(&Query::Session(id(1))) else {
         panic!("no sessions")
     };
     assert_eq!(views[0].until, Some(due + hour), "as the clock on the wall shows it");
@@ -106,4 +107,17 @@ fn a_suspended_machine_moves_what_people_read_and_no_deadline() {
     assert_eq!(event.time, due + hour);
     let Data::Ended(told) = &event.data else { panic!("{step:?}") };
     assert_eq!((told.started_at, told.lasted_ms), (NOW, 3_608_000));
+}
+
+#[test]
+fn who_cannot_come_back_because_the_gateway_stops_is_not_announced_by_it() {
+    let mut hub = Hub::new(Settings::default());
+    let (handle, _) = hub.start(NOW, id(1), guest("anna", "https://a"));
+    hub.ended(NOW, handle, Departure::Hidden, &ending());
+    hub.closing(NOW, Duration::from_secs(10));
+    assert_eq!(hub.0.deadline(), None);
+    assert_eq!(events(&hub.expire(NOW + Duration::from_secs(3600))), []);
+    // Where there is no next start, that is done at the end.
+    let (_, step) = hub.on(NOW + Duration::from_secs(3600), Command::GiveUp);
+    assert_eq!(events(&step), [(EventType::SessionEnded, 2)]);
 }

@@ -88,6 +88,17 @@ fn a_first_visit_with_another_token_at_each_load_is_one_session_of_a_user_who_is
 }
 
 #[test]
+fn a_first_visit_is_found_though_another_person_began_with_the_same_nonce() {
+    let mut hub = Hub::new(Settings::default());
+    let (handle, _) = hub.start(NOW, id(1), first_visit(A));
+    let bob = Guest { user: Some("bob".into()), ..first_visit(A) };
+    assert_eq!(hub.start(NOW, id(2), bob.clone()).0.session, id(2));
+    // The first is heard of, or over.
+    hear(&mut hub, handle, r#"{"type":"heartbeat"}"#);
+    assert_eq!(hub.start(NOW, id(3), bob).0.session, id(2));
+}
+
+#[test]
 fn a_first_visit_is_found_after_a_restart_too() {
     let mut hub = Hub::new(Settings::default());
     let (_, step) = hub.start(NOW, id(1), first_visit(A));
@@ -163,6 +174,25 @@ fn while_the_backend_is_asked_the_session_is_not_given_up() {
         // Not answered is not no: the client may come again with the same token.
         let accepted = with(b"newer", Some(Verdict::default()));
         assert!(matches!(asked(&mut hub, accepted).0, Reply::Attached(_)));
+    }
+}
+
+#[test]
+fn who_was_told_to_come_back_later_is_in_time_then() {
+    for attached in [true, false] {
+        let (mut hub, handle) = of_anna(Settings::default());
+        if !attached {
+            hub.ended(NOW, handle, Departure::Hidden, &ending());
+        }
+        let told = SessionCommand::ToldToComeBack(Duration::from_secs(30));
+        let (_, step) = hub.on(NOW, Command::Session(id(1), told));
+        if attached {
+            hub.ended(NOW, handle, Departure::Left, &ending());
+        }
+        // As after a drain: what was promised, and 15 s.
+        assert_eq!(hub.0.deadline(), Some(NOW + Duration::from_secs(45)), "{attached}");
+        let Change::PutSession { row, .. } = &step.changes[0] else { panic!("{step:?}") };
+        assert_eq!(row.promised, Some(NOW + Duration::from_secs(30)), "for the next start too");
     }
 }
 

@@ -356,6 +356,12 @@ impl Scheduler {
                 }
                 vec![job.written_off.clone()]
             }
+            Err(_) if first.letter.is_some_and(|id| !self.letters.has(id)) => {
+                // It was thrown away while it was on its way.
+                self.counts.failed += 1;
+                self.pop(&job.stream, lane);
+                Batch::new()
+            }
             Err(failure) if failure.kind == FailureKind::Unreachable => {
                 self.counts.failed += 1;
                 Batch::new()

@@ -241,6 +241,30 @@ fn a_dead_letter_is_sent_again_or_discarded_and_stays_until_it_is_taken() {
 }
 
 #[test]
+fn a_dead_letter_that_is_discarded_while_it_is_on_its_way_is_not_sent_once_more() {
+    let mut world = World::new(options());
+    world.happens(1, 1, Message);
+    world.pass(QUICK, |_, _| refuses(FailureKind::Final));
+    world.happens(2, 1, SessionStarted);
+    let poison = |about: &Event, _: Duration| {
+        if about.r#type == Message { refuses(FailureKind::Final) } else { takes_now() }
+    };
+    world.pass(10 * MINUTE, poison);
+    let id = *world.store.dead_letters.keys().next().unwrap();
+    assert!(world.queue.retry(world.now, id));
+    let request = world.queue.poll(world.now.at).remove(0);
+    let change = world.queue.discard(id).unwrap();
+    world.store.apply(change);
+    let failure = Failure { kind: FailureKind::Refused, why: "no".into() };
+    let batch = world.queue.done(world.now, &request, vec![Err(failure)]);
+    batch.into_iter().for_each(|change| world.store.apply(change));
+    let sent = world.sent.len();
+    world.pass(HOUR, poison);
+    assert_eq!((world.sent.len(), world.queue.counts().events), (sent, 0));
+    assert_eq!(world.store, Contents::default());
+}
+
+#[test]
 fn a_flood_of_one_person_leaves_room_for_others_and_for_small_messages() {
     let mut world = World::new(options());
     let large = || Data::Text("x".repeat(1024 * 1024));
