@@ -32,7 +32,13 @@ pub(super) enum Breaker {
     /// One request finds out whether the backend can be reached.
     HalfOpen { wait: Duration, probing: bool },
     /// The backend can be reached again: so many at a time, more with each answer.
-    Recovering { allowed: usize, wait: Duration },
+    Recovering {
+        allowed: usize,
+        /// How long it is waited if it is gone again. Once it has answered, as long as the first
+        /// time: the longer waits are for a backend that is away, not for a process that a message
+        /// crashes and that is back at once.
+        next: Duration,
+    },
 }
 
 /// What the breaker hears.
@@ -71,21 +77,25 @@ impl Breaker {
                 Breaker::HalfOpen { wait, probing: true }
             }
             (Breaker::Closed, Input::Unreachable { draw, .. }) => Self::open(now, BACK_OFF, draw),
-            (Breaker::Recovering { wait, .. }, Input::Unreachable { draw, .. })
-            | (Breaker::HalfOpen { wait, .. }, Input::Unreachable { probe: true, draw }) => {
-                Self::open(now, wait.saturating_mul(2).min(MAX_UNREACHABLE), draw)
+            (Breaker::Recovering { next, .. }, Input::Unreachable { draw, .. }) => {
+                Self::open(now, next, draw)
+            }
+            (Breaker::HalfOpen { wait, .. }, Input::Unreachable { probe: true, draw }) => {
+                Self::open(now, longer(wait), draw)
             }
             // It was begun before the breaker opened.
             (Breaker::Open { .. } | Breaker::HalfOpen { .. }, Input::Unreachable { .. }) => self,
-            (
-                Breaker::Open { wait, .. } | Breaker::HalfOpen { wait, .. },
-                Input::Answered | Input::NoAnswer,
-            ) => Breaker::Recovering { allowed: FIRST, wait },
+            (Breaker::Open { wait, .. } | Breaker::HalfOpen { wait, .. }, Input::NoAnswer) => {
+                Breaker::Recovering { allowed: FIRST, next: longer(wait) }
+            }
+            (Breaker::Open { .. } | Breaker::HalfOpen { .. }, Input::Answered) => {
+                Breaker::Recovering { allowed: FIRST, next: BACK_OFF }
+            }
             (Breaker::Recovering { allowed, .. }, Input::Answered) if allowed + 1 >= slots => {
                 Breaker::Closed
             }
-            (Breaker::Recovering { allowed, wait }, Input::Answered) => {
-                Breaker::Recovering { allowed: allowed + 1, wait }
+            (Breaker::Recovering { allowed, .. }, Input::Answered) => {
+                Breaker::Recovering { allowed: allowed + 1, next: BACK_OFF }
             }
             (
                 Breaker::Closed
@@ -113,6 +123,11 @@ impl Breaker {
     pub(super) fn reached(self) -> bool {
         matches!(self, Breaker::Closed | Breaker::Recovering { .. })
     }
+}
+
+/// The wait behind one of this length.
+fn longer(wait: Duration) -> Duration {
+    wait.saturating_mul(2).min(MAX_UNREACHABLE)
 }
 
 #[cfg(test)]
@@ -157,14 +172,25 @@ mod tests {
         let half = Breaker::HalfOpen { wait: BACK_OFF, probing: true };
         let mut breaker = half.on(now, SLOTS, Input::Answered);
         for allowed in FIRST..SLOTS - 1 {
-            assert_eq!(breaker, Breaker::Recovering { allowed, wait: BACK_OFF });
+            assert_eq!(breaker, Breaker::Recovering { allowed, next: BACK_OFF });
             // A hang is no reason for more, nor to wait.
             assert_eq!(breaker.on(now, SLOTS, Input::NoAnswer), breaker);
             breaker = breaker.on(now, SLOTS, Input::Answered);
         }
         assert_eq!(breaker.on(now, SLOTS, Input::Answered), Breaker::Closed);
-        // Gone again meanwhile: the wait goes on where it was.
-        let again = Breaker::Recovering { allowed: 2, wait: BACK_OFF }.on(now, SLOTS, GONE);
-        assert_eq!(again.until(), Some(now + 2 * BACK_OFF));
+    }
+
+    #[test]
+    fn a_backend_that_has_answered_and_is_gone_again_is_asked_as_soon_as_the_first_time() {
+        let now = Instant::now();
+        let long = Duration::from_secs(8);
+        let half = Breaker::HalfOpen { wait: long, probing: true };
+        let answered = half.on(now, SLOTS, Input::Answered);
+        assert_eq!(answered.on(now, SLOTS, GONE).until(), Some(now + BACK_OFF));
+        // One that dies of each request has not answered.
+        let silent = half.on(now, SLOTS, Input::NoAnswer);
+        assert_eq!(silent.on(now, SLOTS, GONE).until(), Some(now + 2 * long));
+        let answered = silent.on(now, SLOTS, Input::Answered);
+        assert_eq!(answered.on(now, SLOTS, GONE).until(), Some(now + BACK_OFF));
     }
 }

@@ -18,6 +18,16 @@ pub(super) struct Line {
     /// The first is on its way.
     pub(super) in_flight: bool,
     pub(super) entry: Option<Entry>,
+    /// Since when it is its turn again. A line that had one is behind those that wait for theirs,
+    /// however long its next event has waited: a session that says much keeps nobody waiting.
+    pub(super) turn: Option<Instant>,
+}
+
+impl Line {
+    /// When its first event, this one, may be sent, for its own part.
+    fn not_before(&self, first: &Pending) -> Instant {
+        self.turn.map_or(first.not_before(), |turn| first.not_before().max(turn))
+    }
 }
 
 /// The events that are ordered among each other.
@@ -75,7 +85,7 @@ impl Stream {
         let earlier = other.filter(|other| other.sequence < first.sequence);
         let overtakes = |event: &Pending| event.not_before().max(event.came + patience);
         match (lane, earlier) {
-            (Lane::Lifecycle, None) => Some(first.not_before()),
+            (Lane::Lifecycle, None) => Some(line.not_before(first)),
             (Lane::Lifecycle, Some(message)) => {
                 let at = overtakes(first);
                 message.trouble.as_ref()?.is_of(at, recovered).then_some(at)
@@ -85,7 +95,7 @@ impl Stream {
                 let behind = other.filter(|_| !self.lifecycle.in_flight).map(overtakes);
                 let again = first.trouble.as_ref().zip(behind);
                 let again = again.filter(|(trouble, at)| !trouble.is_of(*at, recovered));
-                Some(again.map_or(first.not_before(), |(_, at)| first.not_before().min(at)))
+                Some(again.map_or(line.not_before(first), |(_, at)| first.not_before().min(at)))
             }
         }
     }

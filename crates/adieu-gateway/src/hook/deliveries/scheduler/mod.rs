@@ -344,6 +344,8 @@ impl Scheduler {
         let Some(stream) = self.streams.get_mut(&job.stream) else { return Batch::new() };
         let line = stream.line_mut(lane);
         line.in_flight = false;
+        // It has waited for others already: no longer for those of a batch.
+        line.turn = now.at.checked_sub(self.gather);
         let Some(first) = line.events.front_mut() else { return Batch::new() };
         let batch = match result {
             Ok(()) => {

@@ -177,6 +177,25 @@ fn messages_never_take_the_requests_that_are_kept_for_who_left() {
 }
 
 #[test]
+fn sessions_that_say_more_than_the_backend_can_take_keep_a_newcomer_waiting_for_one_round() {
+    let mut world = World::new(DeliveryOptions { concurrency: 4, ..options() });
+    for session in 1..=30 {
+        (1..=100).for_each(|n| world.happens(session, n, Message));
+    }
+    let slow = |event: &Event, _: Duration| match event.r#type {
+        Message => (5 * SECOND, Ok(())),
+        _ => takes_now(),
+    };
+    world.pass(MINUTE, slow);
+    world.happens(99, 1, Message);
+    world.happens(99, 2, SessionEnded);
+    world.pass(MINUTE, slow);
+    // Thirty of them, three at a time: ten times 5 s, and its own message.
+    assert!(world.when_taken("99.2").is_some(), "{:?}", world.sent);
+    assert!(world.when_taken("99.2").unwrap() <= MINUTE + 11 * 5 * SECOND);
+}
+
+#[test]
 fn two_requests_at_a_time_are_one_of_each_lane() {
     let mut world = World::new(DeliveryOptions { concurrency: 2, ..options() });
     for session in 0..20 {
