@@ -17,7 +17,8 @@ Measures Adieu beside the floor of the kernel and other servers.
   --only CELLS   these cells (their names, or beginnings of names; commas between)
   --peers NAMES  these servers, the floor and Adieu in any case. Adieu-multi, which
                  runs on tokio's multi-threaded runtime, and gateway, which has a backend behind
-                 it, only if they are named
+                 it (gateway-reply, -batch and -redb: told or kept in another way), only if they
+                 are named
   --samples N    so many samples of each server in each cell
   --verify       compare every byte that comes back (costs the generator time)
   --prefer       go before other processes of this machine (needs root): steadier times, at
@@ -95,7 +96,7 @@ impl Options {
         let always = [server::FLOOR, server::ADIEU];
         let named = |name: &str| self.peers.iter().any(|it| it.eq_ignore_ascii_case(name));
         peers.retain(|peer| match self.peers.is_empty() {
-            true => ![server::ADIEU_MULTI, server::GATEWAY].contains(&peer.name),
+            true => peer.name != server::ADIEU_MULTI && !peer.name.starts_with(server::GATEWAY),
             false => always.contains(&peer.name) || named(peer.name),
         });
         let (samples, large, millis) = if self.quick { (3, 1, 200) } else { (9, 5, 400) };

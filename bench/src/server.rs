@@ -26,8 +26,12 @@ pub const ADIEU: &str = "Adieu";
 /// Ours on tokio's other runtime, with one worker; measured only where it is asked for.
 pub const ADIEU_MULTI: &str = "Adieu-multi";
 
-/// The gateway, a backend behind it; measured only where it is asked for.
+/// The gateway, a backend behind it, which says each message back through the API; measured only
+/// where it is asked for, as are the others that begin so.
 pub const GATEWAY: &str = "gateway";
+
+/// Names a program `gateway` of another commit, to be measured beside this one's.
+const BEFORE: &str = "ADIEU_BENCH_BEFORE";
 
 /// A kind of server.
 #[derive(Clone, Debug)]
@@ -63,17 +67,25 @@ pub fn peers(root: &Path) -> Vec<Peer> {
         option: None,
     };
     let bun = modules.join(".bin/bun");
-    vec![
+    let gateway = |name, option| Peer { option: Some(option), ..native(name, "gateway", "") };
+    let before = std::env::var_os(BEFORE)
+        .map(|program| Peer { program: program.into(), ..native("gateway-before", "gateway", "") });
+    let mut peers = vec![
         Peer { version: String::new(), ..native(FLOOR, "floor", "bench") },
         native(ADIEU, "adieu", "adieu"),
         Peer { option: Some("multi"), ..native(ADIEU_MULTI, "adieu", "adieu") },
         native(GATEWAY, "gateway", "adieu-gateway"),
+        gateway("gateway-reply", "reply"),
+        gateway("gateway-batch", "batch"),
+        gateway("gateway-redb", "redb"),
         native("fastwebsockets", "fastwebsockets", "fastwebsockets"),
         native("tokio-tungstenite", "tungstenite", "tokio-tungstenite"),
         native("axum", "axum", "axum"),
         script("Bun", "bun", bun, "bun.js"),
         script("npm ws", "ws", "node".into(), "ws.js"),
-    ]
+    ];
+    peers.extend(before);
+    peers
 }
 
 /// The version of a package in a lock file; the newest, which comes last, where there are two.

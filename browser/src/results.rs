@@ -205,12 +205,10 @@ fn without_figures(sentence: &str) -> String {
 
 /// How the peer's direction ended, in the letters of TCP.
 pub fn transport(account: &Value) -> &'static str {
-    let transport = &account["ending"]["transport"];
-    let then_reset = transport["then_reset"] == json!(true);
-    match transport["end"].as_str() {
-        Some("fin") if then_reset => "FIN, then RST",
+    match account["ending"]["transport"].as_str() {
+        Some("fin_then_rst") => "FIN, then RST",
         Some("fin") => "FIN",
-        Some("reset") => "RST",
+        Some("rst") => "RST",
         Some("timed_out") => "timed out",
         Some("abandoned") => "abandoned",
         _ => "unknown",
@@ -258,7 +256,7 @@ mod tests {
         let mut results = Results { version: "Chromium 156".into(), rows: vec![] };
         let account = json!({ "ending": {
             "sentence": "The peer ended it",
-            "transport": { "end": "fin", "then_reset": true },
+            "transport": "fin_then_rst",
         }});
         results.row("refresh").add_account(&account);
         results.row("refresh").add_page(&[PageEvent::Hidden(false), PageEvent::Error]);

@@ -1,6 +1,7 @@
 //! The gateway: what a message costs that goes to a backend and comes back, and what a session
-//! costs that is idle. `gateway MODE`; prints its port. Sessions are in memory; its backend is a
-//! process of its own, which says each message back through the API.
+//! costs that is idle. `gateway MODE [WAY]`; prints its port. Its backend is a process of its own,
+//! which says each message back through the API or, with `reply` and `batch`, in its answer.
+//! Sessions are in memory, with `redb` on the disk.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,12 +10,16 @@ use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, EventFormat, Secret};
 use adieu_gateway::http::{self, Access, Origins};
 use adieu_gateway::session::Settings;
-use adieu_gateway::store::Memory;
-use axum::Router;
+use adieu_gateway::session::command::Limits;
+use adieu_gateway::store::{Disk, Memory};
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bench::peer;
 use http_body_util::Full;
 use hyper::Request;
@@ -22,26 +27,49 @@ use hyper::service::{Service, service_fn};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const KEY: &str = "a-key-for-the-measurements";
 
+/// How the backend says a message back, and where sessions are kept.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Api,
+    Reply,
+    Batch,
+    Redb,
+}
+
+impl Way {
+    fn read(word: Option<String>) -> Self {
+        match word.as_deref() {
+            Some("reply") => Way::Reply,
+            Some("batch") => Way::Batch,
+            Some("redb") => Way::Redb,
+            _ => Way::Api,
+        }
+    }
+}
+
 fn main() {
-    let word = std::env::args().nth(1).unwrap_or_default();
+    let mut words = std::env::args().skip(1);
+    let word = words.next().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     if word == "backend" {
-        let gateway = std::env::args().nth(2).expect("the gateway's port");
-        return runtime.block_on(backend(&gateway));
+        let port = words.next().expect("the gateway's port");
+        return runtime.block_on(backend(&port, words.next().as_deref() == Some("answers")));
     }
-    runtime.block_on(gateway());
+    runtime.block_on(gateway(Way::read(words.next())));
 }
 
-async fn gateway() {
+async fn gateway(way: Way) {
     let listener = adieu::listen("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
+    let says = if matches!(way, Way::Reply | Way::Batch) { "answers" } else { "asks" };
     let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["backend", &port.to_string()])
+        .args(["backend", &port.to_string(), says])
         .stdout(Stdio::piped())
         .spawn()
         .expect("a backend");
@@ -53,16 +81,25 @@ async fn gateway() {
         secret: Secret::read(SECRET).expect("a secret"),
         timeout: Duration::from_secs(10),
         tls: adieu::tls::client_config().expect("certificates"),
-        format: EventFormat::Binary,
-        batches: false,
+        format: EventFormat::Structured,
+        batches: way == Way::Batch,
     };
+    let limits = Limits { sessions_per_user: 100_000, ..Limits::default() };
     let options = Options {
-        sessions: Settings::default(),
+        sessions: Settings { limits, ..Settings::default() },
         backend: Some(Backend::new(options).expect("an address")),
         drain_window: Duration::ZERO,
         ..Options::default()
     };
-    let gateway = Gateway::start(Memory, options).await.expect("a gateway");
+    let gateway = match way {
+        Way::Redb => {
+            let dir = std::env::temp_dir().join(format!("adieu-bench-{port}"));
+            let disk = Disk::open(&dir).expect("a store");
+            Gateway::start(disk, options).await
+        }
+        _ => Gateway::start(Memory, options).await,
+    };
+    let gateway = gateway.expect("a gateway");
     let access = Access::new(Some(KEY)).expect("a key");
     let endpoint = adieu::Endpoint::new();
     let app = http::websocket(gateway.clone(), endpoint, Origins::default(), false);
@@ -89,12 +126,18 @@ async fn serve(tcp: tokio::net::TcpStream, app: Router) {
     let _ = served.await;
 }
 
-type Api = (Client<HttpConnector, Full<Bytes>>, String);
+/// Where the backend asks, or that it answers.
+#[derive(Clone)]
+struct Api {
+    client: Client<HttpConnector, Full<Bytes>>,
+    url: String,
+    answers: bool,
+}
 
-async fn backend(gateway: &str) {
+async fn backend(gateway: &str, answers: bool) {
     let listener = peer::listen();
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let api: Api = (client, format!("http://127.0.0.1:{gateway}/api/sessions"));
+    let api = Api { client, url: format!("http://127.0.0.1:{gateway}/api/sessions"), answers };
     let app = Router::new().route("/", post(hook)).with_state(api);
     // The gateway that has started it ends it by its own end.
     tokio::spawn(async {
@@ -108,16 +151,52 @@ async fn backend(gateway: &str) {
     axum::serve(listener, app).await.expect("it serves");
 }
 
-async fn hook(State((client, api)): State<Api>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if field("ce-type") == Some("message") {
-        let session = field("ce-sessionid").expect("a session");
-        let request = Request::post(format!("{api}/{session}/messages"))
+async fn hook(State(api): State<Api>, body: Bytes) -> Response {
+    let event: Value = serde_json::from_slice(&body).expect("JSON");
+    if let Value::Array(events) = event {
+        let verdict = |event: &Value| {
+            let mut verdict = answer(event);
+            verdict["id"] = event["id"].clone();
+            verdict["status"] = json!(200);
+            verdict
+        };
+        return Json(events.iter().map(verdict).collect::<Vec<_>>()).into_response();
+    }
+    if api.answers {
+        return Json(answer(&event)).into_response();
+    }
+    if event["type"] == "message" {
+        api.send(&event).await;
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A message is said back, in its answer.
+fn answer(event: &Value) -> Value {
+    let said = |kind: &str, field: &str| json!({ "send": [{ kind: event[field] }] });
+    match event["type"].as_str() {
+        Some("message") if event["data"].is_string() => said("text", "data"),
+        Some("message") => said("binary", "data_base64"),
+        _ => json!({}),
+    }
+}
+
+impl Api {
+    /// A message is said back, by a request.
+    async fn send(&self, event: &Value) {
+        let session = event["sessionid"].as_str().expect("a session");
+        let (kind, body) = match event["data"].as_str() {
+            Some(text) => ("text/plain", text.as_bytes().to_vec()),
+            None => {
+                let base64 = event["data_base64"].as_str().expect("a message");
+                ("application/octet-stream", STANDARD.decode(base64).expect("base64"))
+            }
+        };
+        let request = Request::post(format!("{}/{session}/messages", self.url))
             .header("authorization", format!("Bearer {KEY}"))
-            .header("content-type", field("content-type").expect("a type"))
-            .body(Full::new(body));
-        let sent = client.request(request.expect("a request")).await;
+            .header("content-type", kind)
+            .body(Full::new(Bytes::from(body)));
+        let sent = self.client.request(request.expect("a request")).await;
         assert!(sent.is_ok_and(|answer| answer.status() == StatusCode::ACCEPTED));
     }
-    StatusCode::NO_CONTENT
 }

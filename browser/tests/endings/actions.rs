@@ -37,8 +37,8 @@ pub(crate) fn measure(kind: Kind) -> Result<()> {
     let closings = [
         ("The page calls `close()`", "close", expected::page_closes_empty()),
         ("The page calls `close(4001, \"bye\")`", "close-4001", expected::page_closes_4001()),
-        ("The server closes with 1001", "server-close-1001", expected::server_closes(1001)),
-        ("The server closes with 4000", "server-close-4000", expected::server_closes(4000)),
+        ("The server closes with 1001", "gateway-close-1001", expected::server_closes(1001)),
+        ("The server closes with 4000", "gateway-close-4000", expected::server_closes(4000)),
     ];
     for (action, button, expected) in &closings {
         repeat(REPEATS, || bench.press(action, button, expected))?;

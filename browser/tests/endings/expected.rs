@@ -25,9 +25,12 @@ impl Expected {
 
 /// A set of accounts of the server.
 pub(crate) struct Server {
-    cause: &'static str,
-    /// Which Close frames, in which order.
-    order: &'static [&'static str],
+    /// By what it ended.
+    mechanism: &'static str,
+    /// Why the gateway closed it, where it did.
+    closed_because: Option<&'static str>,
+    /// Whose Close came first.
+    first_close: Option<&'static str>,
     /// The peer's code and reason; a code of `null` is an empty Close.
     received: Option<(Value, &'static [&'static str])>,
     /// Our code, any of these.
@@ -40,14 +43,14 @@ impl Server {
     /// Whether an account is one of this set.
     pub(crate) fn admits(&self, account: &Value) -> bool {
         let ending = &account["ending"];
-        let goodbye = &ending["goodbye"];
-        ending["cause"] == self.cause
-            && ending["opened"] == true
+        ending["mechanism"] == self.mechanism
+            && ending["closedBecause"] == json!(self.closed_because)
+            && account["timeline"]["opened"].is_number()
             && ending["cut"] == "between_messages"
-            && goodbye["order"] == json!(self.order)
-            && self.admits_received(&goodbye["received"])
-            && self.admits_sent(&goodbye["sent"])
-            && self.ends.contains(&ending["transport"]["end"].as_str().unwrap_or_default())
+            && ending["firstClose"] == json!(self.first_close)
+            && self.admits_received(&ending["received"])
+            && self.admits_sent(&ending["sent"])
+            && self.ends.contains(&ending["transport"].as_str().unwrap_or_default())
     }
 
     fn admits_received(&self, received: &Value) -> bool {
@@ -71,8 +74,9 @@ impl Server {
 /// The peer said goodbye and we answered with the same code.
 fn peer_said(code: u64, reason: &'static [&'static str], ends: &'static [&'static str]) -> Server {
     Server {
-        cause: "peer",
-        order: &["received", "sent"],
+        mechanism: "close_frame",
+        closed_because: None,
+        first_close: Some("client"),
         received: Some((json!(code), reason)),
         sent: match code {
             1001 => &[Some(1001)],
@@ -84,14 +88,21 @@ fn peer_said(code: u64, reason: &'static [&'static str], ends: &'static [&'stati
 
 /// The peer went without a word. With unread bytes in its socket its kernel says RST, not FIN.
 fn without_goodbye() -> Vec<Server> {
-    [("eof", &["fin"]), ("reset", &["reset"])]
-        .map(|(cause, ends)| Server { cause, order: &[], received: None, sent: &[], ends })
+    [("fin", FIN), ("rst", &["rst"])]
+        .map(|(mechanism, ends)| Server {
+            mechanism,
+            closed_because: None,
+            first_close: None,
+            received: None,
+            sent: &[],
+            ends,
+        })
         .into()
 }
 
 /// A FIN, or a race of our answer against the peer's close: its kernel answers ours with RST.
-const FIN_OR_RST: &[&str] = &["fin", "reset"];
-const FIN: &[&str] = &["fin"];
+const FIN_OR_RST: &[&str] = &["fin", "fin_then_rst", "rst"];
+const FIN: &[&str] = &["fin", "fin_then_rst"];
 const NO_REASON: &[&str] = &[""];
 const SUSPENDED: &[&str] = &["WebSocket is closed due to suspension."];
 
@@ -160,8 +171,9 @@ pub(crate) fn come_back(kind: Kind) -> Expected {
 /// The page calls `close()`: an empty Close, which the answer may repeat or replace by 1000.
 pub(crate) fn page_closes_empty() -> Expected {
     let server = Server {
-        cause: "peer",
-        order: &["received", "sent"],
+        mechanism: "close_frame",
+        closed_because: None,
+        first_close: Some("client"),
         received: Some((Value::Null, NO_REASON)),
         sent: &[None, Some(1000)],
         ends: FIN,
@@ -180,8 +192,9 @@ pub(crate) fn page_closes_4001() -> Expected {
 pub(crate) fn server_closes(code: u64) -> Expected {
     const REASON: &str = "the page asked for it";
     let server = Server {
-        cause: "handler_returned",
-        order: &["sent", "received"],
+        mechanism: "close_frame",
+        closed_because: Some("handler_returned"),
+        first_close: Some("gateway"),
         received: Some((json!(code), &["", REASON])),
         sent: if code == 1001 { &[Some(1001)] } else { &[Some(4000)] },
         ends: FIN,

@@ -85,7 +85,7 @@ fn several_endings(adieu: &Adieu, browser: &mut Browser) -> Result<u64> {
     browser.navigate(&adieu.url("/"))?;
     endings += 1;
     let mut last = page::connected(browser)?;
-    for button in ["close-4001", "server-close-4000"] {
+    for button in ["close-4001", "gateway-close-4000"] {
         page::press(browser, button)?;
         page::closed(browser, &last)?;
         page::press(browser, "reconnect")?;

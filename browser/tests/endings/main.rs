@@ -4,6 +4,10 @@
 //! are known (see `expected.rs`), and counts which. The counts go to `target/browser-results/`.
 
 mod actions;
+#[path = "../../../crates/adieu-cli/tests/sessions/world/backend.rs"]
+#[allow(dead_code, reason = "written for the gateway's own tests")]
+mod backend;
+mod dead_letters;
 mod expected;
 mod looks;
 mod sessions;
@@ -96,4 +100,19 @@ fn sessions_are_shown_in_firefox() -> Result<()> {
 #[test]
 fn sessions_are_shown_in_webkit() -> Result<()> {
     sessions::are_shown(Kind::WebKit)
+}
+
+#[test]
+fn dead_letters_are_shown_in_chromium() -> Result<()> {
+    dead_letters::are_shown(Kind::Chromium)
+}
+
+#[test]
+fn dead_letters_are_shown_in_firefox() -> Result<()> {
+    dead_letters::are_shown(Kind::Firefox)
+}
+
+#[test]
+fn dead_letters_are_shown_in_webkit() -> Result<()> {
+    dead_letters::are_shown(Kind::WebKit)
 }

@@ -24,6 +24,7 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     page::connected(&mut browser)?;
     let empty = shown(&mut browser, "#sessions-empty:not([hidden])")?;
     assert_eq!(empty, 1, "nobody was here");
+    assert_eq!(shown(&mut browser, "#dead-letters:not([hidden])")?, 0, "there is no backend");
     pictures(&mut browser, "empty")?;
 
     open(&mut browser, &adieu)?;
@@ -71,8 +72,14 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
 
 /// A tab with a session, which is connected; it is the current one then.
 fn open(browser: &mut Browser, adieu: &Adieu) -> Result<()> {
+    open_as(browser, adieu, "")
+}
+
+/// The same of a user, where there is a backend.
+pub(crate) fn open_as(browser: &mut Browser, adieu: &Adieu, user: &str) -> Result<()> {
     browser.new_tab()?;
-    browser.navigate(&adieu.url("/session"))?;
+    let query = if user.is_empty() { String::new() } else { format!("?user={user}") };
+    browser.navigate(&adieu.url(&format!("/session{query}")))?;
     says(browser, "status", "A new session")
 }
 
@@ -89,7 +96,7 @@ fn goes_on(browser: &mut Browser, connection: u64) -> Result<()> {
     })
 }
 
-fn says(browser: &mut Browser, element: &str, text: &str) -> Result<()> {
+pub(crate) fn says(browser: &mut Browser, element: &str, text: &str) -> Result<()> {
     let script = "return document.getElementById(arguments[0]).textContent";
     wait_for(format_args!("{text:?} in #{element}"), LIMIT, || {
         let says = browser.execute(script, &[json!(element)])?;
@@ -97,7 +104,7 @@ fn says(browser: &mut Browser, element: &str, text: &str) -> Result<()> {
     })
 }
 
-fn shown(browser: &mut Browser, selector: &str) -> Result<u64> {
+pub(crate) fn shown(browser: &mut Browser, selector: &str) -> Result<u64> {
     let script = "return document.querySelectorAll(arguments[0]).length";
     Ok(browser.execute(script, &[json!(selector)])?.as_u64().unwrap_or_default())
 }
@@ -117,7 +124,7 @@ fn unfold(browser: &mut Browser, state: &str) -> Result<String> {
         if (!card.open) card.querySelector("summary").click();
         return card.querySelector(".card-body")?.textContent ?? null;
     "#;
-    wait_for(format_args!("the story of one that is {state}"), LIMIT, || {
+    wait_for(format_args!("the timeline of a session that is {state}"), LIMIT, || {
         match browser.execute(script, &[json!(state)])? {
             Value::String(text) => Ok(Some(text)),
             _ => Ok(None),
@@ -127,7 +134,7 @@ fn unfold(browser: &mut Browser, state: &str) -> Result<String> {
 
 /// Pictures to look at, in light and dark and on a phone; nothing is wider than its screen. Of
 /// Chromium alone, which can be told all three.
-fn pictures(browser: &mut Browser, name: &str) -> Result<()> {
+pub(crate) fn pictures(browser: &mut Browser, name: &str) -> Result<()> {
     if browser.kind() != Kind::Chromium {
         return Ok(());
     }

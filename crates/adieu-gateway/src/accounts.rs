@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
-use crate::session::Timestamp;
 use adieu::{Ended, Request, Socket, Utf8Bytes};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::browser;
-use crate::json::{self, Account, Endings};
+use crate::account::{self, Account, Count, Endings, Way};
+use crate::session::Timestamp;
 
 /// Endings that are kept, and open connections that are listed: as many as a page may want to
 /// look through. Older endings are only counted.
@@ -18,9 +16,6 @@ const KEEP: usize = 1_000;
 
 /// News that may wait for a slow page; one that misses some gets the whole list again.
 const NEWS: usize = 256;
-
-/// Characters of a tab's name and of a User-Agent that are kept.
-const KEEP_CHARS: usize = 300;
 
 pub(crate) struct Accounts {
     inner: Mutex<Inner>,
@@ -33,7 +28,8 @@ struct Inner {
     open: BTreeMap<u64, Account>,
     /// Newest first.
     ended: VecDeque<Account>,
-    counts: BTreeMap<&'static str, u64>,
+    /// Few: a connection can end in as many ways as there are words for.
+    counts: Vec<Count>,
 }
 
 /// What pages are told as it happens.
@@ -41,7 +37,7 @@ struct Inner {
 #[serde(tag = "type", rename_all = "lowercase")]
 enum News<'a> {
     Opened { account: &'a Account },
-    Ended { account: &'a Account, counts: &'a BTreeMap<&'static str, u64> },
+    Ended { account: &'a Account, counts: &'a [Count] },
 }
 
 impl Accounts {
@@ -57,7 +53,7 @@ impl Accounts {
     pub(crate) fn open(&self, socket: &Socket) -> u64 {
         let mut inner = self.inner();
         let mut account = inner.account(socket.peer().to_string(), socket.request());
-        account.version = Some(json::version(socket.version()));
+        account.version = Some(account::version(socket.version()));
         self.tell(&News::Opened { account: &account });
         let id = account.id;
         inner.open.insert(id, account);
@@ -86,16 +82,14 @@ impl Accounts {
         let mut inner = self.inner();
         let mut account = inner.account(ended.peer.to_string(), ended.request);
         let lasted = u64::try_from(ended.ending.lasted.as_millis()).unwrap_or(u64::MAX);
-        account.opened_at = account.opened_at.saturating_sub(lasted);
-        account.version = ended.version.map(json::version);
+        account.opened_at = Timestamp(account.opened_at.0.saturating_sub(lasted));
+        account.version = ended.version.map(account::version);
         self.close(&mut inner, account, ended.ending);
     }
 
     fn close(&self, inner: &mut Inner, mut account: Account, ending: &adieu::Ending) {
-        let ending = json::Ending::from(ending);
-        *inner.counts.entry(json::cause_word(&ending)).or_default() += 1;
-        account.ended_at = Some(Timestamp::from(SystemTime::now()).0);
-        account.ending = Some(ending);
+        let way = account.end(ending);
+        inner.count(way);
         self.tell(&News::Ended { account: &account, counts: &inner.counts });
         inner.ended.truncate(KEEP - 1);
         inner.ended.push_front(account);
@@ -130,28 +124,13 @@ impl Accounts {
 impl Inner {
     fn account(&mut self, peer: String, request: Option<&Request>) -> Account {
         self.next_id += 1;
-        let user_agent = request.and_then(|r| r.header("user-agent")).map(short);
-        Account {
-            id: self.next_id,
-            tab: request.and_then(tab).map(short),
-            peer,
-            browser: user_agent.as_deref().and_then(browser::name),
-            user_agent,
-            version: None,
-            opened_at: Timestamp::from(SystemTime::now()).0,
-            ended_at: None,
-            messages_in: 0,
-            messages_out: 0,
-            ending: None,
+        Account::new(self.next_id, peer, request)
+    }
+
+    fn count(&mut self, way: Way) {
+        match self.counts.iter_mut().find(|count| count.way == way) {
+            Some(count) => count.connections += 1,
+            None => self.counts.push(Count { way, connections: 1 }),
         }
     }
-}
-
-/// The tab that a page names in its request, `/?tab=…`.
-pub(crate) fn tab(request: &Request) -> Option<&str> {
-    request.query()?.split('&').find_map(|pair| pair.strip_prefix("tab="))
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(KEEP_CHARS).collect()
 }

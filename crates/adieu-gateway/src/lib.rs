@@ -38,13 +38,13 @@
 //! # }
 //! ```
 
+mod account;
 mod accounts;
 mod browser;
 mod door;
 pub mod gateway;
 pub mod hook;
 pub mod http;
-mod json;
 mod live;
 pub mod metrics;
 mod page;

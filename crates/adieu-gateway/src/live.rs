@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::accounts::{self, Accounts};
-use crate::json::Endings;
+use crate::account::{self, Endings};
+use crate::accounts::Accounts;
 
 /// What a page may ask for.
 #[derive(Deserialize)]
@@ -26,9 +26,19 @@ enum Ask {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Tell {
-    Hello { id: u64, endings: Endings, sessions: Sessions },
-    Echo { text: String },
-    Error { text: String },
+    /// The lists, and whether there is a backend: what it did not take is in the API.
+    Hello {
+        id: u64,
+        endings: Endings,
+        sessions: Sessions,
+        backend: bool,
+    },
+    Echo {
+        text: String,
+    },
+    Error {
+        text: String,
+    },
 }
 
 /// What there is to tell of.
@@ -47,7 +57,7 @@ pub(crate) async fn connection(watched: Watched, socket: Socket) -> Result<Close
         let accounts = accounts.clone();
         async move { accounts.ended(id, &sender.ended().await) }
     });
-    let is_page = socket.request().and_then(accounts::tab).is_some();
+    let is_page = socket.request().and_then(account::tab).is_some();
     if is_page { page(&watched, id, socket).await } else { echo(&accounts, id, socket).await }
 }
 
@@ -63,7 +73,7 @@ async fn page(watched: &Watched, id: u64, mut socket: Socket) -> Result<Close, C
     let accounts = &*watched.accounts;
     // Before the lists: nothing is missed in between.
     let mut endings = accounts.subscribe();
-    let mut moments = watched.gateway.chronicle().subscribe();
+    let mut entries = watched.gateway.timelines().subscribe();
     hello(watched, id, &socket).await?;
     loop {
         tokio::select! {
@@ -88,7 +98,7 @@ async fn page(watched: &Watched, id: u64, mut socket: Socket) -> Result<Close, C
                 }
             }
             news = next(&mut endings) => pass_on(watched, id, &socket, news).await?,
-            news = next(&mut moments) => pass_on(watched, id, &socket, news).await?,
+            news = next(&mut entries) => pass_on(watched, id, &socket, news).await?,
         }
     }
 }
@@ -122,8 +132,10 @@ fn asked(message: &Message) -> Option<Ask> {
 
 async fn hello(watched: &Watched, id: u64, socket: &Socket) -> Result<(), Closed> {
     let endings = watched.accounts.list(None);
-    let sessions = watched.gateway.chronicle().list();
-    tell(&watched.accounts, id, socket, &Tell::Hello { id, endings, sessions }).await
+    let sessions = watched.gateway.timelines().list();
+    let backend = watched.gateway.backend().is_some();
+    let hello = Tell::Hello { id, endings, sessions, backend };
+    tell(&watched.accounts, id, socket, &hello).await
 }
 
 async fn tell(accounts: &Accounts, id: u64, socket: &Socket, what: &Tell) -> Result<(), Closed> {

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use adieu::{CloseCode, Ending};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode};
 use prometheus_client::metrics::counter::Counter;
@@ -15,9 +15,9 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::hook::{BackendCounts, Waiting};
 use crate::session::Departure;
 use crate::session::command::Full;
-use crate::session::ending;
-use crate::session::moment::{Moment, What};
+use crate::session::ending::ConnectionEnding;
 use crate::session::shard::Counts;
+use crate::session::transition::{Transition, TransitionKind};
 use crate::session::wire::NotResumed;
 
 /// Close codes that have a label of their own; what a peer makes up would make a series each.
@@ -169,7 +169,7 @@ impl Metrics {
         let Metrics { registry, .. } = self;
         registry.register(
             "connection_endings",
-            "WebSockets that ended, by who began it, by what, and the Close code",
+            "WebSockets that ended, by which side began it, by what, and the Close code",
             self.endings.clone(),
         );
         registry.register(
@@ -286,22 +286,19 @@ impl Metrics {
     }
 
     /// A WebSocket of a client has ended.
-    pub fn ending(&self, ending: &Ending) {
-        let said = ending.closing_handshake.received().or(ending.closing_handshake.sent());
-        let code = said.and_then(adieu::Close::code).map(CloseCode::get);
-        let code = match code {
+    pub fn ending(&self, ending: &ConnectionEnding) {
+        let code = match ending.code {
             None => "none".to_owned(),
             Some(code) if CODES.contains(&code) => code.to_string(),
-            Some(4001..=4005) => code.unwrap_or_default().to_string(),
+            Some(4001..=4005) => ending.code.unwrap_or_default().to_string(),
             Some(3000..=3999) => "3xxx".to_owned(),
             Some(4000..=4999) => "4xxx".to_owned(),
             Some(_) => "other".to_owned(),
         };
-        if let Some(latency) = ending::detection_latency(ending) {
-            self.detection.observe(latency.as_secs_f64());
+        if let Some(latency) = ending.detection_latency_ms {
+            self.detection.observe(Duration::from_millis(latency).as_secs_f64());
         }
-        let (initiator, mechanism) = ending::labels(ending);
-        let (initiator, mechanism) = (initiator.word(), mechanism.word());
+        let (initiator, mechanism) = (ending.initiator.word(), ending.mechanism.word());
         self.endings.get_or_create(&EndingLabels { initiator, mechanism, code }).inc();
     }
 
@@ -324,19 +321,19 @@ impl Metrics {
         self.resumes.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn moment(&self, moment: &Moment) {
-        match &moment.what {
-            What::Started { .. } => {
+    pub(crate) fn transition(&self, transition: &Transition) {
+        match &transition.kind {
+            TransitionKind::Started { .. } => {
                 self.sessions_started.inc();
             }
-            What::Resumed { after: Some(Departure::Hidden), .. } => {
+            TransitionKind::Resumed { after: Some(Departure::Hidden), .. } => {
                 self.refreshes.inc();
             }
-            What::Ended { ending } => {
+            TransitionKind::Ended { ending } => {
                 let cause = ending.cause.word();
                 self.sessions_ended.get_or_create(&CauseLabels { cause }).inc();
             }
-            What::Away { .. } | What::Resumed { .. } => {}
+            TransitionKind::Away { .. } | TransitionKind::Resumed { .. } => {}
         }
     }
 

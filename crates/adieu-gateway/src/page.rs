@@ -32,6 +32,7 @@ macro_rules! module {
 const ASSETS: &[Asset] = &[
     asset!("/page.css", CSS, "page.css"),
     asset!("/sessions.css", CSS, "sessions.css"),
+    asset!("/dead-letters.css", CSS, "dead-letters.css"),
     asset!("/away", HTML, "away.html"),
     module!("main.js"),
     module!("away.js"),
@@ -50,6 +51,7 @@ const ASSETS: &[Asset] = &[
     module!("session.js"),
     module!("adieu-client.js"),
     module!("redrawn.js"),
+    module!("dead-letters.js"),
     module!("words.js"),
     module!("elements.js"),
 ];

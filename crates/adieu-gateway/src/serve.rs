@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,12 +27,14 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::account::Endings;
 use crate::accounts::Accounts;
 pub use crate::door::Handshakes;
 use crate::door::{Door, Guest};
 use crate::live::Watched;
+use crate::session::ending::ConnectionEnding;
 use crate::store::StoreWatch;
-use crate::{json, live, page};
+use crate::{live, page};
 
 /// How long a connection that showed the key is kept between two requests. Longer than the pools of
 /// HTTP clients keep theirs (Go's 90 s), so that these end first: a request on a connection that
@@ -71,8 +74,8 @@ pub struct Site {
 /// [`Drain::start`]; and when this has returned, [`stop`](Gateway::stop).
 ///
 /// # Errors
-/// The store has failed: nothing may be acknowledged any more, so all connections were let go of,
-/// and the process should end.
+/// The store has failed: nothing may be acknowledged any more, so all connections were closed, and
+/// the process should end.
 pub async fn serve(
     listener: TcpListener,
     gateway: &Gateway,
@@ -83,16 +86,24 @@ pub async fn serve(
     let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
     let health = Health::new(gateway.clone(), site.store.clone());
     let app = router(gateway, site, health.clone(), drain);
+    let mut served = pin!(accept_all(listener, app, tls, door, drain));
     tokio::select! {
-        drained = accept_all(listener, app, tls, door, drain) => Ok(drained),
+        drained = &mut served => Ok(drained),
         () = health.watch_store() => Err(GatewayError::Stopped),
-        // Without its store nothing may be acknowledged: the next process goes on with it.
+        // Without its store nothing may be acknowledged: the next process goes on with it. Each
+        // client gets a Close, and comes back with its token.
         Err(error) = gateway.over() => {
+            tracing::error!("{error}");
+            drain.start();
+            let _ = tokio::time::timeout(WITHOUT_STORE, served).await;
             drain.force();
             Err(error)
         }
     }
 }
+
+/// How long clients have to answer their Close where the store has failed.
+const WITHOUT_STORE: Duration = Duration::from_secs(5);
 
 /// The page and what belongs to it, the sessions' WebSocket and the API.
 fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Router {
@@ -102,7 +113,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
     let accounts = Arc::new(Accounts::new());
     let (hear, counted) = (accounts.clone(), gateway.clone());
     let of_sessions = endpoint.clone().on_end(move |ended| {
-        counted.metrics().ending(ended.ending);
+        counted.metrics().ending(&ConnectionEnding::of(ended.ending));
         hear.ended_elsewhere(&ended);
     });
     let hear = accounts.clone();
@@ -119,7 +130,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
     let page = Router::new()
         .route("/", get(move |watched, upgrade| root(watched, upgrade, tls)))
         .route("/endings", get(endings))
-        .route("/sessions", get(stories))
+        .route("/sessions", get(sessions))
         .merge(page::assets())
         .layer(Extension(Arc::new(of_page)))
         .with_state(watched);
@@ -151,17 +162,14 @@ struct Filter {
     tab: Option<String>,
 }
 
-async fn endings(
-    State(watched): State<Watched>,
-    Query(filter): Query<Filter>,
-) -> Json<json::Endings> {
+async fn endings(State(watched): State<Watched>, Query(filter): Query<Filter>) -> Json<Endings> {
     Json(watched.accounts.list(filter.tab.as_deref()))
 }
 
 /// What happened to sessions, for a page that has no WebSocket at the moment. The backend asks the
 /// API.
-async fn stories(State(watched): State<Watched>) -> Json<Sessions> {
-    Json(watched.gateway.chronicle().list())
+async fn sessions(State(watched): State<Watched>) -> Json<Sessions> {
+    Json(watched.gateway.timelines().list())
 }
 
 /// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.

@@ -13,7 +13,7 @@ use super::token::{Digest, SessionId};
 use super::transaction::Handle;
 use super::wait::{Departure, Waits};
 use super::wire::{Fault, FromClient, NotResumed, Payload, Tag, Tail};
-use super::{Slot, Timestamp};
+use super::{Batch, Slot, Timestamp};
 
 /// How sessions behave.
 #[derive(Clone, Debug)]
@@ -229,6 +229,18 @@ pub enum SessionCommand {
     End(Option<Close>),
 }
 
+/// What the backend has answered to an event of a session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answered {
+    /// Messages for the session's client, in this order.
+    pub send: Vec<Outgoing>,
+    /// Then the session is ended so.
+    pub close: Option<Close>,
+    /// That the event is taken. It is committed with the rest of the answer, so that after a crash
+    /// either all of the answer is there or the event is told again.
+    pub written_off: Batch,
+}
+
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -239,6 +251,9 @@ pub enum Command {
     Session(SessionId, SessionCommand),
     /// Of each session of a user.
     User(Arc<str>, SessionCommand),
+    /// To do what the backend has answered to an event of this session, all of it at once. Where
+    /// the session is over, the event is written off all the same.
+    Answered(SessionId, Box<Answered>),
     /// To tell clients of a shard that the gateway goes away, each a time of its own up to
     /// `window`; those with names above `after`, a bounded number of them.
     Closing {
@@ -258,7 +273,9 @@ impl Command {
     #[must_use]
     pub fn slot(&self) -> Option<Slot> {
         match self {
-            Command::Start(id, _) | Command::Session(id, _) => Some(id.slot()),
+            Command::Start(id, _) | Command::Session(id, _) | Command::Answered(id, _) => {
+                Some(id.slot())
+            }
             Command::User(user, _) => Some(Slot::of_user(user)),
             Command::Closing { .. } | Command::GiveUp => None,
         }

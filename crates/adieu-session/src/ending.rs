@@ -1,110 +1,17 @@
 //! How connections and sessions end, in the one vocabulary that the backend, the page and the
 //! metrics share. Made here of the report of the protocol, whose types stay free to change.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu_proto::{Cause, Close, CloseCode, End, Ending, Side, Timer, Truncation};
+use adieu_proto::{Cause, Close, CloseCode, Ending};
 use serde::{Deserialize, Serialize};
 
 use super::machine::Why;
 use super::time::Timestamp;
 use super::wait::Departure;
 use super::words;
-
-/// A word of the library's report, where the set of words may grow.
-pub type Word = Cow<'static, str>;
-
-/// Gives the values of an enum as words.
-macro_rules! words {
-    ($(#[$of:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$of])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
-
-        impl $name {
-            /// As the backend is told it, and as metrics count it.
-            #[must_use]
-            pub fn word(self) -> &'static str {
-                match self { $($name::$variant => $word,)+ }
-            }
-        }
-    };
-}
-
-words! {
-    /// Which side began an end, as far as that can be seen: a FIN or an RST without a word may come
-    /// from the client or from anything on the way.
-    Initiator {
-        /// The client.
-        Client = "client",
-        /// The backend, through the API or in an answer.
-        Backend = "backend",
-        /// The gateway.
-        Gateway = "gateway",
-        /// The way between.
-        Network = "network",
-        /// It cannot be known.
-        Unknown = "unknown",
-    }
-}
-
-words! {
-    /// By what it ended.
-    Mechanism {
-        /// A Close of WebSocket.
-        CloseFrame = "close_frame",
-        /// `goodbye` of adieu.v1.
-        Goodbye = "goodbye",
-        /// A FIN of TCP without a Close.
-        Fin = "fin",
-        /// An RST of TCP.
-        Rst = "rst",
-        /// A Ping was not answered.
-        PongTimeout = "pong_timeout",
-        /// The client did not read.
-        WriteTimeout = "write_timeout",
-        /// The client's kernel acknowledged nothing.
-        TcpTimeout = "tcp_timeout",
-        /// The client broke the protocol.
-        ProtocolError = "protocol_error",
-        /// The transport failed otherwise.
-        TransportError = "transport_error",
-        /// The gateway stopped.
-        Drain = "drain",
-        /// The gateway, or a task of it, was killed.
-        Crash = "crash",
-        /// The API.
-        Api = "api",
-        /// Another user took the tab.
-        Resume = "resume",
-        /// Something else.
-        Unknown = "unknown",
-    }
-}
-
-words! {
-    /// Why a session is over.
-    SessionCause {
-        /// The client said `goodbye`.
-        Goodbye = "goodbye",
-        /// Close 1000, a 4xxx or an empty one.
-        Left = "left",
-        /// 1001 or 4001, and no return.
-        Hidden = "hidden",
-        /// The connection broke, and no return.
-        Lost = "lost",
-        /// The gateway stopped, and no return.
-        Drained = "drained",
-        /// The gateway was killed, and no return.
-        GatewayDown = "gateway_down",
-        /// The backend ended it.
-        EndedByBackend = "ended_by_backend",
-        /// The backend said that another user is in this tab now.
-        Replaced = "replaced",
-    }
-}
+pub use super::words::{ClosedBecause, Initiator, Mechanism, SessionCause, Word};
 
 /// A Close as it was said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +22,8 @@ pub struct SaidClose {
     pub reason: String,
 }
 
-/// How a connection ended. What was not seen is `null`.
+/// How a connection ended: what `session.ended` and `connection.lost` say of it, and `/endings`
+/// and the page. What was not seen is `null`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionEnding {
@@ -125,6 +33,11 @@ pub struct ConnectionEnding {
     pub initiator: Initiator,
     /// By what.
     pub mechanism: Mechanism,
+    /// What more there is to say of that: the rule that was broken, the clock that ran out, what
+    /// was wrong with the opening handshake.
+    pub detail: Option<String>,
+    /// Why the gateway closed it, where the gateway did.
+    pub closed_because: Option<ClosedBecause>,
     /// Of the client's Close, or else of ours.
     pub code: Option<u16>,
     /// Its reason.
@@ -139,6 +52,8 @@ pub struct ConnectionEnding {
     pub received: Option<SaidClose>,
     /// Ours.
     pub sent: Option<SaidClose>,
+    /// Which side's Close was the first, where there was one.
+    pub first_close: Option<Word>,
     /// How the transport ended.
     pub transport: Word,
     /// What the transport was.
@@ -175,8 +90,10 @@ impl ConnectionEnding {
         let said = handshake.received().or(handshake.sent());
         ConnectionEnding {
             sentence: ending.to_string(),
-            initiator: initiator(ending),
-            mechanism: mechanism(ending),
+            initiator: words::initiator(&ending.cause),
+            mechanism: words::mechanism(&ending.cause),
+            detail: words::detail(&ending.cause),
+            closed_because: words::closed_because(&ending.cause),
             code: said.and_then(Close::code).map(CloseCode::get),
             reason: said.map_or("", Close::reason).to_owned(),
             clean: ending.is_clean(),
@@ -184,12 +101,13 @@ impl ConnectionEnding {
             refused_by: words::refused_by(&ending.cause).map(Word::Borrowed),
             received: handshake.received().map(said_close),
             sent: handshake.sent().map(said_close),
-            transport: transport(ending.transport.end).into(),
+            first_close: words::first_close(handshake).map(Word::Borrowed),
+            transport: words::transport(ending.transport.end).into(),
             transport_kind: words::transport_kind(ending.transport.kind).into(),
-            transport_ended_first: ending.transport.active_closer.map(|by| side(by).into()),
+            transport_ended_first: ending.transport.active_closer.map(|by| words::side(by).into()),
             let_go: words::let_go(ending.transport.end).map(Word::Borrowed),
             close_notify: ending.transport.close_notify,
-            cut: cut(ending.truncation).into(),
+            cut: words::cut(ending.truncation).into(),
             unsent_messages: ending.unsent.messages,
             unsent_bytes: ending.unsent.bytes,
             unacknowledged_bytes: ending.unsent.unacknowledged,
@@ -258,8 +176,7 @@ pub(crate) fn cause(
 /// How long the peer may have been gone before that was noticed: since its last byte, where it
 /// ended by silence; nothing where its end was heard. `None` where we ended it: there was nothing
 /// to notice.
-#[must_use]
-pub fn detection_latency(ending: &Ending) -> Option<Duration> {
+fn detection_latency(ending: &Ending) -> Option<Duration> {
     match ending.cause {
         Cause::Timeout(_) | Cause::Unreachable => {
             Some(ending.lasted.saturating_sub(ending.timeline.last_received.unwrap_or_default()))
@@ -271,82 +188,8 @@ pub fn detection_latency(ending: &Ending) -> Option<Duration> {
     }
 }
 
-/// Which side began it and by what, for counting.
-#[must_use]
-pub fn labels(ending: &Ending) -> (Initiator, Mechanism) {
-    (initiator(ending), mechanism(ending))
-}
-
-fn initiator(ending: &Ending) -> Initiator {
-    match &ending.cause {
-        Cause::Peer | Cause::Violation(_) => Initiator::Client,
-        cause if is_close_of_ours(cause) => Initiator::Gateway,
-        Cause::Drain | Cause::Dropped | Cause::Panicked => Initiator::Gateway,
-        Cause::Timeout(Timer::Pong) | Cause::Unreachable => Initiator::Network,
-        Cause::Timeout(_) => Initiator::Gateway,
-        _ => Initiator::Unknown,
-    }
-}
-
-/// Whether the gateway decided to close it, for whatever reason.
-fn is_close_of_ours(cause: &Cause) -> bool {
-    matches!(
-        cause,
-        Cause::Application
-            | Cause::HandlerReturned
-            | Cause::HandlerFailed
-            | Cause::SlowConsumer
-            | Cause::NoBinary
-            | Cause::TooManyConnections
-            | Cause::TooMuchReceived
-    )
-}
-
-fn mechanism(ending: &Ending) -> Mechanism {
-    match &ending.cause {
-        cause if is_close_of_ours(cause) => Mechanism::CloseFrame,
-        Cause::Peer => Mechanism::CloseFrame,
-        Cause::Drain => Mechanism::Drain,
-        Cause::Dropped | Cause::Panicked => Mechanism::Crash,
-        Cause::Violation(_) => Mechanism::ProtocolError,
-        Cause::Timeout(Timer::Ping | Timer::Pong) => Mechanism::PongTimeout,
-        Cause::Timeout(_) => Mechanism::WriteTimeout,
-        Cause::Unreachable => Mechanism::TcpTimeout,
-        Cause::Eof => Mechanism::Fin,
-        Cause::Reset => Mechanism::Rst,
-        Cause::TransportFailed => Mechanism::TransportError,
-        _ => Mechanism::Unknown,
-    }
-}
-
 fn said_close(close: &Close) -> SaidClose {
     SaidClose { code: close.code().map(CloseCode::get), reason: close.reason().to_owned() }
-}
-
-fn transport(end: End) -> &'static str {
-    match end {
-        End::Finished => "fin",
-        End::FinishedThenReset => "fin_then_rst",
-        End::Reset => "rst",
-        End::Lost => "timed_out",
-        End::LetGo(_) => "abandoned",
-        _ => "unknown",
-    }
-}
-
-fn side(side: Side) -> &'static str {
-    match side {
-        Side::Local => "gateway",
-        Side::Peer => "client",
-    }
-}
-
-fn cut(truncation: Truncation) -> &'static str {
-    match truncation {
-        Truncation::BetweenMessages => "between_messages",
-        Truncation::MidMessage => "mid_message",
-        Truncation::MidFrame => "mid_frame",
-    }
 }
 
 fn ms(length: Duration) -> u64 {
@@ -355,7 +198,7 @@ fn ms(length: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use adieu_proto::{ClosingHandshake, LetGo, Transport, TransportKind};
+    use adieu_proto::{ClosingHandshake, End, LetGo, Side, Timer, Transport, TransportKind};
 
     use super::*;
 
@@ -396,6 +239,7 @@ mod tests {
         let theirs = Close::new(4999, "bye").unwrap();
         let ending = of(Cause::Peer, ClosingHandshake::Received { theirs });
         assert_eq!((ending.code, &*ending.reason), (Some(4999), "bye"));
+        assert_eq!(ending.first_close.as_deref(), Some("client"));
         assert_eq!((ending.lasted_ms, ending.detection_latency_ms), (1500, Some(0)));
     }
 

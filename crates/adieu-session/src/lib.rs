@@ -10,18 +10,19 @@
 
 mod aggregate;
 mod change;
+pub mod client;
 pub mod command;
 pub mod ending;
 pub mod event;
 pub mod inbox;
 pub mod machine;
-pub mod moment;
 pub mod outbox;
 pub mod shard;
 mod slot;
 pub mod time;
 pub mod token;
 mod transaction;
+pub mod transition;
 pub mod wait;
 pub mod wire;
 pub mod words;

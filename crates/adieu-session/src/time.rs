@@ -37,3 +37,39 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
+
+/// How far the clock that people read is ahead of the one that deadlines are counted on. The latter
+/// goes on evenly from when the process started; a suspended machine, or a clock that is set, moves
+/// only the former.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skew(i64);
+
+impl Skew {
+    /// Of two looks at the same moment.
+    #[must_use]
+    pub fn between(wall: Timestamp, now: Timestamp) -> Self {
+        Skew(i64::try_from(i128::from(wall.0) - i128::from(now.0)).unwrap_or_default())
+    }
+
+    /// What people read at this time of the deadlines' clock.
+    #[must_use]
+    pub fn shown(self, at: Timestamp) -> Timestamp {
+        Timestamp(at.0.saturating_add_signed(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_follows_the_clock_that_people_read() {
+        let (now, hour) = (Timestamp(5_000_000), Duration::from_secs(3600));
+        let suspended = Skew::between(now + hour, now);
+        assert_eq!(suspended.shown(now), now + hour);
+        let set_back = Skew::between(Timestamp(1_000), now);
+        assert_eq!(set_back.shown(now), Timestamp(1_000));
+        assert_eq!(set_back.shown(Timestamp(0)), Timestamp(0));
+        assert_eq!(Skew::default().shown(now), now);
+    }
+}

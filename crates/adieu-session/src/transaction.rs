@@ -6,8 +6,8 @@ use adieu_proto::{Close, Message};
 use bytes::Bytes;
 
 use super::event::Event;
-use super::moment::Moment;
-use super::{Batch, SessionId};
+use super::transition::Transition;
+use super::{Batch, Change, SessionId};
 
 /// One connection of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ pub enum Effect {
         event: Arc<Event>,
     },
     /// For people to see.
-    Moment(Moment),
+    Transition(Transition),
 }
 
 /// What comes of commands: all of its changes are committed, or none, and its effects after that.
@@ -46,4 +46,20 @@ pub struct Transaction {
     pub changes: Batch,
     /// To be done after that.
     pub effects: Vec<Effect>,
+    /// The effects have to wait for the commit. If not, a crash that takes the changes away does no
+    /// harm: they are found out anew.
+    pub awaited: bool,
+}
+
+impl Transaction {
+    /// The effects wait for this change.
+    pub(crate) fn put(&mut self, change: Change) {
+        self.awaited = true;
+        self.changes.push(change);
+    }
+
+    /// Nothing waits for this change: it is committed with others, or a moment later.
+    pub(crate) fn put_later(&mut self, change: Change) {
+        self.changes.push(change);
+    }
 }

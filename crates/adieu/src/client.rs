@@ -193,6 +193,12 @@ impl Client {
         Err(ConnectError::Handshake(error, Box::new((*ending).clone())))
     }
 
+    /// Whether a connection can be tried at all.
+    #[cfg(feature = "session")]
+    pub(crate) fn check(&self, url: &str) -> Result<(), ConnectError> {
+        Ok(self.request(&Url::parse(url)?).check()?)
+    }
+
     fn request(&self, url: &Url<'_>) -> ClientRequest {
         let request = ClientRequest::new(url.authority, url.target.clone());
         let request = self.headers.iter().fold(request, |r, (name, value)| r.header(name, value));

@@ -26,6 +26,7 @@
 //! - `legacy` (on by default): the versions before RFC 6455.
 //! - `tls`: `wss://` by rustls, for server and client ([`tls`]).
 //! - `hyper`, `axum`: WebSockets inside such an application, by the same driver.
+//! - `session`: a client whose session outlives its connections, for the gateway ([`session`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
@@ -46,6 +47,8 @@ mod per_core;
 mod proxy;
 mod receiving;
 mod server;
+#[cfg(feature = "session")]
+pub mod session;
 mod socket;
 #[cfg(feature = "tls")]
 pub mod tls;

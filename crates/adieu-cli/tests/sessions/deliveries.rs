@@ -244,11 +244,14 @@ async fn what_is_set_aside_is_listed_and_sent_again_or_discarded_also_after_a_re
     }
     // What is not there is said so, and so is what is no number.
     assert_eq!(gateway.request("POST", &one, "").await.0, 404);
-    for wrong in ["/api/dead-letters?after=x", "/api/dead-letters?limit=0"] {
-        let (status, body) = gateway.request("GET", wrong, "").await;
+    for wrong in ["?after=x", "?limit=0", "?order=random"] {
+        let path = format!("/api/dead-letters{wrong}");
+        let (status, body) = gateway.request("GET", &path, "").await;
         assert!(status == 400 && body.contains("error"), "{status} {body}");
     }
-    gateway.kill_9();
+    // Killed it might not have written down yet that they were taken, and would tell them again.
+    gateway.terminate();
+    gateway.ended().await;
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     assert!(dead_letters(&gateway).await.is_empty(), "nor do they come back");
 }
@@ -281,8 +284,8 @@ async fn a_departure_that_was_parked_is_told_by_the_next_start() {
     }
 }
 
-/// A backend that takes batches and answers with a verdict on each event: it refuses poison,
-/// and echoes the rest.
+/// A backend that takes batches and answers with a verdict on each event: it refuses poison, and
+/// echoes the rest.
 async fn echo_of_batches(sizes: Arc<Mutex<Vec<usize>>>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

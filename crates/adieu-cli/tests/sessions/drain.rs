@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::world::{Backend, Gateway, Page, Scratch, figure, request};
+use crate::world::{Backend, Gateway, Member, Page, Scratch, figure, request};
 
 /// Sessions that come back at once, in the long form and otherwise.
 fn sessions() -> usize {
@@ -19,37 +19,28 @@ async fn all_sessions_are_resumed_by_the_next_process_and_their_return_is_spread
     let options = ["--drain-window", "5s"];
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     let (url, addr) = (gateway.url(), gateway.addr);
-    let mut pages = JoinSet::new();
+    let mut members = JoinSet::new();
     for _ in 0..sessions() {
         let url = url.clone();
-        pages.spawn(async move {
-            let mut page = Page::default();
-            page.connect(&url).await;
-            page
-        });
-        if pages.len() % 100 == 0 {
+        members.spawn(async move { Member::start(&url).await });
+        if members.len() % 100 == 0 {
             tokio::task::yield_now().await;
         }
     }
-    let pages = pages.join_all().await;
+    let members = members.join_all().await;
     let all = |backend: &Backend| backend.of_type("session.started").len() == sessions();
     backend.until("all have started", all).await;
 
     let stopped = Instant::now();
     gateway.terminate();
     let mut back = JoinSet::new();
-    for mut page in pages {
-        let url = url.clone();
+    for mut member in members {
         back.spawn(async move {
-            let (code, _) = page.closed_with().await;
+            let (code, retry_after) = member.is_interrupted().await;
             assert_eq!(code, 1001);
-            let retry_after = Duration::from_millis(page.retry_after.expect("a time to come back"));
-            tokio::time::sleep(retry_after).await;
-            // The next process may not listen yet: a client tries again after a while.
-            while page.try_connect(&url).await.map(|c| assert!(c.resumed, "{c:?}")).is_err() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            (retry_after, stopped.elapsed(), page)
+            // The next process may not listen yet: the client tries again by itself.
+            member.is_resumed(1).await;
+            (retry_after, stopped.elapsed(), member)
         });
     }
     let status = gateway.ended().await;
@@ -76,11 +67,11 @@ async fn all_sessions_are_resumed_by_the_next_process_and_their_return_is_spread
     );
     figure("drain to a new process", &measured);
     // They are heard where they left off.
-    let mut pages: Vec<Page> = back.into_iter().map(|(.., page)| page).collect();
-    let last = pages.last_mut().unwrap();
-    last.say("back").await;
-    last.all_acknowledged().await;
-    backend.until("it is heard", |backend| backend.said(&last.session) == ["back"]).await;
+    let mut members: Vec<Member> = back.into_iter().map(|(.., member)| member).collect();
+    let last = members.last_mut().unwrap();
+    last.say("back");
+    last.all_committed().await;
+    backend.until("it is heard", |backend| backend.said(&last.id) == ["back"]).await;
     assert_eq!(backend.of_type("session.ended").len(), 0, "nobody left");
     assert_eq!(next.metric("adieu_sessions_attached").await, sessions() as f64);
 }

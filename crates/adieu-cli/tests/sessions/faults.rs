@@ -1,4 +1,4 @@
-//! Everything breaks by a seed: the network between page and gateway, the gateway, the backend. At
+//! Everything breaks by a seed: the network between client and gateway, the gateway, the backend. At
 //! the end both sides' lists agree.
 
 use std::net::SocketAddr;
@@ -6,25 +6,42 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use adieu::session::{Builder, Session};
+use adieu::{Client, Config};
 use serde_json::Value;
 use testkit::{FaultProxy, Random};
 use tokio::task::JoinSet;
 
-use crate::world::{API_KEY, Backend, Gateway, Mode, Page, Scratch, figure, seed, try_request};
+use crate::world::{API_KEY, Backend, Gateway, Member, Mode, Scratch, figure, seed, try_request};
 
-const PAGES: u64 = 6;
+const MEMBERS: u64 = 6;
 
 /// How often the gateway is killed.
 fn kills() -> u64 {
     if std::env::var_os("ADIEU_LONG").is_some() { 60 } else { 6 }
 }
 
-/// A page, and the backend's words to it.
+/// A client, and the backend's words to it.
 struct Pair {
-    page: Page,
+    member: Member,
     /// What the gateway has taken for it.
     sent: Vec<String>,
     gateway: SocketAddr,
+}
+
+/// A client that finds out soon that a connection is dead.
+fn through(url: &str) -> Builder {
+    let soon = Duration::from_millis(500);
+    let config = Config {
+        handshake_timeout: soon,
+        ping_interval: Some(soon),
+        pong_timeout: soon,
+        close_timeout: soon,
+        flush_timeout: soon,
+        linger: soon,
+        ..Config::default()
+    };
+    Session::builder(url).client(Client::new().config(config))
 }
 
 impl Pair {
@@ -32,11 +49,11 @@ impl Pair {
         format!("Authorization: Bearer {API_KEY}\r\nContent-Type: text/plain\r\n")
     }
 
-    /// Sends to the page. Without an answer it is not known whether that was taken: the gateway is
+    /// Sends to the client. Without an answer it is not known whether that was taken: the gateway is
     /// asked, as a careful backend would.
     async fn send(&mut self) {
         let text = format!("backend {}", self.sent.len());
-        let path = format!("/api/sessions/{}", self.page.session);
+        let path = format!("/api/sessions/{}", self.member.id);
         let messages = format!("{path}/messages");
         match try_request(self.gateway, "POST", &messages, &Self::fields(), &text).await {
             Some((202, _)) => self.sent.push(text),
@@ -59,50 +76,33 @@ impl Pair {
         }
     }
 
-    /// Lives through the proxy's faults until it is told to stop.
+    /// Lives through the proxy's faults until it is told to stop. Now and then another process goes
+    /// on with the session.
     async fn live(mut self, proxy: String, mut random: Random, stop: Arc<AtomicBool>) -> Self {
+        self.member = self.member.replaced(through(&proxy)).await;
         while !stop.load(Ordering::Relaxed) {
-            let patience = Duration::from_millis(500);
-            let connected = tokio::time::timeout(patience, self.page.try_connect(&proxy)).await;
-            if let Ok(Ok(connected)) = &connected {
-                assert!(connected.resumed, "{connected:?}");
-                for _ in 0..random.below(6) {
-                    match random.below(3) {
-                        0 => self.send().await,
-                        1 => {
-                            let text = format!("page {}", self.page.said.len());
-                            self.page.say(&text).await;
-                        }
-                        _ => {
-                            let wait = Duration::from_millis(random.below(30));
-                            let _ = tokio::time::timeout(wait, self.read()).await;
-                            if random.once_in(2) {
-                                self.page.acknowledge().await;
-                            }
-                        }
-                    }
+            match random.below(10) {
+                0..3 => self.send().await,
+                3..6 => self.member.say(&format!("client {}", self.member.said.len())),
+                6 if random.once_in(3) => {
+                    self.member = self.member.replaced(through(&proxy)).await;
                 }
-            } else {
-                tokio::time::sleep(Duration::from_millis(random.below(50))).await;
-            }
-            if random.once_in(2) {
-                self.page.socket = None;
-            } else {
-                let _ = tokio::time::timeout(patience, self.page.hide()).await;
+                _ => {
+                    let wait = Duration::from_millis(random.below(60));
+                    let ended = tokio::time::timeout(wait, self.member.next()).await;
+                    assert!(!matches!(ended, Ok(Some(_))), "nobody is away for long: {ended:?}");
+                }
             }
         }
         self
     }
 
-    async fn read(&mut self) {
-        while self.page.next().await.is_some() {}
-    }
-
     /// Without faults: until all has arrived.
-    async fn settle(&mut self, url: &str) {
-        self.page.connect(url).await;
-        self.page.receive(self.sent.len()).await;
-        self.page.all_acknowledged().await;
+    async fn settle(mut self, url: &str) -> Self {
+        self.member = self.member.replaced(through(url)).await;
+        self.member.receive(self.sent.len()).await;
+        self.member.all_committed().await;
+        self
     }
 }
 
@@ -120,10 +120,9 @@ async fn whatever_breaks_both_sides_lists_agree_at_the_end() {
     let through = format!("ws://{}/ws", proxy.addr());
     let stop = Arc::new(AtomicBool::new(false));
     let mut all = JoinSet::new();
-    for n in 0..PAGES {
-        let mut page = Page::default();
-        page.connect(&url).await;
-        let pair = Pair { page, sent: Vec::new(), gateway: addr };
+    for n in 0..MEMBERS {
+        let member = Member::start(&url).await;
+        let pair = Pair { member, sent: Vec::new(), gateway: addr };
         all.spawn(pair.live(through.clone(), random.fork(n), stop.clone()));
     }
     for _ in 0..kills() {
@@ -136,22 +135,22 @@ async fn whatever_breaks_both_sides_lists_agree_at_the_end() {
             Gateway::start_at(&addr.to_string(), Some(scratch.path()), Some(&backend), &options);
     }
     stop.store(true, Ordering::Relaxed);
-    let mut pairs = all.join_all().await;
-    let (mut sent, mut said) = (0, 0);
-    for pair in &mut pairs {
-        pair.settle(&url).await;
-        assert_eq!(pair.page.received, pair.sent, "to {}", pair.page.session);
-        let page = &pair.page;
-        let all = |backend: &Backend| backend.said(&page.session).len() >= page.said.len();
+    let pairs = all.join_all().await;
+    let (mut sent, mut said, mut resumed) = (0, 0, 0);
+    for pair in pairs {
+        let Pair { member, sent: words, .. } = pair.settle(&url).await;
+        assert_eq!(member.received, words, "to {}", member.id);
+        let all = |backend: &Backend| backend.said(&member.id).len() >= member.said.len();
         backend.until("all is heard", all).await;
-        assert_eq!(backend.said(&page.session), page.said, "from {}", page.session);
-        (sent, said) = (sent + pair.sent.len(), said + page.said.len());
+        assert_eq!(backend.said(&member.id), member.said, "from {}", member.id);
+        (sent, said) = (sent + words.len(), said + member.said.len());
+        resumed += member.resumed;
     }
     assert_eq!(backend.of_type("session.ended").len(), 0, "nobody left");
     let connections = proxy.finish().len();
     let measured = format!(
-        "{} kills, {connections} connections through faults: {said} messages from the pages and \
-         {sent} to them, both sides' lists agree (seed {seed})",
+        "{} kills, {connections} connections through faults, {resumed} resumes: {said} messages from \
+         the clients and {sent} to them, both sides' lists agree (seed {seed})",
         kills()
     );
     figure("random faults of network, gateway and backend", &measured);

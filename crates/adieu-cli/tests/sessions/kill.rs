@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::json;
 use testkit::Random;
 use tokio::task::JoinSet;
 
-use crate::world::{Backend, Gateway, Page, Scratch, Seen, figure, seed};
+use crate::world::{Backend, Gateway, Page, Scratch, Seen, figure, other_backend, seed};
 
 /// Pages at a time.
 const PAGES: u64 = 12;
@@ -151,4 +154,42 @@ async fn whenever_it_is_killed_each_end_is_told_once_and_nothing_acknowledged_is
         backend.ended().len()
     );
     figure("kill -9 of the gateway", &measured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_sent_once_when_the_gateway_is_killed_while_the_page_acknowledges_it() {
+    const MESSAGES: usize = 64;
+    let send: Vec<_> = (0..MESSAGES).map(|n| json!({ "text": format!("answer {n}") })).collect();
+    let url = other_backend(move |kind, _| match &*kind {
+        "message" => axum::Json(json!({ "send": send })).into_response(),
+        _ => StatusCode::NO_CONTENT.into_response(),
+    })
+    .await;
+    let scratch = Scratch::new();
+    let options = ["--data", scratch.path().to_str().unwrap()];
+    let gateway = Gateway::start_with("127.0.0.1:0", &url, &options);
+    let listen = gateway.addr.to_string();
+    let mut page = Page::default();
+    page.connect(&gateway.url()).await;
+    page.say("hello").await;
+    // The first of the answer's messages are settled while the last are not written down yet, where
+    // each is written down for itself.
+    page.receive(MESSAGES / 8).await;
+    page.acknowledge().await;
+    page.receive(MESSAGES / 4).await;
+    gateway.kill_9();
+    let gateway = Gateway::start_with(&listen, &url, &options);
+    page.connect(&gateway.url()).await;
+    page.receive(MESSAGES).await;
+    // Whatever is told again has been answered again.
+    while gateway.metric("adieu_events_queued").await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    gateway.send(&page.session, "the end").await;
+    while page.received.last().is_some_and(|last| last != "the end") {
+        page.next().await.expect("more comes");
+    }
+    let answer = (0..MESSAGES).map(|n| format!("answer {n}"));
+    let expected: Vec<_> = answer.chain(["the end".to_owned()]).collect();
+    assert_eq!(page.received, expected);
 }

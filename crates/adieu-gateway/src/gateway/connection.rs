@@ -341,7 +341,8 @@ impl Gateway {
         let ended = SessionCommand::ConnectionEnded(handle.generation, departure, ending);
         if let Err(error) = self.command(Command::Session(handle.session, ended)).await {
             // Its session is as good as one whose gateway was killed: the next start gives it time.
-            tracing::error!("a connection's end could not be written down: {error}");
+            // Why the gateway is over is logged once, not for each connection.
+            tracing::debug!("a connection's end could not be written down: {error}");
         }
         self.forget_connection(handle).await;
     }

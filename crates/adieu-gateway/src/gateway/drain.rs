@@ -5,8 +5,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::engine::{Done, With};
-use tokio::time::Instant;
-
 use super::{Gateway, GatewayError};
 use crate::random::{a_share_of, random};
 use crate::session::{Command, Reply, SessionId};
@@ -26,12 +24,6 @@ const LAST_DELIVERIES: Duration = Duration::from_secs(2);
 /// The same where nobody tells them later. Orchestrators give 30 s from SIGTERM to SIGKILL, and the
 /// connections had some of them.
 const LAST_CHANCE: Duration = Duration::from_secs(20);
-
-/// For so long the backend takes none of the last events: it is not there, and is not waited for.
-const NONE_TAKEN: Duration = Duration::from_secs(5);
-
-/// How often it is looked whether the backend has taken some.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Gateway {
     /// Whether it has begun to stop: not ready for more.
@@ -97,13 +89,14 @@ impl Gateway {
     /// # Errors
     /// If the store has failed.
     pub async fn stop(&self) -> Result<(), GatewayError> {
-        if self.inner.durable {
-            let _ = tokio::time::timeout(LAST_DELIVERIES, self.inner.deliveries.settled()).await;
+        let limit = if self.inner.durable {
+            LAST_DELIVERIES
         } else {
             // Nobody can come back to them.
             in_time(self.of_all(|_| Command::GiveUp)).await?;
-            let _ = tokio::time::timeout(LAST_CHANCE, self.while_some_are_taken()).await;
-        }
+            LAST_CHANCE
+        };
+        self.inner.deliveries.finish(limit).await;
         self.inner.stop.send_replace(true);
         in_time(self.over()).await
     }
@@ -112,22 +105,6 @@ impl Gateway {
     #[must_use]
     pub fn never_told(&self) -> usize {
         if self.inner.durable { 0 } else { self.deliveries().waiting().events }
-    }
-
-    /// Ready when no event waits, or when none was taken for a while.
-    async fn while_some_are_taken(&self) {
-        let mut settled = std::pin::pin!(self.inner.deliveries.settled());
-        let taken = || self.deliveries().waiting().delivered;
-        let (mut before, mut since) = (taken(), Instant::now());
-        while since.elapsed() < NONE_TAKEN {
-            tokio::select! {
-                () = &mut settled => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            if taken() != before {
-                (before, since) = (taken(), Instant::now());
-            }
-        }
     }
 }
 

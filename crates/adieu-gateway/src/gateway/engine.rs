@@ -8,6 +8,7 @@ use adieu::Sender;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::client_writer::{Said, Writers};
+use super::clock::Clock;
 use super::{Gateway, TURN};
 use crate::hook::Room;
 use crate::session::command::Query;
@@ -127,6 +128,7 @@ impl Engine {
         jobs: &mut mpsc::Receiver<Job>,
     ) -> Result<(), GatewayError> {
         let now = self.gateway.inner.clock.now();
+        self.shard.set_skew(Clock::skew(now));
         let (mut tx, mut said) = Default::default();
         let mut after: Vec<After> = Vec::new();
         let (mut next, mut jobs_done) = (first, 0);
@@ -181,8 +183,8 @@ impl Engine {
         tx: Transaction,
         mut said: Vec<Said>,
     ) -> Result<(), GatewayError> {
-        let Transaction { changes, effects } = tx;
-        self.commit(changes).await?;
+        let Transaction { changes, effects, awaited } = tx;
+        self.commit(changes, awaited).await?;
         let gateway = &self.gateway;
         for effect in effects {
             match effect {
@@ -191,11 +193,11 @@ impl Engine {
                 Effect::Deliver { stream, sequence, event } => {
                     gateway.inner.deliveries.push(gateway, stream, sequence, event);
                 }
-                Effect::Moment(moment) => {
-                    gateway.metrics().moment(&moment);
+                Effect::Transition(transition) => {
+                    gateway.metrics().transition(&transition);
                     let counts = gateway.counts(self.index, self.shard.counts());
                     let view = |id| self.shard.query(&Query::Session(id));
-                    gateway.chronicle().record(&moment, counts, view);
+                    gateway.timelines().record(&transition, counts, view);
                 }
             }
         }
@@ -204,19 +206,20 @@ impl Engine {
         Ok(())
     }
 
-    async fn commit(&self, changes: Batch) -> Result<(), GatewayError> {
-        if !changes.is_empty() {
-            self.store.commit(changes).await?;
+    async fn commit(&self, changes: Batch, awaited: bool) -> Result<(), GatewayError> {
+        match (changes.is_empty(), awaited) {
+            (true, _) => Ok(()),
+            (false, true) => Ok(self.store.commit(changes).await?),
+            (false, false) => Ok(self.store.submit(changes).await?),
         }
-        Ok(())
     }
 
-    /// Sessions that the store held begin their stories with what is known of them.
-    pub(super) fn chronicle_restored(&self, most: usize) {
-        let (now, gateway) = (self.gateway.inner.clock.now(), &self.gateway);
+    /// Sessions that the store held begin their timelines with what is known of them.
+    pub(super) fn timelines_restored(&self, most: usize) {
+        let (now, gateway) = (Clock::wall(), &self.gateway);
         let counts = gateway.counts(self.index, self.shard.counts());
         if let Answer::Sessions(views) = self.shard.query(&Query::Sessions(None, most)) {
-            views.iter().for_each(|view| gateway.chronicle().restored(now, view, counts));
+            views.iter().for_each(|view| gateway.timelines().restored(now, view, counts));
         }
     }
 }

@@ -7,7 +7,6 @@
 //!   clock ──────┘          (one per core)  commit └─► the page, metrics
 //! ```
 
-mod chronicle;
 mod client_writer;
 mod clock;
 mod connection;
@@ -15,6 +14,7 @@ mod credentials;
 mod drain;
 mod engine;
 mod query;
+mod timelines;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,14 +22,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use chronicle::{Chronicle, Sessions};
 pub use engine::GatewayError;
+pub use timelines::{Sessions, Timelines};
 
-use crate::hook::{Answer, Backend, Deliveries, DeliveryOptions, EventLog};
+use crate::hook::{Answered, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
-use crate::session::command::{Outgoing, SessionCommand};
-use crate::session::event::Event;
+use crate::session::command::{self, Outgoing};
 use crate::session::shard::Counts;
 use crate::session::wire::Tag;
 use crate::session::{Batch, Change, Command, Contents, Digest, Key, Reply, Settings, Shard};
@@ -92,7 +91,7 @@ struct Inner {
     durable: bool,
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
-    chronicle: Chronicle,
+    timelines: Timelines,
     /// Of each shard.
     counts: Mutex<Vec<Counts>>,
     /// What the next tag is made of.
@@ -138,7 +137,7 @@ impl Gateway {
             drain_window: options.drain_window,
             durable,
             metrics: Metrics::default(),
-            chronicle: Chronicle::new(clock),
+            timelines: Timelines::new(),
             counts: Mutex::new(vec![Counts::default(); count]),
             tags: AtomicU64::new(u64::from_le_bytes(random())),
             over,
@@ -155,7 +154,7 @@ impl Gateway {
             let writers = gateway.inner.writers.clone();
             let mut engine = Engine::new(index, shard, writers, store.clone(), gateway.clone());
             engine.perform(tx, Vec::new()).await?;
-            engine.chronicle_restored(chronicle::HERE / count);
+            engine.timelines_restored(timelines::HERE / count);
             engines.push(engine);
         }
         let running: Vec<_> =
@@ -234,8 +233,8 @@ impl Gateway {
 
     /// What happened to sessions, as far as it is kept for people to see.
     #[must_use]
-    pub fn chronicle(&self) -> &Chronicle {
-        &self.inner.chronicle
+    pub fn timelines(&self) -> &Timelines {
+        &self.inner.timelines
     }
 
     /// Who hears of the sessions, if anybody.
@@ -268,22 +267,31 @@ impl Gateway {
 }
 
 impl EventLog for Gateway {
-    /// It is committed when this is ready, so before it is written down that the event is taken: a
-    /// crash between the two has the event told again, and each message of its answer has a key, so
-    /// that it is sent once. A session that is over meanwhile gets nothing.
-    async fn answered(&self, event: &Event, answer: Answer) {
-        let Answer { send, close } = answer;
-        let of_session = |command| Command::Session(event.session_id, command);
-        for (n, payload) in send.into_iter().enumerate() {
-            let mut message = Outgoing::new(payload, self.tag());
-            // In memory nothing is told again after a crash.
-            message.key =
-                self.inner.durable.then(|| self.idempotency(&format!("{} {n}", event.id)));
-            let _ = self.command(of_session(SessionCommand::Send(message))).await;
+    /// Each answer is one command, and those of a batch share a turn. A session that is over
+    /// meanwhile gets nothing; what a limit does not allow is counted, and not sent.
+    async fn answered(&self, answers: Vec<Answered>) -> bool {
+        let mut asked = Vec::with_capacity(answers.len());
+        for Answered { event, answer, written_off } in answers {
+            let send = answer.send.into_iter();
+            let send = send.map(|payload| Outgoing::new(payload, self.tag())).collect();
+            let answered = command::Answered { send, close: answer.close, written_off };
+            let (tell, told) = oneshot::channel();
+            let with = With { tell: Some(tell), ..With::default() };
+            let command = Command::Answered(event.session_id, Box::new(answered));
+            if self.submit(command, with).await.is_err() {
+                return false;
+            }
+            asked.push(told);
         }
-        if close.is_some() {
-            let _ = self.command(of_session(SessionCommand::End(close))).await;
+        let mut all = true;
+        for told in asked {
+            match told.await {
+                Ok(Done::Replied(Reply::Full(why))) => self.metrics().full(why),
+                Ok(_) => {}
+                Err(_) => all = false,
+            }
         }
+        all
     }
 
     /// No session is changed by it: it does not go through an engine.

@@ -14,7 +14,7 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
 use super::failure::{Kind, NotTaken};
@@ -45,13 +45,21 @@ pub(super) struct Client {
     host: HeaderValue,
     connector: HttpsConnector<HttpConnector>,
     keep: Duration,
-    /// The one used last is at the back.
-    kept: Mutex<VecDeque<Kept>>,
+    pool: Mutex<Pool>,
     /// Kept connections that had died when a request went out.
     died: AtomicU64,
 }
 
 type Sender = SendRequest<Full<Bytes>>;
+
+/// Connections that wait for a request.
+#[derive(Default)]
+struct Pool {
+    /// The one used last is at the back.
+    kept: VecDeque<Kept>,
+    /// A task closes them when their time is up: one, however often there was none to keep.
+    tended: bool,
+}
 
 struct Kept {
     sender: Sender,
@@ -67,8 +75,8 @@ impl Client {
     ) -> Option<Self> {
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).parse().ok()?;
         let host = HeaderValue::from_str(uri.authority()?.as_str()).ok()?;
-        let (kept, died) = (Mutex::default(), AtomicU64::new(0));
-        Some(Client { target, uri, host, connector, keep, kept, died })
+        let (pool, died) = (Mutex::default(), AtomicU64::new(0));
+        Some(Client { target, uri, host, connector, keep, pool, died })
     }
 
     /// Sends a request and reads the answer to it. Where a kept connection dies before the answer
@@ -80,8 +88,7 @@ impl Client {
         deadline: Instant,
         max_answer: usize,
     ) -> Result<Answered, NotTaken> {
-        let kept = timeout_at(deadline, self.kept()).await;
-        if let Ok(Some(mut sender)) = kept {
+        if let Some(mut sender) = self.kept() {
             let sent = timeout_at(deadline, sender.send_request(self.request(post.clone()))).await;
             match sent.map_err(|_| no_answer("no answer in time"))? {
                 Ok(response) => {
@@ -151,32 +158,46 @@ impl Client {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection that is kept, and open as far as is known.
-    async fn kept(&self) -> Option<Sender> {
+    fn kept(&self) -> Option<Sender> {
         loop {
-            let Kept { mut sender, since } = self.lock().pop_back()?;
-            if since.elapsed() < self.keep && sender.ready().await.is_ok() {
+            let Kept { sender, since } = self.lock().kept.pop_back()?;
+            if since.elapsed() < self.keep && sender.is_ready() {
                 return Some(sender);
             }
         }
     }
 
-    fn keep(self: &Arc<Self>, sender: Sender) {
+    /// Keeps a connection once it can take a request: a backend may answer before it has read the
+    /// whole body, and must not make the next request wait for the rest of this one.
+    fn keep(self: &Arc<Self>, mut sender: Sender) {
         if sender.is_closed() || self.keep.is_zero() {
             return;
         }
-        let mut kept = self.lock();
-        let begins = kept.is_empty();
-        kept.push_back(Kept { sender, since: Instant::now() });
-        if kept.len() > KEPT {
-            kept.pop_front();
+        if sender.is_ready() {
+            return self.put(sender);
         }
-        drop(kept);
-        if begins {
+        let client = self.clone();
+        tokio::spawn(async move {
+            if let Ok(Ok(())) = timeout(client.keep, sender.ready()).await {
+                client.put(sender);
+            }
+        });
+    }
+
+    fn put(self: &Arc<Self>, sender: Sender) {
+        let mut pool = self.lock();
+        pool.kept.push_back(Kept { sender, since: Instant::now() });
+        if pool.kept.len() > KEPT {
+            pool.kept.pop_front();
+        }
+        let tended = std::mem::replace(&mut pool.tended, true);
+        drop(pool);
+        if !tended {
             tokio::spawn(self.clone().let_go());
         }
     }
@@ -185,11 +206,12 @@ impl Client {
     async fn let_go(self: Arc<Self>) {
         loop {
             let next = {
-                let mut kept = self.lock();
-                while kept.front().is_some_and(|kept| kept.since.elapsed() >= self.keep) {
-                    kept.pop_front();
+                let mut pool = self.lock();
+                while pool.kept.front().is_some_and(|kept| kept.since.elapsed() >= self.keep) {
+                    pool.kept.pop_front();
                 }
-                match kept.front() {
+                pool.tended = !pool.kept.is_empty();
+                match pool.kept.front() {
                     Some(kept) => kept.since + self.keep,
                     None => return,
                 }

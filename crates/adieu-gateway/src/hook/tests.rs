@@ -177,6 +177,52 @@ async fn what_meets_a_kept_connection_that_has_died_is_sent_once_more_at_once() 
 }
 
 #[tokio::test]
+async fn requests_one_after_the_other_leave_nothing_behind() {
+    let server = Server::start(|_| Some((204, String::new()))).await;
+    let backend = server.backend();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    for n in 0..200 {
+        backend.deliver(&event(n, "hello")).await.unwrap();
+        // What was begun beside it runs.
+        tokio::task::yield_now().await;
+    }
+    assert!(server.seen().iter().all(|seen| seen.at.0 == 0), "over one connection");
+    assert!(tasks() < 10, "{} tasks", tasks());
+}
+
+/// Answers the first connection before it has read the body, of which it reads nothing, and leaves
+/// it open.
+async fn answers_early() -> SocketAddr {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut early, _) = listener.accept().await.unwrap();
+        early.read_exact(&mut [0; 16]).await.unwrap();
+        let refused = b"HTTP/1.1 413 x\r\ncontent-length: 0\r\n\r\n";
+        early.write_all(refused).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        serve(tcp, 1, |_| Some((204, String::new())), &Mutex::default()).await;
+        drop(early);
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_backend_that_answers_before_it_has_read_the_body_delays_no_other_request() {
+    let server = Server { addr: answers_early().await, ..Server::start(|_| None).await };
+    // Without the mend the second request waits for so long, and then the backend is thought gone.
+    let backend = server.with(|options| options.timeout = Duration::from_secs(10), KEEP);
+    // More than any kernel takes off our hands.
+    let large = event(1, &"x".repeat(8 << 20));
+    let refused = backend.deliver(&large).await.unwrap_err();
+    assert!(matches!(refused.kind(), FailureKind::Answered(StatusCode::PAYLOAD_TOO_LARGE)));
+    backend.deliver(&event(2, "hello")).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_new_connection_dies_of_is_not_sent_again() {
     let server = Server::start(|_| None).await;
     let backend = server.backend();

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::gateway::Gateway;
+use crate::hook::{Order, Part};
 
 /// Dead letters in one answer, if the request names no number, and at most.
 const LISTED: usize = 100;
@@ -23,29 +24,43 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/api/dead-letters/{id}/retry", post(retry))
 }
 
-/// Which part of the list.
+/// Which part of the list, as it is asked for.
 #[derive(Deserialize)]
-struct Part {
+struct Asked {
+    order: Option<String>,
     /// `next` of the part before.
     after: Option<String>,
     limit: Option<String>,
 }
 
-async fn list(State(gateway): State<Gateway>, Query(part): Query<Part>) -> Response {
-    let after = match part.after.as_deref().map(read).transpose() {
-        Ok(after) => after.unwrap_or_default(),
-        Err(wrong) => return *wrong,
-    };
-    let limit = match part.limit.as_deref().map(str::parse::<usize>) {
-        None => LISTED,
-        Some(Ok(limit @ 1..=MAX_LISTED)) => limit,
-        Some(_) => {
-            let limit = part.limit.unwrap_or_default();
-            let why = format!("limit={limit:?} is no number from 1 to {MAX_LISTED}");
-            return wrong(StatusCode::BAD_REQUEST, &why);
-        }
-    };
-    Json(gateway.deliveries().dead_letters(after, limit)).into_response()
+impl Asked {
+    fn part(&self) -> Result<Part, Box<Response>> {
+        let bad = |why: String| Box::new(wrong(StatusCode::BAD_REQUEST, &why));
+        let order = match self.order.as_deref() {
+            None | Some("oldest") => Order::Oldest,
+            Some("newest") => Order::Newest,
+            Some(order) => {
+                return Err(bad(format!("order={order:?} is neither oldest nor newest")));
+            }
+        };
+        let limit = match self.limit.as_deref().map(str::parse::<usize>) {
+            None => LISTED,
+            Some(Ok(limit @ 1..=MAX_LISTED)) => limit,
+            Some(_) => {
+                let limit = self.limit.as_deref().unwrap_or_default();
+                return Err(bad(format!("limit={limit:?} is no number from 1 to {MAX_LISTED}")));
+            }
+        };
+        let after = self.after.as_deref().map(read).transpose()?;
+        Ok(Part { order, after, limit })
+    }
+}
+
+async fn list(State(gateway): State<Gateway>, Query(asked): Query<Asked>) -> Response {
+    match asked.part() {
+        Ok(part) => Json(gateway.deliveries().dead_letters(part)).into_response(),
+        Err(wrong) => *wrong,
+    }
 }
 
 async fn retry(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {

@@ -1,8 +1,8 @@
-// Both accounts of each connection, as data: what the page saw, what the server saw, and which of
+// Both accounts of each connection, as data: what the page saw, what the gateway saw, and which of
 // the two belong together. Nothing here knows how it is drawn.
 
 const EVENTS_MAX = 300; // a tab's own history; about 40 kB of the 5 MB that sessionStorage offers
-const ENDED_MAX = 1000; // as many as the server keeps
+const ENDED_MAX = 1000; // as many as the gateway keeps
 
 const listeners = [];
 
@@ -71,7 +71,7 @@ function remember(list) {
 // and a pagehide that happen in the same millisecond.
 const now = () => performance.timeOrigin + performance.now();
 
-// `key` names a socket before the server has told its number.
+// `key` names a socket before the gateway has told its number.
 export function record(key, kind, details = {}) {
   const list = history();
   const sibling = list.find((event) => event.socket === key && event.connection !== null);
@@ -85,7 +85,7 @@ export function record(key, kind, details = {}) {
 }
 
 // `hello` tells the number of this connection; what was recorded before it gets it afterwards.
-// The time it was opened goes with it, because a restarted server counts from one again.
+// The time it was opened goes with it, because a restarted gateway counts from one again.
 export function nameSocket(key, id, openedAt) {
   const list = history();
   for (const event of list) {
@@ -96,30 +96,30 @@ export function nameSocket(key, id, openedAt) {
   remember(list);
 }
 
-// ---- what the server saw ------------------------------------------------------------------------
+// ---- what the gateway saw -----------------------------------------------------------------------
 
-export const server = { open: new Map(), ended: new Map(), counts: {} };
+export const gateway = { open: new Map(), ended: new Map(), counts: [] };
 let news = []; // sentences nobody has read out yet
 
 export function takeAll(endings) {
-  server.open = new Map(endings.open.map((account) => [account.id, account]));
-  server.ended = new Map(endings.ended.map((account) => [account.id, account]));
-  server.counts = endings.counts;
+  gateway.open = new Map(endings.open.map((account) => [account.id, account]));
+  gateway.ended = new Map(endings.ended.map((account) => [account.id, account]));
+  gateway.counts = endings.counts;
   changed();
 }
 
 export function takeOpened(account) {
-  if (!server.ended.has(account.id)) server.open.set(account.id, account);
+  if (!gateway.ended.has(account.id)) gateway.open.set(account.id, account);
   changed();
 }
 
 export function takeEnded(account, counts) {
-  server.open.delete(account.id);
-  server.ended.set(account.id, account);
-  server.counts = counts;
-  if (server.ended.size > ENDED_MAX) {
-    const oldest = [...server.ended.values()].reduce((a, b) => (a.ended_at < b.ended_at ? a : b));
-    server.ended.delete(oldest.id);
+  gateway.open.delete(account.id);
+  gateway.ended.set(account.id, account);
+  gateway.counts = counts;
+  if (gateway.ended.size > ENDED_MAX) {
+    const oldest = [...gateway.ended.values()].reduce((a, b) => (a.endedAt < b.endedAt ? a : b));
+    gateway.ended.delete(oldest.id);
   }
   news.push(account.ending.sentence);
   changed();
@@ -130,7 +130,7 @@ export async function fetchEndings() {
     const answer = await fetch("/endings", { cache: "no-store" });
     if (answer.ok) takeAll(await answer.json());
   } catch {
-    // The server is away; the status line says so already.
+    // The gateway is away; the status line says so already.
   }
 }
 
@@ -142,23 +142,23 @@ export function takeNews() {
 
 // ---- which belong together ----------------------------------------------------------------------
 
-// A restarted server counts from one again, so the number alone does not name an account.
-export const accountKey = (account) => `${account.id}@${account.opened_at}`;
+// A restarted gateway counts from one again, so the number alone does not name an account.
+export const accountKey = (account) => `${account.id}@${account.openedAt}`;
 
 function belongs(event, account) {
   return event.connection === account.id && account.tab === tab
-    && (event.openedAt === null || event.openedAt === account.opened_at);
+    && (event.openedAt === null || event.openedAt === account.openedAt);
 }
 
-// Sorts what this tab saw to the accounts of the server. The living socket is no orphan: its
+// Sorts what this tab saw to the accounts of the gateway. The living socket is no orphan: its
 // account is still on its way.
 export function pageAccounts(livingKey) {
   const accounts = new Map(); // key of an account -> what this tab saw of it
-  const orphans = new Map(); // sockets no account of the server speaks of
+  const orphans = new Map(); // sockets no account of the gateway speaks of
   const events = history();
   const opened = new Set(events.filter((e) => e.kind === "open").map((e) => e.socket));
   for (const event of events) {
-    const account = server.ended.get(event.connection) ?? server.open.get(event.connection);
+    const account = gateway.ended.get(event.connection) ?? gateway.open.get(event.connection);
     const known = account && belongs(event, account);
     if (!known && event.socket === livingKey) continue;
     const group = known ? accounts : orphans;

@@ -4,10 +4,10 @@
 import { accountKey, tab } from "./accounts.js";
 import { el, icon } from "./elements.js";
 import { meaning } from "./meaning.js";
-import { eventTitle, serverMoments } from "./moments.js";
+import { eventTitle, gatewayMoments } from "./moments.js";
 import { heading, picture } from "./picture.js";
 import {
-  causeLook, causeText, clock, closeFull, cutText, duration, plural, tcpText, unsentText,
+  clock, closeFull, cutText, duration, kindOf, kindText, lookOf, plural, transportText, unsentText,
   versionText, wholeSeconds, who,
 } from "./words.js";
 
@@ -18,7 +18,7 @@ export const unfolded = new Map(); // what the visitor folded or unfolded by han
 
 export function card(account, events, open) {
   const key = accountKey(account);
-  const look = account.ending ? causeLook(account.ending.cause) : "open";
+  const look = account.ending ? lookOf(kindOf(account.ending)) : "open";
   const node = el("details", `card cause-${look}`,
     summary(account, events), open ? body(account, events) : null);
   if (account.tab === tab) node.classList.add("own");
@@ -30,13 +30,13 @@ export function card(account, events, open) {
   return node;
 }
 
-// Sockets of this tab that the server knows nothing about: it was away, or has been restarted.
+// Sockets of this tab that the gateway knows nothing about: it was away, or has been restarted.
 export function orphanCard(events) {
   const failed = events.filter((event) => event.kind === "close").length;
   const never = !events.some((event) => event.kind === "open");
   const text = never
-    ? `${plural(failed, "attempt")} to connect reached no server. The page is only told 1006.`
-    : "The server has no account of this connection: it was restarted, or it forgot.";
+    ? `${plural(failed, "attempt")} to connect reached no gateway. The page is only told 1006.`
+    : "The gateway has no account of this connection: it was restarted, or it forgot.";
   const head = el("span", "card-head",
     el("span", "kind", icon("cause-handshake"), "Seen by this page only"),
     el("span", "meta", el("span", "badge", "this tab"),
@@ -52,14 +52,15 @@ export function orphanCard(events) {
 function summary(account, events) {
   const { ending } = account;
   const kind = ending
-    ? el("span", "kind", icon(`cause-${causeLook(ending.cause)}`), causeText(ending.cause))
+    ? el("span", "kind", icon(`cause-${lookOf(kindOf(ending))}`),
+      kindText(kindOf(ending)))
     : el("span", "kind", icon("cause-open"), "Open");
   const meta = el("span", "meta",
     el("span", "number", `#${account.id}`),
     el("span", "", account.browser ?? "not a browser"),
-    ending ? el("span", "", clock(account.ended_at, false)) : since(account.opened_at));
+    ending ? el("span", "", clock(account.endedAt, false)) : since(account.openedAt));
   if (account.tab === tab) meta.prepend(el("span", "badge", "this tab"));
-  if (account.user_agent) meta.title = account.user_agent;
+  if (account.userAgent) meta.title = account.userAgent;
   const head = el("span", "card-head", kind, meta, icon("chevron", "icon chevron"));
   if (!ending) return el("summary", "", head);
   return el("summary", "", head, el("span", "sentence", ending.sentence), strip(account, events));
@@ -79,10 +80,10 @@ export function refreshAges() {
   }
 }
 
-// The arrows point as in the picture: the server stands on the left, the page on the right.
+// The arrows point as in the picture: the gateway stands on the left, the page on the right.
 function strip(account, events) {
-  const seen = serverMoments(account).filter((moment) => moment.wire !== "connect");
-  const lines = [stripLine("Server", seen.map((moment) => chip(moment, account)))];
+  const seen = gatewayMoments(account).filter((moment) => moment.wire !== "connect");
+  const lines = [stripLine("Gateway", seen.map((moment) => chip(moment, account)))];
   if (events.length) {
     const told = events.filter((event) => TELLING.includes(event.kind)).slice(-TELLING_MAX)
       .map((event) => el("span",
@@ -102,7 +103,7 @@ function stripLine(name, chips) {
 
 function chip({ way, wire, chip: words = wire, text }, account) {
   const arrow = { in: "←", out: "→", lost: "×" }[way];
-  const from = way === "out" ? "from the server" : `from the ${who(account)}`;
+  const from = way === "out" ? "from the gateway" : `from the ${who(account)}`;
   const node = el("span", `chip ${way}`, el("span", "chip-arrow", arrow), words);
   node.title = way === "lost" ? text : `${wire} ${from}: ${text}`;
   return node;
@@ -139,15 +140,15 @@ function facts(account) {
     if (value) list.append(el("div", "fact", el("dt", "", name), el("dd", "", value)));
   };
   const peer = who(account);
-  fact(`The ${peer}’s Close`, ending && closeFull(ending.goodbye.received));
-  fact("The server’s Close", ending && closeFull(ending.goodbye.sent));
-  fact("TCP", ending && tcpText(ending.transport, peer));
-  fact("Lasted", ending && duration(ending.lasted_ms));
-  fact("Messages", ending && `${account.messages_in} in, ${account.messages_out} out`);
+  fact(`The ${peer}’s Close`, ending && closeFull(ending.received));
+  fact("The gateway’s Close", ending && closeFull(ending.sent));
+  fact("TCP", ending && transportText(ending, peer));
+  fact("Lasted", ending && duration(account.timeline.ended));
+  fact("Messages", ending && `${account.messagesIn} in, ${account.messagesOut} out`);
   fact("Version", versionText(account.version));
   fact("Cut", ending && cutText(ending.cut));
-  fact("Lost", ending && unsentText(ending.unsent));
-  fact("Detail", ending?.cause_detail);
+  fact("Lost", ending && unsentText(ending));
+  fact("Detail", ending?.detail);
   fact("Error", ending?.error);
   fact("Address", account.peer);
   return list;

@@ -1,10 +1,11 @@
 // The page's one WebSocket: opened, used, closed, and opened again where nobody wished it closed.
 
 import {
-  fetchEndings, nameSocket, randomId, record, server, tab, takeAll, takeEnded, takeOpened,
+  fetchEndings, gateway, nameSocket, randomId, record, tab, takeAll, takeEnded, takeOpened,
 } from "./accounts.js";
+import { watchDeadLetters } from "./dead-letters.js";
 import { $ } from "./elements.js";
-import { fetchSessions, takeMoment, takeSessions } from "./sessions.js";
+import { fetchSessions, takeEntry, takeSessions } from "./sessions.js";
 import { duration, wholeSeconds } from "./words.js";
 
 const RETRY_FIRST_MS = 1000; // longer than Firefox needs to leave a page whose socket it has ended
@@ -12,8 +13,8 @@ const RETRY_MAX_MS = 30000;
 const POLL_SOON_MS = 400; // while the account of our own connection is still being written
 const POLL_MS = 5000;
 
-// The latest socket. Its number comes from the server, with `hello`. `wish` says who asked for
-// the coming close: "page", "server", "left", "returned" or nobody.
+// The latest socket. Its number comes from the gateway, with `hello`. `wish` says who asked for
+// the coming close: "page", "gateway", "left", "returned" or nobody.
 export let current = null;
 const retry = { attempt: 0, timer: null, at: null, said: "" };
 
@@ -39,7 +40,7 @@ export function connect() {
   const socket = new WebSocket(`${scheme}//${location.host}/?tab=${encodeURIComponent(tab)}`);
   const fresh = { socket, key: randomId(), number: null, openSince: 0, wish: null };
   current = fresh;
-  setState("connecting", "Connecting…", "Opening a WebSocket to this server.");
+  setState("connecting", "Connecting…", "Opening a WebSocket to this gateway.");
   // A socket of the past still speaks for itself, under its own key; only the latest one counts
   // for the page's state.
   socket.addEventListener("open", () => {
@@ -63,7 +64,7 @@ function opened() {
   current.openSince = Date.now();
   retry.attempt = 0;
   clearTimeout(poll);
-  setState("open", "Connected", "Waiting for the server’s first words.");
+  setState("open", "Connected", "Waiting for the gateway’s first words.");
 }
 
 function closed(code, wasClean) {
@@ -74,12 +75,12 @@ function closed(code, wasClean) {
   }
   if (current.wish === "page") {
     setState("closed", "Closed by this page", `${said} It stays closed until you reconnect.`);
-  } else if (current.wish === "server") {
-    setState("closed", "Closed by the server, as you asked",
+  } else if (current.wish === "gateway") {
+    setState("closed", "Closed by the gateway, as you asked",
       `${said} It stays closed until you reconnect.`);
   } else {
     const again = retry.attempt > 0;
-    setState("closed", again ? "The server cannot be reached" : "The connection is gone", said);
+    setState("closed", again ? "The gateway cannot be reached" : "The connection is gone", said);
     retryLater(said);
   }
   fetchAll().then(pollWhileClosed);
@@ -104,7 +105,7 @@ export function networkIsBack() {
 // Awake again. The socket has not been told yet what became of it: let it say so, and connect anew
 // when it has. One that a button closed before the page was left stays closed.
 export function comeBack() {
-  if (current.wish === "page" || current.wish === "server") return;
+  if (current.wish === "page" || current.wish === "gateway") return;
   if (current.socket.readyState === WebSocket.CLOSED) connect();
   else current.wish = "returned";
 }
@@ -118,7 +119,7 @@ function pollWhileClosed() {
   clearTimeout(poll);
   if (state() === "open") return;
   const { number } = current;
-  const missing = number !== null && !server.ended.has(number) && !retry.attempt;
+  const missing = number !== null && !gateway.ended.has(number) && !retry.attempt;
   poll = setTimeout(async () => {
     if (state() === "closed" && !document.hidden) await fetchAll();
     pollWhileClosed();
@@ -136,17 +137,18 @@ function hear(connection, data) {
   }
   if (message.type === "hello") {
     const own = message.endings.open.find((account) => account.id === message.id);
-    nameSocket(connection.key, message.id, own?.opened_at ?? null);
+    nameSocket(connection.key, message.id, own?.openedAt ?? null);
     connection.number = message.id;
     takeAll(message.endings);
     takeSessions(message.sessions);
+    watchDeadLetters(message.backend);
     refreshStatus();
   } else if (message.type === "opened") {
     takeOpened(message.account);
   } else if (message.type === "ended") {
     takeEnded(message.account, message.counts);
-  } else if (message.type === "moment") {
-    takeMoment(message);
+  } else if (message.type === "entry") {
+    takeEntry(message);
   } else if (message.type === "echo") {
     echoed(message.text);
   }
@@ -161,11 +163,11 @@ export function say(text) {
 
 function echoed(text) {
   const after = saidAt === null ? "" : ` after ${duration(performance.now() - saidAt)}`;
-  $("echo").textContent = `The server sent back “${text}”${after}.`;
+  $("echo").textContent = `The gateway sent back “${text}”${after}.`;
 }
 
-export function closeFromServer(code) {
-  current.wish = "server";
+export function closeFromGateway(code) {
+  current.wish = "gateway";
   const reason = "the page asked for it";
   current.socket.send(JSON.stringify({ type: "close_me", code, reason }));
 }
@@ -188,7 +190,7 @@ function setState(next, title, detail) {
   $("status").textContent = title;
   $("status-detail").textContent = detail;
   const focused = document.activeElement;
-  for (const id of ["close", "close-4001", "send", "server-close-1001", "server-close-4000"]) {
+  for (const id of ["close", "close-4001", "send", "gateway-close-1001", "gateway-close-4000"]) {
     $(id).disabled = next !== "open";
   }
   $("reconnect").hidden = next !== "closed";

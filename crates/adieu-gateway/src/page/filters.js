@@ -1,19 +1,19 @@
 // The kinds of ending as bars that filter, and the switch for this tab's own.
 
-import { server } from "./accounts.js";
+import { gateway } from "./accounts.js";
 import { $, el, icon, placeAt } from "./elements.js";
-import { CAUSES, causeLook, causeText } from "./words.js";
+import { KINDS, kindOf, kindText, lookOf } from "./words.js";
 
-const filter = { cause: null, own: false };
+const filter = { kind: null, own: false };
 
 // Whether a list shows an account at all, open or ended.
 export function passes(account, own) {
   if (filter.own && !own) return false;
-  return !filter.cause || !account.ending || account.ending.cause === filter.cause;
+  return !filter.kind || !account.ending || kindOf(account.ending) === filter.kind;
 }
 
-// What only this page saw has no cause that could be chosen.
-export const passesWithoutCause = () => !filter.cause;
+// What only this page saw has no kind that could be chosen.
+export const passesWithoutKind = () => !filter.kind;
 
 export function wireFilters(redraw) {
   $("only-this-tab").addEventListener("change", (event) => {
@@ -21,7 +21,7 @@ export function wireFilters(redraw) {
     redraw();
   });
   $("clear-filter").addEventListener("click", () => {
-    filter.cause = null;
+    filter.kind = null;
     filter.own = false;
     $("only-this-tab").checked = false;
     redraw();
@@ -32,39 +32,49 @@ export function wireFilters(redraw) {
 // ---- bars ---------------------------------------------------------------------------------------
 
 // They are changed in place: a button that is replaced between press and release is never
-// clicked, and on a busy server they change many times a second.
+// clicked, and on a busy gateway they change many times a second.
 const barOf = new Map();
 
 export function drawBars(redraw) {
-  const { counts } = server;
+  const counts = counted();
   const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
   const largest = Math.max(1, ...Object.values(counts));
-  const causes = new Set([...Object.keys(CAUSES), ...Object.keys(counts)]);
-  const shown = [...causes].filter((cause) => counts[cause] || barOf.has(cause));
-  [null, ...shown].forEach((cause, place) => {
-    if (!barOf.has(cause)) barOf.set(cause, newBar(cause, redraw));
-    const { item, button, number, fill } = barOf.get(cause);
-    const count = cause === null ? total : counts[cause] ?? 0;
+  const kinds = new Set([...Object.keys(KINDS), ...Object.keys(counts)]);
+  const shown = [...kinds].filter((kind) => counts[kind] || barOf.has(kind));
+  [null, ...shown].forEach((kind, place) => {
+    if (!barOf.has(kind)) barOf.set(kind, newBar(kind, redraw));
+    const { item, button, number, fill } = barOf.get(kind);
+    const count = kind === null ? total : counts[kind] ?? 0;
     number.textContent = count.toLocaleString("en");
     fill.style.width = `${(count / largest) * 100}%`;
-    button.setAttribute("aria-pressed", String(filter.cause === cause));
+    button.setAttribute("aria-pressed", String(filter.kind === kind));
     placeAt($("kinds"), item, place);
   });
   $("kinds").hidden = total === 0;
   $("kinds-empty").hidden = total !== 0;
 }
 
-function newBar(cause, redraw) {
-  const name = el("span", "bar-name", cause && icon(`cause-${causeLook(cause)}`),
-    cause === null ? "All" : causeText(cause));
+// By kind.
+function counted() {
+  const counts = {};
+  for (const count of gateway.counts) {
+    const kind = kindOf(count);
+    counts[kind] = (counts[kind] ?? 0) + count.connections;
+  }
+  return counts;
+}
+
+function newBar(kind, redraw) {
+  const name = el("span", "bar-name", kind && icon(`cause-${lookOf(kind)}`),
+    kind === null ? "All" : kindText(kind));
   const number = el("span", "bar-count");
   const fill = el("span", "bar-fill");
-  const button = el("button", `bar cause-${cause ? causeLook(cause) : "all"}`, name, number,
-    cause && el("span", "bar-track", fill));
+  const button = el("button", `bar cause-${kind ? lookOf(kind) : "all"}`, name, number,
+    kind && el("span", "bar-track", fill));
   button.type = "button";
-  button.dataset.cause = cause ?? "";
+  button.dataset.kind = kind ?? "";
   button.addEventListener("click", () => {
-    filter.cause = cause;
+    filter.kind = kind;
     redraw();
   });
   return { item: el("li", "", button), button, number, fill };

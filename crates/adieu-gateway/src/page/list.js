@@ -1,17 +1,17 @@
 // The two lists of cards, open and ended: what belongs in them, and how little of them is redrawn.
 
-import { accountKey, pageAccounts, server, tab, takeNews } from "./accounts.js";
+import { accountKey, gateway, pageAccounts, tab, takeNews } from "./accounts.js";
 import { card, orphanCard, unfolded } from "./cards.js";
 import { livingKey } from "./connection.js";
 import { $ } from "./elements.js";
-import { drawBars, passes, passesWithoutCause } from "./filters.js";
+import { drawBars, passes, passesWithoutKind } from "./filters.js";
 import { Redrawn } from "./redrawn.js";
 
 const CARDS_MAX = 200; // endings drawn at once: enough to scroll, cheap enough for a phone
 const OPEN_MAX = 8; // open connections of other tabs drawn at once
 const ORPHANS_MAX = 3; // what only this page saw: the newest tell enough
 const UNFOLDED = 2; // this tab's newest endings are shown with their picture
-const RENDER_EVERY_MS = 80; // a busy server may report hundreds of endings in a second
+const RENDER_EVERY_MS = 80; // a busy gateway may report hundreds of endings in a second
 
 const own = (account) => account.tab === tab;
 
@@ -32,11 +32,11 @@ export function render() {
   cards.reconcile($("ended-list"), items);
   cards.done([...open, ...items]);
   drawBars(render);
-  const nothing = server.ended.size === 0 && groups.orphans.size === 0;
+  const nothing = gateway.ended.size === 0 && groups.orphans.size === 0;
   $("empty").hidden = !nothing;
   $("no-match").hidden = nothing || items.length > 0;
   $("open-section").hidden = open.length === 0;
-  $("open-count").textContent = server.open.size || "";
+  $("open-count").textContent = gateway.open.size || "";
   $("ended-count").textContent = matching || "";
   $("more").hidden = matching <= CARDS_MAX;
   $("more").textContent = `The newest ${CARDS_MAX} of ${matching} are shown; all are in /endings.`;
@@ -53,21 +53,21 @@ function announce(news) {
 // ---- what a list should show: { key, at, signature, open, build } -------------------------------
 
 function openItems(groups) {
-  const accounts = [...server.open.values()]
+  const accounts = [...gateway.open.values()]
     .filter((account) => passes(account, own(account)))
-    .sort((a, b) => own(b) - own(a) || b.opened_at - a.opened_at);
+    .sort((a, b) => own(b) - own(a) || b.openedAt - a.openedAt);
   return accounts.slice(0, OPEN_MAX).map((account) => item(account, groups, "open", false));
 }
 
 // Newest first.
 function endedItems(groups) {
-  const accounts = [...server.ended.values()]
+  const accounts = [...gateway.ended.values()]
     .filter((account) => passes(account, own(account)))
-    .sort((a, b) => b.ended_at - a.ended_at || b.id - a.id);
+    .sort((a, b) => b.endedAt - a.endedAt || b.id - a.id);
   let ownSeen = 0;
   const items = accounts.slice(0, CARDS_MAX).map((account) =>
     item(account, groups, "ended", own(account) && ownSeen++ < UNFOLDED));
-  if (passesWithoutCause()) {
+  if (passesWithoutKind()) {
     items.push(...orphanItems(groups.orphans));
     items.sort((a, b) => b.at - a.at);
   }
@@ -78,7 +78,7 @@ function item(account, groups, kind, openByDefault) {
   const key = accountKey(account);
   const events = groups.accounts.get(key) ?? [];
   const open = unfolded.get(key) ?? openByDefault;
-  return { key, at: account.ended_at, signature: `${kind} ${events.length}`, open,
+  return { key, at: account.endedAt, signature: `${kind} ${events.length}`, open,
     build: () => card(account, events, open) };
 }
 

@@ -1,5 +1,5 @@
 // The live page: it holds one WebSocket, keeps its own account of what the browser told it, and
-// shows it beside the server's account of the same connection.
+// shows it beside the gateway's account of the same connection.
 //
 // The page must stay eligible for the back/forward cache, because what happens there is half of
 // the story: no `unload` listener, and a `beforeunload` listener only while its switch is on.
@@ -7,9 +7,10 @@
 import { history, onChange, store, stored, tab } from "./accounts.js";
 import { refreshAges } from "./cards.js";
 import {
-  closeFromPage, closeFromServer, closeOnLeaving, comeBack, connect, current, networkIsBack, note,
+  closeFromPage, closeFromGateway, closeOnLeaving, comeBack, connect, current, networkIsBack, note,
   reconnect, refreshStatus, say,
 } from "./connection.js";
+import { wireDeadLetters } from "./dead-letters.js";
 import { $ } from "./elements.js";
 import { wireFilters } from "./filters.js";
 import { render, renderSoon } from "./list.js";
@@ -23,6 +24,7 @@ function start() {
   onSessions(renderSessionsSoon);
   wireFilters(render);
   wireSessions();
+  wireDeadLetters();
   wireButtons();
   connect();
   wireSwitches();
@@ -43,8 +45,8 @@ function wireButtons() {
   press("leave", "Leave and come back", () => {});
   press("close", "close()", () => closeFromPage());
   press("close-4001", 'close(4001, "bye")', () => closeFromPage(4001, "bye"));
-  press("server-close-1001", "Let the server close with 1001", () => closeFromServer(1001));
-  press("server-close-4000", "Let the server close with 4000", () => closeFromServer(4000));
+  press("gateway-close-1001", "Let the gateway close with 1001", () => closeFromGateway(1001));
+  press("gateway-close-4000", "Let the gateway close with 4000", () => closeFromGateway(4000));
   $("reconnect").addEventListener("click", reconnect);
   // Without an opener: a page that shares its browsing context group is barred from the
   // back/forward cache, and sessionStorage would be copied, which is this tab's identity.

@@ -4,32 +4,29 @@ import { closeFull, who } from "./words.js";
 
 const SKEW_MS = 250; // clocks that differ by less are taken as one: the difference is the way there
 
-// ---- the server's -------------------------------------------------------------------------------
+// ---- the gateway's ------------------------------------------------------------------------------
 
 const PEER_END = {
   fin: { wire: "FIN", chip: "done (FIN)", text: (peer) => `The ${peer} ended its side` },
-  reset: { wire: "RST", chip: "cut (RST)", text: (peer) => `The ${peer} cut the line` },
+  rst: { wire: "RST", chip: "cut (RST)", text: (peer) => `The ${peer} cut the line` },
+  fin_then_rst: { wire: "FIN, RST", chip: "done (FIN), then cut (RST)",
+    text: (peer) => `The ${peer} ended its side, then cut the line` },
   timed_out: { wire: "silence", text: (peer) => `Nothing more from the ${peer}` },
   abandoned: { wire: "gave up", text: () => "Stopped waiting" },
   unknown: { wire: "failed", text: (peer) => `How the ${peer} ended is not known` },
 };
-const THEN_RESET = {
-  wire: "FIN, RST", chip: "done (FIN), then cut (RST)",
-  text: (peer) => `The ${peer} ended its side, then cut the line`,
-};
 
-// When, what the server would say of it, which way something travelled, and what that is called
+// When, what the gateway would say of it, which way something travelled, and what that is called
 // on the wire and, for those who never read a protocol, on a chip.
-export function serverMoments(account) {
-  const { ending } = account;
+export function gatewayMoments(account) {
+  const { ending, timeline: t } = account;
   if (!ending) return [{ ms: 0, text: "Open", way: "in", wire: "connect" }];
-  const { timeline: t, goodbye, transport } = ending;
   const moments = [
     { ms: t.opened, text: "Opened", way: "in", wire: "connect" },
-    { ms: t.close_received, way: "in", ...closeMoment("Heard", goodbye.received) },
-    { ms: t.close_sent, way: "out", ...closeMoment("Said", goodbye.sent) },
-    { ms: t.fin_sent, text: "Ended its side of TCP", way: "out", wire: "FIN", chip: "done (FIN)" },
-    peerEnd(t, transport, who(account)),
+    { ms: t.closeReceived, way: "in", ...closeMoment("Heard", ending.received) },
+    { ms: t.closeSent, way: "out", ...closeMoment("Said", ending.sent) },
+    { ms: t.finSent, text: "Ended its side of TCP", way: "out", wire: "FIN", chip: "done (FIN)" },
+    peerEnd(t, ending.transport, who(account)),
   ];
   return moments.filter((moment) => Number.isFinite(moment.ms)).sort((a, b) => a.ms - b.ms);
 }
@@ -41,10 +38,9 @@ function closeMoment(verb, close) {
 }
 
 function peerEnd(timeline, transport, peer) {
-  const end = transport.then_reset ? THEN_RESET
-    : PEER_END[transport.end] ?? { wire: transport.end, text: () => "Ended" };
-  const lost = ["timed_out", "abandoned", "unknown"].includes(transport.end);
-  return { ms: timeline.peer_ended ?? (lost ? timeline.ended : null), text: end.text(peer),
+  const end = PEER_END[transport] ?? { wire: transport, text: () => "Ended" };
+  const lost = ["timed_out", "abandoned", "unknown"].includes(transport);
+  return { ms: timeline.peerEnded ?? (lost ? timeline.ended : null), text: end.text(peer),
     way: lost ? "lost" : "in", wire: end.wire, chip: end.chip };
 }
 
@@ -83,20 +79,20 @@ export function eventTitle(event) {
 
 // ---- both ---------------------------------------------------------------------------------------
 
-// Server and page may live by different clocks. The opening is the one moment both know.
+// Gateway and page may live by different clocks. The opening is the one moment both know.
 function skew(account, events) {
   const open = events.find((event) => event.kind === "open");
   if (!open) return 0;
-  const shift = open.at - (account.opened_at + (account.ending?.timeline.opened ?? 0));
+  const shift = open.at - (account.openedAt + (account.timeline?.opened ?? 0));
   return Math.abs(shift) > SKEW_MS ? shift : 0;
 }
 
 export function moments(account, events) {
   const shift = account ? skew(account, events) : 0;
-  const fromServer = account
-    ? serverMoments(account).map((m) => ({ ...m, at: account.opened_at + m.ms + shift }))
+  const fromGateway = account
+    ? gatewayMoments(account).map((m) => ({ ...m, at: account.openedAt + m.ms + shift }))
     : [];
   const fromPage = events.map((event) => ({ at: event.at, event }));
-  // The sort is stable and the server's moments come first: cause before effect on a tie.
-  return [...fromServer, ...fromPage].sort((a, b) => a.at - b.at);
+  // The sort is stable and the gateway's moments come first: cause before effect on a tie.
+  return [...fromGateway, ...fromPage].sort((a, b) => a.at - b.at);
 }

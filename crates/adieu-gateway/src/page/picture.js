@@ -1,4 +1,4 @@
-// The sequence diagram of one connection: the server's lifeline on the left, the page's on the
+// The sequence diagram of one connection: the gateway's lifeline on the left, the page's on the
 // right, what travelled in between, oldest on top.
 
 import { tab } from "./accounts.js";
@@ -13,7 +13,7 @@ export function heading(account) {
   const own = account === null || account.tab === tab;
   const page = own ? "This page saw" : account.tab ? "Its own page" : "No page";
   return el("div", "row rows-head",
-    el("div", "when wide"), el("h3", "server", "The server saw"), el("div", "between"),
+    el("div", "when wide"), el("h3", "gateway", "The gateway saw"), el("div", "between"),
     el("h3", "page", page));
 }
 
@@ -39,9 +39,9 @@ function row(moment) {
       el("span", "gloss", eventGloss(event)))
     : el("div", "words", el("span", "what", moment.text));
   words.append(timeTag(moment.at, "when narrow"));
-  const node = el("li", `row ${event ? `at-page kind-${event.kind}` : "at-server"}`,
+  const node = el("li", `row ${event ? `at-page kind-${event.kind}` : "at-gateway"}`,
     timeTag(moment.at, "when wide"),
-    el("div", "server", event ? null : words),
+    el("div", "gateway", event ? null : words),
     el("div", "between", wire(moment)),
     el("div", "page", event ? words : null));
   if (event?.kind === "close") node.classList.add(event.wasClean ? "clean" : "unclean");
@@ -50,7 +50,7 @@ function row(moment) {
 
 function gap(ms) {
   const between = el("div", "between", wire(null), el("span", "pause", duration(ms)));
-  return el("li", "row pause-row", el("div", "when wide"), el("div", "server"), between,
+  return el("li", "row pause-row", el("div", "when wide"), el("div", "gateway"), between,
     el("div", "page"));
 }
 

@@ -41,7 +41,7 @@ export class Redrawn {
     old?.remove();
     this.#drawn.set(item.key, { node, signature: item.signature });
     placeAt(list, node, i);
-    if (focused) node.querySelector("summary").focus();
+    if (focused) node.querySelector("summary, button").focus();
   }
 
   // A card that was unfolded only because it was among the newest folds when newer ones come.

@@ -11,7 +11,7 @@ import { clock, duration, plural } from "./words.js";
 
 const CARDS_FIRST = 6; // drawn at once: the endings stand below
 const CARDS_MORE = 30; // drawn with each press of the button
-const RENDER_EVERY_MS = 80; // a busy gateway may tell hundreds of moments in a second
+const RENDER_EVERY_MS = 80; // a busy gateway may tell of hundreds of entries in a second
 
 const filter = { bar: null, text: "" };
 const unfolded = new Map(); // what the visitor folded or unfolded by hand
@@ -58,30 +58,30 @@ function render() {
 function inOrder() {
   const newestFirst = (map) => [...map.values()].reverse();
   const living = newestFirst(sessions.here);
-  const away = living.filter((story) => stateOf(story) === "away");
+  const away = living.filter((timeline) => stateOf(timeline) === "away");
   away.sort((a, b) => last(a).until - last(b).until);
-  const here = living.filter((story) => stateOf(story) === "here");
+  const here = living.filter((timeline) => stateOf(timeline) === "here");
   return [...away, ...here, ...newestFirst(sessions.over)];
 }
 
-function passes(story) {
+function passes(timeline) {
   const { bar: wanted, text } = filter;
-  const kind = stateOf(story) === "over" ? last(story).cause : stateOf(story);
+  const kind = stateOf(timeline) === "over" ? last(timeline).cause : stateOf(timeline);
   if (wanted && wanted !== kind) return false;
-  return !text || `${story.userId ?? ""} ${story.sessionId}`.toLowerCase().includes(text);
+  return !text || `${timeline.userId ?? ""} ${timeline.sessionId}`.toLowerCase().includes(text);
 }
 
-function announce(stories) {
-  if (!stories.length) return;
-  const newest = stories[stories.length - 1];
+function announce(timelines) {
+  if (!timelines.length) return;
+  const newest = timelines[timelines.length - 1];
   const said = `${name(newest)} is gone. ${causeSentence(last(newest).cause)}`;
-  $("sessions-announcer").textContent = stories.length === 1
-    ? said : `${stories.length} sessions are over. The newest: ${said}`;
+  $("sessions-announcer").textContent = timelines.length === 1
+    ? said : `${timelines.length} sessions are over. The newest: ${said}`;
 }
 
 // ---- bars ---------------------------------------------------------------------------------------
 
-const STATES = { here: ["Here", "open", "cause-open"], away: ["Away", "eof", "session-away"] };
+const STATES = { here: ["Here", "open", "cause-open"], away: ["Away", "fin", "session-away"] };
 const barOf = new Map();
 
 // Changed in place, as those of the endings.
@@ -126,80 +126,80 @@ function newBar(kind) {
 
 // ---- cards --------------------------------------------------------------------------------------
 
-function item(story) {
-  const key = story.sessionId;
+function item(timeline) {
+  const key = timeline.sessionId;
   const open = unfolded.get(key) ?? false;
-  const signature = `${story.moments.length} ${lastAt(story)}`;
-  return { key, signature, open, build: () => card(story, open) };
+  const signature = `${timeline.entries.length} ${lastAt(timeline)}`;
+  return { key, signature, open, build: () => card(timeline, open) };
 }
 
-function card(story, open) {
-  const state = stateOf(story);
-  const hue = state === "over" ? causeHue(last(story).cause) : STATES[state][1];
+function card(timeline, open) {
+  const state = stateOf(timeline);
+  const hue = state === "over" ? causeHue(last(timeline).cause) : STATES[state][1];
   const node = el("details", `card session is-${state} cause-${hue}`,
-    summary(story, state), open ? body(story) : null);
+    summary(timeline, state), open ? body(timeline) : null);
   node.open = open;
   node.addEventListener("toggle", () => {
-    if (node.open && !node.querySelector(".card-body")) node.append(body(story));
-    if (node.open !== open || unfolded.has(story.sessionId)) {
-      unfolded.set(story.sessionId, node.open);
+    if (node.open && !node.querySelector(".card-body")) node.append(body(timeline));
+    if (node.open !== open || unfolded.has(timeline.sessionId)) {
+      unfolded.set(timeline.sessionId, node.open);
     }
   });
   return node;
 }
 
-function summary(story, state) {
-  const moment = last(story);
+function summary(timeline, state) {
+  const entry = last(timeline);
   const [text, symbol] = state === "over"
-    ? [causeShort(moment.cause), causeIcon(moment.cause)] : [STATES[state][0], STATES[state][2]];
-  const who = el("span", story.userId ? "session-user" : "session-id", name(story));
-  who.title = `Session ${story.sessionId}`;
-  const meta = el("span", "meta", el("span", "", plural(story.connections, "connection")),
-    el("span", "", when(story, state)));
-  if (story.plain) meta.prepend(el("span", "badge", "without adieu.v1"));
+    ? [causeShort(entry.cause), causeIcon(entry.cause)] : [STATES[state][0], STATES[state][2]];
+  const who = el("span", timeline.userId ? "session-user" : "session-id", name(timeline));
+  who.title = `Session ${timeline.sessionId}`;
+  const meta = el("span", "meta", el("span", "", plural(timeline.connections, "connection")),
+    el("span", "", when(timeline, state)));
+  if (timeline.plain) meta.prepend(el("span", "badge", "without adieu.v1"));
   const head = el("span", "card-head", el("span", "kind", icon(symbol), text), meta,
     icon("chevron", "icon chevron"));
-  return el("summary", "", head, el("span", "session-line", who, sentence(story, state)),
-    bar(story));
+  return el("summary", "", head, el("span", "session-line", who, sentence(timeline, state)),
+    bar(timeline));
 }
 
-function when(story, state) {
-  const at = lastAt(story);
+function when(timeline, state) {
+  const at = lastAt(timeline);
   return state === "over" ? clock(at, false) : `since ${clock(at, false)}`;
 }
 
-function sentence(story, state) {
-  const moment = last(story);
-  if (state === "over") return el("span", "session-why", causeSentence(moment.cause));
+function sentence(timeline, state) {
+  const entry = last(timeline);
+  if (state === "over") return el("span", "session-why", causeSentence(entry.cause));
   if (state === "here") return null;
   const left = el("span", "session-left");
-  left.dataset.until = moment.until;
-  left.textContent = countdown(moment.until - gatewayNow());
-  return el("span", "session-why", `${departureText(moment.departure)}: announced as gone `, left);
+  left.dataset.until = entry.until;
+  left.textContent = countdown(entry.until - gatewayNow());
+  return el("span", "session-why", `${departureText(entry.departure)}: announced as gone `, left);
 }
 
-function body(story) {
-  return el("div", "card-body", words(story), facts(story));
+function body(timeline) {
+  return el("div", "card-body", words(timeline), facts(timeline));
 }
 
-function facts(story) {
+function facts(timeline) {
   const list = el("dl", "facts");
   const fact = (title, value) => {
     if (value) list.append(el("div", "fact", el("dt", "", title), el("dd", "", value)));
   };
-  const end = stateOf(story) === "over" ? last(story) : null;
-  fact("User", story.userId ?? "not known: no backend says who it is");
-  fact("Session", el("code", "", story.sessionId));
-  fact("Lasted", end && duration(end.at - story.startedAt));
-  // Of a story that begins in the middle nobody can tell.
-  fact("Connected", end && story.knownFrom === null && duration(connected(story)));
+  const end = stateOf(timeline) === "over" ? last(timeline) : null;
+  fact("User", timeline.userId ?? "not known: no backend says who it is");
+  fact("Session", el("code", "", timeline.sessionId));
+  fact("Lasted", end && duration(end.at - timeline.startedAt));
+  // Of a timeline that begins in the middle nobody can tell.
+  fact("Connected", end && timeline.knownFrom === null && duration(connected(timeline)));
   fact("Messages", end && `${end.received} from the client, ${end.sent} to it`);
   fact("Not acknowledged", end?.unacknowledged && plural(end.unacknowledged, "message"));
   return list;
 }
 
-function connected(story) {
-  const lengths = spans(story).filter(({ kind }) => kind === "connection");
+function connected(timeline) {
+  const lengths = spans(timeline).filter(({ kind }) => kind === "connection");
   return lengths.reduce((sum, { from, to }) => sum + (to ?? gatewayNow()) - from, 0);
 }
 

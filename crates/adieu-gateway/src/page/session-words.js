@@ -4,23 +4,25 @@ import { clock, duration, plural } from "./words.js";
 
 // Why people left: as short as a bar, and as a sentence; and whose colour and symbol that is.
 const CAUSES = {
-  goodbye: ["Said goodbye", "Said goodbye: nothing was waited for.", "peer", "cause-peer"],
-  left: ["Closed for good", "Closed with a code that says so: nothing was waited for.", "peer",
-    "cause-peer"],
+  goodbye: ["Said goodbye", "Said goodbye: nothing was waited for.", "client", "cause-client"],
+  left: ["Closed for good", "Closed with a code that says so: nothing was waited for.", "client",
+    "cause-client"],
   hidden: ["Left the page", "Left the page and did not come back in time.", "timeout",
     "session-hidden"],
-  lost: ["Connection lost", "The connection was lost, and nobody came back in time.", "reset",
-    "cause-reset"],
+  lost: ["Connection lost", "The connection was lost, and nobody came back in time.", "rst",
+    "cause-rst"],
   drained: ["After our shutdown", "Did not come back after the gateway was stopped.", "drain",
     "cause-drain"],
   gateway_down: ["After our crash", "Did not come back after the gateway was down.", "panicked",
     "cause-panicked"],
   ended_by_backend: ["The backend ended it", "The backend ended the session.", "application",
     "cause-application"],
+  replaced: ["Another user", "Another user is in this tab now.", "application",
+    "cause-application"],
 };
 
-const unknown = (cause) => [cause, "The gateway has a reason this page has no words for.", "other",
-  "cause-other"];
+const unknown = (cause) => [cause, "The gateway has a reason this page has no words for.",
+  "unknown", "cause-unknown"];
 
 export const CAUSE_NAMES = Object.keys(CAUSES);
 const cause = (name) => CAUSES[name] ?? unknown(name);
@@ -38,8 +40,8 @@ const DEPARTURES = {
 
 export const departureText = (departure) => DEPARTURES[departure] ?? departure;
 
-export function name(story) {
-  return story.userId ?? story.sessionId.slice(0, 8);
+export function name(timeline) {
+  return timeline.userId ?? timeline.sessionId.slice(0, 8);
 }
 
 // The seconds that are left; less than none while the announcement is on its way.
@@ -48,13 +50,13 @@ export function countdown(ms) {
   return ms < 60000 ? `in ${Math.ceil(ms / 1000)} s` : `in ${duration(ms)}`;
 }
 
-// One sentence for each moment of a story, and what more there is to say.
-export function momentText(moment, before) {
-  switch (moment.what) {
-    case "away": return awayText(moment);
-    case "resumed": return resumedText(moment, before);
-    case "ended": return endedText(moment);
-    default: return { title: moment.what, gloss: "" };
+// One sentence for each entry of a timeline, and what more there is to say.
+export function entryText(entry, before) {
+  switch (entry.kind) {
+    case "away": return awayText(entry);
+    case "resumed": return resumedText(entry, before);
+    case "ended": return endedText(entry);
+    default: return { title: entry.kind, gloss: "" };
   }
 }
 
@@ -70,7 +72,7 @@ function resumedText({ generation, superseded, replayed, at }, before) {
     const gloss = "A newer connection took over; the older one was closed with 4002.";
     return { title: `Connection ${generation}`, gloss: [gloss, again].filter(Boolean).join(" ") };
   }
-  const away = before?.what === "away" ? ` after ${duration(at - before.at)}` : "";
+  const away = before?.kind === "away" ? ` after ${duration(at - before.at)}` : "";
   return { title: `Back${away}: connection ${generation}`, gloss: again };
 }
 

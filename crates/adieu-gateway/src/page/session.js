@@ -30,7 +30,7 @@ const WHY_ENDED = {
   lost: "The old session could not go on: messages were missing.",
   origin: "The old session was begun on another site.",
   closed: "The session is over: this tab closed it.",
-  unsupported: "The server does not speak adieu.v1.",
+  unsupported: "The gateway does not speak adieu.v1.",
 };
 
 socket.addEventListener("open", () => {

@@ -2,14 +2,14 @@
 
 const HERE_MAX = 1000; // as many as the gateway keeps
 const OVER_MAX = 500;
-const MOMENTS_MAX = 100;
+const ENTRIES_MAX = 100;
 
-// Stories by session, the one that something happened to last at the end of each map. A story is
-// { sessionId, userId, plain, startedAt, knownFrom, connections, moments }.
+// Timelines by session, the one that something happened to last at the end of each map. A timeline
+// is { sessionId, userId, plain, startedAt, knownFrom, connections, entries }.
 export const sessions = {
   here: new Map(), over: new Map(), causes: {}, counts: { attached: 0, away: 0, users: 0 },
 };
-let number = 0; // of the last moment that is known
+let number = 0; // of the last entry that is known
 let skew = 0; // how far the gateway's clock is ahead of this one
 let news = [];
 let listener = () => {};
@@ -22,8 +22,8 @@ export function onSessions(act) {
 export const gatewayNow = () => Date.now() + skew;
 
 export function takeSessions(list) {
-  const oldestFirst = (stories) =>
-    new Map(stories.reverse().map((story) => [story.sessionId, story]));
+  const oldestFirst = (timelines) =>
+    new Map(timelines.reverse().map((timeline) => [timeline.sessionId, timeline]));
   sessions.here = oldestFirst(list.here);
   sessions.over = oldestFirst(list.over);
   sessions.causes = list.causes;
@@ -34,29 +34,29 @@ export function takeSessions(list) {
 }
 
 // What the list had already comes once more.
-export function takeMoment(message) {
+export function takeEntry(message) {
   if (message.number <= number) return;
   number = message.number;
   sessions.counts = message.counts;
   sessions.causes = message.causes;
-  const story = withMoment(message);
-  const over = message.moment.what === "ended";
-  sessions.here.delete(story.sessionId);
+  const timeline = withEntry(message);
+  const over = message.entry.kind === "ended";
+  sessions.here.delete(timeline.sessionId);
   const map = over ? sessions.over : sessions.here;
-  map.set(story.sessionId, story);
+  map.set(timeline.sessionId, timeline);
   if (map.size > (over ? OVER_MAX : HERE_MAX)) map.delete(map.keys().next().value);
-  if (over) news.push(story);
+  if (over) news.push(timeline);
   listener();
 }
 
-function withMoment({ session, moment }) {
+function withEntry({ session, entry }) {
   const known = sessions.here.get(session.sessionId);
   // What this page knows may begin earlier than what the gateway still keeps.
-  const story = { ...session, ...known, connections: session.connections };
-  story.moments = [...known?.moments ?? []];
-  if (moment.what !== "started") story.moments.push(moment);
-  if (story.moments.length > MOMENTS_MAX) story.knownFrom = story.moments.shift().at;
-  return story;
+  const timeline = { ...session, ...known, connections: session.connections };
+  timeline.entries = [...known?.entries ?? []];
+  if (entry.kind !== "started") timeline.entries.push(entry);
+  if (timeline.entries.length > ENTRIES_MAX) timeline.knownFrom = timeline.entries.shift().at;
+  return timeline;
 }
 
 export async function fetchSessions() {
@@ -64,7 +64,7 @@ export async function fetchSessions() {
     const answer = await fetch("/sessions", { cache: "no-store" });
     if (answer.ok) takeSessions(await answer.json());
   } catch {
-    // The server is away; the status line says so already.
+    // The gateway is away; the status line says so already.
   }
 }
 
@@ -74,42 +74,42 @@ export function takeOver() {
   return taken;
 }
 
-// ---- what a story says --------------------------------------------------------------------------
+// ---- what a timeline says ----------------------------------------------------------------------
 
-export const last = (story) => story.moments[story.moments.length - 1] ?? null;
+export const last = (timeline) => timeline.entries[timeline.entries.length - 1] ?? null;
 
 // "here", "away" or "over".
-export function stateOf(story) {
-  const what = last(story)?.what;
-  return what === "ended" ? "over" : what === "away" ? "away" : "here";
+export function stateOf(timeline) {
+  const kind = last(timeline)?.kind;
+  return kind === "ended" ? "over" : kind === "away" ? "away" : "here";
 }
 
-export const lastAt = (story) => last(story)?.at ?? story.startedAt;
+export const lastAt = (timeline) => last(timeline)?.at ?? timeline.startedAt;
 
-// What fills the time of a story: { kind, from, to, ... }, without a gap. The last one has no end
-// while it goes on.
-export function spans(story) {
+// What fills the time of a timeline: { kind, from, to, ... }, without a gap. The last span has no
+// end while it goes on.
+export function spans(timeline) {
   const found = [];
-  let from = story.startedAt;
-  if (story.knownFrom !== null && story.knownFrom > from) {
-    found.push({ kind: "unknown", from, to: story.knownFrom });
-    from = story.knownFrom;
+  let from = timeline.startedAt;
+  if (timeline.knownFrom !== null && timeline.knownFrom > from) {
+    found.push({ kind: "unknown", from, to: timeline.knownFrom });
+    from = timeline.knownFrom;
   }
-  let span = { kind: firstKind(story), from, to: null };
-  for (const moment of story.moments) {
-    span.to = moment.at;
-    // A story that begins in the middle may begin with its first moment.
+  let span = { kind: firstKind(timeline), from, to: null };
+  for (const entry of timeline.entries) {
+    span.to = entry.at;
+    // A timeline that begins in the middle may begin with its first entry.
     if (span.to > span.from) found.push(span);
-    if (moment.what === "ended") return found;
-    span = moment.what === "away"
-      ? { kind: "away", from: moment.at, to: null, away: moment }
-      : { kind: "connection", from: moment.at, to: null, resumed: moment };
+    if (entry.kind === "ended") return found;
+    span = entry.kind === "away"
+      ? { kind: "away", from: entry.at, to: null, away: entry }
+      : { kind: "connection", from: entry.at, to: null, resumed: entry };
   }
   return [...found, span];
 }
 
-function firstKind({ moments, knownFrom }) {
-  const [first] = moments;
-  const wasAway = knownFrom !== null && first?.what === "resumed" && !first.superseded;
+function firstKind({ entries, knownFrom }) {
+  const [first] = entries;
+  const wasAway = knownFrom !== null && first?.kind === "resumed" && !first.superseded;
   return wasAway ? "away" : "connection";
 }

@@ -1,28 +1,28 @@
-// The story of a session on a line: bars for connections, gaps for the time away, marks where it
+// The timeline of a session on a line: bars for connections, gaps for the time away, marks where it
 // was resumed or ended; and the same in words, for who cannot or will not look at it.
 
 import { el, icon } from "./elements.js";
-import { causeHue, causeIcon, causeSentence, departureText, momentText } from "./session-words.js";
+import { causeHue, causeIcon, causeSentence, departureText, entryText } from "./session-words.js";
 import { gatewayNow, last, spans, stateOf } from "./sessions.js";
 import { clock, duration } from "./words.js";
 
 const SPANS_MAX = 40; // on one line: more would be too narrow to tell apart
-const MOMENTS_MAX = 40; // in words at once
+const ENTRIES_MAX = 40; // in words at once
 
 // ---- the line -----------------------------------------------------------------------------------
 
 // As wide as they were long, but never too narrow to be seen: the widths are set by script, because
 // the page's policy allows no style in its markup.
-export function bar(story) {
-  const all = spans(story);
+export function bar(timeline) {
+  const all = spans(timeline);
   const shown = all.slice(-SPANS_MAX);
   const line = el("span", "time-line");
   line.setAttribute("aria-hidden", "true");
   if (all.length > shown.length) line.append(el("span", "earlier", "…"));
   for (const span of shown) line.append(...spanNodes(span));
-  const end = last(story);
-  if (end?.what === "ended") line.append(endMark(end.cause));
-  if (end?.what === "away") line.append(...deadline(end));
+  const end = last(timeline);
+  if (end?.kind === "ended") line.append(endMark(end.cause));
+  if (end?.kind === "away") line.append(...deadline(end));
   return line;
 }
 
@@ -91,21 +91,21 @@ export function growBars() {
 
 // ---- the same in words --------------------------------------------------------------------------
 
-export function words(story) {
-  const list = el("ol", "story");
-  const { startedAt, knownFrom, moments } = story;
-  list.append(item(startedAt, "started", "cause-open", "Started", started(story)));
-  const skipped = moments.length - MOMENTS_MAX;
+export function words(timeline) {
+  const list = el("ol", "entries");
+  const { startedAt, knownFrom, entries } = timeline;
+  list.append(item(startedAt, "started", "cause-open", "Started", started(timeline)));
+  const skipped = entries.length - ENTRIES_MAX;
   const unknown = knownFrom !== null && "What happened next is not known here any more.";
-  const more = skipped > 0 && `${skipped} earlier moments are not shown.`;
+  const more = skipped > 0 && `${skipped} earlier entries are not shown.`;
   const gap = [unknown, more].filter(Boolean).join(" ");
-  if (gap) list.append(el("li", "story-gap", gap));
-  moments.forEach((moment, i) => {
+  if (gap) list.append(el("li", "entry-gap", gap));
+  entries.forEach((entry, i) => {
     if (i < skipped) return;
-    const { title, gloss } = momentText(moment, moments[i - 1]);
-    list.append(item(moment.at, moment.what, momentIcon(moment), title, gloss));
+    const { title, gloss } = entryText(entry, entries[i - 1]);
+    list.append(item(entry.at, entry.kind, entryIcon(entry), title, gloss));
   });
-  if (stateOf(story) === "here") list.append(el("li", "story-gap", "Here now."));
+  if (stateOf(timeline) === "here") list.append(el("li", "entry-gap", "Here now."));
   return list;
 }
 
@@ -114,14 +114,14 @@ function started({ plain }) {
     : "Connection 1.";
 }
 
-function momentIcon({ what, cause }) {
-  if (what === "ended") return causeIcon(cause);
-  return what === "away" ? "session-away" : "session-back";
+function entryIcon({ kind, cause }) {
+  if (kind === "ended") return causeIcon(cause);
+  return kind === "away" ? "session-away" : "session-back";
 }
 
 function item(at, kind, symbol, title, gloss) {
   const time = el("time", "when", clock(at));
   time.dateTime = new Date(at).toISOString();
-  return el("li", `story-moment story-${kind}`, time, icon(symbol),
+  return el("li", `entry entry-${kind}`, time, icon(symbol),
     el("div", "words", el("span", "what", title), gloss ? el("span", "gloss", gloss) : null));
 }

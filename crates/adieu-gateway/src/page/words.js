@@ -1,24 +1,30 @@
-// How things are called: causes, codes, versions, ends; and how numbers and times are written.
+// How things are called: kinds of ending, codes, versions, ends; and how numbers and times are
+// written.
 
-export const CAUSES = {
-  peer: "The peer said goodbye",
-  application: "The server closed it",
-  handler_returned: "The handler was done",
-  handler_failed: "The handler gave an error",
+// A kind of ending is why the gateway closed the connection, or else by what it ended.
+export const kindOf = ({ closedBecause, mechanism }) => closedBecause ?? mechanism;
+
+export const KINDS = {
+  close_frame: "The client said goodbye",
+  application: "The gateway closed it",
+  handler_returned: "The gateway was done",
+  handler_failed: "The gateway gave an error",
   slow_consumer: "Read too slowly",
   no_binary: "Cannot take binary data",
   too_many_connections: "Too many connections",
   too_much_received: "Too much at once",
-  drain: "The server shut down",
-  eof: "Ended without a goodbye",
-  reset: "Cut off by a reset",
-  transport_failed: "The line failed",
-  timeout: "Went silent",
-  violation: "Broke the protocol",
-  dropped: "The handler let go",
-  panicked: "The handler failed",
+  drain: "The gateway shut down",
+  fin: "Ended without a goodbye",
+  rst: "Cut off by a reset",
+  transport_error: "The line failed",
+  pong_timeout: "Went silent",
+  write_timeout: "Did not read",
+  tcp_timeout: "Out of reach",
+  protocol_error: "Broke the protocol",
+  dropped: "The gateway let go",
+  panicked: "The gateway failed",
   handshake: "Never opened",
-  other: "Something else",
+  unknown: "Something else",
 };
 
 const CODES = {
@@ -33,15 +39,18 @@ const VERSIONS = {
   hixie76: "draft hixie-76", hixie75: "draft hixie-75",
 };
 
-// Causes that share the colour and the symbol of another.
+// Colour and symbol of each kind: some share them.
 const LOOKS = {
-  handler_returned: "application", handler_failed: "panicked", slow_consumer: "timeout",
-  no_binary: "application", too_many_connections: "application",
-  too_much_received: "application", transport_failed: "reset",
+  close_frame: "client", application: "application", handler_returned: "application",
+  handler_failed: "panicked", slow_consumer: "timeout", no_binary: "application",
+  too_many_connections: "application", too_much_received: "application", drain: "drain",
+  fin: "fin", rst: "rst", transport_error: "rst", pong_timeout: "timeout",
+  write_timeout: "timeout", tcp_timeout: "timeout", protocol_error: "protocol_error",
+  dropped: "dropped", panicked: "panicked", handshake: "handshake",
 };
 
-export const causeText = (cause) => CAUSES[cause] ?? cause;
-export const causeLook = (cause) => LOOKS[cause] ?? (cause in CAUSES ? cause : "other");
+export const kindText = (kind) => KINDS[kind] ?? kind;
+export const lookOf = (kind) => LOOKS[kind] ?? "unknown";
 export const versionText = (version) => VERSIONS[version] ?? version;
 
 // ---- numbers and times --------------------------------------------------------------------------
@@ -71,6 +80,15 @@ export function clock(at, withMillis = true) {
   return withMillis ? `${time}.${String(date.getMilliseconds()).padStart(3, "0")}` : time;
 }
 
+// As short as it can be: with the day only if that was another one.
+export function date(at) {
+  const then = new Date(at);
+  if (then.toDateString() === new Date().toDateString()) return clock(at, false);
+  const two = (n) => String(n).padStart(2, "0");
+  const day = [then.getFullYear(), two(then.getMonth() + 1), two(then.getDate())].join("-");
+  return `${day} ${clock(at, false)}`;
+}
+
 // ---- parts of an account ------------------------------------------------------------------------
 
 export function who(account) {
@@ -84,24 +102,27 @@ export function closeFull(close) {
   return close.reason ? `${code} “${close.reason}”` : code;
 }
 
-export function tcpText(transport, peer) {
-  const how = { fin: "FIN", reset: "RST", timed_out: "no answer", abandoned: "given up",
-    unknown: "not known how" };
-  const end = `${how[transport.end] ?? transport.end}${transport.then_reset ? ", then RST" : ""}`;
-  const first = { peer: `, ${peer} first`, local: ", server first" }[transport.first] ?? "";
+export function transportText(ending, peer) {
+  const how = { fin: "FIN", fin_then_rst: "FIN, then RST", rst: "RST", timed_out: "no answer",
+    abandoned: "given up", unknown: "not known how" };
+  const end = how[ending.transport] ?? ending.transport;
+  const first = { client: `, ${peer} first`, gateway: ", gateway first" };
   const tls = { true: ", TLS said so too", false: ", TLS did not say so" };
-  return `${end}${first}${tls[transport.close_notify] ?? ""}`;
+  return `${end}${first[ending.transportEndedFirst] ?? ""}${tls[ending.closeNotify] ?? ""}`;
 }
 
 export function cutText(cut) {
   return { mid_message: "in the middle of a message", mid_frame: "in the middle of a frame" }[cut];
 }
 
-export function unsentText({ messages, bytes, unacknowledged }) {
+export function unsentText({ unsentMessages, unsentBytes, unacknowledgedBytes }) {
   const parts = [];
-  if (messages || bytes) {
-    parts.push(`${plural(messages, "message")} never left (${plural(bytes, "byte")})`);
+  if (unsentMessages || unsentBytes) {
+    const messages = plural(unsentMessages, "message");
+    parts.push(`${messages} never left (${plural(unsentBytes, "byte")})`);
   }
-  if (unacknowledged) parts.push(`${plural(unacknowledged, "byte")} sent, arrival unknown`);
+  if (unacknowledgedBytes) {
+    parts.push(`${plural(unacknowledgedBytes, "byte")} sent, arrival unknown`);
+  }
   return parts.join("; ") || null;
 }

@@ -1,6 +1,7 @@
 //! The store in a data directory: one file, one commit for many batches, on the disk (fsync) when
 //! it returns, verified when it is opened.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,9 +11,9 @@ use redb::{
     TableDefinition, WriteTransaction,
 };
 
+use super::directory::DataDir;
 use super::error::caught;
 use super::file::StoreFile;
-use super::place::Place;
 use super::row::{self, CounterRow};
 use super::watch::StoreWatch;
 use super::{Backend, StoreError};
@@ -61,20 +62,20 @@ impl Disk {
     /// [`StoreError`]: it is in use, unusable, damaged, or of a later version. Then nothing in it
     /// was changed.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let place = Place::prepare(dir)?;
-        let file = place.open(|file| make(file).map_err(|error| error.to_string()))?;
-        let unusable = |error: std::io::Error| StoreError::unusable(&place.path, &error);
-        let watch = StoreWatch::new(&place.path, &file).map_err(unusable)?;
-        let (file, acknowledged) = StoreFile::open(&place.path, file)?;
+        let data_dir = DataDir::prepare(dir)?;
+        let file = data_dir.open(|file| make(file).map_err(|error| error.to_string()))?;
+        let unusable = |error: std::io::Error| StoreError::unusable(&data_dir.path, &error);
+        let watch = StoreWatch::new(&data_dir.path, &file).map_err(unusable)?;
+        let (file, acknowledged) = StoreFile::open(&data_dir.path, file)?;
         let verified =
             caught(|| verify(file.clone())).unwrap_or_else(|panic| Err(corrupted(panic)));
-        let (database, commits) = verified.map_err(|error| cannot_open(&place.path, &error))?;
+        let (database, commits) = verified.map_err(|error| cannot_open(&data_dir.path, &error))?;
         if commits < acknowledged {
             let error =
                 format!("it had {acknowledged} commits, and what is left of it has {commits}");
-            return Err(StoreError::Damaged(place.path, error));
+            return Err(StoreError::Damaged(data_dir.path, error));
         }
-        let mut disk = Disk { path: place.path, watch, file, database, commits };
+        let mut disk = Disk { path: data_dir.path, watch, file, database, commits };
         let shrunk = caught(|| disk.shrink()).unwrap_or_else(|panic| Err(corrupted(panic)));
         shrunk.map_err(|error| cannot_open(&disk.path, &error))?;
         Ok(disk)
@@ -229,8 +230,9 @@ impl Backend for Disk {
 
     fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let mut tables = Tables::open(transaction)?;
-            batches.iter().flatten().try_for_each(|change| tables.apply(change))
+            let mut tables = Tables::new(transaction);
+            batches.iter().flatten().try_for_each(|change| tables.apply(change))?;
+            tables.finish()
         })?;
         self.commits += 1;
         Ok(())
@@ -244,69 +246,102 @@ impl Backend for Disk {
     }
 }
 
+/// A table, opened when it is changed: most commits change two.
+struct Lazy<'t, K: redb::Key + 'static, V: redb::Value + 'static> {
+    transaction: &'t WriteTransaction,
+    definition: TableDefinition<'static, K, V>,
+    open: Option<Table<'t, K, V>>,
+}
+
+impl<'t, K: redb::Key + 'static, V: redb::Value + 'static> Lazy<'t, K, V> {
+    fn new(transaction: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
+        Lazy { transaction, definition, open: None }
+    }
+
+    fn table(&mut self) -> Result<&mut Table<'t, K, V>, redb::Error> {
+        if self.open.is_none() {
+            self.open = Some(self.transaction.open_table(self.definition)?);
+        }
+        // It was just opened.
+        self.open.as_mut().ok_or(redb::Error::DatabaseClosed)
+    }
+}
+
 /// The tables that changes change.
 struct Tables<'t> {
-    sessions: Table<'t, &'static [u8; 16], &'static [u8]>,
-    counters: Table<'t, &'static [u8; 16], &'static CounterRow>,
-    leaving: Table<'t, &'static str, &'static [u8; 28]>,
-    messages: Table<'t, (&'static [u8; 16], u64), &'static [u8]>,
-    events: Table<'t, (&'static [u8], u64), &'static [u8]>,
-    dead_letters: Table<'t, u64, &'static [u8]>,
-    meta: Table<'t, &'static str, &'static [u8]>,
+    sessions: Lazy<'t, &'static [u8; 16], &'static [u8]>,
+    counters: Lazy<'t, &'static [u8; 16], &'static CounterRow>,
+    leaving: Lazy<'t, &'static str, &'static [u8; 28]>,
+    messages: Lazy<'t, (&'static [u8; 16], u64), &'static [u8]>,
+    events: Lazy<'t, (&'static [u8], u64), &'static [u8]>,
+    dead_letters: Lazy<'t, u64, &'static [u8]>,
+    meta: Lazy<'t, &'static str, &'static [u8]>,
+    /// Numbers of sessions, of which the last of a commit are enough.
+    counted: BTreeMap<SessionId, CounterRow>,
 }
 
 impl<'t> Tables<'t> {
-    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
-        Ok(Tables {
-            sessions: transaction.open_table(SESSIONS)?,
-            counters: transaction.open_table(COUNTERS)?,
-            leaving: transaction.open_table(LEAVING)?,
-            messages: transaction.open_table(MESSAGES)?,
-            events: transaction.open_table(EVENTS)?,
-            dead_letters: transaction.open_table(DEAD_LETTERS)?,
-            meta: transaction.open_table(META)?,
-        })
+    fn new(transaction: &'t WriteTransaction) -> Self {
+        Tables {
+            sessions: Lazy::new(transaction, SESSIONS),
+            counters: Lazy::new(transaction, COUNTERS),
+            leaving: Lazy::new(transaction, LEAVING),
+            messages: Lazy::new(transaction, MESSAGES),
+            events: Lazy::new(transaction, EVENTS),
+            dead_letters: Lazy::new(transaction, DEAD_LETTERS),
+            meta: Lazy::new(transaction, META),
+            counted: BTreeMap::new(),
+        }
+    }
+
+    /// Writes the numbers.
+    fn finish(mut self) -> Result<(), redb::Error> {
+        for (id, row) in std::mem::take(&mut self.counted) {
+            self.counters.table()?.insert(&id.to_bytes(), &row)?;
+        }
+        Ok(())
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
         match change {
             Change::PutSession { id, row, counters } => {
-                self.sessions.insert(&id.to_bytes(), &*row::session(row))?;
-                self.counters.insert(&id.to_bytes(), &row::counters(counters))?;
+                self.sessions.table()?.insert(&id.to_bytes(), &*row::session(row))?;
+                self.counted.insert(*id, row::counters(counters));
             }
             Change::PutCounters { id, counters } => {
-                self.counters.insert(&id.to_bytes(), &row::counters(counters))?;
+                self.counted.insert(*id, row::counters(counters));
             }
             Change::DeleteSession { id } => {
-                self.sessions.remove(&id.to_bytes())?;
-                self.counters.remove(&id.to_bytes())?;
+                self.counted.remove(id);
+                self.sessions.table()?.remove(&id.to_bytes())?;
+                self.counters.table()?.remove(&id.to_bytes())?;
                 self.trim(*id, u64::MAX)?;
             }
             Change::PutLeaving { user, leaving } => {
-                self.leaving.insert(&**user, &row::leaving(leaving))?;
+                self.leaving.table()?.insert(&**user, &row::leaving(leaving))?;
             }
             Change::DeleteLeaving { user } => {
-                self.leaving.remove(&**user)?;
+                self.leaving.table()?.remove(&**user)?;
             }
             Change::PutMessage { id, sequence, tag, key, tail } => {
                 let message = row::message(*tag, *key, tail);
-                self.messages.insert((&id.to_bytes(), *sequence), &*message)?;
+                self.messages.table()?.insert((&id.to_bytes(), *sequence), &*message)?;
             }
             Change::TrimMessages { id, up_to } => self.trim(*id, *up_to)?,
             Change::PutEvent { stream, sequence, event } => {
-                self.events.insert((&**stream, *sequence), &*row::event(event))?;
+                self.events.table()?.insert((&**stream, *sequence), &*row::event(event))?;
             }
             Change::DeleteEvent { stream, sequence } => {
-                self.events.remove((&**stream, *sequence))?;
+                self.events.table()?.remove((&**stream, *sequence))?;
             }
             Change::PutDeadLetter { id, letter } => {
-                self.dead_letters.insert(*id, &**letter)?;
+                self.dead_letters.table()?.insert(*id, &**letter)?;
             }
             Change::DeleteDeadLetter { id } => {
-                self.dead_letters.remove(*id)?;
+                self.dead_letters.table()?.remove(*id)?;
             }
             Change::PutMeta { name, value } => {
-                self.meta.insert(&**name, &**value)?;
+                self.meta.table()?.insert(&**name, &**value)?;
             }
         }
         Ok(())
@@ -314,6 +349,6 @@ impl<'t> Tables<'t> {
 
     fn trim(&mut self, id: SessionId, up_to: u64) -> Result<(), redb::Error> {
         let id = id.to_bytes();
-        Ok(self.messages.retain_in((&id, 0)..=(&id, up_to), |_, _| false)?)
+        Ok(self.messages.table()?.retain_in((&id, 0)..=(&id, up_to), |_, _| false)?)
     }
 }

@@ -14,8 +14,8 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use super::StoreError;
-use super::held::Held;
 use super::layout::{FORMAT, FORMAT_AT, MAGIC, MARK_AT, PAGE, behind, doubled, mark};
+use super::write_back::WriteBack;
 
 /// The file of a store. A clone is another handle of the same.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ struct Shared {
 #[derive(Debug)]
 enum State {
     /// Writes are kept in memory until it is known that the store is good, and needed.
-    Held(Held),
+    WriteBack(WriteBack),
     /// Writes go to the file.
     Open,
     /// Some of what was held back is in the file and some is not: no more may be written.
@@ -79,7 +79,7 @@ impl StoreFile {
         let Ok(mark) = u64::try_from(doubled::<8>(&page[MARK_AT..])) else {
             return Err(damaged("the number of its last commit cannot be read"));
         };
-        Ok((Self::new(file, State::Held(Held::new(len - PAGE))), mark))
+        Ok((Self::new(file, State::WriteBack(WriteBack::new(len - PAGE))), mark))
     }
 
     fn new(file: FileBackend, state: State) -> Self {
@@ -90,7 +90,7 @@ impl StoreFile {
     pub(super) fn release(&self) -> io::Result<()> {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Broken) {
-            State::Held(held) => held.write_to(&self.0.file)?,
+            State::WriteBack(write_back) => write_back.write_to(&self.0.file)?,
             State::Open => {}
             State::Broken => return Err(broken()),
         }
@@ -111,26 +111,26 @@ impl StoreFile {
 }
 
 /// redb sees what is behind our page. It does not lock: who opens the file holds its lock
-/// ([`super::place`]).
+/// ([`super::directory`]).
 impl StorageBackend for StoreFile {
     fn len(&self) -> io::Result<u64> {
         match &*self.state() {
-            State::Held(held) => Ok(held.len()),
+            State::WriteBack(write_back) => Ok(write_back.len()),
             State::Open | State::Broken => Ok(self.0.file.len()?.saturating_sub(PAGE)),
         }
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         match &*self.state() {
-            State::Held(held) => held.read(&self.0.file, offset, out),
+            State::WriteBack(write_back) => write_back.read(&self.0.file, offset, out),
             State::Open | State::Broken => self.0.file.read(behind(offset)?, out),
         }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         match &mut *self.state() {
-            State::Held(held) => {
-                held.set_len(len);
+            State::WriteBack(write_back) => {
+                write_back.set_len(len);
                 Ok(())
             }
             State::Open => self.0.file.set_len(behind(len)?),
@@ -140,8 +140,8 @@ impl StorageBackend for StoreFile {
 
     fn sync_data(&self) -> io::Result<()> {
         match &mut *self.state() {
-            State::Held(held) => {
-                held.sync();
+            State::WriteBack(write_back) => {
+                write_back.sync();
                 Ok(())
             }
             State::Open => self.0.file.sync_data(),
@@ -151,8 +151,8 @@ impl StorageBackend for StoreFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         match &mut *self.state() {
-            State::Held(held) => {
-                held.write(offset, data);
+            State::WriteBack(write_back) => {
+                write_back.write(offset, data);
                 Ok(())
             }
             State::Open => self.0.file.write(behind(offset)?, data),

@@ -1,15 +1,15 @@
 //! What outlives the process: sessions, unacknowledged messages, undelivered events. A batch of
 //! changes is committed whole or not at all, and is on the disk when that is said.
 
+mod directory;
 mod disk;
 mod error;
 mod file;
-mod held;
 mod layout;
 mod memory;
-mod place;
 mod row;
 mod watch;
+mod write_back;
 mod writer;
 
 pub use disk::Disk;

@@ -1,10 +1,12 @@
 //! Group commit: one thread writes, and what is submitted while it does goes into the next commit
 //! together.
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::error::caught;
 use super::{Backend, StoreError};
@@ -28,10 +30,16 @@ const GROUP_BYTES: usize = 4 << 20;
 /// Resolved when a batch is committed.
 type Told = oneshot::Receiver<Result<(), StoreError>>;
 
+/// How long a batch that nothing waits for may wait for others to join. After a crash as much of it
+/// is done again: an event that was taken is told once more, with the same id.
+const LATER: Duration = Duration::from_millis(20);
+
 /// What waits for its commit.
 struct Waiting {
     batch: Batch,
     bytes: usize,
+    /// Somebody waits for it.
+    awaited: bool,
     tell: oneshot::Sender<Result<(), StoreError>>,
     /// Given back once it is told.
     room: OwnedSemaphorePermit,
@@ -67,7 +75,7 @@ enum Way {
 #[derive(Debug)]
 struct Shared {
     /// Taken when the store is closed. No bound of its own: what is in it has its room.
-    queue: Mutex<Option<mpsc::UnboundedSender<Waiting>>>,
+    queue: Mutex<Option<Sender<Waiting>>>,
     /// Bytes that may still be submitted, given out in the order in which they were asked for.
     room: Arc<Semaphore>,
     /// How it was closed, once it is.
@@ -84,11 +92,11 @@ impl Store {
         if !backend.outlives_the_process() {
             return Ok((Store(Way::Nowhere), contents));
         }
-        let (queue, waiting) = mpsc::unbounded_channel();
+        let (queue, waiting) = channel();
         let (tell, closed) = watch::channel(None);
         thread::Builder::new()
             .name("adieu-store".into())
-            .spawn(move || tell.send_replace(Some(write(backend, waiting))))
+            .spawn(move || tell.send_replace(Some(write(backend, &waiting))))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         let (queue, room) = (Mutex::new(Some(queue)), Arc::new(Semaphore::new(QUEUE)));
         Ok((Store(Way::Thread(Arc::new(Shared { queue, room, closed }))), contents))
@@ -102,22 +110,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`], for this batch and for all after it; [`StoreError::Closed`].
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        match self.queue(batch).await? {
+        match self.queue(batch, true).await? {
             Some(told) => told.await.map_err(|_| StoreError::Closed)?,
             None => Ok(()),
         }
     }
 
     /// The same, and ready when there is room for it: for changes whose loss in a crash is made
-    /// good, and after which nothing is said.
+    /// good, and after which nothing is said. They are committed with others, or a moment later.
     ///
     /// # Errors
     /// [`StoreError::Closed`].
     pub async fn submit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.queue(batch).await.map(drop)
+        self.queue(batch, false).await.map(drop)
     }
 
-    async fn queue(&self, batch: Batch) -> Result<Option<Told>, StoreError> {
+    async fn queue(&self, batch: Batch, awaited: bool) -> Result<Option<Told>, StoreError> {
         let Way::Thread(shared) = &self.0 else { return Ok(None) };
         let bytes = size(&batch);
         // One that is larger than all the room there is has it for itself.
@@ -128,7 +136,7 @@ impl Store {
         {
             let queue = shared.queue();
             let queue = queue.as_ref().ok_or(StoreError::Closed)?;
-            let waiting = Waiting { batch, bytes, tell, room };
+            let waiting = Waiting { batch, bytes, awaited, tell, room };
             queue.send(waiting).map_err(|_| StoreError::Closed)?;
         }
         Ok(Some(told))
@@ -156,7 +164,7 @@ impl Store {
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<Waiting>>> {
+    fn queue(&self) -> MutexGuard<'_, Option<Sender<Waiting>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,19 +174,15 @@ fn size(batch: &Batch) -> usize {
 }
 
 /// Commits until all senders are gone, and closes.
-fn write(
-    mut backend: impl Backend,
-    mut waiting: mpsc::UnboundedReceiver<Waiting>,
-) -> Result<(), StoreError> {
+fn write(mut backend: impl Backend, waiting: &Receiver<Waiting>) -> Result<(), StoreError> {
     let mut failed = Ok(());
-    while let Some(first) = waiting.blocking_recv() {
-        let (batches, tell) = group(first, &mut waiting);
+    while let Some(group) = Group::collect(waiting) {
         // After one that failed the disk holds nobody knows what: nothing is said to be safe.
         if failed.is_ok() {
-            let commit = caught(|| backend.commit(&batches));
+            let commit = caught(|| backend.commit(&group.batches));
             failed = commit.unwrap_or_else(|panic| Err(StoreError::Failed(panic)));
         }
-        for (tell, _room) in tell {
+        for (tell, _room) in group.tell {
             // Who has gone away does not want to know.
             let _ = tell.send(failed.clone());
         }
@@ -189,21 +193,46 @@ fn write(
 
 type Tell = (oneshot::Sender<Result<(), StoreError>>, OwnedSemaphorePermit);
 
-/// What goes into one commit: the first, and what has come by now.
-fn group(
-    first: Waiting,
-    waiting: &mut mpsc::UnboundedReceiver<Waiting>,
-) -> (Vec<Batch>, Vec<Tell>) {
-    let (mut batches, mut tell, mut bytes) = (Vec::new(), Vec::new(), 0);
-    let mut next = Some(first);
-    while let Some(one) = next {
-        bytes += one.bytes;
-        batches.push(one.batch);
-        tell.push((one.tell, one.room));
-        let more = batches.len() < GROUP && bytes < GROUP_BYTES;
-        next = if more { waiting.try_recv().ok() } else { None };
+/// What goes into one commit.
+#[derive(Default)]
+struct Group {
+    batches: Vec<Batch>,
+    tell: Vec<Tell>,
+    bytes: usize,
+    /// Somebody waits for it.
+    awaited: bool,
+}
+
+impl Group {
+    /// What has come by now; if nobody waits for any of it, also what comes a moment later. `None`
+    /// if nothing will come any more.
+    fn collect(waiting: &Receiver<Waiting>) -> Option<Self> {
+        let mut group = Group::default();
+        group.add(waiting.recv().ok()?);
+        let until = Instant::now() + LATER;
+        while group.has_room() {
+            let next = match group.awaited {
+                true => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+                false => waiting.recv_timeout(until.saturating_duration_since(Instant::now())),
+            };
+            match next {
+                Ok(next) => group.add(next),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Some(group)
     }
-    (batches, tell)
+
+    fn add(&mut self, one: Waiting) {
+        self.bytes += one.bytes;
+        self.awaited |= one.awaited;
+        self.batches.push(one.batch);
+        self.tell.push((one.tell, one.room));
+    }
+
+    fn has_room(&self) -> bool {
+        self.batches.len() < GROUP && self.bytes < GROUP_BYTES
+    }
 }
 
 #[cfg(test)]
@@ -312,6 +341,28 @@ mod tests {
         // The first alone, or with some that had come by then; the rest together.
         assert!((1..=2).contains(&commits.load(Ordering::SeqCst)), "{commits:?}");
         assert_eq!(memory.meta()["note"], "100", "in order");
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_committed_with_what_somebody_does() {
+        let backend = Gated::new(usize::MAX);
+        let (kept, commits) = (backend.memory.clone(), backend.commits.clone());
+        let (store, _) = Store::start(backend).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for i in 0..1_000 {
+                store.submit(note(i)).await.unwrap();
+            }
+            store.commit(note(1_000)).await.unwrap();
+        });
+        assert_eq!(kept.meta()["note"], "1000", "in order");
+        // Alone each would have been a commit. A slow machine makes some of the moments pass.
+        assert!(commits.load(Ordering::SeqCst) < 500, "{commits:?}");
+        // Nobody has to come for it to be committed.
+        runtime.block_on(store.submit(note(1_001))).unwrap();
+        while kept.meta()["note"] != "1001" {
+            thread::yield_now();
+        }
     }
 
     #[tokio::test]

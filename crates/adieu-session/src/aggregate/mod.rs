@@ -22,10 +22,11 @@ use super::command::{Guest, Resumption, Settings};
 use super::ending::ConnectionEnding;
 use super::inbox::Inbox;
 use super::machine::{Action, Input, Refusal, Session, State};
-use super::moment::What;
 use super::outbox::{Kept, Outbox};
+use super::time::Skew;
 use super::token::{Digest, Key, SessionId, Token};
 use super::transaction::{Effect, Handle, Transaction};
+use super::transition::TransitionKind;
 use super::wait::{Departure, Waits};
 use super::wire::{NotResumed, ToClient};
 use super::{Change, Timestamp};
@@ -50,6 +51,14 @@ pub(crate) struct Context<'a> {
     pub(crate) key: &'a Key,
     pub(crate) settings: &'a Settings,
     pub(crate) now: Timestamp,
+    pub(crate) skew: Skew,
+}
+
+impl Context<'_> {
+    /// The time that people read.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.skew.shown(self.now)
+    }
 }
 
 /// What has to be written down of a session.
@@ -57,6 +66,8 @@ pub(crate) struct Context<'a> {
 enum Dirty {
     #[default]
     Nothing,
+    /// Numbers for which nothing waits.
+    Later,
     Counters,
     Row,
 }
@@ -92,7 +103,7 @@ impl Aggregate {
             credentials: guest.credentials,
             first: guest.first,
             meta: guest.meta.clone(),
-            started: context.now,
+            started: context.wall(),
             connections: 1,
             ending: None,
             promised: None,
@@ -190,12 +201,12 @@ impl Aggregate {
     /// Whether a page with this nonce that comes with `guest` is the one that began it. The backend
     /// has just said whose page it is: many pages have another token at each load. Where the
     /// backend names nobody, the credentials must be the same.
-    pub(crate) fn began_with(&self, guest: &Guest, now: Timestamp) -> bool {
+    pub(crate) fn began_with(&self, guest: &Guest, wall: Timestamp) -> bool {
         let row = &self.row;
         row.first.is_some()
             && (row.first, &row.origin, &row.user) == (guest.first, &guest.origin, &guest.user)
             && (row.user.is_some() || row.credentials == guest.credentials)
-            && now <= row.started + FIRST_VISIT
+            && wall <= row.started + FIRST_VISIT
             && self.outbox.settled() == 0
     }
 
@@ -204,10 +215,11 @@ impl Aggregate {
         let (id, counters) = (self.id, self.counters());
         match std::mem::take(&mut self.dirty) {
             Dirty::Nothing => {}
-            Dirty::Counters => tx.changes.push(Change::PutCounters { id, counters }),
+            Dirty::Later => tx.put_later(Change::PutCounters { id, counters }),
+            Dirty::Counters => tx.put(Change::PutCounters { id, counters }),
             Dirty::Row => {
                 let row = Box::new(self.row.clone());
-                tx.changes.push(Change::PutSession { id, row, counters });
+                tx.put(Change::PutSession { id, row, counters });
             }
         }
     }
@@ -223,6 +235,10 @@ impl Aggregate {
 
     fn counted(&mut self) {
         self.dirty = self.dirty.max(Dirty::Counters);
+    }
+
+    fn counted_later(&mut self) {
+        self.dirty = self.dirty.max(Dirty::Later);
     }
 
     /// Whether this client may have it.
@@ -267,7 +283,6 @@ impl Aggregate {
         received: u64,
         tx: &mut Transaction,
     ) -> Handle {
-        let now = context.now;
         let after = match self.row.session.state() {
             State::Away { departure, .. } => Some(departure),
             State::Attached | State::Over => None,
@@ -282,8 +297,8 @@ impl Aggregate {
         let replayed = self.flush(context, tx);
         // That it is on the way is no acknowledgement; what it says that it has received is one.
         self.acknowledge(received, tx);
-        let what = What::Resumed { generation: handle.generation, after, replayed };
-        self.moment(now, what, tx);
+        let kind = TransitionKind::Resumed { generation: handle.generation, after, replayed };
+        self.transition(context, kind, tx);
         handle
     }
 

@@ -76,7 +76,7 @@ impl Aggregate {
             }
             FromClient::SequenceAck { sequence_id } => {
                 self.acknowledge_checked(sequence_id, tx)?;
-                self.counted();
+                self.counted_later();
                 self.confirm(context, tx);
             }
             FromClient::Goodbye => {
@@ -129,7 +129,8 @@ impl Aggregate {
         }
         let (id, up_to) = (self.id, self.outbox.settled());
         if up_to > before {
-            tx.changes.push(Change::TrimMessages { id, up_to });
+            // What the client has it says again.
+            tx.put_later(Change::TrimMessages { id, up_to });
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::command::Outgoing;
 use super::super::machine::{Input, State};
 use super::super::outbox::Kept;
+use super::super::time::Skew;
 use super::super::token::Digest;
 use super::super::transaction::{Effect, Transaction};
 use super::super::wait::Departure;
@@ -68,21 +69,23 @@ impl Aggregate {
         {
             return;
         }
-        self.counted();
         if self.row.plain {
+            // It gets the message once or not at all: there is nothing to wait for.
+            self.counted_later();
             self.outbox.count();
             tx.effects.push(Effect::Send(self.newest(), outgoing.plain.clone()));
             return;
         }
+        self.counted();
         let Outgoing { tag, key, tail, .. } = outgoing.clone();
         let settled = self.outbox.settled();
         let kept = Kept { at: context.now, tag, key, tail: tail.clone() };
         let sequence = self.outbox.push(kept, &context.settings.outbox);
         let id = self.id;
-        tx.changes.push(Change::PutMessage { id, sequence, tag, key, tail });
+        tx.put(Change::PutMessage { id, sequence, tag, key, tail });
         let up_to = self.outbox.settled();
         if up_to > settled {
-            tx.changes.push(Change::TrimMessages { id, up_to });
+            tx.put(Change::TrimMessages { id, up_to });
         }
         self.flush(context, tx);
     }
@@ -165,9 +168,9 @@ impl Aggregate {
     }
 
     /// As the API shows it.
-    pub(crate) fn view(&self) -> View {
+    pub(crate) fn view(&self, skew: Skew) -> View {
         let (departure, until) = match self.row.session.state() {
-            State::Away { departure, until } => (Some(departure), Some(until)),
+            State::Away { departure, until } => (Some(departure), Some(skew.shown(until))),
             State::Attached | State::Over => (None, None),
         };
         View {

@@ -10,8 +10,8 @@ use super::super::event::{
     ConnectionLost, Data, Event, EventType, SessionStart, event_id, session_stream,
 };
 use super::super::machine::{Action, State, Why};
-use super::super::moment::{Moment, What};
 use super::super::transaction::{Effect, Handle, Transaction};
+use super::super::transition::{Transition, TransitionKind};
 use super::super::wire::{SESSION_ENDED, SUPERSEDED, close};
 use super::super::{Change, Timestamp};
 use super::{Aggregate, Context, millis};
@@ -34,8 +34,8 @@ impl Aggregate {
             // The start is told where the guest is known.
             Action::TellResumed | Action::Refuse(_) | Action::TellStarted => {}
             Action::TellEnded(why) => {
-                let ending = Arc::new(self.ending(context.now, why));
-                self.moment(context.now, What::Ended { ending: ending.clone() }, tx);
+                let ending = Arc::new(self.ending(context.wall(), why));
+                self.transition(context, TransitionKind::Ended { ending: ending.clone() }, tx);
                 self.tell(context, EventType::SessionEnded, Data::Ended(ending), tx);
             }
             Action::Supersede(generation) => {
@@ -63,7 +63,7 @@ impl Aggregate {
         tx: &mut Transaction,
     ) {
         let (user, plain) = (self.row.user.clone(), self.row.plain);
-        self.moment(context.now, What::Started { user: user.clone(), plain }, tx);
+        self.transition(context, TransitionKind::Started { user: user.clone(), plain }, tx);
         let Guest { path, query, connect_id, .. } = guest.clone();
         let start = SessionStart { user_id: user, plain, path, query, connect_id };
         self.tell(context, EventType::SessionStarted, Data::Started(Box::new(start)), tx);
@@ -71,16 +71,16 @@ impl Aggregate {
 
     fn tell_lost(&mut self, context: &Context<'_>, tx: &mut Transaction) {
         let State::Away { departure, until } = self.row.session.state() else { return };
-        let ending = self.row.ending.clone();
+        let (until, ending) = (context.skew.shown(until), self.row.ending.clone());
         if context.settings.tell_connections {
             let lost = ConnectionLost { departure, until, ending: ending.clone() };
             self.tell(context, EventType::ConnectionLost, Data::Lost(Box::new(lost)), tx);
         }
-        self.moment(context.now, What::Away { departure, until, ending }, tx);
+        self.transition(context, TransitionKind::Away { departure, until, ending }, tx);
     }
 
     /// What the backend is told of a session that is over.
-    fn ending(&self, now: Timestamp, why: Why) -> SessionEnding {
+    fn ending(&self, wall: Timestamp, why: Why) -> SessionEnding {
         let row = &self.row;
         let (cause, initiator, mechanism) = cause(why, row.ending.as_deref());
         SessionEnding {
@@ -90,7 +90,7 @@ impl Aggregate {
             user_id: row.user.clone(),
             connections: row.connections,
             started_at: row.started,
-            lasted_ms: millis(now.since(row.started)),
+            lasted_ms: millis(wall.since(row.started)),
             received: self.inbox.received(),
             sent: self.outbox.sent(),
             unacknowledged: self.outbox.unacknowledged() as u64,
@@ -120,14 +120,20 @@ impl Aggregate {
             meta: self.row.meta.clone(),
             generation: self.row.session.generation(),
             sequence: Some(sequence),
-            time: context.now,
+            time: context.wall(),
             data,
         };
         put(tx, session_stream(self.id), sequence, event);
     }
 
-    pub(super) fn moment(&self, at: Timestamp, what: What, tx: &mut Transaction) {
-        tx.effects.push(Effect::Moment(Moment { session_id: self.id, at, what }));
+    pub(super) fn transition(
+        &self,
+        context: &Context<'_>,
+        kind: TransitionKind,
+        tx: &mut Transaction,
+    ) {
+        let at = context.wall();
+        tx.effects.push(Effect::Transition(Transition { session_id: self.id, at, kind }));
     }
 }
 
@@ -135,6 +141,6 @@ impl Aggregate {
 pub(crate) fn put(tx: &mut Transaction, stream: bytes::Bytes, sequence: u64, event: Event) {
     let event = Arc::new(event);
     let (of, same) = (stream.clone(), event.clone());
-    tx.changes.push(Change::PutEvent { stream: of, sequence, event: same });
+    tx.put(Change::PutEvent { stream: of, sequence, event: same });
     tx.effects.push(Effect::Deliver { stream, sequence, event });
 }

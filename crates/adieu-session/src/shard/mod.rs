@@ -11,9 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregate::{Aggregate, Context};
-use super::command::{Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier};
+use super::command::{
+    Answered, Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier,
+};
 use super::machine::Input;
 use super::outbox::Kept;
+use super::time::Skew;
 use super::token::{Digest, Key, SessionId};
 use super::transaction::Transaction;
 use super::wire::NotResumed;
@@ -39,6 +42,7 @@ pub struct Shard {
     kept: usize,
     /// Sessions that have to be written down at the end of the turn.
     touched: Vec<SessionId>,
+    skew: Skew,
 }
 
 impl Shard {
@@ -54,7 +58,14 @@ impl Shard {
             firsts: HashMap::new(),
             kept: 0,
             touched: Vec::new(),
+            skew: Skew::default(),
         }
+    }
+
+    /// How far the clock that people read is ahead of the one that deadlines are counted on, from
+    /// now on.
+    pub fn set_skew(&mut self, skew: Skew) {
+        self.skew = skew;
     }
 
     /// As it was kept. From `now` on, when the gateway can accept again, each session has a fresh
@@ -109,6 +120,7 @@ impl Shard {
             }
             Command::Session(id, command) => self.one(now, id, &command, tx),
             Command::User(user, command) => self.each_of(now, &user, &command, tx),
+            Command::Answered(id, answered) => self.answered(now, id, *answered, tx),
             Command::Closing { after, window, seed } => self.closing(now, after, window, seed, tx),
             Command::GiveUp => self.give_up(now, tx),
         }
@@ -123,7 +135,7 @@ impl Shard {
                         session.input(context, Input::Expire, tx);
                     });
                 }
-                None if !self.users.expire(now, &self.settings, tx) => return,
+                None if !self.users.expire(now, self.skew, &self.settings, tx) => return,
                 None => {}
             }
         }
@@ -157,14 +169,14 @@ impl Shard {
         if user.as_deref().is_some_and(|user| self.users.sessions_of(user) >= limit) {
             return Reply::Full(Full::SessionsOfUser);
         }
-        let context = Context { key: &self.key, settings: &self.settings, now };
+        let context = Context { key: &self.key, settings: &self.settings, now, skew: self.skew };
         let session = Aggregate::start(&context, id, guest, tx);
         let handle = session.newest();
         session.first().map(|first| self.firsts.insert(first, id));
         self.sessions.insert(id, Box::new(session));
         self.touched.push(id);
         if let Some(user) = user {
-            self.users.joined(now, &user, id, &self.settings, tx);
+            self.users.joined(self.skew.shown(now), &user, id, &self.settings, tx);
         }
         Reply::Attached(handle)
     }
@@ -172,7 +184,7 @@ impl Shard {
     /// The session of a page that was refreshed before it had heard of that.
     fn began_before(&self, now: Timestamp, guest: &Guest) -> Option<SessionId> {
         let id = *self.firsts.get(&guest.first?)?;
-        self.sessions.get(&id)?.began_with(guest, now).then_some(id)
+        self.sessions.get(&id)?.began_with(guest, self.skew.shown(now)).then_some(id)
     }
 
     fn resume(
@@ -279,6 +291,28 @@ impl Shard {
         }
     }
 
+    /// Does what the backend has answered to an event.
+    fn answered(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        answered: Answered,
+        tx: &mut Transaction,
+    ) -> Reply {
+        let Answered { send, close, mut written_off } = answered;
+        tx.changes.append(&mut written_off);
+        let send = send.into_iter().map(SessionCommand::Send);
+        let mut reply = Reply::Done;
+        for command in send.chain(close.map(|close| SessionCommand::End(Some(close)))) {
+            match self.one(now, id, &command, tx) {
+                Reply::Full(why) => reply = Reply::Full(why),
+                Reply::NoSession => return Reply::NoSession,
+                _ => {}
+            }
+        }
+        reply
+    }
+
     /// Which limit does not allow that so much more is kept for a session.
     fn full_for(&self, id: SessionId, bytes: usize) -> Option<Full> {
         let limits = &self.settings.limits;
@@ -314,7 +348,7 @@ impl Shard {
             self.with(now, *id, tx, Aggregate::give_up);
         }
         if away.is_empty() {
-            while self.users.give_up(now, &self.settings, tx) {}
+            while self.users.give_up(self.skew.shown(now), &self.settings, tx) {}
         }
         Reply::More(away.last().copied(), away.len())
     }
@@ -336,7 +370,7 @@ impl Shard {
     ) -> Option<T> {
         let session = self.sessions.get_mut(&id)?;
         let before = (session.deadline(), session.kept(), session.first(), session.is_dirty());
-        let context = Context { key: &self.key, settings: &self.settings, now };
+        let context = Context { key: &self.key, settings: &self.settings, now, skew: self.skew };
         let result = work(session, &context, tx);
         let (deadline, kept, first, dirty) = before;
         if deadline != session.deadline() {
@@ -364,9 +398,9 @@ impl Shard {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.kept -= session.kept();
         session.first().map(|first| self.firsts.remove(&first));
-        tx.changes.push(Change::DeleteSession { id });
+        tx.put(Change::DeleteSession { id });
         if let Some(user) = session.row().user.clone() {
-            self.users.left(now, &user, &session, &self.settings, tx);
+            self.users.left((now, self.skew), &user, &session, &self.settings, tx);
         }
     }
 }

@@ -6,6 +6,7 @@ use super::super::aggregate::Aggregate;
 use super::super::change::Leaving;
 use super::super::command::Settings;
 use super::super::event::{Data, Event, EventType, event_id, user_stream};
+use super::super::time::Skew;
 use super::super::transaction::Transaction;
 use super::super::{Change, Contents, SessionId, Timestamp};
 use super::User;
@@ -90,7 +91,7 @@ impl Users {
     /// A session of this user has started.
     pub(super) fn joined(
         &mut self,
-        now: Timestamp,
+        wall: Timestamp,
         user: &User,
         id: SessionId,
         settings: &Settings,
@@ -101,16 +102,16 @@ impl Users {
         if let Some(leaving) = of.leaving.take() {
             // The person was never told as gone.
             self.leaving.remove(&(leaving.until, user.clone()));
-            tx.changes.push(Change::DeleteLeaving { user: user.clone() });
+            tx.put(Change::DeleteLeaving { user: user.clone() });
         } else if of.sessions.len() == 1 {
-            self.tell(now, EventType::UserJoined, user, (id, 1), settings, tx);
+            self.tell(wall, EventType::UserJoined, user, (id, 1), settings, tx);
         }
     }
 
     /// A session of this user is over.
     pub(super) fn left(
         &mut self,
-        now: Timestamp,
+        (now, skew): (Timestamp, Skew),
         user: &User,
         session: &Aggregate,
         settings: &Settings,
@@ -131,11 +132,18 @@ impl Users {
                 let leaving = Leaving { until, session, generation };
                 of.leaving = Some(leaving);
                 self.leaving.insert((until, user.clone()));
-                tx.changes.push(Change::PutLeaving { user: user.clone(), leaving });
+                tx.put(Change::PutLeaving { user: user.clone(), leaving });
             }
             None => {
                 self.users.remove(user);
-                self.tell(now, EventType::UserLeft, user, (session, generation), settings, tx);
+                self.tell(
+                    skew.shown(now),
+                    EventType::UserLeft,
+                    user,
+                    (session, generation),
+                    settings,
+                    tx,
+                );
             }
         }
     }
@@ -144,17 +152,18 @@ impl Users {
     pub(super) fn expire(
         &mut self,
         now: Timestamp,
+        skew: Skew,
         settings: &Settings,
         tx: &mut Transaction,
     ) -> bool {
         let due = self.leaving.first().is_some_and(|(at, _)| *at <= now);
-        due && self.give_up(now, settings, tx)
+        due && self.give_up(skew.shown(now), settings, tx)
     }
 
     /// The same of one who may still come back.
     pub(super) fn give_up(
         &mut self,
-        now: Timestamp,
+        wall: Timestamp,
         settings: &Settings,
         tx: &mut Transaction,
     ) -> bool {
@@ -162,15 +171,15 @@ impl Users {
         if let Some(Leaving { session, generation, .. }) =
             self.users.remove(&user).and_then(|of| of.leaving)
         {
-            self.tell(now, EventType::UserLeft, &user, (session, generation), settings, tx);
+            self.tell(wall, EventType::UserLeft, &user, (session, generation), settings, tx);
         }
-        tx.changes.push(Change::DeleteLeaving { user });
+        tx.put(Change::DeleteLeaving { user });
         true
     }
 
     fn tell(
         &mut self,
-        now: Timestamp,
+        wall: Timestamp,
         r#type: EventType,
         user: &User,
         (session_id, generation): (SessionId, u32),
@@ -189,7 +198,7 @@ impl Users {
             meta: None,
             generation,
             sequence: None,
-            time: now,
+            time: wall,
             data: Data::User { user_id: user.clone() },
         };
         super::super::aggregate::put(tx, user_stream(user), self.events, event);

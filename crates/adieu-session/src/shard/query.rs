@@ -67,13 +67,15 @@ impl Shard {
     /// Looks, and changes nothing.
     #[must_use]
     pub fn query(&self, query: &Query) -> Answer {
-        let view = |session: &Aggregate| session.view();
+        let view = |session: &Aggregate| session.view(self.skew);
         Answer::Sessions(match query {
             Query::Counts => return Answer::Counts(self.counts()),
-            Query::Session(id) => self.sessions.get(id).map(|s| s.view()).into_iter().collect(),
+            Query::Session(id) => {
+                self.sessions.get(id).map(|session| view(session)).into_iter().collect()
+            }
             Query::User(user) => {
                 let ids = self.users.of(user);
-                ids.iter().filter_map(|id| Some(self.sessions.get(id)?.view())).collect()
+                ids.iter().filter_map(|id| Some(view(self.sessions.get(id)?))).collect()
             }
             Query::Sessions(after, most) => self.after(*after).take(*most).map(view).collect(),
         })

@@ -123,9 +123,9 @@ pub enum FromClient {
 
 /// What decides how the rest is read.
 #[derive(Deserialize)]
-struct Typed<'a> {
+pub(crate) struct Typed<'a> {
     #[serde(borrow)]
-    r#type: Cow<'a, str>,
+    pub(crate) r#type: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -186,7 +186,7 @@ struct RawLoaded {
 }
 
 /// Reads an object: serde would take an array of its fields too.
-fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
+pub(crate) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
     if !text.trim_start().starts_with('{') {
         return Err(Fault::NotJson("it does not begin with {".into()));
     }
@@ -329,11 +329,8 @@ impl Tail {
     #[must_use]
     pub fn of(payload: &Payload) -> Self {
         let tail = match payload {
-            // A string: nothing in it can fail.
-            Payload::Text(text) => {
-                format!("\"text\":{}}}", serde_json::to_string(text).unwrap_or_default())
-            }
-            Payload::Binary(bytes) => format!("\"binary\":\"{}\"}}", STANDARD.encode(bytes)),
+            Payload::Text(text) => text_tail(text),
+            Payload::Binary(bytes) => binary_tail(bytes),
         };
         Tail(tail.into())
     }
@@ -359,6 +356,17 @@ impl Tail {
             "{{\"type\":\"message\",\"sequenceId\":{sequence_id},\"tag\":\"{tag}\",{tail}"
         ))
     }
+}
+
+/// How a message with a text ends.
+pub(crate) fn text_tail(text: &str) -> String {
+    // A string: nothing in it can fail.
+    format!("\"text\":{}}}", serde_json::to_string(text).unwrap_or_default())
+}
+
+/// How a message with bytes ends.
+pub(crate) fn binary_tail(bytes: &[u8]) -> String {
+    format!("\"binary\":\"{}\"}}", STANDARD.encode(bytes))
 }
 
 impl ToClient<'_> {

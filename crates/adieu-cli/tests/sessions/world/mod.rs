@@ -1,11 +1,13 @@
 //! A gateway, a backend and pages.
 
 mod backend;
+mod client;
 mod gateway;
 mod page;
 mod process;
 
 pub(crate) use backend::{Backend, Mode, Seen, other_backend, type_of};
+pub(crate) use client::Member;
 pub(crate) use gateway::{API_KEY, Gateway, request, try_request};
 pub(crate) use page::Page;
 pub(crate) use process::{Process, adieu, refused};

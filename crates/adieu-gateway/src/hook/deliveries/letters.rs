@@ -63,12 +63,31 @@ pub(crate) struct DeadLetter {
     bytes: usize,
 }
 
+/// In which order they are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The oldest first.
+    Oldest,
+    /// The newest first.
+    Newest,
+}
+
+/// Which part of the list: up to so many behind a number, in this order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) order: Order,
+    pub(crate) after: Option<u64>,
+    pub(crate) limit: usize,
+}
+
 /// What the list says.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeadLetterList {
     /// All there are.
     pub(crate) total: usize,
+    /// How many of them are lifecycle events.
+    pub(crate) parked: usize,
     pub(crate) dead_letters: Vec<DeadLetter>,
     /// Where the next part of the list begins, if there is more.
     pub(crate) next: Option<String>,
@@ -146,14 +165,17 @@ impl Letters {
         self.bytes
     }
 
-    /// Up to so many behind this number.
-    pub(super) fn list(&self, after: u64, limit: usize) -> DeadLetterList {
-        let mut some = self.all.range(after.saturating_add(1)..);
-        let dead_letters: Vec<_> =
-            some.by_ref().take(limit).map(|(id, letter)| view(*id, letter)).collect();
-        let more = some.next().is_some();
-        let next = dead_letters.last().filter(|_| more).map(|letter| letter.id.clone());
-        DeadLetterList { total: self.all.len(), dead_letters, next }
+    pub(super) fn list(&self, part: Part) -> DeadLetterList {
+        let (dead_letters, next) = match (part.order, part.after) {
+            (Order::Oldest, after) => {
+                let from = after.map_or(0, |after| after.saturating_add(1));
+                some(self.all.range(from..), part.limit)
+            }
+            (Order::Newest, None) => some(self.all.iter().rev(), part.limit),
+            (Order::Newest, Some(after)) => some(self.all.range(..after).rev(), part.limit),
+        };
+        let (_, parked) = self.counts();
+        DeadLetterList { total: self.all.len(), parked, dead_letters, next }
     }
 
     fn insert(&mut self, id: u64, letter: Letter) {
@@ -164,6 +186,17 @@ impl Letters {
         }
         self.all.insert(id, letter);
     }
+}
+
+/// The first of these, and where the next part begins, if there is more.
+fn some<'a>(
+    mut letters: impl Iterator<Item = (&'a u64, &'a Letter)>,
+    limit: usize,
+) -> (Vec<DeadLetter>, Option<String>) {
+    let some: Vec<_> = letters.by_ref().take(limit).map(|(id, one)| view(*id, one)).collect();
+    let more = letters.next().is_some();
+    let next = some.last().filter(|_| more).map(|letter| letter.id.clone());
+    (some, next)
 }
 
 fn view(id: u64, letter: &Letter) -> DeadLetter {
@@ -255,14 +288,20 @@ mod tests {
         for _ in 0..5 {
             letters.bury(Timestamp(10), head(1), said("x"));
         }
-        let (mut after, mut all) = (0, Vec::new());
-        loop {
-            let part = letters.list(after, 2);
-            assert_eq!(part.total, 5);
-            all.extend(part.dead_letters.into_iter().map(|letter| letter.id));
-            let Some(next) = part.next else { break };
-            after = next.parse().unwrap();
-        }
-        assert_eq!(all, ["10", "11", "12", "13", "14"]);
+        letters.bury(Timestamp(10), head(1), event(EventType::SessionEnded, Data::Resumed));
+        let all = |order| {
+            let (mut after, mut all) = (None, Vec::new());
+            loop {
+                let part = letters.list(Part { order, after, limit: 2 });
+                assert_eq!((part.total, part.parked), (6, 1));
+                all.extend(part.dead_letters.into_iter().map(|letter| letter.id));
+                let Some(next) = part.next else { return all };
+                after = Some(next.parse().unwrap());
+            }
+        };
+        let mut ids = ["10", "11", "12", "13", "14", "15"];
+        assert_eq!(all(Order::Oldest), ids);
+        ids.reverse();
+        assert_eq!(all(Order::Newest), ids);
     }
 }

@@ -37,7 +37,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 pub use counts::{Left, Waiting};
-pub(crate) use letters::DeadLetterList;
+pub(crate) use letters::{DeadLetterList, Order, Part};
 pub use options::DeliveryOptions;
 use pending::Now;
 pub(crate) use room::Room;
@@ -50,13 +50,24 @@ use crate::session::{Batch, Change, Contents, Timestamp};
 
 /// Where events are kept until they are taken.
 pub(crate) trait EventLog: Clone + Send + Sync + 'static {
-    /// The backend has answered this event so: done before the event is written off.
-    fn answered(&self, event: &Event, answer: Answer) -> impl Future<Output = ()> + Send;
+    /// The backend has answered so, each to an event of another session. Ready when what it asks
+    /// for is done, and with it that the event is taken is written down. False if the log is
+    /// closed: then another start tells the events again.
+    fn answered(&self, answers: Vec<Answered>) -> impl Future<Output = bool> + Send;
 
     /// Writes down what has become of events. It is not waited for that this is durable: told again
     /// after a crash, an event has the same id. False if the log is closed: then nothing more is
     /// delivered.
     fn write(&self, batch: Batch) -> impl Future<Output = bool> + Send;
+}
+
+/// An event that the backend has taken, and answered with something to do.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) event: Arc<Event>,
+    pub(crate) answer: Answer,
+    /// What says that the event is taken, to be written down with the rest.
+    pub(crate) written_off: Batch,
 }
 
 /// Events that wait for the backend, and those that it would not take.
@@ -139,9 +150,9 @@ impl Deliveries {
         self.go_on(log);
     }
 
-    /// Dead letters behind this number, up to so many.
-    pub(crate) fn dead_letters(&self, after: u64, limit: usize) -> DeadLetterList {
-        self.state().scheduler.letters.list(after, limit)
+    /// Some of the dead letters.
+    pub(crate) fn dead_letters(&self, part: Part) -> DeadLetterList {
+        self.state().scheduler.letters.list(part)
     }
 
     /// Sends a dead letter again; false if there is none of this number.

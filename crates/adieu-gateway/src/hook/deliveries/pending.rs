@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::budget::Pool;
 use super::event::{Kind, Lane};
 use super::failure::{Failure, FailureKind};
 use super::options::PARK_TRIES;
 use super::options::{BACK_OFF, DeliveryOptions, FINAL_TRIES, MAX_BACK_OFF, NOTHING_TAKEN};
-use crate::session::Timestamp;
 use crate::session::event::Event;
+use crate::session::{Change, Timestamp};
 
 /// The time, by both clocks: waits are monotonic, what is shown to people is not.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +126,14 @@ impl Pending {
             Lane::Messages => trouble.is_hopeless(now.at, taken, options),
         };
         if over { Fate::SetAside } else { Fate::Again(hope) }
+    }
+
+    /// What says in the store that it is taken.
+    pub(super) fn written_off(&self, stream: &Bytes) -> Change {
+        match self.letter {
+            Some(id) => Change::DeleteDeadLetter { id },
+            None => Change::DeleteEvent { stream: stream.clone(), sequence: self.sequence },
+        }
     }
 
     /// Tries it earlier than its back-off says.

@@ -71,9 +71,9 @@ mod tests {
     use axum::http::StatusCode;
     use axum::routing::post;
 
-    use super::super::{DeliveryOptions, EventLog};
+    use super::super::{Answered, DeliveryOptions, EventLog};
     use super::*;
-    use crate::hook::{Answer, Backend, BackendOptions, EventFormat, Secret};
+    use crate::hook::{Backend, BackendOptions, EventFormat, Secret};
     use crate::session::event::{Data, Event, EventType, session_stream};
     use crate::session::{Batch, SessionId, Timestamp};
 
@@ -82,7 +82,9 @@ mod tests {
     struct Forgets;
 
     impl EventLog for Forgets {
-        async fn answered(&self, _: &Event, _: Answer) {}
+        async fn answered(&self, _: Vec<Answered>) -> bool {
+            true
+        }
 
         async fn write(&self, _: Batch) -> bool {
             true

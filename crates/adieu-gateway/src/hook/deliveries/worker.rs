@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::scheduler::{Job, Request};
-use super::{Deliveries, EventLog, now};
+use super::{Answered, Deliveries, EventLog, now};
 use crate::hook::{Answer, Backend, NotTaken};
+use crate::session::Batch;
 
 impl Deliveries {
     /// Sends what may be sent now.
@@ -67,18 +68,20 @@ impl Deliveries {
     /// Sends a request, and what may be sent when that is done.
     async fn work<L: EventLog>(self: Arc<Self>, log: L, backend: Backend, mut request: Request) {
         loop {
-            let mut results = Vec::with_capacity(request.jobs.len());
+            let (mut results, mut answers) = (Vec::with_capacity(request.jobs.len()), Vec::new());
             for (job, result) in request.jobs.iter().zip(send(&backend, &request.jobs).await) {
-                results.push(match result {
-                    Ok(answer) => {
-                        // Before the next event of the session is sent: answers keep their order.
-                        log.answered(&job.event, answer).await;
-                        Ok(())
-                    }
-                    Err(error) => Err(Failure::from(error)),
-                });
+                let answer = result.map_err(Failure::from);
+                answers.extend(answer.as_ref().ok().and_then(|answer| self.to_do(job, answer)));
+                results.push(answer.map(drop));
             }
-            let batch = self.state().scheduler.done(now(), &request, results);
+            let written: Batch =
+                answers.iter().flat_map(|answered| answered.written_off.clone()).collect();
+            // Before the next event of a session is sent: answers keep their order.
+            if !answers.is_empty() && !log.answered(answers).await {
+                return self.close();
+            }
+            let mut batch = self.state().scheduler.done(now(), &request, results);
+            batch.retain(|change| !written.contains(change));
             self.tell_freed();
             self.settled.notify_waiters();
             let mut requests = self.next_requests(&log).into_iter();
@@ -87,16 +90,31 @@ impl Deliveries {
                 self.start(&log, request);
             }
             if !batch.is_empty() && !log.write(batch).await {
-                // Another start delivers what is left.
-                self.state().closed = true;
-                self.settled.notify_waiters();
-                return;
+                return self.close();
             }
             match next {
                 Some(next) => request = next,
                 None => return,
             }
         }
+    }
+}
+
+impl Deliveries {
+    /// What an answer asks for, with what says that its event is taken; `None` if it asks for
+    /// nothing.
+    fn to_do(&self, job: &Job, answer: &Answer) -> Option<Answered> {
+        let asks = !answer.send.is_empty() || answer.close.is_some();
+        asks.then(|| {
+            let written_off = vec![job.written_off.clone()];
+            Answered { event: job.event.clone(), answer: answer.clone(), written_off }
+        })
+    }
+
+    /// The log is closed: another start delivers what is left.
+    fn close(&self) {
+        self.state().closed = true;
+        self.settled.notify_waiters();
     }
 }
 

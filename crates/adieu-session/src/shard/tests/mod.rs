@@ -2,6 +2,7 @@ mod broken_world;
 mod harness;
 mod restarts;
 mod resuming;
+mod two_machines;
 mod users;
 
 use adieu_proto::{Close, CloseCode, Message};
@@ -64,7 +65,7 @@ pub(super) fn events(step: &Transaction) -> Vec<(EventType, u64)> {
 
 /// What is to be done, apart from what is for people and for the backend.
 fn done(step: &Transaction) -> Vec<&Effect> {
-    let told = |effect: &&Effect| !matches!(effect, Effect::Moment(_) | Effect::Deliver { .. });
+    let told = |effect: &&Effect| !matches!(effect, Effect::Transition(_) | Effect::Deliver { .. });
     step.effects.iter().filter(told).collect()
 }
 
@@ -289,8 +290,10 @@ fn a_message_changes_the_numbers_of_its_session_alone() {
     assert!(matches!(first.changes.last(), Some(Change::PutCounters { .. })), "{first:?}");
     let sent = hub.send(NOW, id(1), "b").unwrap();
     assert!(matches!(sent.changes.last(), Some(Change::PutCounters { .. })), "{sent:?}");
-    // An acknowledgement as well.
+    assert!(first.awaited && sent.awaited);
+    // An acknowledgement as well, and nothing waits for it: the client says it again.
     let ack = hear(&mut hub, handle, r#"{"type":"sequenceAck","sequenceId":1}"#);
+    assert!(!ack.awaited && ack.changes.len() == 2, "{ack:?}");
     let rows = |change: &Change| matches!(change, Change::PutSession { .. });
     assert!(!ack.changes.iter().any(rows), "{ack:?}");
 }

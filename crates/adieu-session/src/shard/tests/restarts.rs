@@ -86,3 +86,24 @@ fn a_token_of_before_the_restart_is_good() {
     let token = Token { session: id(1), generation: 1 }.sign(&key());
     assert!(again.resume(NOW, &token, from("https://a", 0)).is_ok());
 }
+
+#[test]
+fn a_suspended_machine_moves_what_people_read_and_no_deadline() {
+    let mut hub = Hub::new(Settings::default());
+    let (handle, _) = hub.start(NOW, id(1), Guest::default());
+    let hour = Duration::from_secs(3_600);
+    hub.0.set_skew(Skew::between(NOW + hour, NOW));
+    hub.ended(NOW, handle, Departure::Hidden, &ending());
+    let due = NOW + Duration::from_secs(8);
+    assert_eq!(hub.0.deadline(), Some(due));
+    let Answer::Sessions(views) = hub.0.query(&super::super::super::command::Query::Session(id(1)))
+    else {
+        panic!("no sessions")
+    };
+    assert_eq!(views[0].until, Some(due + hour), "as the clock on the wall shows it");
+    let step = hub.expire(due);
+    let event = &of_session(&step)[0];
+    assert_eq!(event.time, due + hour);
+    let Data::Ended(told) = &event.data else { panic!("{step:?}") };
+    assert_eq!((told.started_at, told.lasted_ms), (NOW, 3_608_000));
+}

@@ -40,6 +40,8 @@ pub(super) struct Request {
 pub(super) struct Job {
     pub(super) stream: Bytes,
     pub(super) event: Arc<Event>,
+    /// What says in the store that it is taken.
+    pub(super) written_off: Change,
 }
 
 /// All events that wait.
@@ -266,10 +268,11 @@ impl Scheduler {
     /// The first of a line is on its way.
     fn take_up(&mut self, key: &Bytes, lane: Lane) -> Option<Job> {
         let line = self.streams.get_mut(key)?.line_mut(lane);
-        let event = line.events.front()?.event.clone();
+        let first = line.events.front()?;
+        let (event, written_off) = (first.event.clone(), first.written_off(key));
         line.in_flight = true;
         self.plan(key);
-        Some(Job { stream: key.clone(), event })
+        Some(Job { stream: key.clone(), event, written_off })
     }
 
     fn next(&self, now: Instant) -> Option<(Lane, Bytes)> {
@@ -348,8 +351,10 @@ impl Scheduler {
                 self.last_taken = now.at;
                 self.taken.0[lane as usize] += 1;
                 self.hope_again(now.at, lane);
-                let taken = self.pop(&job.stream, lane);
-                taken.map(|taken| self.written_off(job, &taken)).unwrap_or_default()
+                if let Some(id) = self.pop(&job.stream, lane).and_then(|taken| taken.letter) {
+                    self.letters.remove(id);
+                }
+                vec![job.written_off.clone()]
             }
             Err(failure) if failure.kind == FailureKind::Unreachable => {
                 self.counts.failed += 1;
@@ -398,15 +403,6 @@ impl Scheduler {
 
     fn hear(&mut self, now: Instant, input: Input) {
         self.breaker = self.breaker.on(now, self.options.concurrency, input);
-    }
-
-    fn written_off(&mut self, job: &Job, taken: &Pending) -> Batch {
-        match taken.letter {
-            Some(id) => self.letters.remove(id).into_iter().collect(),
-            None => {
-                vec![Change::DeleteEvent { stream: job.stream.clone(), sequence: taken.sequence }]
-            }
-        }
     }
 
     fn hope(&mut self, job: &Job, lane: Lane, hope: Hope) {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::event::Lane;
 use super::failure::{Failure, FailureKind};
+use super::letters::{Order, Part};
 use super::options::DeliveryOptions;
 use super::pending::Now;
 use super::scheduler::{Request, Scheduler};

@@ -11,7 +11,7 @@ use super::layout::behind;
 /// What redb thinks was done to a file. It is little when it opens one: it writes its header, some
 /// pages, and syncs in between.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct WriteBack {
     /// What the file has, from where redb's begins.
     there: u64,
     /// What redb thinks that it has.
@@ -26,9 +26,9 @@ enum Step {
     Sync,
 }
 
-impl Held {
+impl WriteBack {
     pub(super) fn new(there: u64) -> Self {
-        Held { there, len: there, steps: Vec::new() }
+        WriteBack { there, len: there, steps: Vec::new() }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -107,7 +107,8 @@ mod tests {
     use crate::store::layout::PAGE;
 
     fn file_of(bytes: &[u8]) -> (FileBackend, File) {
-        let name = format!("adieu-held-{}-{:?}", std::process::id(), std::thread::current().id());
+        let name =
+            format!("adieu-write-back-{}-{:?}", std::process::id(), std::thread::current().id());
         let path = std::env::temp_dir().join(name);
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).open(&path).unwrap();
@@ -128,28 +129,29 @@ mod tests {
         for _ in 0..50 {
             let mut model = numbers(&mut random, 300);
             let (backend, file) = file_of(&[&vec![b'-'; PAGE as usize], &*model].concat());
-            let mut held = Held::new(model.len() as u64);
+            let mut write_back = WriteBack::new(model.len() as u64);
             for _ in 0..20 {
                 if random.once_in(4) {
                     let len = random.below(400);
                     model.resize(len as usize, 0);
-                    held.set_len(len);
+                    write_back.set_len(len);
                 } else {
                     let (at, data) = (random.below(350) as usize, numbers(&mut random, 60));
                     model.resize(model.len().max(at + data.len()), 0);
                     model[at..][..data.len()].copy_from_slice(&data);
-                    held.write(at as u64, &data);
+                    write_back.write(at as u64, &data);
                 }
-                held.sync();
+                write_back.sync();
                 let from = random.below(model.len() as u64 + 1) as usize;
                 let mut part = vec![1; random.below((model.len() - from) as u64 + 1) as usize];
-                held.read(&backend, from as u64, &mut part).unwrap();
+                write_back.read(&backend, from as u64, &mut part).unwrap();
                 assert_eq!(part, model[from..][..part.len()]);
-                let beyond = held.read(&backend, from as u64, &mut vec![0; model.len() - from + 1]);
+                let beyond =
+                    write_back.read(&backend, from as u64, &mut vec![0; model.len() - from + 1]);
                 assert_eq!(beyond.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
             }
-            assert_eq!(held.len(), model.len() as u64);
-            held.write_to(&backend).unwrap();
+            assert_eq!(write_back.len(), model.len() as u64);
+            write_back.write_to(&backend).unwrap();
             let mut all = vec![0; model.len()];
             backend.read(PAGE, &mut all).unwrap();
             assert_eq!(all, model);

@@ -1,4 +1,4 @@
-//! The story of a session, for people: what the page draws and the metrics count.
+//! What happens to a session, for people: what the page draws and the metrics count.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use super::ending::{ConnectionEnding, SessionEnding};
 use super::wait::Departure;
 use super::{SessionId, Timestamp};
 
-/// Something that happened to a session.
+/// One thing that happened to a session.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moment {
-    /// Whose.
+pub struct Transition {
+    /// To which session.
     pub session_id: SessionId,
     /// When.
     pub at: Timestamp,
-    /// What.
-    pub what: What,
+    /// What happened.
+    pub kind: TransitionKind,
 }
 
-/// What happened.
+/// What can happen to a session.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum TransitionKind {
     /// It began.
     Started {
         /// Who it is.

@@ -1,23 +1,23 @@
-//! The story of one session, as small as a picture of it needs.
+//! The timeline of one session, as small as a picture of it needs.
 
 use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use super::{LISTED_AT_LEAST, MOMENTS};
+use super::{ENTRIES, LISTED_AT_LEAST};
 use crate::session::ending::{SessionCause, SessionEnding};
-use crate::session::moment::{Moment, What};
+use crate::session::transition::{Transition, TransitionKind};
 use crate::session::{Departure, SessionId, Timestamp, View};
 
 /// A session, and what happened to it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Story {
+pub(super) struct Timeline {
     #[serde(flatten)]
     pub(super) about: About,
-    moments: VecDeque<Told>,
+    entries: VecDeque<TimelineEntry>,
 }
 
-/// Whose story it is.
+/// Whose timeline it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct About {
@@ -34,9 +34,9 @@ pub(super) struct About {
 
 /// Something that happened: of the ending its sentence alone. All of it is in `/endings`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "what", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub(super) enum Told {
-    /// Not kept: what a story is about says the same.
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub(super) enum TimelineEntry {
+    /// Not kept: what a timeline is about says the same.
     Started {
         at: Timestamp,
     },
@@ -70,28 +70,32 @@ pub(super) struct Over {
     sentence: Option<Box<str>>,
 }
 
-impl Told {
+impl TimelineEntry {
     /// Why the session is over, if it is.
     pub(super) fn cause(&self) -> Option<SessionCause> {
         match self {
-            Told::Ended(over) => Some(over.cause),
-            Told::Started { .. } | Told::Away { .. } | Told::Resumed { .. } => None,
+            TimelineEntry::Ended(over) => Some(over.cause),
+            TimelineEntry::Started { .. }
+            | TimelineEntry::Away { .. }
+            | TimelineEntry::Resumed { .. } => None,
         }
     }
 
     fn at(&self) -> Timestamp {
         match self {
-            Told::Started { at } | Told::Away { at, .. } | Told::Resumed { at, .. } => *at,
-            Told::Ended(over) => over.at,
+            TimelineEntry::Started { at }
+            | TimelineEntry::Away { at, .. }
+            | TimelineEntry::Resumed { at, .. } => *at,
+            TimelineEntry::Ended(over) => over.at,
         }
     }
 }
 
 impl About {
-    /// From its first moment, or from what is known of it otherwise.
-    pub(super) fn of(moment: &Moment, view: impl FnOnce() -> Option<View>) -> Self {
-        let (session_id, at) = (moment.session_id, moment.at);
-        if let What::Started { user, plain } = &moment.what {
+    /// From its first transition, or from what is known of it otherwise.
+    pub(super) fn of(transition: &Transition, view: impl FnOnce() -> Option<View>) -> Self {
+        let (session_id, at) = (transition.session_id, transition.at);
+        if let TransitionKind::Started { user, plain } = &transition.kind {
             let user_id = user.as_deref().map(Into::into);
             let (plain, started_at) = (Some(*plain), at);
             let (known_from, connections) = (None, 1);
@@ -99,8 +103,8 @@ impl About {
         }
         if let Some(view) = view() {
             let mut about = About::from_view(&view, at);
-            // The shard has counted the connection that this moment tells of.
-            let counted = u32::from(matches!(moment.what, What::Resumed { .. }));
+            // The shard has counted the connection that this transition tells of.
+            let counted = u32::from(matches!(transition.kind, TransitionKind::Resumed { .. }));
             about.connections = about.connections.saturating_sub(counted);
             return about;
         }
@@ -134,60 +138,67 @@ impl About {
     }
 }
 
-impl Story {
+impl Timeline {
     pub(super) fn new(about: About) -> Self {
-        Story { about, moments: VecDeque::new() }
+        Timeline { about, entries: VecDeque::new() }
     }
 
     /// Of a session that the store held.
     pub(super) fn restored(now: Timestamp, view: &View) -> Self {
-        let mut story = Story::new(About::from_view(view, now));
+        let mut timeline = Timeline::new(About::from_view(view, now));
         if let (Some(departure), Some(until)) = (view.departure, view.until) {
-            story.moments.push_back(Told::Away { at: now, departure, until, sentence: None });
+            timeline.entries.push_back(TimelineEntry::Away {
+                at: now,
+                departure,
+                until,
+                sentence: None,
+            });
         }
-        story
+        timeline
     }
 
-    /// Keeps a moment, and gives it as it is told.
-    pub(super) fn push(&mut self, moment: &Moment) -> Told {
-        let told = self.told(moment);
-        match &moment.what {
-            What::Resumed { .. } => self.about.connections += 1,
-            What::Ended { ending } => self.about.complete(ending),
-            What::Started { .. } | What::Away { .. } => {}
+    /// Keeps what happened, and gives it as an entry.
+    pub(super) fn push(&mut self, transition: &Transition) -> TimelineEntry {
+        let entry = self.entry(transition);
+        match &transition.kind {
+            TransitionKind::Resumed { .. } => self.about.connections += 1,
+            TransitionKind::Ended { ending } => self.about.complete(ending),
+            TransitionKind::Started { .. } | TransitionKind::Away { .. } => {}
         }
-        if matches!(told, Told::Started { .. }) {
-            return told;
+        if matches!(entry, TimelineEntry::Started { .. }) {
+            return entry;
         }
-        if self.moments.len() == MOMENTS
-            && let Some(oldest) = self.moments.pop_front()
+        if self.entries.len() == ENTRIES
+            && let Some(oldest) = self.entries.pop_front()
         {
             self.about.known_from = Some(oldest.at());
         }
-        self.moments.push_back(told.clone());
-        told
+        self.entries.push_back(entry.clone());
+        entry
     }
 
-    fn told(&self, Moment { at, what, .. }: &Moment) -> Told {
+    fn entry(&self, Transition { at, kind, .. }: &Transition) -> TimelineEntry {
         let at = *at;
-        match what {
-            What::Started { .. } => Told::Started { at },
-            What::Away { departure, until, ending } => {
+        match kind {
+            TransitionKind::Started { .. } => TimelineEntry::Started { at },
+            TransitionKind::Away { departure, until, ending } => {
                 let sentence = ending.as_deref().map(|ending| ending.sentence.as_str().into());
-                Told::Away { at, departure: *departure, until: *until, sentence }
+                TimelineEntry::Away { at, departure: *departure, until: *until, sentence }
             }
-            What::Resumed { generation, after, replayed } => Told::Resumed {
+            TransitionKind::Resumed { generation, after, replayed } => TimelineEntry::Resumed {
                 at,
                 generation: *generation,
                 superseded: after.is_none(),
                 replayed: *replayed,
             },
-            What::Ended { ending } => Told::Ended(Box::new(self.over(at, ending))),
+            TransitionKind::Ended { ending } => {
+                TimelineEntry::Ended(Box::new(self.over(at, ending)))
+            }
         }
     }
 
     fn over(&self, at: Timestamp, ending: &SessionEnding) -> Over {
-        let was_away = matches!(self.moments.back(), Some(Told::Away { .. }));
+        let was_away = matches!(self.entries.back(), Some(TimelineEntry::Away { .. }));
         let last = ending.ending.as_deref().filter(|_| !was_away);
         Over {
             at,
@@ -200,15 +211,15 @@ impl Story {
         }
     }
 
-    /// With as many of its newest moments as there is room for, and at least one.
-    pub(super) fn shortened(&self, room: &mut usize) -> Story {
-        let kept = self.moments.len().min((*room).max(LISTED_AT_LEAST));
+    /// With as many of its newest entries as there is room for, and at least one.
+    pub(super) fn shortened(&self, room: &mut usize) -> Timeline {
+        let kept = self.entries.len().min((*room).max(LISTED_AT_LEAST));
         *room = room.saturating_sub(kept);
-        let skipped = self.moments.len() - kept;
+        let skipped = self.entries.len() - kept;
         let mut about = self.about.clone();
         if skipped > 0 {
-            about.known_from = Some(self.moments[skipped - 1].at());
+            about.known_from = Some(self.entries[skipped - 1].at());
         }
-        Story { about, moments: self.moments.iter().skip(skipped).cloned().collect() }
+        Timeline { about, entries: self.entries.iter().skip(skipped).cloned().collect() }
     }
 }

@@ -5,7 +5,7 @@
 //! An idle session costs about 250 bytes here, and only if it is among the [`HERE`] that something
 //! happened to last: the others cost nothing.
 
-mod story;
+mod timeline;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,26 +15,26 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::clock::Clock;
-use crate::session::moment::Moment;
 use crate::session::shard::{Answer, Counts};
+use crate::session::transition::Transition;
 use crate::session::{SessionId, Timestamp, View};
-use story::{About, Story, Told};
+use timeline::{About, Timeline, TimelineEntry};
 
-/// Stories of sessions that are here or away: as many as a page may want to look through, as many
+/// Timelines of sessions that are here or away: as many as a page may want to look through, as many
 /// as the API lists. Of more sessions those are kept that something happened to last.
 pub(super) const HERE: usize = 1_000;
 
-/// Stories of sessions that are over: what a page may want to look back at.
+/// Timelines of sessions that are over: what a page may want to look back at.
 const OVER: usize = 500;
 
-/// Moments of one story: fifty refreshes, more than a picture can show.
-const MOMENTS: usize = 100;
+/// Entries of one timeline: fifty refreshes, more than a picture can show.
+const ENTRIES: usize = 100;
 
-/// Moments in one list, the newest stories' first: about 1.5 MB of JSON. Without it a thousand
+/// Entries in one list, the newest timelines' first: about 1.5 MB of JSON. Without it a thousand
 /// pages that are refreshed all the time would make a list of 20 MB.
 const LISTED: usize = 10_000;
 
-/// Moments of a story that come after those: enough to say where a session is, and why.
+/// Entries of a timeline that come after those: enough to say where a session is, and why.
 const LISTED_AT_LEAST: usize = 1;
 
 /// News that may wait for a slow page; one that misses some gets the whole list again.
@@ -42,32 +42,31 @@ const NEWS: usize = 256;
 
 /// What happened to the sessions.
 #[derive(Debug)]
-pub struct Chronicle {
+pub struct Timelines {
     inner: Mutex<Inner>,
     news: broadcast::Sender<Utf8Bytes>,
-    clock: Clock,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Moments so far: what is newer than a list has a higher number.
+    /// Entries so far: what is newer than a list has a higher number.
     number: u64,
     /// Sessions that are here or away.
     here: HashMap<SessionId, Kept>,
-    /// The same by the number of their last moment, so that the one that is forgotten is found.
+    /// The same by the number of their last entry, so that the one that is forgotten is found.
     order: BTreeMap<u64, SessionId>,
     /// Newest first.
-    over: VecDeque<Arc<Story>>,
+    over: VecDeque<Arc<Timeline>>,
     /// Why sessions were over, since the start.
     causes: BTreeMap<&'static str, u64>,
     counts: Counts,
 }
 
-/// A story, which a list may be reading.
+/// A timeline, which a list may be reading.
 #[derive(Debug)]
 struct Kept {
-    story: Arc<Story>,
-    /// Of its last moment.
+    timeline: Arc<Timeline>,
+    /// Of its last entry.
     number: u64,
 }
 
@@ -77,12 +76,12 @@ struct Kept {
 pub struct Sessions {
     /// The gateway's time: deadlines are told in it.
     now: Timestamp,
-    /// Of the last moment in it.
+    /// Of the last entry in it.
     number: u64,
     counts: Counts,
     causes: BTreeMap<&'static str, u64>,
-    here: Vec<Story>,
-    over: Vec<Story>,
+    here: Vec<Timeline>,
+    over: Vec<Timeline>,
 }
 
 /// What pages are told as it happens.
@@ -92,62 +91,62 @@ struct News<'a> {
     r#type: &'static str,
     number: u64,
     session: &'a About,
-    moment: &'a Told,
+    entry: &'a TimelineEntry,
     counts: Counts,
     causes: &'a BTreeMap<&'static str, u64>,
 }
 
-impl Chronicle {
-    pub(super) fn new(clock: Clock) -> Self {
-        Chronicle { inner: Mutex::default(), news: broadcast::Sender::new(NEWS), clock }
+impl Timelines {
+    pub(super) fn new() -> Self {
+        Timelines { inner: Mutex::default(), news: broadcast::Sender::new(NEWS) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something happened to a session. `look` gives what its shard knows of one whose story begins
-    /// in the middle: it was restored from the store, or forgotten here.
+    /// Something happened to a session. `look` gives what its shard knows of a session whose
+    /// timeline begins in the middle: it was restored from the store, or forgotten here.
     pub(super) fn record(
         &self,
-        moment: &Moment,
+        transition: &Transition,
         counts: Counts,
         look: impl FnOnce(SessionId) -> Answer,
     ) {
         let mut inner = self.inner();
         inner.number += 1;
         inner.counts = counts;
-        let id = moment.session_id;
-        let mut story = match inner.take(id) {
-            Some(story) => story,
-            None => Arc::new(Story::new(About::of(moment, || viewed(look(id))))),
+        let id = transition.session_id;
+        let mut timeline = match inner.take(id) {
+            Some(timeline) => timeline,
+            None => Arc::new(Timeline::new(About::of(transition, || viewed(look(id))))),
         };
-        let told = Arc::make_mut(&mut story).push(moment);
-        if let Some(cause) = told.cause() {
+        let entry = Arc::make_mut(&mut timeline).push(transition);
+        if let Some(cause) = entry.cause() {
             *inner.causes.entry(cause.word()).or_default() += 1;
         }
-        self.tell(&inner, &story.about, &told);
-        if told.cause().is_some() { inner.keep_over(story) } else { inner.keep(id, story) }
+        self.tell(&inner, &timeline.about, &entry);
+        if entry.cause().is_some() { inner.keep_over(timeline) } else { inner.keep(id, timeline) }
     }
 
-    /// A session that the store held, of which no moment is told: it was away already.
+    /// A session that the store held, of which no transition is told: it was away already.
     pub(super) fn restored(&self, now: Timestamp, view: &View, counts: Counts) {
         let mut inner = self.inner();
         inner.counts = counts;
         if !inner.here.contains_key(&view.session_id) {
             inner.number += 1;
-            let story = Arc::new(Story::restored(now, view));
-            inner.keep(view.session_id, story);
+            let timeline = Arc::new(Timeline::restored(now, view));
+            inner.keep(view.session_id, timeline);
         }
     }
 
-    fn tell(&self, inner: &Inner, session: &About, moment: &Told) {
+    fn tell(&self, inner: &Inner, session: &About, entry: &TimelineEntry) {
         // Without pages nobody listens.
         if self.news.receiver_count() == 0 {
             return;
         }
         let (number, counts, causes) = (inner.number, inner.counts, &inner.causes);
-        let news = News { r#type: "moment", number, session, moment, counts, causes };
+        let news = News { r#type: "entry", number, session, entry, counts, causes };
         if let Ok(text) = serde_json::to_string(&news) {
             let _ = self.news.send(text.into());
         }
@@ -163,11 +162,11 @@ impl Chronicle {
     /// All that is kept, newest first.
     #[must_use]
     pub fn list(&self) -> Sessions {
-        let (here, over, mut sessions) = self.inner().list(self.clock.now());
+        let (here, over, mut sessions) = self.inner().list(Clock::wall());
         // Not under the lock: the engine does not wait for who reads.
         let mut room = LISTED;
-        sessions.here = here.iter().map(|story| story.shortened(&mut room)).collect();
-        sessions.over = over.iter().map(|story| story.shortened(&mut room)).collect();
+        sessions.here = here.iter().map(|timeline| timeline.shortened(&mut room)).collect();
+        sessions.over = over.iter().map(|timeline| timeline.shortened(&mut room)).collect();
         sessions
     }
 }
@@ -180,15 +179,15 @@ fn viewed(answer: Answer) -> Option<View> {
 }
 
 impl Inner {
-    fn take(&mut self, id: SessionId) -> Option<Arc<Story>> {
+    fn take(&mut self, id: SessionId) -> Option<Arc<Timeline>> {
         let kept = self.here.remove(&id)?;
         self.order.remove(&kept.number);
-        Some(kept.story)
+        Some(kept.timeline)
     }
 
-    fn keep(&mut self, id: SessionId, story: Arc<Story>) {
+    fn keep(&mut self, id: SessionId, timeline: Arc<Timeline>) {
         let number = self.number;
-        self.here.insert(id, Kept { story, number });
+        self.here.insert(id, Kept { timeline, number });
         self.order.insert(number, id);
         if self.here.len() > HERE
             && let Some((_, oldest)) = self.order.pop_first()
@@ -197,14 +196,14 @@ impl Inner {
         }
     }
 
-    fn keep_over(&mut self, story: Arc<Story>) {
+    fn keep_over(&mut self, timeline: Arc<Timeline>) {
         self.over.truncate(OVER - 1);
-        self.over.push_front(story);
+        self.over.push_front(timeline);
     }
 
-    fn list(&self, now: Timestamp) -> (Vec<Arc<Story>>, Vec<Arc<Story>>, Sessions) {
+    fn list(&self, now: Timestamp) -> (Vec<Arc<Timeline>>, Vec<Arc<Timeline>>, Sessions) {
         let newest_first = self.order.values().rev();
-        let here = newest_first.filter_map(|id| Some(self.here.get(id)?.story.clone()));
+        let here = newest_first.filter_map(|id| Some(self.here.get(id)?.timeline.clone()));
         let sessions = Sessions {
             now,
             number: self.number,

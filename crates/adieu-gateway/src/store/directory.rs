@@ -16,21 +16,21 @@ const NEW: &str = "adieu.redb.new";
 
 /// Where a store is.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct DataDir {
     dir: PathBuf,
     /// The store's file.
     pub(super) path: PathBuf,
 }
 
-impl Place {
+impl DataDir {
     /// Makes the directory if it is not there.
     pub(super) fn prepare(dir: &Path) -> Result<Self, StoreError> {
         // Of no name is where the process is, and is opened by this one.
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        let place = Place { dir: dir.to_owned(), path: dir.join(FILE) };
-        make_dir(dir).map_err(|error| place.unusable(&error))?;
+        let data_dir = DataDir { dir: dir.to_owned(), path: dir.join(FILE) };
+        make_dir(dir).map_err(|error| data_dir.unusable(&error))?;
         warn_of_others(dir);
-        Ok(place)
+        Ok(data_dir)
     }
 
     /// The store's file, locked; `make` is given an empty one if there is none, and lays it out.
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn a_directory_of_no_name_is_the_one_where_the_process_is() {
-        let place = Place::prepare(Path::new("")).unwrap();
-        assert_eq!(place.path, Path::new("./adieu.redb"));
-        sync_dir(&place.dir).unwrap();
+        let data_dir = DataDir::prepare(Path::new("")).unwrap();
+        assert_eq!(data_dir.path, Path::new("./adieu.redb"));
+        sync_dir(&data_dir.dir).unwrap();
     }
 }
