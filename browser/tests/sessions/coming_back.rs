@@ -153,10 +153,8 @@ fn away_and_back(world: &mut World) -> Result<String> {
 fn duplicate(world: &mut World) -> Result<String> {
     let session = open(world, "")?;
     let original = world.browser.current_tab()?;
-    let all = world.browser.execute("return JSON.stringify(sessionStorage)", &[])?;
-    let opens = "return Boolean(window.copy = window.open(location.href))";
-    let opened = world.browser.execute(opens, &[])? == json!(true);
-    let of_copy = if opened { opened_copy(world, &session)? } else { made_copy(world, &all)? };
+    let copied = copy(world)?;
+    let of_copy = copied.session(world, &session)?;
     assert_ne!(of_copy, session);
     world.browser.switch_to(&original)?;
     assert_eq!(world.kept("sessions")?.last(), Some(&json!(session)), "the original has its own");
@@ -166,29 +164,56 @@ fn duplicate(world: &mut World) -> Result<String> {
     wait_for("its message", PATIENCE, || Ok((world.kept("received")?.len() == 1).then_some(())))?;
     assert_eq!(world.ended(&session), 0);
     world.browser.execute("window.copy?.close(); return null", &[])?;
-    let how = if opened { "opened by the page" } else { "with its sessionStorage copied" };
-    Ok(format!("a duplicated tab ({how}): two sessions"))
+    Ok(format!("a duplicated tab ({}): two sessions", copied.how()))
 }
 
-fn opened_copy(world: &mut World, session: &str) -> Result<String> {
-    let copy = "return JSON.parse(window.copy.sessionStorage.getItem('sessions') ?? '[]')";
-    wait_for("the copy's session", PATIENCE, || {
-        let sessions = world.browser.execute(copy, &[])?;
-        let last = sessions.as_array().and_then(|all| all.last()?.as_str().map(str::to_owned));
-        Ok(last.filter(|last| last != session))
-    })
+/// How the tab was duplicated.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Copied {
+    /// The page opened the copy, and is still the current tab.
+    Opened,
+    /// Where a page may open nothing: by hand, in a tab that is the current one now.
+    ByHand,
 }
 
-/// Where a page may open nothing: the copy is made by hand.
-fn made_copy(world: &mut World, all: &Value) -> Result<String> {
+/// Duplicates the current tab.
+pub(crate) fn copy(world: &mut World) -> Result<Copied> {
+    let all = world.browser.execute("return JSON.stringify(sessionStorage)", &[])?;
+    let url = world.browser.execute("return location.href", &[])?;
+    let opens = "return Boolean(window.copy = window.open(location.href))";
+    if world.browser.execute(opens, &[])? == json!(true) {
+        return Ok(Copied::Opened);
+    }
     world.browser.new_tab()?;
     let away = format!("http://{}/away", world.site.addr);
     world.browser.navigate(&away)?;
     let fill = "Object.assign(sessionStorage, JSON.parse(arguments[0])); return null";
-    world.browser.execute(fill, std::slice::from_ref(all))?;
-    let url = world.page("/", &world.gateway(""));
-    world.browser.navigate(&url)?;
-    world.connected(2)
+    world.browser.execute(fill, &[all])?;
+    world.browser.navigate(url.as_str().unwrap_or_default())?;
+    Ok(Copied::ByHand)
+}
+
+impl Copied {
+    fn how(self) -> &'static str {
+        match self {
+            Copied::Opened => "opened by the page",
+            Copied::ByHand => "with its sessionStorage copied",
+        }
+    }
+
+    /// Waits for the session of the copy, which is not this one.
+    pub(crate) fn session(self, world: &mut World, original: &str) -> Result<String> {
+        let kept = match self {
+            Copied::Opened => "window.copy.sessionStorage",
+            Copied::ByHand => "sessionStorage",
+        };
+        let script = format!("return JSON.parse({kept}.getItem('sessions') ?? '[]')");
+        wait_for("the copy's session", PATIENCE, || {
+            let sessions = world.browser.execute(&script, &[])?;
+            let last = sessions.as_array().and_then(|all| all.last()?.as_str().map(str::to_owned));
+            Ok(last.filter(|last| last != original))
+        })
+    }
 }
 
 /// All processes of the browser are killed.

@@ -1,4 +1,4 @@
-//! A line on which everything takes a while, in both directions, and nothing is lost.
+//! A line on which everything takes a while, in both directions, and nothing is lost; and a gate.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// What may be under way in one direction of a connection: as much as a page says in a while.
@@ -14,11 +14,24 @@ const UNDER_WAY: usize = 1024;
 
 /// Stands in front of a server; each byte and each FIN takes this time in each direction.
 pub(crate) async fn line(to: SocketAddr, each_way: Duration) -> SocketAddr {
+    start(to, each_way, watch::Sender::new(true).subscribe()).await
+}
+
+/// Stands in front of a server; nothing goes through until it is told so.
+pub(crate) async fn gate(to: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
+    let open = watch::Sender::new(false);
+    (start(to, Duration::ZERO, open.subscribe()).await, open)
+}
+
+async fn start(to: SocketAddr, each_way: Duration, open: watch::Receiver<bool>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
+            let mut open = open.clone();
             tokio::spawn(async move {
+                // Its sender is gone only where it is open.
+                let _ = open.wait_for(|open| *open).await;
                 let Ok(server) = TcpStream::connect(to).await else { return };
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use browser::wait::wait_for;
 use browser::{Kind, Result};
+use serde_json::json;
 use testkit::{Random, seed};
 
+use crate::backend::Mode;
+use crate::coming_back::copy;
 use crate::delay;
-use crate::world::{PATIENT, World, gateway_at, in_each_browser, rounds};
+use crate::world::{PATIENCE, PATIENT, World, gateway_at, in_each_browser, rounds};
 
 /// Of the line in front of the gateway, there and back.
 const EACH_WAY: Duration = Duration::from_millis(750);
 
-/// Tabs that make visits side by side.
-const TABS: usize = 4;
+/// Tabs that make visits side by side: each has a request open, and a browser opens six to a site.
+const TABS: usize = 5;
 
 /// A person does not press F5 more often in a visit.
 const MOST_REFRESHES: u64 = 3;
@@ -82,37 +86,76 @@ fn visits(world: &mut World, plan: &Plan) -> Result<(usize, usize)> {
     Ok((refreshes, early))
 }
 
+/// A tab that is duplicated before its page has heard of a session: the copy is another one.
+fn duplicated(world: &mut World) -> Result<String> {
+    let (addr, open) = world.runtime.block_on(delay::gate(world.adieu.address()));
+    let url = world.page("/", &gateway_at(addr, "user=twin"));
+    world.browser.new_tab()?;
+    world.browser.navigate(&url)?;
+    let original = world.browser.current_tab()?;
+    wait_for("what names the first visit", PATIENCE, || {
+        let script = "return Object.keys(sessionStorage).some((key) => key.startsWith('adieu:'))";
+        Ok((world.browser.execute(script, &[])? == json!(true)).then_some(()))
+    })?;
+    let copied = copy(world)?;
+    open.send_replace(true);
+    let of_copy = copied.session(world, "")?;
+    world.browser.switch_to(&original)?;
+    let session = world.connected(1)?;
+    assert_ne!(session, of_copy);
+    let started = || vec!["session.started".to_owned()];
+    world.told("two sessions", |backend| backend.of_type("session.started").len() == 2);
+    world.told("one user", |backend| !backend.of_type("user.joined").is_empty());
+    let all = (vec!["user.joined".to_owned()], vec![started(), started()]);
+    assert_eq!(world.heard_of("twin"), all);
+    Ok("a tab that is duplicated before its first connection: two sessions".to_owned())
+}
+
+/// What keeps a page from being connected at once.
+enum Slow {
+    Nothing,
+    Line,
+    Backend,
+}
+
+fn refreshed(world: &mut World, random: &Random, slow: &Slow) -> Result<String> {
+    let gateway = world.adieu.address();
+    // A page is connected within some 50 ms, or within so much more than that.
+    let (within, long, how) = match slow {
+        Slow::Nothing => (100, 200, "at once"),
+        Slow::Line => (2_600, 200, "behind 1.5 s of delay"),
+        Slow::Backend => (2_600, 40, "of a backend that takes 1.5 s to answer"),
+    };
+    let addr = match slow {
+        Slow::Line => world.runtime.block_on(delay::line(gateway, EACH_WAY)),
+        Slow::Nothing | Slow::Backend => gateway,
+    };
+    if matches!(slow, Slow::Backend) {
+        world.backend.answers(Mode::Slow(2 * EACH_WAY));
+    }
+    let all = rounds(long, 12);
+    let plan = Plan {
+        random: random.clone(),
+        visits: all,
+        gateway: gateway_at(addr, ""),
+        within: Duration::from_millis(within),
+    };
+    let (refreshes, early) = visits(world, &plan)?;
+    Ok(format!(
+        "{all} first visits {how}, refreshed {refreshes} times 0 to {within} ms after a page \
+         began: {all} of {all} one person ({early} heard of their session on the last page)"
+    ))
+}
+
 fn run(kind: Kind) -> Result<()> {
     let Some(mut world) = World::start(kind, PATIENT)? else { return Ok(()) };
     let version = world.browser.version();
     let random = Random::new(seed());
-    // A page is connected within some 50 ms without the line, and within 1.5 s behind it.
-    for (each_way, within, how) in
-        [(None, 100, "at once"), (Some(EACH_WAY), 3_000, "behind 1.5 s of delay")]
-    {
-        let gateway = world.adieu.address();
-        let addr = match each_way {
-            None => gateway,
-            Some(each_way) => world.runtime.block_on(delay::line(gateway, each_way)),
-        };
-        let plan = Plan {
-            random: random.fork(within),
-            visits: rounds(200, 12),
-            gateway: gateway_at(addr, ""),
-            within: Duration::from_millis(within),
-        };
-        let (refreshes, early) = visits(&mut world, &plan)?;
-        let all = plan.visits;
-        testkit::figure(
-            &version,
-            &format!(
-                "{all} first visits {how}, refreshed {refreshes} times 0 to {within} ms after a \
-                 page began: {all} of {all} one person ({early} heard of their session on the \
-                 last page)"
-            ),
-        );
+    for (slow, number) in [Slow::Nothing, Slow::Line, Slow::Backend].iter().zip(0..) {
+        testkit::figure(&version, &refreshed(&mut world, &random.fork(number), slow)?);
         world.start_again(PATIENT)?;
     }
+    testkit::figure(&version, &duplicated(&mut world)?);
     Ok(())
 }
 
