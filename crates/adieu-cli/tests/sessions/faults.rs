@@ -1,5 +1,5 @@
-//! Everything breaks by a seed: the network between client and gateway, the gateway, the backend. At
-//! the end both sides' lists agree.
+//! Everything breaks by a seed: the network between client and gateway, the gateway, the backend.
+//! At the end both sides' lists agree.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,8 +49,8 @@ impl Pair {
         format!("Authorization: Bearer {API_KEY}\r\nContent-Type: text/plain\r\n")
     }
 
-    /// Sends to the client. Without an answer it is not known whether that was taken: the gateway is
-    /// asked, as a careful backend would.
+    /// Sends to the client. Without an answer it is not known whether that was taken: the gateway
+    /// is asked, as a careful backend would.
     async fn send(&mut self) {
         let text = format!("backend {}", self.sent.len());
         let path = format!("/api/sessions/{}", self.member.id);
@@ -149,8 +149,8 @@ async fn whatever_breaks_both_sides_lists_agree_at_the_end() {
     assert_eq!(backend.of_type("session.ended").len(), 0, "nobody left");
     let connections = proxy.finish().len();
     let measured = format!(
-        "{} kills, {connections} connections through faults, {resumed} resumes: {said} messages from \
-         the clients and {sent} to them, both sides' lists agree (seed {seed})",
+        "{} kills, {connections} connections through faults, {resumed} resumes: {said} messages \
+         from the clients and {sent} to them, both sides' lists agree (seed {seed})",
         kills()
     );
     figure("random faults of network, gateway and backend", &measured);
