@@ -15,7 +15,7 @@ impl Deliveries {
     }
 
     /// Waits while the backend takes events: until nothing waits, until it has taken nothing for
-    /// [`STILL_TAKING`] (and, while a request is open, for as long as an answer may take), or until
+    /// 2 s (and, while a request is open, for as long as an answer may take), or until
     /// the limit. What is left then, and will be told by the next start if the store outlives the
     /// process.
     pub async fn finish(&self, limit: Duration) -> Left {
