@@ -20,7 +20,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bench::peer;
+use bench::peer::{self, Mode};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::service::{Service, service_fn};
@@ -55,21 +55,24 @@ impl Way {
 fn main() {
     let mut words = std::env::args().skip(1);
     let word = words.next().unwrap_or_default();
+    let fan_out = word == Mode::FanOut.word();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     if word == "backend" {
         let port = words.next().expect("the gateway's port");
-        return runtime.block_on(backend(&port, words.next().as_deref() == Some("answers")));
+        let answers = words.next().as_deref() == Some("answers");
+        let fan_out = words.next().as_deref() == Some("fanout");
+        return runtime.block_on(backend(&port, answers, fan_out));
     }
-    runtime.block_on(gateway(Way::read(words.next())));
+    runtime.block_on(gateway(Way::read(words.next()), fan_out));
 }
 
-async fn gateway(way: Way) {
+async fn gateway(way: Way, fan_out: bool) {
     let listener = adieu::listen("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let says = if matches!(way, Way::Reply | Way::Batch) { "answers" } else { "asks" };
     let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["backend", &port.to_string(), says])
+        .args(["backend", &port.to_string(), says, if fan_out { "fanout" } else { "echo" }])
         .stdout(Stdio::piped())
         .spawn()
         .expect("a backend");
@@ -132,12 +135,15 @@ struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
     url: String,
     answers: bool,
+    /// All are one user, and each message goes to all of that user's sessions.
+    fan_out: bool,
 }
 
-async fn backend(gateway: &str, answers: bool) {
+async fn backend(gateway: &str, answers: bool, fan_out: bool) {
     let listener = peer::listen();
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let api = Api { client, url: format!("http://127.0.0.1:{gateway}/api/sessions"), answers };
+    let url = format!("http://127.0.0.1:{gateway}/api");
+    let api = Api { client, url, answers, fan_out };
     let app = Router::new().route("/", post(hook)).with_state(api);
     // The gateway that has started it ends it by its own end.
     tokio::spawn(async {
@@ -165,8 +171,10 @@ async fn hook(State(api): State<Api>, body: Bytes) -> Response {
     if api.answers {
         return Json(answer(&event)).into_response();
     }
-    if event["type"] == "message" {
-        api.send(&event).await;
+    match event["type"].as_str() {
+        Some("message") => api.send(&event).await,
+        Some("connect") if api.fan_out => return Json(json!({ "userId": "all" })).into_response(),
+        _ => {}
     }
     StatusCode::NO_CONTENT.into_response()
 }
@@ -184,7 +192,11 @@ fn answer(event: &Value) -> Value {
 impl Api {
     /// A message is said back, by a request.
     async fn send(&self, event: &Value) {
-        let session = event["sessionid"].as_str().expect("a session");
+        let to = if self.fan_out {
+            "users/all".to_owned()
+        } else {
+            format!("sessions/{}", event["sessionid"].as_str().expect("a session"))
+        };
         let (kind, body) = match event["data"].as_str() {
             Some(text) => ("text/plain", text.as_bytes().to_vec()),
             None => {
@@ -192,7 +204,7 @@ impl Api {
                 ("application/octet-stream", STANDARD.decode(base64).expect("base64"))
             }
         };
-        let request = Request::post(format!("{}/{session}/messages", self.url))
+        let request = Request::post(format!("{}/{to}/messages", self.url))
             .header("authorization", format!("Bearer {KEY}"))
             .header("content-type", kind)
             .body(Full::new(Bytes::from(body)));
