@@ -1,6 +1,6 @@
 //! A line on which everything takes a while, in both directions, and nothing is lost; and a gate.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,19 +12,25 @@ use tokio::time::{Instant, sleep_until};
 /// What may be under way in one direction of a connection: as much as a page says in a while.
 const UNDER_WAY: usize = 1024;
 
-/// Stands in front of a server; each byte and each FIN takes this time in each direction.
-pub(crate) async fn line(to: SocketAddr, each_way: Duration) -> SocketAddr {
-    start(to, each_way, watch::Sender::new(true).subscribe()).await
+/// Stands in front of a server, on an address of its own: 127.0.0.`number`. Each byte and each FIN
+/// takes this time in each direction.
+pub(crate) async fn line(number: u8, to: SocketAddr, each_way: Duration) -> SocketAddr {
+    start(number, to, each_way, watch::Sender::new(true).subscribe()).await
 }
 
 /// Stands in front of a server; nothing goes through until it is told so.
 pub(crate) async fn gate(to: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
     let open = watch::Sender::new(false);
-    (start(to, Duration::ZERO, open.subscribe()).await, open)
+    (start(1, to, Duration::ZERO, open.subscribe()).await, open)
 }
 
-async fn start(to: SocketAddr, each_way: Duration, open: watch::Receiver<bool>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+async fn start(
+    number: u8,
+    to: SocketAddr,
+    each_way: Duration,
+    open: watch::Receiver<bool>,
+) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, number), 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
