@@ -230,13 +230,14 @@ async fn send_to_many(
     }
     // Written as JSON once, and kept once, however many it is for.
     let send = SessionCommand::Send(outgoing(&gateway, &headers, payload)?);
+    let commands = many.to.iter().map(|recipient| match recipient {
+        Recipient::SessionId(id) => Command::Session(*id, send.clone()),
+        Recipient::UserId(user) => Command::User(user.clone(), send.clone()),
+    });
+    let replies = gateway.commands(commands.collect()).await?;
     let mut sent = SentToMany::default();
-    for recipient in many.to {
-        let command = match &recipient {
-            Recipient::SessionId(id) => Command::Session(*id, send.clone()),
-            Recipient::UserId(user) => Command::User(user.clone(), send.clone()),
-        };
-        match gateway.command(command).await? {
+    for (recipient, reply) in many.to.into_iter().zip(replies) {
+        match reply {
             Reply::Done => sent.sessions += 1,
             Reply::DoneFor(sessions) => sent.sessions += sessions,
             Reply::Full(why) => {
