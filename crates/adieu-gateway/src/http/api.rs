@@ -114,9 +114,11 @@ async fn sessions(
     let after = page.after.as_deref().map(read_id).transpose()?;
     let limit = page.limit.unwrap_or(LISTED).clamp(1, LISTED);
     let counts = gateway.count().await?;
-    let sessions = gateway.list(after, limit).await?;
-    let last = sessions.last().map(|view| view.session_id);
-    let next = last.filter(|_| sessions.len() == limit);
+    // One more says whether there is another part.
+    let mut sessions = gateway.list(after, limit + 1).await?;
+    let more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let next = sessions.last().map(|view| view.session_id).filter(|_| more);
     Ok(Json(Sessions { total: counts.attached + counts.away, sessions, next }))
 }
 
