@@ -154,3 +154,30 @@ async fn without_a_data_directory_a_stop_tells_who_is_gone() {
     // Nobody could come back to it.
     assert_eq!(backend.end_of(&page.session).await.json()["cause"], "drained");
 }
+
+#[tokio::test]
+async fn the_list_of_sessions_comes_in_parts_and_says_which_is_the_last() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    let mut pages = Vec::new();
+    for _ in 0..4 {
+        let mut page = Page::default();
+        page.connect(&gateway.url()).await;
+        pages.push(page);
+    }
+    let (mut parts, mut seen, mut after) = (0, std::collections::BTreeSet::new(), String::new());
+    loop {
+        let path = format!("/api/sessions?limit=2{after}");
+        let (status, body) = gateway.request("GET", &path, "").await;
+        assert_eq!(status, 200, "{body}");
+        let list: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(list["total"], 4);
+        let sessions = list["sessions"].as_array().unwrap();
+        seen.extend(sessions.iter().map(|of| of["sessionId"].as_str().unwrap().to_owned()));
+        parts += 1;
+        let Some(next) = list["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(parts, 2, "the second is full, and the last");
+    assert_eq!(seen, pages.iter().map(|page| page.session.clone()).collect());
+}

@@ -14,6 +14,8 @@ mod credentials;
 mod drain;
 mod engine;
 mod query;
+#[cfg(test)]
+mod tests;
 mod timelines;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -174,6 +176,29 @@ impl Gateway {
         }
     }
 
+    /// The same for many: all are asked before the first has replied, so that they share the
+    /// commits of the engines' turns instead of waiting for one each. The replies are in the order
+    /// of the commands.
+    pub(crate) async fn commands(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, GatewayError> {
+        let mut asked = Vec::with_capacity(commands.len());
+        for command in commands {
+            let (tell, told) = oneshot::channel();
+            self.submit(command, With { tell: Some(tell), ..With::default() }).await?;
+            asked.push(told);
+        }
+        let mut replies = Vec::with_capacity(asked.len());
+        for told in asked {
+            let Done::Replied(reply) = told.await.map_err(|_| GatewayError::Stopped)? else {
+                return Err(GatewayError::Stopped);
+            };
+            replies.push(reply);
+        }
+        Ok(replies)
+    }
+
     async fn ask_shard(
         &self,
         command: Command,
@@ -270,28 +295,21 @@ impl EventLog for Gateway {
     /// Each answer is one command, and those of a batch share a turn. A session that is over
     /// meanwhile gets nothing; what a limit does not allow is counted, and not sent.
     async fn answered(&self, answers: Vec<Answered>) -> bool {
-        let mut asked = Vec::with_capacity(answers.len());
-        for Answered { event, answer, written_off } in answers {
+        let command = |Answered { event, answer, written_off }| {
             let send = answer.send.into_iter();
             let send = send.map(|payload| Outgoing::new(payload, self.tag())).collect();
             let answered = command::Answered { send, close: answer.close, written_off };
-            let (tell, told) = oneshot::channel();
-            let with = With { tell: Some(tell), ..With::default() };
-            let command = Command::Answered(event.session_id, Box::new(answered));
-            if self.submit(command, with).await.is_err() {
-                return false;
-            }
-            asked.push(told);
-        }
-        let mut all = true;
-        for told in asked {
-            match told.await {
-                Ok(Done::Replied(Reply::Full(why))) => self.metrics().full(why),
-                Ok(_) => {}
-                Err(_) => all = false,
+            Command::Answered(event.session_id, Box::new(answered))
+        };
+        let Ok(replies) = self.commands(answers.into_iter().map(command).collect()).await else {
+            return false;
+        };
+        for reply in replies {
+            if let Reply::Full(why) = reply {
+                self.metrics().full(why);
             }
         }
-        all
+        true
     }
 
     /// No session is changed by it: it does not go through an engine.

@@ -114,9 +114,11 @@ async fn sessions(
     let after = page.after.as_deref().map(read_id).transpose()?;
     let limit = page.limit.unwrap_or(LISTED).clamp(1, LISTED);
     let counts = gateway.count().await?;
-    let sessions = gateway.list(after, limit).await?;
-    let last = sessions.last().map(|view| view.session_id);
-    let next = last.filter(|_| sessions.len() == limit);
+    // One more says whether there is another part.
+    let mut sessions = gateway.list(after, limit + 1).await?;
+    let more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let next = sessions.last().map(|view| view.session_id).filter(|_| more);
     Ok(Json(Sessions { total: counts.attached + counts.away, sessions, next }))
 }
 
@@ -230,13 +232,14 @@ async fn send_to_many(
     }
     // Written as JSON once, and kept once, however many it is for.
     let send = SessionCommand::Send(outgoing(&gateway, &headers, payload)?);
+    let commands = many.to.iter().map(|recipient| match recipient {
+        Recipient::SessionId(id) => Command::Session(*id, send.clone()),
+        Recipient::UserId(user) => Command::User(user.clone(), send.clone()),
+    });
+    let replies = gateway.commands(commands.collect()).await?;
     let mut sent = SentToMany::default();
-    for recipient in many.to {
-        let command = match &recipient {
-            Recipient::SessionId(id) => Command::Session(*id, send.clone()),
-            Recipient::UserId(user) => Command::User(user.clone(), send.clone()),
-        };
-        match gateway.command(command).await? {
+    for (recipient, reply) in many.to.into_iter().zip(replies) {
+        match reply {
             Reply::Done => sent.sessions += 1,
             Reply::DoneFor(sessions) => sent.sessions += sessions,
             Reply::Full(why) => {

@@ -95,10 +95,10 @@ impl Aggregate {
         if self.keys.contains(&key) {
             return false;
         }
-        if self.keys.len() == KEYS {
-            self.keys.pop_front();
-        }
         self.keys.push_back(key);
+        // After a restart there may be more: one for each message that is kept.
+        let above = self.keys.len().saturating_sub(KEYS);
+        self.keys.drain(..above);
         true
     }
 

@@ -121,3 +121,27 @@ fn who_cannot_come_back_because_the_gateway_stops_is_not_announced_by_it() {
     let (_, step) = hub.on(NOW + Duration::from_secs(3600), Command::GiveUp);
     assert_eq!(events(&step), [(EventType::SessionEnded, 2)]);
 }
+
+#[test]
+fn keys_that_are_known_after_a_restart_do_not_grow_without_end() {
+    let keyed = |n: u32| {
+        let mut outgoing = Outgoing::new(Payload::Text("x".into()), Tag::new([7; 6]));
+        outgoing.key = Some(key().credentials(&n.to_be_bytes()));
+        Command::Session(id(1), SessionCommand::Send(outgoing))
+    };
+    let mut hub = Hub::new(Settings::default());
+    let mut steps = vec![hub.start(NOW, id(1), guest("anna", "https://a")).1];
+    steps.extend((0..100).map(|n| hub.on(NOW, keyed(n)).1));
+    let (mut again, _) = Hub::restore(Settings::default(), &contents(steps), NOW);
+    let sent = |hub: &Hub| match hub.0.query(&Query::Session(id(1))) {
+        Answer::Sessions(views) => views[0].sent,
+        Answer::Counts(_) => 0,
+    };
+    again.on(NOW, keyed(99));
+    assert_eq!(sent(&again), 100, "it is known");
+    for n in 100..165 {
+        again.on(NOW, keyed(n));
+    }
+    again.on(NOW, keyed(99));
+    assert_eq!(sent(&again), 166, "64 others are known by then");
+}
