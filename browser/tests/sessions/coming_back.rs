@@ -139,9 +139,8 @@ fn away_and_back(world: &mut World) -> Result<String> {
     let view = world.view(&session)?;
     assert_eq!((&view["attached"], &view["until"]), (&json!(true), &Value::Null), "{view}");
     assert_eq!(world.backend.story(&session), ["session.started"]);
-    let closed = Instant::now();
-    world.browser.close_tab()?;
-    let (_, told) = world.end_of(&session, closed);
+    world.goodbye()?;
+    let (_, told) = world.end_of(&session, Instant::now());
     assert_eq!(world.ended(&session), 1);
     let path = format!("/api/sessions/{session}");
     let gone = http::request(world.adieu.address(), "GET", &path, None, PATIENCE)?;
@@ -237,13 +236,11 @@ fn killed(mut world: World) -> Result<String> {
 fn run(kind: Kind) -> Result<()> {
     let Some(mut world) = World::start(kind, PATIENT)? else { return Ok(()) };
     let version = world.browser.version();
-    for action in [refreshes, handshakes, duplicate] {
+    for action in [refreshes, handshakes, duplicate, away_and_back] {
         testkit::figure(&version, &action(&mut world)?);
     }
     world.start_again(BRIEF)?;
-    for action in [tabs, away_and_back] {
-        testkit::figure(&version, &action(&mut world)?);
-    }
+    testkit::figure(&version, &tabs(&mut world)?);
     testkit::figure(&version, &killed(world)?);
     Ok(())
 }
