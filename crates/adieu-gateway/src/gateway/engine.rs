@@ -80,6 +80,11 @@ impl From<StoreError> for GatewayError {
     }
 }
 
+/// Turns one after the other that leave something waiting, after which ends are announced all the
+/// same: more than all clients of a shard that can come back while a store is slow, and with turns
+/// of some milliseconds no time that anybody notices.
+const BEHIND: usize = 64;
+
 /// The owner of one shard.
 pub(super) struct Engine {
     index: usize,
@@ -87,6 +92,8 @@ pub(super) struct Engine {
     writers: Writers,
     store: Store,
     gateway: Gateway,
+    /// Turns up to now that left something waiting.
+    behind: usize,
 }
 
 impl Engine {
@@ -97,7 +104,7 @@ impl Engine {
         store: Store,
         gateway: Gateway,
     ) -> Self {
-        Engine { index, shard, writers, store, gateway }
+        Engine { index, shard, writers, store, gateway, behind: 0 }
     }
 
     /// Runs until it is told to stop, or the store fails.
@@ -131,13 +138,17 @@ impl Engine {
         self.shard.set_skew(Clock::skew(now));
         let (mut tx, mut said) = Default::default();
         let mut after: Vec<After> = Vec::new();
-        let (mut next, mut jobs_done) = (first, 0);
+        // What is due is no reason to leave what waits: who is back is there.
+        let (mut next, mut jobs_done) = (first.or_else(|| jobs.try_recv().ok()), 0);
         while let Some(job) = next {
             self.job(job, now, &mut tx, &mut said, &mut after);
             jobs_done += 1;
             next = if jobs_done < TURN { jobs.try_recv().ok() } else { None };
         }
-        self.shard.expire(now, &mut tx);
+        let heard_all = self.has_heard_all(jobs);
+        if heard_all {
+            self.shard.expire(now, &mut tx);
+        }
         self.shard.write_down(&mut tx);
         self.perform(tx, said).await?;
         for (tell, done, _room) in after {
@@ -146,7 +157,19 @@ impl Engine {
                 let _ = tell.send(done);
             }
         }
+        if !heard_all {
+            // They come into the queue.
+            tokio::task::yield_now().await;
+        }
         Ok(())
+    }
+
+    /// Whether nobody can be among those that wait who came back before now: nothing is in the
+    /// queue, and nobody waits for a place in it.
+    fn has_heard_all(&mut self, jobs: &mpsc::Receiver<Job>) -> bool {
+        let all = jobs.capacity() == jobs.max_capacity();
+        self.behind = if all { 0 } else { (self.behind + 1) % BEHIND };
+        self.behind == 0
     }
 
     fn job(

@@ -1,11 +1,13 @@
-//! A gateway over a store that counts.
+//! A gateway over stores that count, or take their time.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::*;
+use crate::session::command::Resumption;
 use crate::session::command::SessionCommand;
+use crate::session::ending::ConnectionEnding;
 use crate::session::wire::Payload;
-use crate::session::{Contents, SessionId};
+use crate::session::{Contents, Departure, SessionId};
 use crate::store::StoreError;
 
 /// Counts its commits, and keeps nothing.
@@ -43,4 +45,77 @@ async fn a_message_to_many_takes_few_commits() {
     let commits = store.0.load(Ordering::SeqCst) - before;
     assert!(commits < usize::from(MANY) / 10, "{commits} commits");
     gateway.stop().await.unwrap();
+}
+
+/// Commits nothing while its disk hangs.
+#[derive(Clone, Default)]
+struct Hanging {
+    hangs: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl StoreBackend for Hanging {
+    fn load(&self) -> Result<Contents, StoreError> {
+        Ok(Contents::default())
+    }
+
+    fn commit(&mut self, _: &[Batch]) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        while self.hangs.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+fn ending() -> Arc<ConnectionEnding> {
+    let transport = adieu::Transport {
+        kind: adieu::TransportKind::Tcp,
+        end: adieu::End::Finished,
+        active_closer: Some(adieu::Side::Peer),
+        close_notify: None,
+    };
+    let handshake = adieu::ClosingHandshake::None;
+    let report = adieu::Ending::from_parts(adieu::Cause::Eof, handshake, transport, Duration::ZERO);
+    Arc::new(ConnectionEnding::of(&report))
+}
+
+#[tokio::test]
+async fn who_came_back_while_the_store_was_slow_is_in_time() {
+    let store = Hanging::default();
+    let mut options = Options { shards: 1, ..Options::default() };
+    let wait = Duration::from_secs(1);
+    options.sessions.waits.hidden = wait;
+    let gateway = Gateway::start(store.clone(), options).await.unwrap();
+    let id = |n| SessionId::new([n; 16]);
+    let command = |command| {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { gateway.command(command).await.unwrap() })
+    };
+    command(Command::Start(id(1), Box::default())).await.unwrap();
+    let ended = SessionCommand::ConnectionEnded(1, Departure::Hidden, ending());
+    command(Command::Session(id(1), ended)).await.unwrap();
+    store.hangs.store(true, Ordering::SeqCst);
+    let before = store.asked.load(Ordering::SeqCst);
+    let other = command(Command::Start(id(2), Box::default()));
+    while store.asked.load(Ordering::SeqCst) == before {
+        tokio::task::yield_now().await;
+    }
+    // More than a turn has, and behind them the page that is back.
+    let many: Vec<_> = (0..3 * TURN)
+        .map(|_| command(Command::Session(id(2), SessionCommand::ToldToComeBack(wait))))
+        .collect();
+    let resumption = Box::new(Resumption { generation: 1, ..Resumption::default() });
+    let back = command(Command::Session(id(1), SessionCommand::Resume(resumption)));
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(wait + wait / 5).await;
+    store.hangs.store(false, Ordering::SeqCst);
+    let back = back.await.unwrap();
+    assert!(matches!(back, Reply::Attached(_)), "{back:?}");
+    other.await.unwrap();
+    for one in many {
+        one.await.unwrap();
+    }
 }

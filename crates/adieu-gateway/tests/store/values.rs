@@ -45,6 +45,7 @@ pub(super) fn put_session(id: SessionId, n: u64) -> Change {
         ending: None,
         promised: None,
         away_since: None,
+        waited_ms: 0,
     };
     Change::PutSession { id, row: Box::new(row), counters: counters(n) }
 }

@@ -35,7 +35,7 @@ use super::{Change, Timestamp};
 /// clock may have been wrong before.
 pub(crate) const MAX_CARRIED: Duration = Duration::from_secs(3600);
 
-/// How long restarts renew the time of a session that is away, all of them together: a gateway
+/// How long a session that is away is waited for over all restarts: a gateway
 /// that is started again and again must not postpone every end for ever.
 const MAX_RENEWED: Duration = Duration::from_secs(900);
 
@@ -108,6 +108,7 @@ impl Aggregate {
             ending: None,
             promised: None,
             away_since: None,
+            waited_ms: 0,
         };
         let (inbox, outbox, keys, live) = Default::default();
         let dirty = Dirty::Row;
@@ -145,13 +146,24 @@ impl Aggregate {
             return self.input(context, Input::Detach { generation, departure, wait }, tx);
         }
         let Waits { gateway_down, drained, .. } = context.settings.waits;
-        let since = *self.row.away_since.get_or_insert(now);
-        let promised = self.row.promised.map_or(Duration::ZERO, |at| at.since(now) + drained);
+        self.row.waited_ms += millis(self.waited_until(now));
+        self.row.away_since = Some(now);
+        let waited = Duration::from_millis(self.row.waited_ms);
+        let promised = self.row.promised.map_or(Duration::ZERO, |at| (at + drained).since(now));
         let fresh = (gateway_down + self.share_of(gateway_down / 4))
-            .min((since + MAX_RENEWED).since(now))
+            .min(MAX_RENEWED.saturating_sub(waited))
             .max(promised.min(MAX_CARRIED));
         self.dirty = Dirty::Row;
         self.input(context, Input::Restarted { window: fresh }, tx);
+    }
+
+    /// How long the process before this one waited for it: not longer than it was to wait. When
+    /// that process ended nobody has written down.
+    fn waited_until(&self, now: Timestamp) -> Duration {
+        match (self.row.session.state(), self.row.away_since) {
+            (State::Away { until, .. }, Some(since)) => until.min(now).since(since),
+            _ => Duration::ZERO,
+        }
     }
 
     /// A part of a length of time that is this session's own: not all of them end at once.
@@ -289,6 +301,7 @@ impl Aggregate {
         };
         self.row.connections += 1;
         (self.row.ending, self.row.promised, self.row.away_since) = (None, None, None);
+        self.row.waited_ms = 0;
         self.live = Live { wired: received, load_ms: self.live.load_ms, owes_since: None };
         self.dirty = Dirty::Row;
         self.input(context, input, tx);

@@ -36,8 +36,12 @@ pub struct Row {
     pub ending: Option<Arc<ConnectionEnding>>,
     /// When its client was told to come back, if the gateway stops.
     pub promised: Option<Timestamp>,
-    /// Since when it has had no connection: restarts do not renew its time for ever.
+    /// Since when it is waited for: since its last connection ended, or since the last restart.
     pub away_since: Option<Timestamp>,
+    /// How long it was waited for before that, in milliseconds: restarts do not renew its time for
+    /// ever. Time in which the gateway was down is none of it.
+    #[serde(default)]
+    pub waited_ms: u64,
 }
 
 /// The numbers of a session: all that most messages change.

@@ -145,3 +145,39 @@ fn keys_that_are_known_after_a_restart_do_not_grow_without_end() {
     again.on(NOW, keyed(99));
     assert_eq!(sent(&again), 166, "64 others are known by then");
 }
+
+#[test]
+fn however_long_the_gateway_was_down_who_was_away_has_a_fresh_window() {
+    for drained in [true, false] {
+        let mut hub = Hub::new(Settings::default());
+        let (handle, started) = hub.start(NOW, id(1), guest("anna", "https://a"));
+        let mut steps = vec![started];
+        if drained {
+            steps.push(hub.closing(NOW, Duration::from_secs(10)).1);
+        }
+        let departure = if drained { Departure::Drained } else { Departure::Lost };
+        steps.push(hub.ended(NOW, handle, departure, &ending()));
+        let up = NOW + Duration::from_secs(3 * 3_600);
+        let (again, _) = Hub::restore(Settings::default(), &contents(steps), up);
+        let fresh = up + Settings::default().waits.gateway_down;
+        assert!(again.0.deadline() >= Some(fresh), "{drained}: {:?}", again.0.deadline());
+    }
+}
+
+#[test]
+fn a_promise_that_is_over_does_not_renew_the_time_for_ever() {
+    let mut hub = Hub::new(Settings::default());
+    let (handle, started) = hub.start(NOW, id(1), guest("anna", "https://a"));
+    let (_, promised) = hub.closing(NOW, Duration::from_secs(10));
+    let gone = hub.ended(NOW, handle, Departure::Drained, &ending());
+    let (mut kept, mut now) = (contents([started, promised, gone]), NOW);
+    for restarts in 1.. {
+        now = now + Duration::from_secs(10);
+        let (hub, step) = Hub::restore(Settings::default(), &kept, now);
+        if hub.0.deadline().is_none_or(|at| at <= now) {
+            break;
+        }
+        assert!(restarts < 200, "a restart each 10 s, for half an hour");
+        step.changes.into_iter().for_each(|change| kept.apply(change));
+    }
+}
