@@ -170,7 +170,7 @@ async fn the_list_of_sessions_comes_in_parts_and_says_which_is_the_last() {
         let path = format!("/api/sessions?limit=2{after}");
         let (status, body) = gateway.request("GET", &path, "").await;
         assert_eq!(status, 200, "{body}");
-        let list: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let list: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(list["total"], 4);
         let sessions = list["sessions"].as_array().unwrap();
         seen.extend(sessions.iter().map(|of| of["sessionId"].as_str().unwrap().to_owned()));
