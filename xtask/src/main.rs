@@ -8,6 +8,7 @@ mod autobahn;
 mod bench;
 mod client;
 mod endings;
+mod long_forms;
 mod run;
 mod sessions;
 mod setup;
@@ -45,6 +46,12 @@ Usage: cargo xtask <task>
   sessions            the tests of sessions in their long form (200 rounds of kill -9, a backend
                       that is down for a minute, 5,000 sessions over a restart, real browsers):
                       a quarter of an hour; writes conformance/sessions.txt
+  failing-backend     a backend that fails in each way, a minute each, one ten: a quarter of an
+                      hour; writes conformance/failing-backend.txt
+  strangers           15,000 silent sockets, 200 uploaders, 2,000 sessions that never acknowledge
+                      (needs 16,000 open files): a few minutes; writes conformance/strangers.txt
+  many-sessions       100,000 sessions at a start and at the end of all: a minute; writes
+                      conformance/many-sessions.txt
   webhooks [options]  official libraries of Standard Webhooks, in JavaScript and Python, verify
                       12,400 events and questions of every type (needs node, npm, and python3 with
                       pip); writes conformance/webhooks.txt
@@ -62,6 +69,10 @@ Usage: cargo xtask <task>
   help                this text
 ";
 
+fn long_form(task: &str) -> Option<&'static long_forms::LongForm> {
+    long_forms::ALL.iter().find(|form| form.task == task)
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -77,6 +88,9 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS),
         ["client"] => client::check().map(|()| ExitCode::SUCCESS),
         ["sessions"] => sessions::run().map(|()| ExitCode::SUCCESS),
+        [task] if long_form(task).is_some() => {
+            long_form(task).map_or(Ok(()), long_forms::LongForm::run).map(|()| ExitCode::SUCCESS)
+        }
         ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),

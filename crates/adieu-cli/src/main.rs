@@ -2,6 +2,7 @@
 
 mod connect;
 mod listen;
+mod memory;
 mod say;
 mod serve;
 mod sessions;
@@ -86,6 +87,7 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
+    memory::give_back();
     let cli = Cli::parse();
     log_to_stderr();
     let runtime = match tokio::runtime::Runtime::new() {

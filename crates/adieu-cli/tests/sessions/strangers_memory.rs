@@ -4,22 +4,25 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
 use tokio::sync::watch;
 
-use crate::world::{Gateway, Page, figure};
+use crate::world::{Gateway, Page, figure, type_of};
 
 const MIB: u64 = 1024 * 1024;
 
-/// A backend that answers `connect` when it is told to; the first at once.
-async fn undecided() -> (String, watch::Sender<bool>) {
+/// A backend that answers `connect` when it is told to; the first at once. It takes events.
+pub(crate) async fn undecided() -> (String, watch::Sender<bool>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (decide, decided) = watch::channel(true);
-    let hook = async move || {
+    let hook = async move |body: Bytes| {
         let mut decided = decided.clone();
-        let _ = decided.wait_for(|decided| *decided).await;
+        if type_of(&body) == "connect" {
+            let _ = decided.wait_for(|decided| *decided).await;
+        }
         StatusCode::NO_CONTENT
     };
     let app = Router::new().route("/", post(hook));
@@ -28,7 +31,7 @@ async fn undecided() -> (String, watch::Sender<bool>) {
 }
 
 /// All of one message of 6 MiB, as far as the kernels take it.
-fn upload(addr: SocketAddr) -> testkit::Peer {
+pub(crate) fn upload(addr: SocketAddr) -> testkit::Peer {
     let request = testkit::Request::rfc6455().target("/ws");
     let request = request.field("Sec-WebSocket-Protocol", "adieu.v1");
     let mut peer = testkit::Peer::open_with(addr, &request);
@@ -75,7 +78,7 @@ async fn what_is_sent_before_the_backend_has_said_yes_stays_in_the_kernel() {
 }
 
 /// How many WebSockets are over, however they ended.
-async fn endings(gateway: &Gateway) -> f64 {
+pub(crate) async fn endings(gateway: &Gateway) -> f64 {
     let (_, text) = gateway.request("GET", "/metrics", "").await;
     let counts = text.lines().filter(|line| line.starts_with("adieu_connection_endings_total"));
     counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::world::{Backend, Gateway, Mode, Page, Scratch, long_form, report};
 use crowd::Order::{InOrder, OrOvertaking};
-use crowd::{Verdict, all_ended, leave_over, people, talk, told_to, visitors};
+use crowd::{Verdict, all_ended, leave_over, people, talk, told_to, visitors, visitors_who};
 use process::{MortalBackend, POISON};
 
 const FORM: &str = "failing-backend";
@@ -69,7 +69,7 @@ async fn takes_none(what: &str, mode: Mode) {
     let tries = tries_and_gap(began, &tried);
     all_ended(&visits, || told_to(&backend)).await;
     let first = backend.all()[before].at;
-    let verdict = Verdict::of(&visits, told_to(&backend), InOrder, |_| first);
+    let verdict = Verdict::of(&visits, told_to(&backend), OrOvertaking, |_| first);
     tell(what, &format!("{trouble:?}: {verdict}the first event that was taken; {tries}"));
 }
 
@@ -178,14 +178,20 @@ async fn one_whose_requests_for_messages_are_all_busy() {
     let is_busy =
         |of: &Backend| of.tries().iter().filter(|id| id.ends_with("message")).count() >= 48;
     backend.until("all requests for messages are busy", is_busy).await;
-    // Who says nothing waits for no message.
-    let visits = visitors(&gateway, trouble, every).await;
-    all_ended(&visits, || told_to(&backend)).await;
-    let verdict = Verdict::of(&visits, told_to(&backend), InOrder, |due| due);
+    // Who says nothing waits for no message; who does, for those that wait already.
+    let silent = visitors_who(&gateway, trouble, every, false);
+    let speaking = visitors_who(&gateway, trouble, every, true);
+    let (silent, speaking) = tokio::join!(silent, speaking);
+    all_ended(&silent, || told_to(&backend)).await;
+    all_ended(&speaking, || told_to(&backend)).await;
+    let silent = Verdict::of(&silent, told_to(&backend), InOrder, |due| due);
+    let speaking = Verdict::of(&speaking, told_to(&backend), InOrder, |due| due);
     stop.store(true, Ordering::Relaxed);
     let talkers = talkers.join_all().await;
     let measured = format!(
-        "{trouble:?}, {} sessions talk and each answer takes {busy}s: others' {verdict}their wait",
+        "{trouble:?}, {} sessions talk without end and each answer takes {busy}s: of others that \
+         say nothing {silent}their wait; of others that say something, which waits for its turn, \
+         {speaking}their wait",
         talkers.len()
     );
     tell("all requests for messages busy", &measured);

@@ -85,7 +85,7 @@ impl MortalBackend {
         let (deaths, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let (path, counted, stopped) = (dir.path().to_owned(), deaths.clone(), stop.clone());
         let watcher = std::thread::spawn(move || {
-            keep_alive(child, &addr.to_string(), &path, &counted, &stopped)
+            keep_alive(child, &addr.to_string(), &path, &counted, &stopped);
         });
         MortalBackend { dir, addr, deaths, stop, watcher: Some(watcher) }
     }

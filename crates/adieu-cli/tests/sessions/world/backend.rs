@@ -70,11 +70,13 @@ struct Inner {
     asked: Vec<Value>,
     /// How often it was asked.
     questions: usize,
-    /// The ids of all requests, in order.
-    tries: Vec<String>,
+    /// The ids of all requests, in order, and when they came.
+    tries: Vec<(String, Instant)>,
     mode: Mode,
     asked_mode: Mode,
     secret: Secret,
+    /// What it knows no signature of is answered with 401; else that fails the test.
+    refuses_signatures: bool,
 }
 
 impl Shared {
@@ -103,6 +105,7 @@ impl Backend {
             mode: Mode::Well,
             asked_mode: Mode::Well,
             secret: Secret::read(Self::SECRET).unwrap(),
+            refuses_signatures: false,
         };
         let shared = Shared(Arc::new(Mutex::new(inner)));
         let serving = Some(tokio::spawn(serve(listener, shared.clone())));
@@ -144,7 +147,19 @@ impl Backend {
 
     /// The ids of all requests, in order, whatever became of them.
     pub(crate) fn tries(&self) -> Vec<String> {
-        self.shared.lock().tries.clone()
+        self.shared.lock().tries.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// When they came.
+    pub(crate) fn tried_at(&self) -> Vec<Instant> {
+        self.shared.lock().tries.iter().map(|(_, at)| *at).collect()
+    }
+
+    /// From now on it knows this secret alone, and answers other signatures with 401.
+    pub(crate) fn knows(&self, secret: &str) {
+        let mut inner = self.shared.lock();
+        inner.secret = Secret::read(secret).unwrap();
+        inner.refuses_signatures = true;
     }
 
     pub(crate) fn asked(&self) -> Vec<Value> {
@@ -250,7 +265,13 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (id, time) = (field("webhook-id").unwrap(), field("webhook-timestamp").unwrap());
     let signed = shared.lock().secret.sign(id, time.parse().unwrap(), &body);
-    assert_eq!(field("webhook-signature"), Some(&*signed), "the signature");
+    let signatures = field("webhook-signature").unwrap();
+    if !signatures.split(' ').any(|signature| signature == signed) {
+        let mut inner = shared.lock();
+        inner.tries.push((id.to_owned(), Instant::now()));
+        assert!(inner.refuses_signatures, "the signature: {signatures}, not {signed}");
+        return (StatusCode::UNAUTHORIZED, "bad signature").into_response();
+    }
     assert_eq!(field("content-type"), Some("application/cloudevents+json"));
     let (event, data) = read_event(&body);
     assert_eq!((event["id"].as_str(), event["specversion"].as_str()), (Some(id), Some("1.0")));
@@ -267,7 +288,7 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         Mode::OnMessage(..) => Mode::Well,
         mode => mode,
     };
-    shared.lock().tries.push(id.to_owned());
+    shared.lock().tries.push((id.to_owned(), Instant::now()));
     match mode {
         Mode::Well | Mode::OnMessage(..) => {}
         Mode::Hangs => std::future::pending().await,

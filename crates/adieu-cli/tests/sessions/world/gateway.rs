@@ -123,12 +123,18 @@ impl Gateway {
         assert_eq!(status, 202, "{body}");
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Bytes of memory that it has touched.
     pub(crate) fn memory(&self) -> u64 {
-        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()));
-        let rollup = rollup.unwrap();
-        let kilobytes = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
-        kilobytes.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+        memory_of(self.pid())
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// A value of `/metrics`.
@@ -169,6 +175,13 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Bytes of memory that a process has touched.
+pub(crate) fn memory_of(pid: u32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let kilobytes = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    kilobytes.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// A request over a connection of its own.

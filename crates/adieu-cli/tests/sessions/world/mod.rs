@@ -3,18 +3,30 @@
 mod backend;
 mod client;
 mod gateway;
+mod honest;
 mod page;
 mod process;
 
 pub(crate) use backend::{Backend, Mode, Seen, other_backend, type_of};
 pub(crate) use client::Member;
-pub(crate) use gateway::{API_KEY, Gateway, request, try_request};
+pub(crate) use gateway::{API_KEY, Gateway, memory_of, request, try_request};
+pub(crate) use honest::{HonestClient, Waits};
 pub(crate) use page::Page;
 pub(crate) use process::{Process, adieu, refused};
 pub(crate) use testkit::{figure, seed};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Whether this long form is asked for, which has a command of its own in `cargo xtask`.
+pub(crate) fn long_form(form: &str) -> bool {
+    std::env::var("ADIEU_LONG_FORM").is_ok_and(|asked| asked == form)
+}
+
+/// Keeps what this long form has measured; the short one only says it.
+pub(crate) fn report(form: &str, what: &str, measured: &str) {
+    if long_form(form) { figure(what, measured) } else { println!("{what}: {measured}") }
+}
 
 /// A directory that lives as long as the test.
 pub(crate) struct Scratch(PathBuf);
