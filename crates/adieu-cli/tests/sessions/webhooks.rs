@@ -132,7 +132,7 @@ async fn verifies(language: &str, program: &str, file: &str, secret: &str) {
     let official = Official::start(program, file, secret);
     let url = format!("http://127.0.0.1:{}/", official.port);
     let both = format!("{} {NEW}", Backend::SECRET);
-    let options = ["--backend", &url, "--tell-connections", "--ask-resume"];
+    let options = ["--backend", &url, "--tell-connections", "--ask-resume", "always"];
     let gateway = Arc::new(Gateway::start_with_secret(&both, &options));
     let mut running = JoinSet::new();
     for n in 0..sessions {
