@@ -131,14 +131,14 @@ fn spread(ms: &[f64]) -> Value {
 
 /// The code of the peer's Close in an account; `None` for no Close, or one without a code.
 pub(crate) fn received(account: &Value) -> Option<u64> {
-    account["ending"]["goodbye"]["received"]["code"].as_u64()
+    account["ending"]["received"]["code"].as_u64()
 }
 
-/// What began it, and the code and the reason of the peer's Close.
+/// Which side began it, and the code and the reason of the client's Close.
 pub(crate) fn goodbye(account: &Value) -> (&str, Option<u64>, &str) {
     let ending = &account["ending"];
-    let reason = ending["goodbye"]["received"]["reason"].as_str().unwrap_or_default();
-    (ending["cause"].as_str().unwrap_or_default(), received(account), reason)
+    let reason = ending["received"]["reason"].as_str().unwrap_or_default();
+    (ending["initiator"].as_str().unwrap_or_default(), received(account), reason)
 }
 
 /// `error` and `close` alone.

@@ -80,8 +80,8 @@ fn reopen(bench: &mut Bench, waits: bool) -> Result<Vec<f64>> {
 /// all is asserted; how soon is measured.
 pub(crate) fn closing_tcp_is_slow(bench: &mut Bench, refreshes: &[Value]) {
     for account in refreshes {
-        let step = |step: &str| account["ending"]["timeline"][step].as_f64();
-        let (close, end) = (step("close_received"), step("peer_ended"));
+        let step = |step: &str| account["timeline"][step].as_f64();
+        let (close, end) = (step("closeReceived"), step("peerEnded"));
         let (Some(close), Some(end)) = (close, end) else {
             panic!("a Close and an end of TCP: {:#}", account["ending"]);
         };
@@ -103,7 +103,7 @@ pub(crate) fn a_refresh_leaves_closing_to_the_server(
         assert_eq!(received(account), Some(1001));
         let end = results::transport(account);
         assert!(["FIN", "FIN, then RST", "RST"].contains(&end), "{end}");
-        let first = account["ending"]["transport"]["first"].as_str().unwrap_or_default();
+        let first = account["ending"]["transportEndedFirst"].as_str().unwrap_or_default();
         bench.note("who ends TCP first on a refresh", format!("{first}: {end}"));
     }
     leave_a_server(bench, ANSWERS_ONLY)?;

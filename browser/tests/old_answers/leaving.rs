@@ -15,11 +15,11 @@ pub(crate) fn the_browser_closes_for_you(bench: &mut Bench) -> Result<()> {
     for _ in 0..REPEATS {
         let old = bench.open()?;
         let over = bench.refresh(&old)?;
-        assert_eq!(goodbye(&over.account), ("peer", Some(1001), ""));
+        assert_eq!(goodbye(&over.account), ("client", Some(1001), ""));
         bench.keep("closed by a refresh", Some(&over.account), &over.events);
         bench.browser.close_tab()?;
         let account = bench.adieu.ended(&over.new.tab, over.new.id)?;
-        assert_eq!(goodbye(&account), ("peer", Some(1001), ""));
+        assert_eq!(goodbye(&account), ("client", Some(1001), ""));
         bench.keep("closed with its tab", Some(&account), &[]);
     }
     let old = bench.open()?;
@@ -41,7 +41,7 @@ pub(crate) fn use_beforeunload(bench: &mut Bench) -> Result<()> {
     for _ in 0..REPEATS {
         let old = opened_with(bench, "beforeunload-close")?;
         let over = bench.refresh(&old)?;
-        assert_eq!(goodbye(&over.account), ("peer", Some(4001), "beforeunload"));
+        assert_eq!(goodbye(&over.account), ("client", Some(4001), "beforeunload"));
         bench.keep("close(4001) in beforeunload, refresh", Some(&over.account), &over.events);
         bench.browser.close_tab()?;
     }
@@ -54,13 +54,13 @@ pub(crate) fn beforeunload_fires_for_a_page_that_stays(bench: &mut Bench) -> Res
     for path in ["/nothing", "/file"] {
         let old = opened_with(bench, "beforeunload-close")?;
         let account = follow_and_lose(bench, &old, path)?;
-        assert_eq!(goodbye(&account), ("peer", Some(4001), "beforeunload"));
+        assert_eq!(goodbye(&account), ("client", Some(4001), "beforeunload"));
 
         let old = bench.open()?;
         let what = format!("a link to {path}, without any handler");
         if bench.kind() == Kind::Firefox {
             let account = follow_and_lose(bench, &old, path)?;
-            assert_eq!(goodbye(&account), ("peer", Some(1001), ""));
+            assert_eq!(goodbye(&account), ("client", Some(1001), ""));
             continue;
         }
         bench.follow(path)?;
@@ -96,7 +96,8 @@ fn follow_and_lose(bench: &mut Bench, old: &Connection, path: &str) -> Result<Va
 /// said 1001 by then.
 pub(crate) fn pagehide_closes_where_it_can(bench: &mut Bench) -> Result<()> {
     let firefox = bench.kind() == Kind::Firefox;
-    let wins = if firefox { ("peer", Some(1001), "") } else { ("peer", Some(4001), "pagehide") };
+    let wins =
+        if firefox { ("client", Some(1001), "") } else { ("client", Some(4001), "pagehide") };
     for _ in 0..REPEATS {
         let old = opened_with(bench, "pagehide-close")?;
         let over = bench.refresh(&old)?;
@@ -121,7 +122,7 @@ pub(crate) fn pagehide_closes_where_it_can(bench: &mut Bench) -> Result<()> {
         let account = bench.adieu.ended(&new.tab, new.id)?;
         let said = goodbye(&account);
         // Firefox does not always run pagehide in a tab that is closed.
-        assert!(said == ("peer", Some(4001), "pagehide") || firefox && said == wins, "{said:?}");
+        assert!(said == ("client", Some(4001), "pagehide") || firefox && said == wins, "{said:?}");
         bench.keep("close(4001) in pagehide, tab closed", Some(&account), &[]);
     }
     Ok(())
