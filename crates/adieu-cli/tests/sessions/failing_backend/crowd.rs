@@ -183,10 +183,11 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Verdict { sessions, repeats, overtook, .. } = self;
-        write!(f, "{sessions} sessions told to have ended, each once by id and in order; ")?;
+        write!(f, "{sessions} sessions told to have ended, each once by id and in order")?;
         if *overtook > 0 {
-            write!(f, "{overtook} ends overtook a message that was refused; ")?;
+            write!(f, " but for {overtook} ends that overtook a message that was refused")?;
         }
+        f.write_str("; ")?;
         write!(f, "{repeats} repeats with the same id; the latest {:.2?} after ", self.worst)
     }
 }
