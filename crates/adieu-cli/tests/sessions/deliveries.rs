@@ -60,7 +60,9 @@ async fn dead_letters(gateway: &Gateway) -> Vec<Value> {
 #[tokio::test]
 async fn a_backend_that_answers_400_for_a_while_misses_no_departure() {
     let backend = Backend::start().await;
-    let gateway = Gateway::start(None, &backend, &QUICK);
+    // Nothing overtakes: the order is looked at.
+    let patient = ["--backend-spread", "1s", "--backend-patience", "10m"];
+    let gateway = Gateway::start(None, &backend, &patient);
     let mut pages = people(&gateway, 20).await;
     // As examples do that find a signature wrong: a clock or a secret of the operator.
     backend.takes_events(Mode::Says(400, "bad signature"));

@@ -11,6 +11,7 @@ pub struct DeliveryOptions {
     pub concurrency: usize,
     /// How long a lifecycle event waits behind a message of its session that the backend refuses.
     /// Then it overtakes the message: that a person left should not wait for what the person said.
+    /// It is a minute at least if the backend gives no answer and has taken nothing else meanwhile.
     pub patience: Duration,
     /// When the backend takes an event again, those that it refused meanwhile are sent over this
     /// time, so that a backend that has just come back is not flooded.
@@ -46,6 +47,11 @@ pub(super) const FINAL_TRIES: u32 = 5;
 /// that the backend is unwell than that the message is wrong. After that the message is a dead
 /// letter, for it may be what the backend is unwell of, and its session waits behind it.
 pub(super) const NOTHING_TAKEN: Duration = Duration::from_secs(3600);
+
+/// How long a lifecycle event waits at least behind a message that had no answer, if the backend
+/// has taken nothing else meanwhile: a backend that hangs is most often back within this time, and
+/// then hears the message first.
+pub(super) const NOTHING_ELSE_TAKEN: Duration = Duration::from_secs(60);
 
 /// Refusals of a lifecycle event before it is parked, however old it is: after a day in which the
 /// gateway was down it is not parked at the first failure of the next start.

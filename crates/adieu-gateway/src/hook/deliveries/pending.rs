@@ -8,8 +8,10 @@ use bytes::Bytes;
 use super::budget::Pool;
 use super::event::{Kind, Lane};
 use super::failure::{Failure, FailureKind};
-use super::options::PARK_TRIES;
-use super::options::{BACK_OFF, DeliveryOptions, FINAL_TRIES, MAX_BACK_OFF, NOTHING_TAKEN};
+use super::options::{
+    BACK_OFF, DeliveryOptions, FINAL_TRIES, MAX_BACK_OFF, NOTHING_ELSE_TAKEN, NOTHING_TAKEN,
+    PARK_TRIES,
+};
 use crate::session::event::Event;
 use crate::session::{Change, Timestamp};
 
@@ -56,6 +58,8 @@ pub(super) struct Trouble {
     counted: u32,
     /// How often with the answer that the event itself is wrong.
     finals: u32,
+    /// There was no answer at all, the last time.
+    unanswered: bool,
     pub(super) not_before: Instant,
     since: Instant,
     sent_at: Instant,
@@ -150,6 +154,7 @@ impl Trouble {
             tries: 0,
             counted: 0,
             finals: 0,
+            unanswered: false,
             not_before: now.at,
             since: now.at,
             sent_at: now.at,
@@ -166,11 +171,23 @@ impl Trouble {
         self.tries = self.tries.saturating_add(1);
         self.counted += u32::from(failure.kind != FailureKind::BadSignature);
         self.finals += u32::from(failure.kind == FailureKind::Final);
+        self.unanswered = failure.kind == FailureKind::NoAnswer;
         self.last_tried_at = now.wall;
         self.sent_at = sent_at;
         self.refused_at = now.at;
         self.taken_at_last = taken;
         self.error.clone_from(&failure.why);
+    }
+
+    /// When a lifecycle event behind it may overtake it, that has been patient until this time.
+    /// That there was no answer tells nothing of the backend now: it may have been well again for
+    /// all of the wait. If it has taken nothing else either, the order is worth a longer wait.
+    pub(super) fn overtaken_at(&self, patient_until: Instant) -> Instant {
+        if self.unanswered && self.taken_at_last == self.taken_at_first {
+            patient_until.max(self.since + NOTHING_ELSE_TAKEN)
+        } else {
+            patient_until
+        }
     }
 
     /// Whether it was refused at this time or later, by a backend that has not recovered meanwhile.

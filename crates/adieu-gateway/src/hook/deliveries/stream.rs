@@ -69,7 +69,8 @@ impl Stream {
     /// event behind a message that was refused waits for its patience; then the message is sent
     /// once more, and if it is refused again, the lifecycle event overtakes it. So it does not wait
     /// for a message that the backend never takes, and a backend that has refused everything and
-    /// is well again (since `recovered`) hears all in order.
+    /// is well again (since `recovered`) hears all in order. It does not overtake within a minute
+    /// while the backend answers nothing at all: it could be the first that the backend takes.
     pub(super) fn due(
         &self,
         lane: Lane,
@@ -83,19 +84,22 @@ impl Stream {
             Lane::Messages => self.lifecycle.events.front(),
         };
         let earlier = other.filter(|other| other.sequence < first.sequence);
-        let overtakes = |event: &Pending| event.not_before().max(event.came + patience);
+        let patient = |event: &Pending| event.not_before().max(event.came + patience);
         match (lane, earlier) {
             (Lane::Lifecycle, None) => Some(line.not_before(first)),
             (Lane::Lifecycle, Some(message)) => {
-                let at = overtakes(first);
-                message.trouble.as_ref()?.is_of(at, recovered).then_some(at)
+                let trouble = message.trouble.as_ref()?;
+                let at = trouble.overtaken_at(patient(first));
+                trouble.is_of(at, recovered).then_some(at)
             }
             (Lane::Messages, Some(_)) => None,
             (Lane::Messages, None) => {
-                let behind = other.filter(|_| !self.lifecycle.in_flight).map(overtakes);
-                let again = first.trouble.as_ref().zip(behind);
-                let again = again.filter(|(trouble, at)| !trouble.is_of(*at, recovered));
-                Some(again.map_or(line.not_before(first), |(_, at)| first.not_before().min(at)))
+                let behind = other.filter(|_| !self.lifecycle.in_flight).map(patient);
+                let again = first.trouble.as_ref().zip(behind).and_then(|(trouble, patient)| {
+                    let at = trouble.overtaken_at(patient);
+                    (!trouble.is_of(at, recovered)).then_some(at)
+                });
+                Some(again.map_or(line.not_before(first), |at| first.not_before().min(at)))
             }
         }
     }

@@ -43,6 +43,40 @@ fn a_backend_that_refused_everything_and_is_well_again_hears_each_session_in_ord
     }
 }
 
+#[test]
+fn the_first_event_that_a_backend_takes_after_it_hung_overtakes_nothing() {
+    // A session is alone with the backend: its own end could be what finds the backend well.
+    for tenths in 0..600 {
+        let well = tenths * SECOND / 10;
+        let patient = DeliveryOptions { patience: SECOND / 3, ..options() };
+        let mut world = World::with(patient, 1, chance);
+        world.happens(1, 1, Message);
+        world.happens(1, 2, SessionEnded);
+        let hangs = |_: &Event, at: Duration| {
+            if at < well { (SECOND / 3, Err(FailureKind::NoAnswer)) } else { takes_now() }
+        };
+        world.pass(2 * MINUTE, hangs);
+        assert_eq!(world.taken(), ["1.1", "1.2"], "well after {well:?}");
+    }
+}
+
+#[test]
+fn who_left_is_told_in_time_when_the_only_other_event_is_a_message_that_is_never_taken() {
+    let no_answer = (SECOND, Err(FailureKind::NoAnswer));
+    let cases =
+        [(refuses(FailureKind::Refused), 11), (refuses(FailureKind::Final), 11), (no_answer, 62)];
+    for (to_message, within) in cases {
+        let mut world = World::new(options());
+        world.happens(1, 1, Message);
+        world.happens(1, 2, SessionEnded);
+        let backend =
+            |about: &Event, _| if about.r#type == Message { to_message } else { takes_now() };
+        world.pass(2 * MINUTE, backend);
+        let told = world.when_taken("1.2");
+        assert!(told.is_some_and(|at| at <= within * SECOND), "{to_message:?}: {told:?}");
+    }
+}
+
 /// A minute of this, while people come, speak and leave.
 fn refused_everything(unwell: &Answer) {
     let mut world = World::with(options(), 1, chance);
