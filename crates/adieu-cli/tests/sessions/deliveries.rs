@@ -7,22 +7,12 @@ use std::time::Duration;
 use axum::Json;
 use serde_json::{Value, json};
 
-use crate::world::{Backend, Gateway, Mode, Page, Scratch};
+use crate::world::{Backend, Gateway, Mode, Page, Scratch, people};
 
 /// People who leave at once say so, and are not waited for.
 const QUICK: [&str; 4] = ["--backend-spread", "1s", "--backend-patience", "300ms"];
 
 const MIB: usize = 1024 * 1024;
-
-async fn people(gateway: &Gateway, count: usize) -> Vec<Page> {
-    let mut pages = Vec::new();
-    for n in 0..count {
-        let mut page = Page::of(&format!("person-{n}"));
-        page.connect(&gateway.url()).await;
-        pages.push(page);
-    }
-    pages
-}
 
 /// Each of them speaks and leaves.
 async fn speak_and_leave(pages: &mut [Page]) {

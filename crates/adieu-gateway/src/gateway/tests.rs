@@ -68,7 +68,8 @@ impl StoreBackend for Hanging {
     }
 }
 
-fn ending() -> Arc<ConnectionEnding> {
+/// How a connection ended that the peer finished after this time.
+pub(super) fn ending(lasted: Duration) -> ConnectionEnding {
     let transport = adieu::Transport {
         kind: adieu::TransportKind::Tcp,
         end: adieu::End::Finished,
@@ -76,8 +77,8 @@ fn ending() -> Arc<ConnectionEnding> {
         close_notify: None,
     };
     let handshake = adieu::ClosingHandshake::None;
-    let report = adieu::Ending::from_parts(adieu::Cause::Eof, handshake, transport, Duration::ZERO);
-    Arc::new(ConnectionEnding::of(&report))
+    let report = adieu::Ending::from_parts(adieu::Cause::Eof, handshake, transport, lasted);
+    ConnectionEnding::of(&report)
 }
 
 #[tokio::test]
@@ -93,7 +94,8 @@ async fn who_came_back_while_the_store_was_slow_is_in_time() {
         tokio::spawn(async move { gateway.command(command).await.unwrap() })
     };
     command(Command::Start(id(1), Box::default())).await.unwrap();
-    let ended = SessionCommand::ConnectionEnded(1, Departure::Hidden, ending());
+    let ended =
+        SessionCommand::ConnectionEnded(1, Departure::Hidden, Arc::new(ending(Duration::ZERO)));
     command(Command::Session(id(1), ended)).await.unwrap();
     store.hangs.store(true, Ordering::SeqCst);
     let before = store.asked.load(Ordering::SeqCst);

@@ -22,17 +22,6 @@ pub(super) struct Visit {
     left: Instant,
 }
 
-/// Opens a connection for each of so many people.
-pub(super) async fn people(gateway: &Gateway, count: usize) -> Vec<Page> {
-    let mut pages = Vec::new();
-    for n in 0..count {
-        let mut page = Page::of(&format!("person-{n}"));
-        page.connect(&gateway.url()).await;
-        pages.push(page);
-    }
-    pages
-}
-
 /// Says something, if it does, and goes away for good, as a page does that is closed.
 async fn leave(mut page: Page, spoke: bool) -> Visit {
     if spoke {

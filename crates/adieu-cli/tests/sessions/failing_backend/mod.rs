@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::world::{Backend, Gateway, Mode, Page, Scratch, long_form, report};
+use crate::world::{Backend, Gateway, Mode, Page, Scratch, long_form, people, report};
 use crowd::Order::{InOrder, OrOvertaking};
-use crowd::{Verdict, all_ended, leave_over, people, talk, told_to, visitors, visitors_who};
+use crowd::{Verdict, all_ended, leave_over, talk, told_to, visitors, visitors_who};
 use process::{MortalBackend, POISON};
 
 const FORM: &str = "failing-backend";

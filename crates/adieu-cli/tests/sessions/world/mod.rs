@@ -28,6 +28,17 @@ pub(crate) fn report(form: &str, what: &str, measured: &str) {
     if long_form(form) { figure(what, measured) } else { println!("{what}: {measured}") }
 }
 
+/// Opens a connection for each of so many people.
+pub(crate) async fn people(gateway: &Gateway, count: usize) -> Vec<Page> {
+    let mut pages = Vec::new();
+    for n in 0..count {
+        let mut page = Page::of(&format!("person-{n}"));
+        page.connect(&gateway.url()).await;
+        pages.push(page);
+    }
+    pages
+}
+
 /// A directory that lives as long as the test.
 pub(crate) struct Scratch(PathBuf);
 

@@ -40,17 +40,9 @@ fn resumed(generation: u32) -> TransitionKind {
 
 /// How a connection ended that the client closed.
 fn ending() -> Arc<ConnectionEnding> {
-    let transport = adieu::Transport {
-        kind: adieu::TransportKind::Tcp,
-        end: adieu::End::Finished,
-        active_closer: Some(adieu::Side::Peer),
-        close_notify: None,
-    };
-    let handshake = adieu::ClosingHandshake::None;
-    let second = Duration::from_secs(1);
-    let report = adieu::Ending::from_parts(adieu::Cause::Eof, handshake, transport, second);
     let sentence = "The peer said goodbye.".to_owned();
-    Arc::new(ConnectionEnding { sentence, ..ConnectionEnding::of(&report) })
+    let ending = crate::gateway::tests::ending(Duration::from_secs(1));
+    Arc::new(ConnectionEnding { sentence, ..ending })
 }
 
 fn ended(cause: SessionCause) -> TransitionKind {
