@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adieu_proto::{
-    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Negotiated, Request, Response,
-    TransportError, Version, VersionSet, accept_response, detect,
+    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Messages, Negotiated, Request,
+    Response, TransportError, Version, VersionSet, accept_response, detect,
 };
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName};
@@ -229,8 +229,7 @@ impl Upgrade {
             transport.set_options(Options::of(&config));
             let negotiated = opened.negotiated.clone();
             let mut connection = Connection::upgraded(now(), config, asked, negotiated);
-            let read = [&nonce[..], &buffered].concat();
-            let messages = link::receive(&mut connection, &read);
+            let messages = receive(&mut connection, nonce, buffered);
             let link = Link::new(connection, transport, below);
             opened.is_of(peer, below);
             let driver = Driver::expected(link, endpoint, opened);
@@ -246,6 +245,12 @@ impl Upgrade {
             }
         }
     }
+}
+
+/// Receives what hyper had read. The buffers end here: one of hyper's takes 8 KiB, and would be kept
+/// as long as the connection if it were a variable of the task that runs it.
+fn receive(connection: &mut Connection, nonce: Bytes, buffered: Bytes) -> Messages {
+    link::receive(connection, &[&nonce[..], &buffered].concat())
 }
 
 /// A request that was accepted and whose connection hyper has not given yet. It is reported even if
