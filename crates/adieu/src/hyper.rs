@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adieu_proto::{
-    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Messages, Negotiated, Request,
-    Response, TransportError, Version, VersionSet, accept_response, detect,
+    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Negotiated, Request, Response,
+    TransportError, Version, VersionSet, accept_response, detect,
 };
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName};
@@ -210,31 +210,12 @@ impl Upgrade {
         response
     }
 
+    /// Runs the connection. Boxed is what comes before: it is given back when the connection is
+    /// open.
     fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
-        let Upgrade { endpoint, opened, peer, on_upgrade, nonce, started, expected, .. } = self;
-        let mut permit = self.permit;
-        let accepted = Accepted { endpoint, opened: Some(opened), peer, started };
+        let handed_over = Box::pin(self.handed_over());
         async move {
-            let (transport, buffered) = match on_upgrade.await {
-                Ok(upgraded) => take_back(upgraded),
-                Err(error) => return accepted.never_came(Some(TransportError::new(error))),
-            };
-            let Some((endpoint, mut opened)) = accepted.came() else { return };
-            let below = Peer::new(transport.peer().or(peer.via()).or(peer.addr()));
-            let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
-            // Where hyper had not told the address, it is known only now.
-            let peer = endpoint.proxies.client(below, &asked);
-            let fits = permit.admit(peer).is_ok();
-            let config = endpoint.config.clone();
-            transport.set_options(Options::of(&config));
-            let negotiated = opened.negotiated.clone();
-            let mut connection = Connection::upgraded(now(), config, asked, negotiated);
-            let messages = receive(&mut connection, nonce, buffered);
-            let link = Link::new(connection, transport, below);
-            opened.is_of(peer, below);
-            let driver = Driver::expected(link, endpoint, opened);
-            let mut driver = driver.counted(permit).after(messages);
-            drop(expected);
+            let Some((mut driver, fits)) = handed_over.await else { return };
             if driver.open().await {
                 let socket = Socket::new(driver.link());
                 driver
@@ -245,12 +226,36 @@ impl Upgrade {
             }
         }
     }
-}
 
-/// Receives what hyper had read. The buffers end here: one of hyper's takes 8 KiB, and would be kept
-/// as long as the connection if it were a variable of the task that runs it.
-fn receive(connection: &mut Connection, nonce: Bytes, buffered: Bytes) -> Messages {
-    link::receive(connection, &[&nonce[..], &buffered].concat())
+    /// When hyper has given the connection, its driver, and whether its address may have another.
+    async fn handed_over(self) -> Option<(Driver, bool)> {
+        let Upgrade { endpoint, opened, peer, on_upgrade, nonce, started, expected, .. } = self;
+        let mut permit = self.permit;
+        let accepted = Accepted { endpoint, opened: Some(opened), peer, started };
+        let (transport, buffered) = match on_upgrade.await {
+            Ok(upgraded) => take_back(upgraded),
+            Err(error) => {
+                accepted.never_came(Some(TransportError::new(error)));
+                return None;
+            }
+        };
+        let (endpoint, mut opened) = accepted.came()?;
+        let below = Peer::new(transport.peer().or(peer.via()).or(peer.addr()));
+        let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
+        // Where hyper had not told the address, it is known only now.
+        let peer = endpoint.proxies.client(below, &asked);
+        let fits = permit.admit(peer).is_ok();
+        let config = endpoint.config.clone();
+        transport.set_options(Options::of(&config));
+        let negotiated = opened.negotiated.clone();
+        let mut connection = Connection::upgraded(now(), config, asked, negotiated);
+        let messages = link::receive(&mut connection, &[&nonce[..], &buffered].concat());
+        let link = Link::new(connection, transport, below);
+        opened.is_of(peer, below);
+        let driver = Driver::expected(link, endpoint, opened).counted(permit).after(messages);
+        drop(expected);
+        Some((driver, fits))
+    }
 }
 
 /// A request that was accepted and whose connection hyper has not given yet. It is reported even if

@@ -1,11 +1,14 @@
 //! One WebSocket of a session: what its client says goes to the engine, and its end too.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::{Close, CloseCode, Ending, Message, Socket};
 
 use super::engine::{Done, With};
+use super::soon::Soon;
 use super::{Gateway, GatewayError, credentials};
 use crate::hook::{Accepted, Backend, Decision, NotTaken, Question, Room};
 use crate::random::{a_share_of, random};
@@ -19,6 +22,38 @@ use crate::session::{Command, Departure, Digest, Handle, Reply, SessionId, Token
 /// While a message waits for room, what follows it is not read, heartbeats among it: so often the
 /// page hears that the gateway is there. A client gives up after 10 s.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// A connection whose request for a session was answered.
+struct Begun {
+    gateway: Gateway,
+    socket: Socket,
+    attached: Result<Attached, GatewayError>,
+    plain: bool,
+}
+
+/// Runs a connection to its end. Its beginning is boxed: what a question to the backend and a new
+/// session take is given back when the session is idle.
+async fn run(beginning: Pin<Box<impl Future<Output = Begun>>>) -> Close {
+    let Begun { gateway, mut socket, attached, plain } = beginning.await;
+    match attached {
+        Ok(Attached::Session(handle)) => gateway.converse(&mut socket, handle, plain).await,
+        Ok(Attached::Closed(close)) => close,
+        Err(error) => {
+            tracing::error!("{error}");
+            CloseCode::INTERNAL_ERROR.into()
+        }
+    }
+}
+
+/// What a client said, and whether it needs room: whether it is for the backend.
+fn command(generation: u32, plain: bool, message: &Message) -> (bool, SessionCommand) {
+    if plain {
+        return (true, SessionCommand::HearPlain(generation, Payload::of(message)));
+    }
+    let said = FromClient::of(message);
+    let needs_room = matches!(said, Ok(FromClient::Message { .. }));
+    (needs_room, SessionCommand::Hear(generation, said))
+}
 
 /// What became of a request for a session.
 enum Attached {
@@ -43,35 +78,24 @@ impl Gateway {
     }
 
     /// Runs a connection whose client speaks adieu.v1.
-    pub async fn session(&self, socket: Socket) -> Close {
-        // Apart, so that an idle session does not keep its room.
-        let attached = Box::pin(self.attach(&socket)).await;
-        self.run(socket, attached, false).await
+    pub fn session(self, socket: Socket) -> impl Future<Output = Close> + Send {
+        let beginning = Box::pin(async move {
+            let attached = self.attach(&socket).await;
+            Begun { gateway: self, socket, attached, plain: false }
+        });
+        run(beginning)
     }
 
     /// Runs a connection whose client does not speak adieu.v1: it is a session of its own.
-    pub async fn plain(&self, socket: Socket, accepted: Accepted) -> Close {
-        let question = socket.request().map(|request| Question::of(request, socket.peer()));
-        let guest = self.guest(&question.unwrap_or_default(), accepted);
-        let guest = Guest { plain: true, ..guest };
-        let attached = Box::pin(self.start_session(&socket, guest)).await;
-        self.run(socket, attached, true).await
-    }
-
-    async fn run(
-        &self,
-        mut socket: Socket,
-        attached: Result<Attached, GatewayError>,
-        plain: bool,
-    ) -> Close {
-        match attached {
-            Ok(Attached::Session(handle)) => self.converse(&mut socket, handle, plain).await,
-            Ok(Attached::Closed(close)) => close,
-            Err(error) => {
-                tracing::error!("{error}");
-                CloseCode::INTERNAL_ERROR.into()
-            }
-        }
+    pub fn plain(self, socket: Socket, accepted: Accepted) -> impl Future<Output = Close> + Send {
+        let beginning = Box::pin(async move {
+            let question = socket.request().map(|request| Question::of(request, socket.peer()));
+            let guest = self.guest(&question.unwrap_or_default(), accepted);
+            let guest = Guest { plain: true, ..guest };
+            let attached = self.start_session(&socket, guest).await;
+            Begun { gateway: self, socket, attached, plain: true }
+        });
+        run(beginning)
     }
 
     async fn attach(&self, socket: &Socket) -> Result<Attached, GatewayError> {
@@ -259,83 +283,65 @@ impl Gateway {
     /// Reads to the end of the connection and accounts for it.
     async fn converse(&self, socket: &mut Socket, handle: Handle, plain: bool) -> Close {
         while let Some(message) = socket.recv().await {
-            let heard = if plain {
-                self.hear_plain(socket, handle, &message).await
-            } else {
-                self.hear(socket, handle, &message).await
-            };
-            match heard {
+            match self.hear(socket, handle, plain, message).done().await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(_) => return CloseCode::INTERNAL_ERROR.into(),
             }
         }
-        let ending = socket.ended().await;
-        self.ended(handle, &ending).await;
+        // Apart: its report takes more room than all that an idle session needs.
+        Box::pin(async {
+            let ending = socket.ended().await;
+            self.ended(handle, &ending).await;
+        })
+        .await;
         CloseCode::NORMAL.into()
     }
 
-    /// Hears a message; false if the connection ended before there was room for it. It was not
-    /// acknowledged then, and neither was what follows: the client says it again.
-    async fn hear(
-        &self,
-        socket: &Socket,
+    /// Hears a message, which is done in its turn: that is not waited for. The room of a message
+    /// that came whole ends here, before anything waits for room.
+    fn hear<'s>(
+        &'s self,
+        socket: &'s Socket,
         handle: Handle,
-        message: &Message,
-    ) -> Result<bool, GatewayError> {
-        let said = FromClient::of(message);
-        let mut room = None;
-        if matches!(said, Ok(FromClient::Message { .. })) {
-            match self.room(socket, handle, message.len(), true).await {
-                Some(kept) => room = Some(kept),
-                None => return Ok(false),
-            }
+        plain: bool,
+        message: Message,
+    ) -> Soon<'s, Result<bool, GatewayError>> {
+        let bytes = message.len();
+        let (needs_room, command) = command(handle.generation, plain, &message);
+        drop(message);
+        let room = needs_room.then(|| self.inner.deliveries.try_room(handle.session, bytes));
+        if matches!(room, Some(None)) {
+            return Soon::later(self.hear_later(socket, handle, plain, command, bytes));
         }
-        let heard = SessionCommand::Hear(handle.generation, said);
-        self.heard(handle, heard, room).await.map(|()| true)
+        let with = With { room: room.flatten(), ..With::default() };
+        match self.submit(Command::Session(handle.session, command), with) {
+            Soon::Now(submitted) => Soon::Now(submitted.map(|()| true)),
+            Soon::Later(wait) => Soon::later(async { wait.await.map(|()| true) }),
+        }
     }
 
-    /// What a client said is done in its turn, which is not waited for.
-    async fn heard(
-        &self,
-        handle: Handle,
-        command: SessionCommand,
-        room: Option<Room>,
-    ) -> Result<(), GatewayError> {
-        let command = Command::Session(handle.session, command);
-        self.submit(command, With { room, ..With::default() }).await
-    }
-
-    async fn hear_plain(
+    /// Hears a message when there is room for it; false if the connection ended before. It was not
+    /// acknowledged then, and neither was what follows: the client says it again. Of a client that
+    /// does not speak adieu.v1 it is heard then: nobody says it again.
+    async fn hear_later(
         &self,
         socket: &Socket,
         handle: Handle,
-        message: &Message,
+        plain: bool,
+        command: SessionCommand,
+        bytes: usize,
     ) -> Result<bool, GatewayError> {
-        let said = Payload::of(message);
-        // Nobody says it again: what it had said before it ended is heard.
-        let room = self.room(socket, handle, message.len(), false).await;
-        let heard = SessionCommand::HearPlain(handle.generation, said);
-        self.heard(handle, heard, room).await.map(|()| true)
+        let room = self.wait_for_room(socket, handle, bytes, !plain).await;
+        if room.is_none() && !plain {
+            return Ok(false);
+        }
+        let with = With { room, ..With::default() };
+        self.submit(Command::Session(handle.session, command), with).done().await.map(|()| true)
     }
 
     /// Waits until the backend has taken enough of this session that there is room for a message,
     /// and keeps it. `None`: the connection is over.
-    async fn room(
-        &self,
-        socket: &Socket,
-        handle: Handle,
-        bytes: usize,
-        signs: bool,
-    ) -> Option<Room> {
-        let deliveries = &self.inner.deliveries;
-        if let Some(room) = deliveries.try_room(handle.session, bytes) {
-            return Some(room);
-        }
-        // Apart, so that an idle session does not keep its room.
-        Box::pin(self.wait_for_room(socket, handle, bytes, signs)).await
-    }
-
     async fn wait_for_room(
         &self,
         socket: &Socket,

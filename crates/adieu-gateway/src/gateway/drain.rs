@@ -64,7 +64,7 @@ impl Gateway {
             loop {
                 let (tell, told) = oneshot::channel();
                 let with = With { tell: Some(tell), ..With::default() };
-                self.submit_to(shard, command(after), with).await?;
+                self.submit_to(shard, command(after), with).done().await?;
                 let done = told.await.map_err(|_| GatewayError::Stopped)?;
                 let Done::Replied(Reply::More(last, had)) = done else { break };
                 all += had;

@@ -14,6 +14,7 @@ mod credentials;
 mod drain;
 mod engine;
 mod query;
+mod soon;
 #[cfg(test)]
 mod tests;
 mod timelines;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use engine::GatewayError;
@@ -38,6 +40,7 @@ use crate::store::{Backend as StoreBackend, Store};
 use client_writer::{Said, Writers};
 use clock::Clock;
 use engine::{Done, Engine, Job, With};
+use soon::Soon;
 
 /// What is done in one turn of an engine, and what may wait for it. Whoever asks for more waits.
 const TURN: usize = 1024;
@@ -186,7 +189,7 @@ impl Gateway {
         let mut asked = Vec::with_capacity(commands.len());
         for command in commands {
             let (tell, told) = oneshot::channel();
-            self.submit(command, With { tell: Some(tell), ..With::default() }).await?;
+            self.submit(command, With { tell: Some(tell), ..With::default() }).done().await?;
             asked.push(told);
         }
         let mut replies = Vec::with_capacity(asked.len());
@@ -205,24 +208,31 @@ impl Gateway {
         connection: Option<adieu::Sender>,
     ) -> Result<Done, GatewayError> {
         let (tell, told) = oneshot::channel();
-        self.submit(command, With { connection, room: None, tell: Some(tell) }).await?;
+        self.submit(command, With { connection, room: None, tell: Some(tell) }).done().await?;
         told.await.map_err(|_| GatewayError::Stopped)
     }
 
-    async fn submit(&self, command: Command, with: With) -> Result<(), GatewayError> {
+    /// Gives a command to its shard: at once, or when there is room for it.
+    fn submit(&self, command: Command, with: With) -> Soon<'_, Result<(), GatewayError>> {
         let shards = &self.inner.shards;
         let shard = command.slot().map_or(0, |slot| slot.shard(shards.len()));
-        self.submit_to(shard, command, with).await
+        self.submit_to(shard, command, with)
     }
 
-    async fn submit_to(
+    fn submit_to(
         &self,
         shard: usize,
         command: Command,
         with: With,
-    ) -> Result<(), GatewayError> {
-        let job = Job::Command(Box::new(command), with);
-        self.inner.shards[shard].send(job).await.map_err(|_| GatewayError::Stopped)
+    ) -> Soon<'_, Result<(), GatewayError>> {
+        let shard = &self.inner.shards[shard];
+        match shard.try_send(Job::Command(Box::new(command), with)) {
+            Ok(()) => Soon::Now(Ok(())),
+            Err(TrySendError::Full(job)) => {
+                Soon::later(async move { shard.send(job).await.map_err(|_| GatewayError::Stopped) })
+            }
+            Err(TrySendError::Closed(_)) => Soon::Now(Err(GatewayError::Stopped)),
+        }
     }
 
     /// A connection has ended: nothing more is said on it.

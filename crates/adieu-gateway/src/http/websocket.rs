@@ -59,10 +59,7 @@ async fn connect(
         return refused;
     }
     if Offer::read(request.subprotocols()).is_some() {
-        let session = move |socket| {
-            let gateway = gateway.clone();
-            async move { gateway.session(socket).await }
-        };
+        let session = move |socket| gateway.clone().session(socket);
         return upgrade.subprotocol(SUBPROTOCOL).run(session);
     }
     let question = Question::of(request, upgrade.peer());
@@ -72,10 +69,7 @@ async fn connect(
                 Some(name) => upgrade.subprotocol(name),
                 None => upgrade,
             };
-            upgrade.run(move |socket| {
-                let (gateway, accepted) = (gateway.clone(), accepted.clone());
-                async move { gateway.plain(socket, accepted).await }
-            })
+            upgrade.run(move |socket| gateway.clone().plain(socket, accepted.clone()))
         }
         Decision::Refused { status, reason } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
