@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::aggregate::{Counters, Row};
 use crate::event::Event;
+use crate::fence::{Fence, Refused, Verdict};
 use crate::wire::{Tag, Tail};
 use crate::{Digest, SessionId, Slot, Timestamp};
 
@@ -15,6 +16,8 @@ use crate::{Digest, SessionId, Slot, Timestamp};
 pub struct Contents {
     /// Sessions.
     pub sessions: BTreeMap<SessionId, (Row, Counters)>,
+    /// Which write of its owner was the last of each session.
+    pub fences: BTreeMap<SessionId, Fence>,
     /// Messages that a client has not acknowledged, by session and sequence id.
     pub messages: BTreeMap<(SessionId, u64), Message>,
     /// Users whose last session is over, and until when their next one is waited for.
@@ -55,6 +58,16 @@ pub type Batch = Vec<Change>;
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
+    /// What the batch changes of a session is a write of the session's owner: it is made if the
+    /// store has the write that it builds on, and otherwise left out ([`Fence::judge`]).
+    Write {
+        /// Of this session.
+        id: SessionId,
+        /// The write that it builds on.
+        after: Fence,
+        /// This write.
+        next: Fence,
+    },
     /// A session is new or changed.
     PutSession {
         /// Which.
@@ -153,6 +166,27 @@ const CHANGE: usize = 128;
 const ROW: usize = 512;
 
 impl Change {
+    /// The session whose owner makes it. What the backend has taken, and what is of no session,
+    /// anybody may change.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Change::Write { id, .. }
+            | Change::PutSession { id, .. }
+            | Change::PutCounters { id, .. }
+            | Change::DeleteSession { id }
+            | Change::PutMessage { id, .. }
+            | Change::TrimMessages { id, .. } => Some(*id),
+            Change::PutEvent { event, .. } => Some(event.session_id),
+            Change::PutLeaving { leaving, .. } => Some(leaving.session),
+            Change::DeleteLeaving { .. }
+            | Change::DeleteEvent { .. }
+            | Change::PutDeadLetter { .. }
+            | Change::DeleteDeadLetter { .. }
+            | Change::PutMeta { .. } => None,
+        }
+    }
+
     /// Bytes that it takes while it waits, about.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -164,7 +198,8 @@ impl Change {
             Change::PutMeta { name, value } => name.len() + value.len(),
             Change::PutDeadLetter { letter, .. } => letter.len(),
             Change::PutLeaving { user, .. } | Change::DeleteLeaving { user } => user.len(),
-            Change::DeleteSession { .. }
+            Change::Write { .. }
+            | Change::DeleteSession { .. }
             | Change::PutCounters { .. }
             | Change::TrimMessages { .. }
             | Change::DeleteDeadLetter { .. } => 0,
@@ -181,6 +216,9 @@ impl Contents {
         for (id, session) in self.sessions {
             parts[id.slot().shard(shards)].sessions.insert(id, session);
         }
+        for (id, fence) in self.fences {
+            parts[id.slot().shard(shards)].fences.insert(id, fence);
+        }
         for ((id, sequence), message) in self.messages {
             parts[id.slot().shard(shards)].messages.insert((id, sequence), message);
         }
@@ -195,9 +233,25 @@ impl Contents {
         parts
     }
 
-    /// Applies a change.
+    /// Commits a batch, but for what is written by those who do not own its session. Says which
+    /// writes were refused.
+    pub fn commit(&mut self, batch: Batch) -> Vec<(SessionId, Refused)> {
+        let kept = |id| self.fences.get(&id).copied().unwrap_or_default();
+        let judged = Judged::of(&batch, kept);
+        for change in batch {
+            if judged.makes(&change) {
+                self.apply(change);
+            }
+        }
+        judged.refused
+    }
+
+    /// Applies a change, whoever writes it.
     pub fn apply(&mut self, change: Change) {
         match change {
+            Change::Write { id, next, .. } => {
+                self.fences.insert(id, next);
+            }
             Change::PutSession { id, row, counters } => {
                 self.sessions.insert(id, (*row, counters));
             }
@@ -208,6 +262,7 @@ impl Contents {
             }
             Change::DeleteSession { id } => {
                 self.sessions.remove(&id);
+                self.fences.remove(&id);
                 self.trim(id, u64::MAX);
             }
             Change::PutMessage { id, sequence, tag, key, tail } => {
@@ -243,5 +298,39 @@ impl Contents {
         for key in gone.collect::<Vec<_>>() {
             self.messages.remove(&key);
         }
+    }
+}
+
+/// The writes of a batch, judged.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Sessions of which the batch changes nothing.
+    left_out: Vec<SessionId>,
+    /// Those whose writer has to let go of them.
+    pub refused: Vec<(SessionId, Refused)>,
+}
+
+impl Judged {
+    /// Judges the writes of a batch by what the store has of each session.
+    pub fn of(batch: &Batch, mut kept: impl FnMut(SessionId) -> Fence) -> Self {
+        let mut judged = Judged::default();
+        for change in batch {
+            let Change::Write { id, after, next } = change else { continue };
+            match Fence::judge(kept(*id), *after, *next) {
+                Verdict::Apply => {}
+                Verdict::Repeated => judged.left_out.push(*id),
+                Verdict::Refuse(why) => {
+                    judged.left_out.push(*id);
+                    judged.refused.push((*id, why));
+                }
+            }
+        }
+        judged
+    }
+
+    /// Whether this change of the batch is made.
+    #[must_use]
+    pub fn makes(&self, change: &Change) -> bool {
+        self.left_out.is_empty() || !change.session().is_some_and(|id| self.left_out.contains(&id))
     }
 }

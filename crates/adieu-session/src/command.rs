@@ -271,6 +271,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Which session is asked, if it is one.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Command::Start(id, _) | Command::Session(id, _) | Command::Answered(id, _) => Some(*id),
+            Command::User(..) | Command::Closing { .. } | Command::GiveUp => None,
+        }
+    }
+
     /// Which slot decides about it. `None`: each shard.
     #[must_use]
     pub fn slot(&self) -> Option<Slot> {

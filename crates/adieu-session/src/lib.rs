@@ -14,6 +14,7 @@ pub mod client;
 pub mod command;
 pub mod ending;
 pub mod event;
+pub mod fence;
 pub mod inbox;
 pub mod machine;
 pub mod outbox;
@@ -28,7 +29,7 @@ pub mod wire;
 pub mod words;
 
 pub use aggregate::{Counters, Row, View};
-pub use change::{Batch, Change, Contents, Leaving, Message};
+pub use change::{Batch, Change, Contents, Judged, Leaving, Message};
 pub use command::{Command, Reply, Settings};
 pub use machine::{Action, Input, Refusal, Session, State};
 pub use shard::Shard;

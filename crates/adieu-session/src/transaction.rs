@@ -38,6 +38,18 @@ pub enum Effect {
     Transition(Transition),
 }
 
+impl Effect {
+    /// Which session it is of.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        match self {
+            Effect::Send(handle, _) | Effect::Close(handle, _) => handle.session,
+            Effect::Deliver { event, .. } => event.session_id,
+            Effect::Transition(transition) => transition.session_id,
+        }
+    }
+}
+
 /// What comes of commands: all of its changes are committed, or none, and its effects after that.
 /// So nothing is acknowledged, announced or answered that a crash could undo.
 #[derive(Clone, Debug, Default, PartialEq)]

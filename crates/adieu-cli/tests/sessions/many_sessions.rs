@@ -37,7 +37,7 @@ fn sessions() -> usize {
 /// A store with so many sessions, each of a user of its own.
 fn fill(dir: &Path, count: usize) {
     let now = Timestamp::from(SystemTime::now());
-    let mut shard = Shard::new(Key::new(&[7; 32]), Settings::default());
+    let mut shard = Shard::new(Key::new(&[7; 32]), Settings::default(), 1);
     let mut disk = Disk::open(dir).unwrap();
     let value = Bytes::from_static(&[7; 32]);
     disk.commit(&[vec![Change::PutMeta { name: "token_key".into(), value }]]).unwrap();
@@ -107,9 +107,9 @@ fn however_many_sessions_end_a_turn_has_a_bounded_part_of_them() {
     let settings = Settings { tell: true, ..Settings::default() };
     let now = Timestamp::from(SystemTime::now());
     let (restored, restoring) =
-        measured(|| Shard::restore(Key::new(&[7; 32]), settings, contents, now));
+        measured(|| Shard::restore(Key::new(&[7; 32]), settings, contents, now, 2));
     let (mut shard, tx) = restored;
-    let ((), renewing) = measured(|| disk.commit(&[tx.changes]).unwrap());
+    let (_, renewing) = measured(|| disk.commit(&[tx.changes]).unwrap());
     assert_eq!(shard.len(), count);
     let due = now + Duration::from_secs(3600);
     let (mut turns, mut all, mut worst) = (0, Duration::ZERO, Duration::ZERO);

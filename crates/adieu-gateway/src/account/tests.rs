@@ -46,7 +46,7 @@ fn counted(ending: &adieu::Ending) -> BTreeMap<String, String> {
 
 /// `data` of the `session.ended` of a session whose only connection ended so.
 fn told(ending: &adieu::Ending) -> Value {
-    let mut shard = Shard::new(Key::new(&[7; 32]), Settings::default());
+    let mut shard = Shard::new(Key::new(&[7; 32]), Settings::default(), 1);
     let (now, later) = (Timestamp(1_000_000), Timestamp(100_000_000));
     let mut tx = Transaction::default();
     let id = SessionId::new([1; 16]);

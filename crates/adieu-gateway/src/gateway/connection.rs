@@ -234,7 +234,7 @@ impl Gateway {
             let command = SessionCommand::Resume(Box::new(resumption.clone()));
             let command = Command::Session(token.session, command);
             return Ok(match self.ask_shard(command, Some(socket.sender())).await? {
-                Done::ConnectionEnded => Ok(gone()),
+                Done::NotAttached => Ok(gone()),
                 Done::Replied(Reply::Attached(handle)) => Ok(Attached::Session(handle)),
                 Done::Replied(Reply::NotResumed(reason)) => Err(reason),
                 Done::Replied(Reply::Ask { user }) => {
@@ -276,7 +276,7 @@ impl Gateway {
                 self.inner.metrics.full(full);
                 refuse(socket, &full.to_string()).await
             }
-            Done::ConnectionEnded | Done::Replied(_) => gone(),
+            Done::NotAttached | Done::Replied(_) => gone(),
         })
     }
 

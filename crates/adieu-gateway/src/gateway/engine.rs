@@ -12,9 +12,10 @@ use super::clock::Clock;
 use super::{Gateway, TURN};
 use crate::hook::Room;
 use crate::session::command::Query;
+use crate::session::fence::Refused;
 use crate::session::shard::Answer;
-use crate::session::{Batch, Command, Effect, Reply, Shard, Transaction};
-use crate::store::{Store, StoreError};
+use crate::session::{Batch, Command, Effect, Reply, SessionId, Shard, Transaction, wire};
+use crate::store::{Refusals, Store, StoreError};
 
 /// What a shard is asked, and what is done with the answer.
 #[derive(Debug)]
@@ -41,12 +42,30 @@ pub(super) struct With {
 pub(super) enum Done {
     /// It was done.
     Replied(Reply),
-    /// The connection had ended before: nothing was done.
-    ConnectionEnded,
+    /// The connection had ended before, or the session is another owner's: nothing was done.
+    NotAttached,
 }
 
-/// What is told once the turn is committed, and the room that is kept until then.
-type After = (Option<oneshot::Sender<Done>>, Done, Option<Room>);
+impl Done {
+    /// The same where the store has refused what was to be done.
+    fn refused(self) -> Self {
+        match self {
+            Done::Replied(Reply::Attached(_)) => Done::NotAttached,
+            Done::Replied(_) => Done::Replied(Reply::NoSession),
+            Done::NotAttached => Done::NotAttached,
+        }
+    }
+}
+
+/// What is told once the turn is committed.
+struct After {
+    /// Which session was asked, if it was one.
+    session: Option<SessionId>,
+    tell: Option<oneshot::Sender<Done>>,
+    done: Done,
+    /// Kept until then.
+    _room: Option<Room>,
+}
 
 /// Why a gateway stopped or did not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,11 +169,12 @@ impl Engine {
             self.shard.expire(now, &mut tx);
         }
         self.shard.write_down(&mut tx);
-        self.perform(tx, said).await?;
-        for (tell, done, _room) in after {
+        let refused = self.perform(tx, said).await?;
+        for After { session, tell, done, .. } in after {
+            let refused = refused.iter().any(|(id, _)| session == Some(*id));
             if let Some(tell) = tell {
                 // Who has gone away does not want to know.
-                let _ = tell.send(done);
+                let _ = tell.send(if refused { done.refused() } else { done });
             }
         }
         if !heard_all {
@@ -185,9 +205,10 @@ impl Engine {
                 let _ = tell.send(self.shard.query(&query));
             }
             Job::Command(command, With { connection, room, tell }) => {
+                let session = command.session();
                 let ended = connection.as_ref().is_some_and(|c| may_be_refused(&command, c));
                 let done = if ended {
-                    Done::ConnectionEnded
+                    Done::NotAttached
                 } else {
                     Done::Replied(self.shard.on(now, *command, tx))
                 };
@@ -195,7 +216,7 @@ impl Engine {
                 {
                     said.push(Said::Attach(*handle, sender));
                 }
-                after.push((tell, done, room));
+                after.push(After { session, tell, done, _room: room });
             }
         }
     }
@@ -205,9 +226,13 @@ impl Engine {
         &mut self,
         tx: Transaction,
         mut said: Vec<Said>,
-    ) -> Result<(), GatewayError> {
-        let Transaction { changes, effects, awaited } = tx;
-        self.commit(changes, awaited).await?;
+    ) -> Result<Refusals, GatewayError> {
+        let Transaction { changes, mut effects, awaited } = tx;
+        let refused = self.commit(changes, awaited).await?;
+        for (session, why) in &refused {
+            effects.retain(|effect| effect.session() != *session);
+            said.extend(self.disown(*session, *why));
+        }
         let gateway = &self.gateway;
         for effect in effects {
             match effect {
@@ -226,15 +251,30 @@ impl Engine {
         }
         gateway.counts(self.index, self.shard.counts());
         self.writers.say(said).await;
-        Ok(())
+        Ok(refused)
     }
 
-    async fn commit(&self, changes: Batch, awaited: bool) -> Result<(), GatewayError> {
+    async fn commit(&self, changes: Batch, awaited: bool) -> Result<Refusals, GatewayError> {
         match (changes.is_empty(), awaited) {
-            (true, _) => Ok(()),
+            (true, _) => Ok(Refusals::new()),
             (false, true) => Ok(self.store.commit(changes).await?),
-            (false, false) => Ok(self.store.submit(changes).await?),
+            (false, false) => Ok(self.store.submit(changes).await.map(|()| Refusals::new())?),
         }
+    }
+
+    /// Lets go of a session that is not ours, as the store says: nothing is acknowledged or told.
+    /// Its client hears that the session goes on elsewhere; or, where the store has lost what it
+    /// was told, that it has to come back.
+    fn disown(&mut self, session: SessionId, why: Refused) -> Option<Said> {
+        tracing::error!(%session, ?why, "the store has refused a write: the session is let go");
+        let handle = self.shard.disown(session)?;
+        let close = match why {
+            Refused::Fenced => wire::close(wire::SUPERSEDED, "the session goes on elsewhere"),
+            Refused::RolledBack => {
+                wire::close(wire::TRY_AGAIN_LATER, "the session's last messages are lost")
+            }
+        };
+        Some(Said::Close(handle, close))
     }
 
     /// Sessions that the store held begin their timelines with what is known of them.

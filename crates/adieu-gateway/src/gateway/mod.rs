@@ -155,7 +155,8 @@ impl Gateway {
         let mut engines = Vec::new();
         for (index, part) in contents.split(count).into_iter().enumerate() {
             let settings = options.sessions.clone();
-            let (shard, tx) = Shard::restore(key.clone(), settings, part, clock.now());
+            let seed = u64::from_le_bytes(random());
+            let (shard, tx) = Shard::restore(key.clone(), settings, part, clock.now(), seed);
             let writers = gateway.inner.writers.clone();
             let mut engine = Engine::new(index, shard, writers, store.clone(), gateway.clone());
             engine.perform(tx, Vec::new()).await?;
@@ -175,7 +176,7 @@ impl Gateway {
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, GatewayError> {
         match self.ask_shard(command, None).await? {
             Done::Replied(reply) => Ok(reply),
-            Done::ConnectionEnded => Err(GatewayError::Stopped),
+            Done::NotAttached => Err(GatewayError::Stopped),
         }
     }
 
@@ -263,7 +264,8 @@ impl Gateway {
 
     /// Commits changes that are of no session.
     pub(crate) async fn write_down(&self, changes: Batch) -> Result<(), GatewayError> {
-        Ok(self.inner.store.commit(changes).await?)
+        self.inner.store.commit(changes).await?;
+        Ok(())
     }
 
     /// What happened to sessions, as far as it is kept for people to see.

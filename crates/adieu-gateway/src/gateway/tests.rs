@@ -8,7 +8,7 @@ use crate::session::command::SessionCommand;
 use crate::session::ending::ConnectionEnding;
 use crate::session::wire::Payload;
 use crate::session::{Contents, Departure, SessionId};
-use crate::store::StoreError;
+use crate::store::{Refusals, StoreError};
 
 /// Counts its commits, and keeps nothing.
 #[derive(Clone, Default)]
@@ -19,9 +19,9 @@ impl StoreBackend for Counting {
         Ok(Contents::default())
     }
 
-    fn commit(&mut self, _: &[Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, _: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        Ok(Vec::new())
     }
 }
 
@@ -59,12 +59,12 @@ impl StoreBackend for Hanging {
         Ok(Contents::default())
     }
 
-    fn commit(&mut self, _: &[Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, _: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         while self.hangs.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

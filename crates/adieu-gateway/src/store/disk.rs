@@ -2,6 +2,7 @@
 //! it returns, verified when it is opened.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +17,9 @@ use super::error::caught;
 use super::file::StoreFile;
 use super::row::{self, CounterRow};
 use super::watch::StoreWatch;
-use super::{Backend, StoreError};
-use crate::session::{Batch, Change, Contents, SessionId};
+use super::{Backend, Refusals, StoreError};
+use crate::session::fence::Fence;
+use crate::session::{Batch, Change, Contents, Judged, SessionId};
 
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
 const COUNTERS: TableDefinition<'_, &[u8; 16], &CounterRow> = TableDefinition::new("counters");
@@ -186,12 +188,20 @@ fn unreadable(what: &str) -> redb::Error {
 fn contents(transaction: &ReadTransaction) -> Result<Contents, redb::Error> {
     let mut contents = Contents::default();
     let counters = transaction.open_table(COUNTERS)?;
+    for entry in counters.iter()? {
+        let (id, row) = entry?;
+        let fence = row::read_fence(row.value());
+        if fence != Fence::default() {
+            contents.fences.insert(SessionId::new(*id.value()), fence);
+        }
+    }
     for entry in transaction.open_table(SESSIONS)?.iter()? {
         let (id, session) = entry?;
         let id = *id.value();
         let session = row::read_session(session.value()).ok_or_else(|| unreadable("session"))?;
-        let counted = counters.get(&id)?.map(|row| row::read_counters(row.value()));
-        contents.sessions.insert(SessionId::new(id), (session, counted.unwrap_or_default()));
+        let counted = counters.get(&id)?.ok_or_else(|| unreadable("session without numbers"))?;
+        let counted = row::read_counters(counted.value());
+        contents.sessions.insert(SessionId::new(id), (session, counted));
     }
     for entry in transaction.open_table(LEAVING)?.iter()? {
         let (user, leaving) = entry?;
@@ -228,14 +238,17 @@ impl Backend for Disk {
         loaded.map_err(|error| cannot_open(&self.path, &error))
     }
 
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
+        let mut refused = Vec::new();
         self.write(|transaction| {
             let mut tables = Tables::new(transaction);
-            batches.iter().flatten().try_for_each(|change| tables.apply(change))?;
+            for batch in batches {
+                refused.push(tables.commit(batch)?);
+            }
             tables.finish()
         })?;
         self.commits += 1;
-        Ok(())
+        Ok(refused)
     }
 
     fn close(self) -> Result<(), StoreError> {
@@ -276,8 +289,8 @@ struct Tables<'t> {
     events: Lazy<'t, (&'static [u8], u64), &'static [u8]>,
     dead_letters: Lazy<'t, u64, &'static [u8]>,
     meta: Lazy<'t, &'static str, &'static [u8]>,
-    /// Numbers of sessions, of which the last of a commit are enough.
-    counted: BTreeMap<SessionId, CounterRow>,
+    /// Numbers of sessions, of which the last of a commit are enough; `None`: the session is over.
+    counted: BTreeMap<SessionId, Option<CounterRow>>,
 }
 
 impl<'t> Tables<'t> {
@@ -297,24 +310,55 @@ impl<'t> Tables<'t> {
     /// Writes the numbers.
     fn finish(mut self) -> Result<(), redb::Error> {
         for (id, row) in std::mem::take(&mut self.counted) {
-            self.counters.table()?.insert(&id.to_bytes(), &row)?;
+            match row {
+                Some(row) => drop(self.counters.table()?.insert(&id.to_bytes(), &row)?),
+                None => drop(self.counters.table()?.remove(&id.to_bytes())?),
+            }
         }
         Ok(())
     }
 
+    /// Makes what a batch changes, but for writes of those who do not own their session.
+    fn commit(&mut self, batch: &Batch) -> Result<Refusals, redb::Error> {
+        let mut kept = BTreeMap::new();
+        for change in batch {
+            if let Change::Write { id, .. } = change {
+                kept.insert(*id, self.row(*id)?.as_ref().map(row::read_fence));
+            }
+        }
+        let judged = Judged::of(batch, |id| kept.get(&id).copied().flatten().unwrap_or_default());
+        let made = batch.iter().filter(|change| judged.makes(change));
+        made.into_iter().try_for_each(|change| self.apply(change))?;
+        Ok(judged.refused)
+    }
+
+    /// The numbers of a session, if it has some.
+    fn row(&mut self, id: SessionId) -> Result<&mut Option<CounterRow>, redb::Error> {
+        Ok(match self.counted.entry(id) {
+            Entry::Occupied(row) => row.into_mut(),
+            Entry::Vacant(row) => {
+                let kept = self.counters.table()?.get(&id.to_bytes())?.map(|row| *row.value());
+                row.insert(kept)
+            }
+        })
+    }
+
+    /// The same, to be changed.
+    fn numbers(&mut self, id: SessionId) -> Result<&mut CounterRow, redb::Error> {
+        Ok(self.row(id)?.get_or_insert([0; size_of::<CounterRow>()]))
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
         match change {
+            Change::Write { id, next, .. } => row::put_fence(self.numbers(*id)?, *next),
             Change::PutSession { id, row, counters } => {
                 self.sessions.table()?.insert(&id.to_bytes(), &*row::session(row))?;
-                self.counted.insert(*id, row::counters(counters));
+                row::put_counters(self.numbers(*id)?, counters);
             }
-            Change::PutCounters { id, counters } => {
-                self.counted.insert(*id, row::counters(counters));
-            }
+            Change::PutCounters { id, counters } => row::put_counters(self.numbers(*id)?, counters),
             Change::DeleteSession { id } => {
-                self.counted.remove(id);
+                self.counted.insert(*id, None);
                 self.sessions.table()?.remove(&id.to_bytes())?;
-                self.counters.table()?.remove(&id.to_bytes())?;
                 self.trim(*id, u64::MAX)?;
             }
             Change::PutLeaving { user, leaving } => {

@@ -1,6 +1,6 @@
 //! No store.
 
-use super::{Backend, StoreError};
+use super::{Backend, Refusals, StoreError};
 use crate::session::{Batch, Contents};
 
 /// Keeps nothing: for a gateway whose sessions need not survive it. They are in the memory of the
@@ -17,7 +17,7 @@ impl Backend for Memory {
         Ok(Contents::default())
     }
 
-    fn commit(&mut self, _: &[Batch]) -> Result<(), StoreError> {
-        Ok(())
+    fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
+        Ok(vec![Refusals::new(); batches.len()])
     }
 }

@@ -18,7 +18,11 @@ pub use memory::Memory;
 pub use watch::{StoreLost, StoreWatch};
 pub use writer::Store;
 
-use crate::session::{Batch, Contents};
+use crate::session::fence::Refused;
+use crate::session::{Batch, Contents, SessionId};
+
+/// Sessions whose changes in a batch were not made, and why.
+pub type Refusals = Vec<(SessionId, Refused)>;
 
 /// Where the changes go. One thread calls it ([`Store`]).
 pub trait Backend: Send + 'static {
@@ -33,11 +37,12 @@ pub trait Backend: Send + 'static {
         true
     }
 
-    /// Makes these batches durable, in order and in one step.
+    /// Makes these batches durable, in order and in one step; says for each what of it was
+    /// refused ([`Change::Write`](crate::session::Change::Write)).
     ///
     /// # Errors
     /// If it is not sure that they are. Nothing may be committed after that.
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+    fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Refusals>, StoreError>;
 
     /// Lets go of it: when this returns, another process can open it.
     ///

@@ -3,14 +3,20 @@
 use bytes::Bytes;
 
 use crate::session::event::Event;
+use crate::session::fence::Fence;
 use crate::session::wire::{Tag, Tail};
 use crate::session::{Counters, Digest, Leaving, Message, Row, SessionId, Timestamp};
 
 /// The first byte of a session's row: what an older version would misread has another.
 const VERSION: u8 = 2;
 
-/// Of the numbers of a session: all that most messages change of it, so of a fixed length.
-pub(super) type CounterRow = [u8; 30];
+/// Of the numbers of a session and the fence of its last write: all that most messages change of
+/// it, so of a fixed length.
+pub(super) type CounterRow = [u8; NUMBERS + FENCE];
+
+/// Bytes of the numbers, and of the fence behind them.
+const NUMBERS: usize = 30;
+const FENCE: usize = 12;
 
 pub(super) fn session(row: &Row) -> Vec<u8> {
     let mut bytes = vec![VERSION];
@@ -24,19 +30,31 @@ pub(super) fn read_session(bytes: &[u8]) -> Option<Row> {
     (*version == VERSION).then(|| serde_json::from_slice(json).ok())?
 }
 
-pub(super) fn counters(counters: &Counters) -> CounterRow {
+pub(super) fn put_counters(row: &mut CounterRow, counters: &Counters) {
     let Counters { received, sent, events, settled } = *counters;
-    let mut row = [0; 30];
     row[..8].copy_from_slice(&received.to_be_bytes());
     row[8..16].copy_from_slice(&sent.to_be_bytes());
     row[16..24].copy_from_slice(&events.to_be_bytes());
-    row[24..].copy_from_slice(&settled.to_bytes());
-    row
+    row[24..NUMBERS].copy_from_slice(&settled.to_bytes());
+}
+
+pub(super) fn put_fence(row: &mut CounterRow, fence: Fence) {
+    let Fence { epoch, nonce } = fence;
+    row[NUMBERS..NUMBERS + 4].copy_from_slice(&epoch.to_be_bytes());
+    row[NUMBERS + 4..].copy_from_slice(&nonce.to_be_bytes());
+}
+
+pub(super) fn read_fence(row: &CounterRow) -> Fence {
+    let (epoch, nonce) = row[NUMBERS..].split_at(4);
+    Fence {
+        epoch: u32::from_be_bytes(epoch.try_into().unwrap_or_default()),
+        nonce: u64::from_be_bytes(nonce.try_into().unwrap_or_default()),
+    }
 }
 
 pub(super) fn read_counters(row: &CounterRow) -> Counters {
     let number = |at: usize| u64::from_be_bytes(row[at..at + 8].try_into().unwrap_or_default());
-    let settled = Tag::new(row[24..].try_into().unwrap_or_default());
+    let settled = Tag::new(row[24..NUMBERS].try_into().unwrap_or_default());
     Counters { received: number(0), sent: number(8), events: number(16), settled }
 }
 

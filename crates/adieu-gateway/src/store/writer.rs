@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::error::caught;
-use super::{Backend, StoreError};
+use super::{Backend, Refusals, StoreError};
 use crate::session::{Batch, Change, Contents};
 
 /// Bytes that wait for their commit at most, those being committed included; who submits more
@@ -28,7 +28,7 @@ const GROUP: usize = 1024;
 const GROUP_BYTES: usize = 4 << 20;
 
 /// Resolved when a batch is committed.
-type Told = oneshot::Receiver<Result<(), StoreError>>;
+type Told = oneshot::Receiver<Result<Refusals, StoreError>>;
 
 /// How long a batch that nothing waits for may wait for others to join. After a crash as much of it
 /// is done again: an event that was taken is told once more, with the same id.
@@ -40,7 +40,7 @@ struct Waiting {
     bytes: usize,
     /// Somebody waits for it.
     awaited: bool,
-    tell: oneshot::Sender<Result<(), StoreError>>,
+    tell: oneshot::Sender<Result<Refusals, StoreError>>,
     /// Given back once it is told.
     room: OwnedSemaphorePermit,
 }
@@ -102,17 +102,18 @@ impl Store {
         Ok((Store(Way::Thread(Arc::new(Shared { queue, room, closed }))), contents))
     }
 
-    /// Commits a batch; ready when it is durable. Waits for room first, if much is under way.
+    /// Commits a batch; ready when it is durable. Says what of it was refused, because the session
+    /// is another owner's. Waits for room first, if much is under way.
     /// Batches are committed in the order in which they found room, and room is given in the order
     /// in which it was asked for. A batch that found room is committed even if nobody waits for it
     /// any more.
     ///
     /// # Errors
     /// [`StoreError::Failed`], for this batch and for all after it; [`StoreError::Closed`].
-    pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+    pub async fn commit(&self, batch: Batch) -> Result<Refusals, StoreError> {
         match self.queue(batch, true).await? {
             Some(told) => told.await.map_err(|_| StoreError::Closed)?,
-            None => Ok(()),
+            None => Ok(Refusals::new()),
         }
     }
 
@@ -178,20 +179,28 @@ fn write(mut backend: impl Backend, waiting: &Receiver<Waiting>) -> Result<(), S
     let mut failed = Ok(());
     while let Some(group) = Group::collect(waiting) {
         // After one that failed the disk holds nobody knows what: nothing is said to be safe.
-        if failed.is_ok() {
+        let committed = failed.clone().and_then(|()| {
             let commit = caught(|| backend.commit(&group.batches));
-            failed = commit.unwrap_or_else(|panic| Err(StoreError::Failed(panic)));
-        }
+            commit.unwrap_or_else(|panic| Err(StoreError::Failed(panic)))
+        });
+        let mut refused = match committed {
+            Ok(refused) => refused.into_iter(),
+            Err(error) => {
+                failed = Err(error);
+                Vec::new().into_iter()
+            }
+        };
         for (tell, _room) in group.tell {
+            let refused = refused.next().unwrap_or_default();
             // Who has gone away does not want to know.
-            let _ = tell.send(failed.clone());
+            let _ = tell.send(failed.clone().map(|()| refused));
         }
     }
     let closed = caught(|| backend.close());
     failed.and(closed.unwrap_or_else(|panic| Err(StoreError::NotClosed(panic))))
 }
 
-type Tell = (oneshot::Sender<Result<(), StoreError>>, OwnedSemaphorePermit);
+type Tell = (oneshot::Sender<Result<Refusals, StoreError>>, OwnedSemaphorePermit);
 
 /// What goes into one commit.
 #[derive(Default)]
@@ -257,10 +266,9 @@ mod tests {
             Ok(self.0.lock().unwrap().clone())
         }
 
-        fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
             let mut kept = self.0.lock().unwrap();
-            batches.iter().flatten().cloned().for_each(|change| kept.apply(change));
-            Ok(())
+            Ok(batches.iter().map(|batch| kept.commit(batch.clone())).collect())
         }
     }
 
@@ -297,7 +305,7 @@ mod tests {
             self.memory.load()
         }
 
-        fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
             let _open: MutexGuard<'_, ()> = self.gate.lock().unwrap();
             self.most.fetch_max(batches.iter().map(size).sum(), Ordering::SeqCst);
             if self.commits.fetch_add(1, Ordering::SeqCst) >= self.fails_from {
@@ -452,7 +460,7 @@ mod tests {
         assert!(!closing.is_finished(), "what was submitted is not committed yet");
         drop(shut);
         runtime.block_on(async {
-            assert_eq!(before.await.unwrap(), Ok(()));
+            assert_eq!(before.await.unwrap(), Ok(vec![]));
             assert_eq!(closing.await.unwrap(), Ok(()));
             assert_eq!(closed.load(Ordering::SeqCst), 1);
             assert_eq!(after.await.unwrap(), Err(StoreError::Closed));

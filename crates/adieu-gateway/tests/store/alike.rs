@@ -1,5 +1,6 @@
 //! Whatever is committed, the disk holds what memory does.
 
+use adieu_gateway::session::fence::Fence;
 use adieu_gateway::session::{Change, Contents};
 use adieu_gateway::store::{Backend, Disk};
 use bytes::Bytes;
@@ -11,10 +12,16 @@ use proptest::test_runner::TestRunner;
 use super::Scratch;
 use super::values::{Kept, counters, id, put_event, put_leaving, put_message, put_session, user};
 
+/// Few of them, so that many builds on another.
+fn fence() -> impl Strategy<Value = Fence> {
+    (1..3u32, 0..2u64).prop_map(|(epoch, nonce)| Fence { epoch, nonce })
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let (session, sequence) = (0..3u8, 0..5u64);
     let bytes = vec(any::<u8>(), 0..40).prop_map(Bytes::from);
-    (0..12u8, session, sequence, bytes).prop_map(|(what, session, sequence, bytes)| {
+    let fences = (prop_oneof![Just(Fence::default()), fence()], fence());
+    (0..13u8, session, sequence, bytes, fences).prop_map(|(what, session, sequence, bytes, of)| {
         let (id, stream) = (id(session), Bytes::from(vec![session; usize::from(session)]));
         match what {
             0 => put_session(id, sequence),
@@ -28,6 +35,7 @@ fn change() -> impl Strategy<Value = Change> {
             11 => Change::DeleteDeadLetter { id: sequence },
             9 => Change::DeleteLeaving { user: user(id) },
             5 => Change::DeleteEvent { stream, sequence },
+            12 => Change::Write { id, after: of.0, next: of.1 },
             _ => Change::PutMeta { name: format!("name {sequence}"), value: bytes },
         }
     })
@@ -48,14 +56,15 @@ fn kind(change: &Change) -> usize {
         Change::DeleteLeaving { .. } => 9,
         Change::PutDeadLetter { .. } => 10,
         Change::DeleteDeadLetter { .. } => 11,
+        Change::Write { .. } => 12,
     }
 }
 
 #[test]
 fn the_changes_of_the_property_are_of_every_kind() {
     let mut runner = TestRunner::deterministic();
-    let some = (0..200).map(|_| kind(&change().new_tree(&mut runner).unwrap().current()));
-    assert_eq!(some.collect::<std::collections::BTreeSet<_>>(), (0..12).collect());
+    let some = (0..400).map(|_| kind(&change().new_tree(&mut runner).unwrap().current()));
+    assert_eq!(some.collect::<std::collections::BTreeSet<_>>(), (0..13).collect());
 }
 
 proptest! {
@@ -73,8 +82,8 @@ proptest! {
         let mut memory = Kept::default();
         let mut disk = Disk::open(&scratch.0).unwrap();
         for (group, again) in groups {
-            memory.commit(&group);
-            disk.commit(&group).unwrap();
+            let refused = memory.commit(&group);
+            prop_assert_eq!(disk.commit(&group).unwrap(), refused);
             if again {
                 disk.close().unwrap();
                 disk = Disk::open(&scratch.0).unwrap();

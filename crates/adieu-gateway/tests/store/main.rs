@@ -1,6 +1,7 @@
 //! The store on the disk: what was said to be committed is there, whatever happens to the process.
 
 mod alike;
+mod fences;
 mod values;
 
 use std::io::{BufRead, BufReader, Write};
@@ -476,7 +477,7 @@ fn a_disk_that_is_full_is_told_and_what_was_committed_is_there() {
     let mut memory = Kept::default();
     let (error, failed) = (1..1000)
         .find_map(|n| match runtime.block_on(store.commit(page(n))) {
-            Ok(()) => {
+            Ok(_) => {
                 memory.commit(&[page(n)]);
                 None
             }

@@ -7,6 +7,7 @@ use adieu_gateway::session::wire::{Payload, Tag, Tail};
 use adieu_gateway::session::{
     Batch, Change, Contents, Counters, Digest, Leaving, Row, Session, SessionId, Timestamp,
 };
+use adieu_gateway::store::Refusals;
 use bytes::Bytes;
 
 /// What the store should hold.
@@ -14,8 +15,8 @@ use bytes::Bytes;
 pub(super) struct Kept(pub(super) Contents);
 
 impl Kept {
-    pub(super) fn commit(&mut self, batches: &[Batch]) {
-        batches.iter().flatten().cloned().for_each(|change| self.0.apply(change));
+    pub(super) fn commit(&mut self, batches: &[Batch]) -> Vec<Refusals> {
+        batches.iter().map(|batch| self.0.commit(batch.clone())).collect()
     }
 }
 

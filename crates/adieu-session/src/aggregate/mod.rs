@@ -20,6 +20,7 @@ use row::Live;
 
 use super::command::{Guest, Resumption, Settings};
 use super::ending::ConnectionEnding;
+use super::fence::{Fence, Nonces};
 use super::inbox::Inbox;
 use super::machine::{Action, Input, Refusal, Session, State};
 use super::outbox::{Kept, Outbox};
@@ -84,6 +85,10 @@ pub(crate) struct Aggregate {
     keys: VecDeque<Digest>,
     live: Live,
     dirty: Dirty,
+    /// Of the last write, whoever made it.
+    fence: Fence,
+    /// Of what is written from now on.
+    epoch: u32,
 }
 
 impl Aggregate {
@@ -110,9 +115,10 @@ impl Aggregate {
             away_since: None,
             waited_ms: 0,
         };
-        let (inbox, outbox, keys, live) = Default::default();
+        let (inbox, outbox, keys, live, fence) = Default::default();
         let dirty = Dirty::Row;
-        let mut new = Aggregate { id, row, inbox, events: 0, outbox, keys, live, dirty };
+        let mut new =
+            Aggregate { id, row, inbox, events: 0, outbox, keys, live, dirty, fence, epoch: 1 };
         if !guest.plain {
             tx.effects.push(new.connected(context, false, guest.not_resumed));
         }
@@ -124,8 +130,8 @@ impl Aggregate {
     /// As it was kept.
     pub(crate) fn restore(
         id: SessionId,
-        row: Row,
-        counters: Counters,
+        (row, counters): (Row, Counters),
+        fence: Fence,
         kept: impl IntoIterator<Item = Kept>,
         now: Timestamp,
     ) -> Self {
@@ -134,7 +140,8 @@ impl Aggregate {
         let row = Row { session: row.session.not_after(now + MAX_CARRIED), ..row };
         let (inbox, live) = (Inbox::restore(received), Live::default());
         let (keys, dirty) = (outbox.keys().collect(), Dirty::Nothing);
-        Aggregate { id, row, inbox, events, outbox, keys, live, dirty }
+        let epoch = fence.epoch + 1;
+        Aggregate { id, row, inbox, events, outbox, keys, live, dirty, fence, epoch }
     }
 
     /// The gateway accepts again: the person has a fresh window to come back.
@@ -222,9 +229,19 @@ impl Aggregate {
             && self.outbox.settled() == 0
     }
 
+    /// What the transaction changes of it is a write of its owner; the first one claims it.
+    pub(crate) fn sign(&mut self, nonces: &mut Nonces, tx: &mut Transaction) {
+        let next = Fence { epoch: self.epoch, nonce: nonces.next() };
+        let after = std::mem::replace(&mut self.fence, next);
+        tx.put_later(Change::Write { id: self.id, after, next });
+    }
+
     /// Writes down what has changed since the last time.
-    pub(crate) fn save(&mut self, tx: &mut Transaction) {
+    pub(crate) fn save(&mut self, nonces: &mut Nonces, tx: &mut Transaction) {
         let (id, counters) = (self.id, self.counters());
+        if self.is_dirty() {
+            self.sign(nonces, tx);
+        }
         match std::mem::take(&mut self.dirty) {
             Dirty::Nothing => {}
             Dirty::Later => tx.put_later(Change::PutCounters { id, counters }),

@@ -14,11 +14,12 @@ use super::aggregate::{Aggregate, Context};
 use super::command::{
     Answered, Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier,
 };
+use super::fence::Nonces;
 use super::machine::Input;
 use super::outbox::Kept;
 use super::time::Skew;
 use super::token::{Digest, Key, SessionId};
-use super::transaction::Transaction;
+use super::transaction::{Handle, Transaction};
 use super::wire::NotResumed;
 use super::{Change, Contents, Message, Timestamp};
 use presence::Users;
@@ -46,14 +47,15 @@ pub struct Shard {
     /// Sessions that have to be written down at the end of the turn.
     touched: Vec<SessionId>,
     skew: Skew,
+    nonces: Nonces,
     /// The gateway goes away: who is waited for cannot come back before the next start.
     stopping: bool,
 }
 
 impl Shard {
-    /// Without sessions.
+    /// Without sessions. `seed`: chance, by which its writes differ from those of another owner.
     #[must_use]
-    pub fn new(key: Key, settings: Settings) -> Self {
+    pub fn new(key: Key, settings: Settings, seed: u64) -> Self {
         Shard {
             key,
             settings,
@@ -64,6 +66,7 @@ impl Shard {
             kept: 0,
             touched: Vec::new(),
             skew: Skew::default(),
+            nonces: Nonces::new(seed),
             stopping: false,
         }
     }
@@ -82,8 +85,9 @@ impl Shard {
         settings: Settings,
         contents: Contents,
         now: Timestamp,
+        seed: u64,
     ) -> (Self, Transaction) {
-        let mut shard = Shard::new(key, settings);
+        let mut shard = Shard::new(key, settings, seed);
         shard.users.restore(&contents, now + shard.settings.waits.user);
         let mut tx = Transaction::default();
         for (id, (row, counters)) in contents.sessions {
@@ -93,7 +97,8 @@ impl Shard {
                 let Message { tag, key, tail } = message.clone();
                 Kept { at: now, tag, key, tail }
             });
-            let session = Aggregate::restore(id, row, counters, kept, now);
+            let fence = contents.fences.get(&id).copied().unwrap_or_default();
+            let session = Aggregate::restore(id, (row, counters), fence, kept, now);
             if let Some(user) = &session.row().user {
                 shard.users.add(user, id, session.kept());
             }
@@ -158,7 +163,7 @@ impl Shard {
     pub fn write_down(&mut self, tx: &mut Transaction) {
         for id in std::mem::take(&mut self.touched) {
             if let Some(session) = self.sessions.get_mut(&id) {
-                session.save(tx);
+                session.save(&mut self.nonces, tx);
             }
         }
     }
@@ -411,8 +416,22 @@ impl Shard {
         Some(result)
     }
 
+    /// Lets go of a session of which the store has refused a write: it has another owner, or the
+    /// store does not know it as it is here. Nothing is told of it. Gives its newest connection.
+    pub fn disown(&mut self, id: SessionId) -> Option<Handle> {
+        let session = self.sessions.remove(&id)?;
+        session.deadline().map(|at| self.deadlines.remove(&(at, id)));
+        session.first().map(|first| self.firsts.remove(&(first, id)));
+        self.kept -= session.kept();
+        if let Some(user) = &session.row().user {
+            self.users.disowned(user, id, session.kept());
+        }
+        Some(session.newest())
+    }
+
     fn forget(&mut self, now: Timestamp, id: SessionId, tx: &mut Transaction) {
-        let Some(session) = self.sessions.remove(&id) else { return };
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        session.sign(&mut self.nonces, tx);
         self.kept -= session.kept();
         session.first().map(|first| self.firsts.remove(&(first, id)));
         tx.put(Change::DeleteSession { id });

@@ -108,6 +108,16 @@ impl Users {
         }
     }
 
+    /// A session of this user has another owner, which tells of it from now on.
+    pub(super) fn disowned(&mut self, user: &User, id: SessionId, kept: usize) {
+        let Some(of) = self.users.get_mut(user) else { return };
+        of.sessions.remove(&id);
+        of.kept -= kept;
+        if of.sessions.is_empty() && of.leaving.is_none() {
+            self.users.remove(user);
+        }
+    }
+
     /// A session of this user is over.
     pub(super) fn left(
         &mut self,

@@ -69,7 +69,7 @@ impl World {
 
     /// Commits and performs a step; now and then the process dies in between.
     fn perform(&mut self, step: Transaction) {
-        step.changes.into_iter().for_each(|change| self.contents.apply(change));
+        keep(&mut self.contents, step.changes);
         if self.below(40) == 0 {
             return self.crash();
         }
@@ -91,7 +91,7 @@ impl World {
             page.open = false;
             page.coming.clear();
         }
-        step.changes.into_iter().for_each(|change| self.contents.apply(change));
+        keep(&mut self.contents, step.changes);
     }
 
     fn connect(&mut self, n: usize) {

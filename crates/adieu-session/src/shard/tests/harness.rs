@@ -1,5 +1,6 @@
 //! What the tests of a shard share.
 
+use super::super::super::Batch;
 use super::super::super::command::Outgoing;
 use super::super::super::ending::ConnectionEnding;
 use super::super::super::token::Token;
@@ -23,7 +24,7 @@ pub(super) struct Hub(pub(super) Shard);
 
 impl Hub {
     pub(super) fn new(settings: Settings) -> Self {
-        Hub(Shard::new(key(), settings))
+        Hub(Shard::new(key(), settings, 1))
     }
 
     pub(super) fn restore(
@@ -31,7 +32,7 @@ impl Hub {
         contents: &Contents,
         now: Timestamp,
     ) -> (Self, Transaction) {
-        let (shard, tx) = Shard::restore(key(), settings, contents.clone(), now);
+        let (shard, tx) = Shard::restore(key(), settings, contents.clone(), now, 2);
         (Hub(shard), tx)
     }
 
@@ -159,7 +160,21 @@ pub(super) fn random(n: u64) -> SessionId {
 pub(super) fn contents(all: impl IntoIterator<Item = Transaction>) -> Contents {
     let mut contents = Contents::default();
     for tx in all {
-        tx.changes.into_iter().for_each(|change| contents.apply(change));
+        keep(&mut contents, tx.changes);
     }
     contents
+}
+
+/// Keeps what an owner writes: all that a batch changes of a session is a write of its owner.
+pub(super) fn keep(contents: &mut Contents, changes: Batch) {
+    let of_user = |change: &Change| match change {
+        Change::PutEvent { stream, .. } => stream.starts_with(b"u"),
+        change => matches!(change, Change::PutLeaving { .. }),
+    };
+    for change in changes.iter().filter(|change| !of_user(change)) {
+        let Some(of) = change.session() else { continue };
+        let writes = changes.iter().filter(|c| matches!(c, Change::Write { id, .. } if *id == of));
+        assert_eq!(writes.count(), 1, "{change:?} of {changes:?}");
+    }
+    assert_eq!(contents.commit(changes), []);
 }

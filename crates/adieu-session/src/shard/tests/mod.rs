@@ -294,7 +294,7 @@ fn a_message_changes_the_numbers_of_its_session_alone() {
     assert!(first.awaited && sent.awaited);
     // An acknowledgement as well, and nothing waits for it: the client says it again.
     let ack = hear(&mut hub, handle, r#"{"type":"sequenceAck","sequenceId":1}"#);
-    assert!(!ack.awaited && ack.changes.len() == 2, "{ack:?}");
+    assert!(!ack.awaited && ack.changes.len() == 3, "{ack:?}");
     let rows = |change: &Change| matches!(change, Change::PutSession { .. });
     assert!(!ack.changes.iter().any(rows), "{ack:?}");
 }

@@ -87,7 +87,7 @@ impl World {
 
     /// Commits and performs a step of the gateway; now and then it is killed in between.
     fn perform(&mut self, step: Transaction) {
-        step.changes.into_iter().for_each(|change| self.contents.apply(change));
+        keep(&mut self.contents, step.changes);
         if self.harm(80) {
             return self.kill_gateway();
         }
@@ -117,7 +117,7 @@ impl World {
                 self.lose(n);
             }
         }
-        step.changes.into_iter().for_each(|change| self.contents.apply(change));
+        keep(&mut self.contents, step.changes);
     }
 
     fn lose(&mut self, n: usize) {
