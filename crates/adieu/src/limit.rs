@@ -124,7 +124,7 @@ impl ConnectionPermit {
         self.0.as_mut()?.counted.as_mut()
     }
 
-    /// The connection holds so much of a message that is not whole; false if that is too much with
+    /// The connection holds so much that has come and was not taken; false if that is too much with
     /// what the others hold.
     #[inline]
     pub(crate) fn hold(&mut self, all: &Arc<Receiving>, bytes: usize) -> bool {
@@ -132,6 +132,12 @@ impl ConnectionPermit {
             return true;
         }
         all.hold(&mut self.0.get_or_insert_default().share, bytes)
+    }
+
+    /// Whether it holds a share of what all connections receive.
+    #[inline]
+    pub(crate) fn holds(&self) -> bool {
+        self.0.as_ref().is_some_and(|taken| taken.share.is_some())
     }
 
     /// A connection was accepted: it counts from now on, so that one that never sends its request

@@ -1,11 +1,12 @@
-//! How much is being received on all connections of an endpoint together: messages that are not
-//! whole yet. Each has the limit of a message; many of them at once have this one.
+//! How much has come on all connections of an endpoint together and was not taken by a handler yet:
+//! messages that are not whole, and those that wait. Each connection has limits of its own; many of
+//! them at once have this one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of a message under way that no other connection is kept from by: what is small passes
-/// however much of the large is on its way.
+/// Bytes of a connection that do not count: what is small passes however much of the large is on
+/// its way.
 pub(crate) const FREE: usize = 64 * 1024;
 
 /// The limit of an endpoint and what is counted. A clone of the endpoint counts together with it.
@@ -19,7 +20,7 @@ impl Receiving {
         Arc::new(Receiving { most, now: AtomicUsize::new(0) })
     }
 
-    /// A connection holds so much of a message that is not whole; false if that is too much.
+    /// A connection holds so much; false if that is too much.
     pub(crate) fn hold(self: &Arc<Self>, share: &mut Option<Share>, bytes: usize) -> bool {
         let bytes = bytes.saturating_sub(FREE);
         if bytes == 0 {

@@ -37,6 +37,31 @@ async fn a_gateway_that_is_killed_and_started_again_costs_no_message() {
     assert_eq!(told.json()["unacknowledged"], 0, "it has acknowledged what it received");
 }
 
+/// 64 MiB of messages have room while the backend takes none, and 64 MiB may wait for room.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_wait_for_room_have_a_limit_and_what_is_above_it_is_said_again() {
+    const MEMBERS: usize = 150;
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(None, &backend, &[]);
+    let mut members = Vec::new();
+    for _ in 0..MEMBERS {
+        members.push(Member::start(&gateway.url()).await);
+    }
+    backend.takes_events(Mode::Says(503, ""));
+    let text = "x".repeat(1024 * 1024);
+    members.iter_mut().for_each(|member| member.say(&text));
+    gateway.until_metric(r#"adieu_refused_total{by="waiting"}"#, 15.0).await;
+    backend.takes_events(Mode::Well);
+    for member in &mut members {
+        member.all_committed().await;
+    }
+    let all = |backend: &Backend| backend.of_type("message").len() >= MEMBERS;
+    backend.until("all is heard", all).await;
+    for member in &members {
+        assert_eq!(backend.said(&member.id).len(), 1, "heard once");
+    }
+}
+
 #[tokio::test]
 async fn another_process_goes_on_with_what_was_saved() {
     let backend = Backend::start().await;

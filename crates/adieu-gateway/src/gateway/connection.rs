@@ -55,6 +55,10 @@ fn command(generation: u32, plain: bool, message: &Message) -> (bool, SessionCom
     (needs_room, SessionCommand::Hear(generation, said))
 }
 
+/// Bytes of messages that may wait for room, of all clients together: as much as has room. A client
+/// whose message would be above it is closed with 1013 and says it again.
+pub(super) const WAITING: usize = 64 << 20;
+
 /// What became of a request for a session.
 enum Attached {
     Session(Handle),
@@ -332,7 +336,13 @@ impl Gateway {
         command: SessionCommand,
         bytes: usize,
     ) -> Result<bool, GatewayError> {
+        let Ok(waiting) = self.inner.waiting.try_acquire_many(bytes.min(WAITING) as u32) else {
+            self.inner.metrics.refused("waiting");
+            socket.sender().close(close(TRY_AGAIN_LATER, "too much waits for the backend"));
+            return Ok(false);
+        };
         let room = self.wait_for_room(socket, handle, bytes, !plain).await;
+        drop(waiting);
         if room.is_none() && !plain {
             return Ok(false);
         }

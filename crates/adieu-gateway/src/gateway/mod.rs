@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use engine::GatewayError;
 pub use timelines::{Sessions, Timelines};
@@ -99,6 +99,8 @@ struct Inner {
     timelines: Timelines,
     /// Of each shard.
     counts: Mutex<Vec<Counts>>,
+    /// Bytes that may still wait for room.
+    waiting: Semaphore,
     /// What the next tag is made of.
     tags: AtomicU64,
     /// Why the engines are over, once they are.
@@ -144,6 +146,7 @@ impl Gateway {
             metrics: Metrics::default(),
             timelines: Timelines::new(),
             counts: Mutex::new(vec![Counts::default(); count]),
+            waiting: Semaphore::new(connection::WAITING),
             tags: AtomicU64::new(u64::from_le_bytes(random())),
             over,
             draining: watch::Sender::new(false),

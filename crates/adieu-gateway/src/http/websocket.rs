@@ -23,8 +23,13 @@ const RETRY_AFTER: &str = "5";
 /// room for its Close.
 const UNACCEPTED: usize = 4 * 1024;
 
-/// Bytes of messages that are not whole yet, of all clients together, above the first 64 KiB of
-/// each: some forty of the largest. A client that is above it is closed with 1013 and sends again.
+/// Bytes of a client that wait behind the message that is being heard, and that may have to wait for
+/// room: one message may exceed it. Most messages are far smaller, and each is heard in microseconds.
+const UNHEARD: usize = 64 * 1024;
+
+/// Bytes that have come of all clients together and were not heard yet, above the first 64 KiB of
+/// each: some forty of the largest messages. A client that is above it is closed with 1013 and sends
+/// again.
 const RECEIVING: usize = 256 << 20;
 
 /// `/ws`, with what an endpoint says of connections.
@@ -32,6 +37,7 @@ pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool)
     let config = Config {
         max_message: MAX_MESSAGE as u64,
         receive_unasked: UNACCEPTED,
+        receive_queue: UNHEARD,
         ..Config::default()
     };
     let endpoint = endpoint.config(config).max_receiving(RECEIVING);

@@ -218,6 +218,10 @@ impl Own {
                 }
                 Poll::Pending => {}
             }
+            if self.permit.holds() {
+                // The handler has taken some of it.
+                self.hold(state, scratch);
+            }
             let waited = self.paused || state.may_read_nothing();
             state.go_on_draining(scratch);
             self.do_outputs(link, cx, state, scratch);
@@ -261,10 +265,11 @@ impl Own {
         self.again = true;
     }
 
-    /// Counts what has come of a message, and gives up where it is too much with the others'.
+    /// Counts what has come and was not taken yet, and gives up where it is too much with the
+    /// others'.
     fn hold(&mut self, state: &mut State, scratch: &mut Scratch) {
         let Some(all) = &self.endpoint.receiving else { return };
-        let held = state.connection.status().receiving();
+        let held = state.received();
         if !self.permit.hold(all, held) && state.connection.status().delivers() {
             let close =
                 Close::new(CloseCode::TRY_AGAIN_LATER, "too much is being received at once");

@@ -33,6 +33,12 @@ impl Inbox {
         }
     }
 
+    /// What the messages in it count together.
+    #[inline]
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.as_ref().is_none_or(|messages| messages.is_empty())
     }

@@ -258,6 +258,12 @@ impl State {
         self.inbox.take_in(messages);
     }
 
+    /// Bytes that have come and are not in the application's hands: of a message that is not whole
+    /// and of those that wait.
+    pub(super) fn received(&self) -> usize {
+        self.connection.status().receiving() + self.inbox.cost()
+    }
+
     pub(super) fn end_messages(&mut self) {
         self.inbox.ended = true;
     }
