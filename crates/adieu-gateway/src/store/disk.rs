@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 
 use super::directory::DataDir;
 use super::error::caught;
 use super::file::StoreFile;
+use super::payloads::{self, PAYLOADS, Payloads, REFERENCES};
 use super::row::{self, CounterRow};
+use super::table::Lazy;
 use super::watch::StoreWatch;
 use super::{Backend, Refusals, StoreError};
 use crate::session::fence::Fence;
@@ -143,6 +145,8 @@ fn make(file: &std::fs::File) -> Result<(), redb::Error> {
     transaction.open_table(MESSAGES)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(DEAD_LETTERS)?;
+    transaction.open_table(PAYLOADS)?;
+    transaction.open_table(REFERENCES)?;
     transaction.open_table(META)?;
     transaction.open_table(STORE)?.insert(COMMITS, 0)?;
     transaction.commit()?;
@@ -159,6 +163,8 @@ fn verify(file: StoreFile) -> Result<(Database, u64), redb::Error> {
     transaction.open_table(MESSAGES)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(DEAD_LETTERS)?;
+    transaction.open_table(PAYLOADS)?;
+    transaction.open_table(REFERENCES)?;
     transaction.open_table(META)?;
     let commits = transaction.open_table(STORE)?.get(COMMITS)?.map(|commits| commits.value());
     let commits = commits.ok_or_else(|| corrupted("it does not say its commits".to_owned()))?;
@@ -207,10 +213,12 @@ fn contents(transaction: &ReadTransaction) -> Result<Contents, redb::Error> {
         let (user, leaving) = entry?;
         contents.leaving.insert(user.value().into(), row::read_leaving(leaving.value()));
     }
+    let payloads = payloads::load(transaction)?;
     for entry in transaction.open_table(MESSAGES)?.iter()? {
         let (key, message) = entry?;
         let (id, sequence) = key.value();
-        let message = row::read_message(message.value()).ok_or_else(|| unreadable("message"))?;
+        let message = row::read_message(message.value(), |number| payloads.get(&number).cloned());
+        let message = message.ok_or_else(|| unreadable("message"))?;
         contents.messages.insert((SessionId::new(*id), sequence), message);
     }
     for entry in transaction.open_table(EVENTS)?.iter()? {
@@ -259,27 +267,6 @@ impl Backend for Disk {
     }
 }
 
-/// A table, opened when it is changed: most commits change two.
-struct Lazy<'t, K: redb::Key + 'static, V: redb::Value + 'static> {
-    transaction: &'t WriteTransaction,
-    definition: TableDefinition<'static, K, V>,
-    open: Option<Table<'t, K, V>>,
-}
-
-impl<'t, K: redb::Key + 'static, V: redb::Value + 'static> Lazy<'t, K, V> {
-    fn new(transaction: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
-        Lazy { transaction, definition, open: None }
-    }
-
-    fn table(&mut self) -> Result<&mut Table<'t, K, V>, redb::Error> {
-        if self.open.is_none() {
-            self.open = Some(self.transaction.open_table(self.definition)?);
-        }
-        // It was just opened.
-        self.open.as_mut().ok_or(redb::Error::DatabaseClosed)
-    }
-}
-
 /// The tables that changes change.
 struct Tables<'t> {
     sessions: Lazy<'t, &'static [u8; 16], &'static [u8]>,
@@ -289,6 +276,7 @@ struct Tables<'t> {
     events: Lazy<'t, (&'static [u8], u64), &'static [u8]>,
     dead_letters: Lazy<'t, u64, &'static [u8]>,
     meta: Lazy<'t, &'static str, &'static [u8]>,
+    payloads: Payloads<'t>,
     /// Numbers of sessions, of which the last of a commit are enough; `None`: the session is over.
     counted: BTreeMap<SessionId, Option<CounterRow>>,
 }
@@ -303,6 +291,7 @@ impl<'t> Tables<'t> {
             events: Lazy::new(transaction, EVENTS),
             dead_letters: Lazy::new(transaction, DEAD_LETTERS),
             meta: Lazy::new(transaction, META),
+            payloads: Payloads::new(transaction),
             counted: BTreeMap::new(),
         }
     }
@@ -315,11 +304,12 @@ impl<'t> Tables<'t> {
                 None => drop(self.counters.table()?.remove(&id.to_bytes())?),
             }
         }
-        Ok(())
+        self.payloads.finish()
     }
 
     /// Makes what a batch changes, but for writes of those who do not own their session.
     fn commit(&mut self, batch: &Batch) -> Result<Refusals, redb::Error> {
+        self.payloads.begin(batch);
         let mut kept = BTreeMap::new();
         for change in batch {
             if let Change::Write { id, .. } = change {
@@ -368,8 +358,13 @@ impl<'t> Tables<'t> {
                 self.leaving.table()?.remove(&**user)?;
             }
             Change::PutMessage { id, sequence, tag, key, tail } => {
-                let message = row::message(*tag, *key, tail);
-                self.messages.table()?.insert((&id.to_bytes(), *sequence), &*message)?;
+                let message = match self.payloads.refer(tail.bytes())? {
+                    Some(number) => row::message_to_many(*tag, *key, number),
+                    None => row::message(*tag, *key, tail),
+                };
+                let key = (&id.to_bytes(), *sequence);
+                let before = self.messages.table()?.insert(key, &*message)?;
+                self.payloads.release(before.and_then(|row| row::refers_to(row.value())));
             }
             Change::TrimMessages { id, up_to } => self.trim(*id, *up_to)?,
             Change::PutEvent { stream, sequence, event } => {
@@ -393,6 +388,10 @@ impl<'t> Tables<'t> {
 
     fn trim(&mut self, id: SessionId, up_to: u64) -> Result<(), redb::Error> {
         let id = id.to_bytes();
-        Ok(self.messages.table()?.retain_in((&id, 0)..=(&id, up_to), |_, _| false)?)
+        let payloads = &mut self.payloads;
+        Ok(self.messages.table()?.retain_in((&id, 0)..=(&id, up_to), |_, message| {
+            payloads.release(row::refers_to(message));
+            false
+        })?)
     }
 }

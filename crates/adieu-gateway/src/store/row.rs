@@ -61,26 +61,57 @@ pub(super) fn read_counters(row: &CounterRow) -> Counters {
 /// Bytes of a tag.
 const TAG: usize = 6;
 
+/// What follows in the row of a message: a key, and the number of a payload instead of its bytes.
+const HAS_KEY: u8 = 1;
+const TO_MANY: u8 = 2;
+
 pub(super) fn message(tag: Tag, key: Option<Digest>, tail: &Tail) -> Vec<u8> {
+    message_row(tag, key, 0, tail.bytes())
+}
+
+/// Of a message whose payload is kept apart.
+pub(super) fn message_to_many(tag: Tag, key: Option<Digest>, payload: u64) -> Vec<u8> {
+    message_row(tag, key, TO_MANY, &payload.to_be_bytes())
+}
+
+fn message_row(tag: Tag, key: Option<Digest>, flags: u8, rest: &[u8]) -> Vec<u8> {
     let mut row = tag.to_bytes().to_vec();
     let key = key.map(Digest::to_bytes);
-    row.push(u8::from(key.is_some()));
+    row.push(flags | if key.is_some() { HAS_KEY } else { 0 });
     row.extend(key.into_iter().flatten());
-    row.extend_from_slice(tail.bytes());
+    row.extend_from_slice(rest);
     row
 }
 
-pub(super) fn read_message(row: &[u8]) -> Option<Message> {
-    let (tag, rest) = row.split_first_chunk::<TAG>()?;
-    let (has_key, rest) = rest.split_first()?;
-    let (key, tail) = if *has_key == 0 {
-        (None, rest)
-    } else {
-        let (key, tail) = rest.split_first_chunk::<16>()?;
-        (Some(Digest::from_bytes(*key)), tail)
+/// `payload` gives the payload of a number.
+pub(super) fn read_message(
+    row: &[u8],
+    payload: impl FnOnce(u64) -> Option<Bytes>,
+) -> Option<Message> {
+    let (tag, key, rest) = message_parts(row)?;
+    let tail = match refers_to(row) {
+        Some(number) => payload(number)?,
+        None => Bytes::copy_from_slice(rest),
     };
-    let tail = Tail::restored(Bytes::copy_from_slice(tail));
-    Some(Message { tag: Tag::new(*tag), key, tail })
+    Some(Message { tag, key, tail: Tail::restored(tail) })
+}
+
+/// Which payload a message refers to, if it has none of its own.
+pub(super) fn refers_to(row: &[u8]) -> Option<u64> {
+    let to_many = row.get(TAG)? & TO_MANY != 0;
+    let (_, _, rest) = message_parts(row).filter(|_| to_many)?;
+    Some(u64::from_be_bytes(rest.try_into().ok()?))
+}
+
+fn message_parts(row: &[u8]) -> Option<(Tag, Option<Digest>, &[u8])> {
+    let (tag, rest) = row.split_first_chunk::<TAG>()?;
+    let (flags, rest) = rest.split_first()?;
+    let tag = Tag::new(*tag);
+    if flags & HAS_KEY == 0 {
+        return Some((tag, None, rest));
+    }
+    let (key, rest) = rest.split_first_chunk::<16>()?;
+    Some((tag, Some(Digest::from_bytes(*key)), rest))
 }
 
 pub(super) fn event(event: &Event) -> Vec<u8> {

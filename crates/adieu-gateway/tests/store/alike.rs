@@ -10,7 +10,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::Scratch;
-use super::values::{Kept, counters, id, put_event, put_leaving, put_message, put_session, user};
+use super::values::{
+    Kept, counters, id, put_event, put_leaving, put_message, put_message_to_many, put_session, user,
+};
 
 /// Few of them, so that many builds on another.
 fn fence() -> impl Strategy<Value = Fence> {
@@ -21,7 +23,7 @@ fn change() -> impl Strategy<Value = Change> {
     let (session, sequence) = (0..3u8, 0..5u64);
     let bytes = vec(any::<u8>(), 0..40).prop_map(Bytes::from);
     let fences = (prop_oneof![Just(Fence::default()), fence()], fence());
-    (0..13u8, session, sequence, bytes, fences).prop_map(|(what, session, sequence, bytes, of)| {
+    (0..14u8, session, sequence, bytes, fences).prop_map(|(what, session, sequence, bytes, of)| {
         let (id, stream) = (id(session), Bytes::from(vec![session; usize::from(session)]));
         match what {
             0 => put_session(id, sequence),
@@ -35,6 +37,7 @@ fn change() -> impl Strategy<Value = Change> {
             11 => Change::DeleteDeadLetter { id: sequence },
             9 => Change::DeleteLeaving { user: user(id) },
             5 => Change::DeleteEvent { stream, sequence },
+            13 => put_message_to_many(id, sequence),
             12 => Change::Write { id, after: of.0, next: of.1 },
             _ => Change::PutMeta { name: format!("name {sequence}"), value: bytes },
         }

@@ -2,6 +2,7 @@
 
 mod alike;
 mod fences;
+mod to_many;
 mod values;
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,6 @@
 //! What tests keep in a store.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use adieu_gateway::session::event::{Data, Event, EventType};
 use adieu_gateway::session::wire::{Payload, Tag, Tail};
@@ -55,6 +55,13 @@ pub(super) fn put_message(id: SessionId, sequence: u64, bytes: &Bytes) -> Change
     let key = sequence.is_multiple_of(2).then(|| Digest::from_bytes([2; 16]));
     let tail = Tail::of(&Payload::Binary(bytes.to_vec()));
     Change::PutMessage { id, sequence, tag: Tag::new([3; 6]), key, tail }
+}
+
+/// A message whose payload others have as well: they share its bytes.
+pub(super) fn put_message_to_many(id: SessionId, sequence: u64) -> Change {
+    static SHARED: LazyLock<Tail> = LazyLock::new(|| Tail::of(&Payload::Text("x".repeat(100_000))));
+    let key = sequence.is_multiple_of(2).then(|| Digest::from_bytes([2; 16]));
+    Change::PutMessage { id, sequence, tag: Tag::new([4; 6]), key, tail: SHARED.clone() }
 }
 
 pub(super) fn put_event(stream: Bytes, sequence: u64, bytes: &Bytes) -> Change {
