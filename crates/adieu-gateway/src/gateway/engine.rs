@@ -1,6 +1,7 @@
 //! The task that owns the sessions of some slots. What has come while it committed is done
 //! together next, in one turn.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::clock::Clock;
 use super::{Gateway, TURN};
 use crate::hook::Room;
 use crate::session::command::Query;
+use crate::session::event::EventType;
 use crate::session::fence::Refused;
 use crate::session::shard::Answer;
 use crate::session::{Batch, Command, Effect, Reply, SessionId, Shard, Transaction, wire};
@@ -31,7 +33,8 @@ pub(super) enum Job {
 pub(super) struct With {
     /// The connection that wants a session.
     pub(super) connection: Option<Sender>,
-    /// Kept until the command is committed.
+    /// The event of the message takes it over; without one it is kept until the command is
+    /// committed.
     pub(super) room: Option<Room>,
     /// Told once it is committed.
     pub(super) tell: Option<oneshot::Sender<Done>>,
@@ -66,6 +69,9 @@ struct After {
     /// Kept until then.
     _room: Option<Room>,
 }
+
+/// Which effects of a transaction deliver a message, and the room that is kept for each; in order.
+pub(super) type Rooms = VecDeque<(usize, Room)>;
 
 /// Why a gateway stopped or did not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,10 +163,11 @@ impl Engine {
         self.shard.set_skew(Clock::skew(now));
         let (mut tx, mut said) = Default::default();
         let mut after: Vec<After> = Vec::new();
+        let mut rooms = Rooms::new();
         // What is due is no reason to leave what waits: who is back is there.
         let (mut next, mut jobs_done) = (first.or_else(|| jobs.try_recv().ok()), 0);
         while let Some(job) = next {
-            self.job(job, now, &mut tx, &mut said, &mut after);
+            self.job(job, now, &mut tx, &mut said, &mut after, &mut rooms);
             jobs_done += 1;
             next = if jobs_done < TURN { jobs.try_recv().ok() } else { None };
         }
@@ -169,7 +176,7 @@ impl Engine {
             self.shard.expire(now, &mut tx);
         }
         self.shard.write_down(&mut tx);
-        let refused = self.perform(tx, said).await?;
+        let refused = self.perform(tx, said, rooms).await?;
         for After { session, tell, done, .. } in after {
             let refused = refused.iter().any(|(id, _)| session == Some(*id));
             if let Some(tell) = tell {
@@ -199,13 +206,14 @@ impl Engine {
         tx: &mut Transaction,
         said: &mut Vec<Said>,
         after: &mut Vec<After>,
+        rooms: &mut Rooms,
     ) {
         match job {
             Job::Query(query, tell) => {
                 let _ = tell.send(self.shard.query(&query));
             }
             Job::Command(command, With { connection, room, tell }) => {
-                let session = command.session();
+                let (session, before) = (command.session(), tx.effects.len());
                 let ended = connection.as_ref().is_some_and(|c| may_be_refused(&command, c));
                 let done = if ended {
                     Done::NotAttached
@@ -216,7 +224,14 @@ impl Engine {
                 {
                     said.push(Said::Attach(*handle, sender));
                 }
-                after.push(After { session, tell, done, _room: room });
+                let _room = match (message_delivered(&tx.effects[before..]), room) {
+                    (Some(at), Some(room)) => {
+                        rooms.push_back((before + at, room));
+                        None
+                    }
+                    (_, room) => room,
+                };
+                after.push(After { session, tell, done, _room });
             }
         }
     }
@@ -226,20 +241,24 @@ impl Engine {
         &mut self,
         tx: Transaction,
         mut said: Vec<Said>,
+        mut rooms: Rooms,
     ) -> Result<Refusals, GatewayError> {
-        let Transaction { changes, mut effects, awaited } = tx;
+        let Transaction { changes, effects, awaited } = tx;
         let refused = self.commit(changes, awaited).await?;
         for (session, why) in &refused {
-            effects.retain(|effect| effect.session() != *session);
             said.extend(self.disown(*session, *why));
         }
         let gateway = &self.gateway;
-        for effect in effects {
+        for (at, effect) in effects.into_iter().enumerate() {
+            let room = rooms.pop_front_if(|(of, _)| *of == at).map(|(_, room)| room);
+            if refused.iter().any(|(session, _)| effect.session() == *session) {
+                continue;
+            }
             match effect {
                 Effect::Send(handle, message) => said.push(Said::Send(handle, message)),
                 Effect::Close(handle, close) => said.push(Said::Close(handle, close)),
                 Effect::Deliver { stream, sequence, event } => {
-                    gateway.inner.deliveries.push(gateway, stream, sequence, event);
+                    gateway.inner.deliveries.push(gateway, stream, sequence, event, room);
                 }
                 Effect::Transition(transition) => {
                     gateway.metrics().transition(&transition);
@@ -285,6 +304,15 @@ impl Engine {
             views.iter().for_each(|view| gateway.timelines().restored(now, view, counts));
         }
     }
+}
+
+/// Which of these effects delivers a message: a command has one at most.
+fn message_delivered(effects: &[Effect]) -> Option<usize> {
+    let is_message = |effect: &Effect| match effect {
+        Effect::Deliver { event, .. } => event.r#type == EventType::Message,
+        Effect::Send(..) | Effect::Close(..) | Effect::Transition(_) => false,
+    };
+    effects.iter().position(is_message)
 }
 
 /// A late try of a page that has gone on must not take the session from a newer connection; but a

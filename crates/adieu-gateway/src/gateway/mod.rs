@@ -39,7 +39,7 @@ use crate::session::{Batch, Change, Command, Contents, Digest, Key, Reply, Setti
 use crate::store::{Backend as StoreBackend, Store};
 use client_writer::{Said, Writers};
 use clock::Clock;
-use engine::{Done, Engine, Job, With};
+use engine::{Done, Engine, Job, Rooms, With};
 use soon::Soon;
 
 /// What is done in one turn of an engine, and what may wait for it. Whoever asks for more waits.
@@ -162,7 +162,7 @@ impl Gateway {
             let (shard, tx) = Shard::restore(key.clone(), settings, part, clock.now(), seed);
             let writers = gateway.inner.writers.clone();
             let mut engine = Engine::new(index, shard, writers, store.clone(), gateway.clone());
-            engine.perform(tx, Vec::new()).await?;
+            engine.perform(tx, Vec::new(), Rooms::new()).await?;
             engine.timelines_restored(timelines::HERE / count);
             engines.push(engine);
         }

@@ -17,6 +17,13 @@ pub(super) enum Pool {
     Reserve,
 }
 
+/// Room that is kept for a message whose event does not wait yet.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) pool: Pool,
+    pub(super) bytes: usize,
+}
+
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {

@@ -132,20 +132,23 @@ impl Deliveries {
             }
         }
         for ((stream, sequence), event) in &contents.events {
-            self.push(log, stream.clone(), *sequence, event.clone());
+            self.push(log, stream.clone(), *sequence, event.clone(), None);
         }
         self.go_on(log);
     }
 
-    /// Delivers an event behind those of its stream.
+    /// Delivers an event behind those of its stream; a message takes over the room that was kept
+    /// for it.
     pub(crate) fn push(
         self: &Arc<Self>,
         log: &impl EventLog,
         stream: Bytes,
         sequence: u64,
         event: Arc<Event>,
+        room: Option<Room>,
     ) {
-        let batch = self.state().scheduler.push(now(), stream, sequence, event);
+        let held = room.and_then(Room::hand_over);
+        let batch = self.state().scheduler.push(now(), stream, sequence, event, held);
         self.write_down(log, batch);
         self.go_on(log);
     }

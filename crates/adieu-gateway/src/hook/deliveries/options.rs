@@ -92,6 +92,9 @@ pub(super) const SESSION_BYTES: usize = ALL_BYTES / 8;
 /// A message of so many bytes is small: what people type, and what most applications send.
 pub(super) const SMALL: usize = 4 * 1024;
 
+/// What an event takes beside its message.
+pub(super) const BESIDE_MESSAGE: usize = 256;
+
 /// What the event of a small message has at most: the message and its attributes.
 pub(super) const SMALL_EVENT: usize = SMALL + 1024;
 

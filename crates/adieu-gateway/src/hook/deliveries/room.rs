@@ -5,34 +5,40 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Deliveries;
-use super::budget::Pool;
+use super::budget::Held;
 use crate::session::SessionId;
 use crate::session::event::session_stream as stream;
 
-/// Room that is kept for a message until its event waits, or there is none.
+/// Room that is kept for a message: its event takes it over, or it is given back.
 #[derive(Debug)]
 pub(crate) struct Room {
     deliveries: Arc<Deliveries>,
     stream: Bytes,
-    pool: Pool,
-    bytes: usize,
+    held: Option<Held>,
+}
+
+impl Room {
+    /// The event of the message takes it over.
+    pub(super) fn hand_over(mut self) -> Option<Held> {
+        self.held.take()
+    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.deliveries.state().scheduler.release(&self.stream, self.pool, self.bytes);
+        let Some(held) = self.held.take() else { return };
+        self.deliveries.state().scheduler.release(&self.stream, &held);
         self.deliveries.tell_freed();
     }
 }
 
 impl Deliveries {
-    /// Room for a message of this session with so many bytes, if there is some. It is kept as long
-    /// as what is given lives: until its event waits for the backend or, without one, until the
-    /// message is committed.
+    /// Room for a message of this session with so many bytes, if there is some. It is kept until the
+    /// event of the message takes it over or, without one, until the message is committed.
     pub(crate) fn try_room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Option<Room> {
         let stream = stream(id);
-        let pool = self.state().scheduler.reserve(&stream, bytes)?;
-        Some(Room { deliveries: self.clone(), stream, pool, bytes })
+        let held = Some(self.state().scheduler.reserve(&stream, bytes)?);
+        Some(Room { deliveries: self.clone(), stream, held })
     }
 
     /// Ready when there is room.
@@ -44,8 +50,8 @@ impl Deliveries {
             freed.as_mut().enable();
             let own = {
                 let mut state = self.state();
-                if let Some(pool) = state.scheduler.reserve(&stream, bytes) {
-                    return Room { deliveries: self.clone(), stream, pool, bytes };
+                if let Some(held) = state.scheduler.reserve(&stream, bytes) {
+                    return Room { deliveries: self.clone(), stream, held: Some(held) };
                 }
                 state.scheduler.told(&stream).map(tokio::sync::Notify::notified_owned)
             };

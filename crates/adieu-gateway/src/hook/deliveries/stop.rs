@@ -143,7 +143,7 @@ mod tests {
             time: Timestamp::from(std::time::SystemTime::now()),
             data: Data::Resumed,
         };
-        deliveries.push(&Forgets, session_stream(id), sequence, Arc::new(event));
+        deliveries.push(&Forgets, session_stream(id), sequence, Arc::new(event), None);
     }
 
     #[tokio::test]

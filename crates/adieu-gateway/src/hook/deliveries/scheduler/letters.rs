@@ -68,6 +68,7 @@ impl Scheduler {
                         pool: Pool::Main,
                         trouble: None,
                     },
+                    None,
                 );
                 true
             }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::agenda::Agenda;
 use super::breaker::{Breaker, Input};
-use super::budget::{Budget, Pool};
+use super::budget::{Budget, Held, Pool};
 use super::counts::{Left, Waiting};
 use super::event::{Kind, Lane};
 use super::failure::{Failure, FailureKind};
@@ -133,13 +133,15 @@ impl Scheduler {
         self.in_flight.iter().sum()
     }
 
-    /// An event waits, behind those of its stream. What has to be written down.
+    /// An event waits, behind those of its stream, in the room that is held for it. What has to be
+    /// written down.
     pub(super) fn push(
         &mut self,
         now: Now,
         stream: Bytes,
         sequence: u64,
         event: Arc<Event>,
+        held: Option<Held>,
     ) -> Batch {
         let (kind, age) = (Kind::of(event.r#type), now.wall.since(event.time));
         let mut batch = Batch::new();
@@ -162,6 +164,7 @@ impl Scheduler {
                 pool: Pool::Main,
                 trouble: None,
             },
+            held,
         );
         batch
     }
@@ -182,15 +185,31 @@ impl Scheduler {
         true
     }
 
-    fn insert(&mut self, key: &Bytes, user: Option<Arc<str>>, mut pending: Pending) {
+    fn insert(
+        &mut self,
+        key: &Bytes,
+        user: Option<Arc<str>>,
+        mut pending: Pending,
+        held: Option<Held>,
+    ) {
         let stream = self.streams.entry(key.clone()).or_default();
         // Of a session it does not change.
         stream.user = stream.user.take().or(user);
         let (lane, bytes) = (pending.lane(), pending.event.size());
         if lane == Lane::Messages && pending.letter.is_none() {
             let (share, user) = (&mut stream.share, stream.user.as_ref());
-            let room = self.budget.room(share, user, bytes, bytes <= SMALL_EVENT);
-            pending.pool = room.unwrap_or(Pool::Main);
+            pending.pool = match held {
+                // Its own room is no reason that there is none for it.
+                Some(Held { pool, bytes }) => {
+                    self.budget.give_back(share, None, pool, bytes);
+                    pool
+                }
+                // The store had it: it waits, whether there is room or not.
+                None => {
+                    let room = self.budget.room(share, user, bytes, bytes <= SMALL_EVENT);
+                    room.unwrap_or(Pool::Main)
+                }
+            };
             self.budget.take(share, user, pending.pool, bytes);
         }
         let connection = pending.kind == Kind::Connection;

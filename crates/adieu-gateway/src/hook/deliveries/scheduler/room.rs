@@ -5,22 +5,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::super::budget::{Full, Pool, Share};
-use super::super::options::SMALL;
+use super::super::budget::{Full, Held, Share};
+use super::super::options::{BESIDE_MESSAGE, SMALL};
 use super::Scheduler;
 
 impl Scheduler {
     /// Keeps room for a message of so many bytes.
-    pub(in super::super) fn reserve(&mut self, key: &Bytes, bytes: usize) -> Option<Pool> {
+    pub(in super::super) fn reserve(&mut self, key: &Bytes, bytes: usize) -> Option<Held> {
         let empty = Share::default();
         let stream = self.streams.get(key);
         let (share, user) = stream.map_or((&empty, None), |of| (&of.share, of.user.as_ref()));
-        match self.budget.room(share, user, bytes, bytes <= SMALL) {
+        let (small, bytes) = (bytes <= SMALL, bytes + BESIDE_MESSAGE);
+        match self.budget.room(share, user, bytes, small) {
             Ok(pool) => {
                 let stream = self.streams.entry(key.clone()).or_default();
                 // Of a user only what waits is counted: who that is, an event says.
                 self.budget.take(&mut stream.share, None, pool, bytes);
-                Some(pool)
+                Some(Held { pool, bytes })
             }
             Err(Full::Session) => None,
             Err(Full::Others) => {
@@ -30,9 +31,9 @@ impl Scheduler {
         }
     }
 
-    pub(in super::super) fn release(&mut self, key: &Bytes, pool: Pool, bytes: usize) {
+    pub(in super::super) fn release(&mut self, key: &Bytes, held: &Held) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        self.budget.give_back(&mut stream.share, None, pool, bytes);
+        self.budget.give_back(&mut stream.share, None, held.pool, held.bytes);
         if let Some(room) = &stream.room {
             room.notify_waiters();
         }

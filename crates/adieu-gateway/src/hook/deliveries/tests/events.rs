@@ -1,6 +1,8 @@
 //! What becomes of one event, and of those beside it.
 
-use super::super::options::CONNECTION_EVENTS;
+use super::super::options::{
+    ALL_BYTES, BESIDE_MESSAGE, CONNECTION_EVENTS, SESSION_RESERVE, SMALL_RESERVE,
+};
 use super::*;
 
 #[test]
@@ -294,8 +296,8 @@ fn a_flood_of_one_person_leaves_room_for_others_and_for_small_messages() {
         world.happens_with(session, n, Message, large());
     }
     let mut room = |session: u8, bytes: usize| {
-        let pool = world.queue.reserve(&key(session), bytes)?;
-        world.queue.release(&key(session), pool, bytes);
+        let held = world.queue.reserve(&key(session), bytes)?;
+        world.queue.release(&key(session), &held);
         Some(())
     };
     assert_eq!(room(1, 1024 * 1024), None, "18 MiB are more than a quarter");
@@ -303,6 +305,27 @@ fn a_flood_of_one_person_leaves_room_for_others_and_for_small_messages() {
     assert_eq!(room(4, 1024 * 1024), Some(()), "somebody else");
     world.pass(MINUTE, takes);
     assert!(world.queue.reserve(&key(1), 1024 * 1024).is_some(), "all of it comes back");
+}
+
+#[test]
+fn small_messages_for_which_the_engine_holds_room_keep_to_their_reserve() {
+    let mut world = World::new(options());
+    let large = "x".repeat(1024 * 1024 - BESIDE_MESSAGE);
+    for session in 0..8 {
+        (1..=8).for_each(|n| assert!(world.says(session, n, &large)));
+    }
+    assert_eq!(world.queue.counts().bytes, ALL_BYTES);
+    let said: Vec<_> = (8..250)
+        .map(|session| (1..=256).filter(|n| world.says(session, *n, "hello")).count())
+        .collect();
+    let of_each = SESSION_RESERVE / ("hello".len() + BESIDE_MESSAGE);
+    assert!(said.iter().all(|count| *count <= of_each), "{said:?}");
+    let most = ALL_BYTES + SMALL_RESERVE;
+    assert!(world.queue.counts().bytes <= most, "{}", world.queue.counts().bytes);
+    // All of it comes back.
+    world.pass(MINUTE, takes);
+    assert_eq!(world.queue.counts().events, 0);
+    (0..8).for_each(|session| assert!(world.says(session, 9, &large)));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::json;
 
+use super::budget::Held;
 use super::event::Lane;
 use super::failure::{Failure, FailureKind};
 use super::letters::{Order, Part};
@@ -75,6 +76,26 @@ impl World {
     }
 
     fn happens_with(&mut self, session: u8, sequence: u64, r#type: EventType, data: Data) {
+        self.happens_in(None, session, sequence, r#type, data);
+    }
+
+    /// A session says something if there is room for it, which is kept as the engine keeps it.
+    fn says(&mut self, session: u8, sequence: u64, text: &str) -> bool {
+        let Some(held) = self.queue.reserve(&Bytes::from(vec![session]), text.len()) else {
+            return false;
+        };
+        self.happens_in(Some(held), session, sequence, Message, Data::Text(text.into()));
+        true
+    }
+
+    fn happens_in(
+        &mut self,
+        held: Option<Held>,
+        session: u8,
+        sequence: u64,
+        r#type: EventType,
+        data: Data,
+    ) {
         let event = Event {
             id: format!("{session}.{sequence}"),
             r#type,
@@ -90,7 +111,7 @@ impl World {
         let stream = Bytes::from(vec![session]);
         let row = Change::PutEvent { stream: stream.clone(), sequence, event: event.clone() };
         self.store.apply(row);
-        let batch = self.queue.push(self.now, stream, sequence, event);
+        let batch = self.queue.push(self.now, stream, sequence, event, held);
         batch.into_iter().for_each(|change| self.store.apply(change));
     }
 
