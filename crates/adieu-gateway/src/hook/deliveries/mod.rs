@@ -24,6 +24,7 @@ mod options;
 mod pending;
 mod room;
 mod scheduler;
+mod spell;
 mod stop;
 mod stream;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::options::{
     BACK_OFF, DeliveryOptions, FINAL_TRIES, MAX_BACK_OFF, NOTHING_ELSE_TAKEN, NOTHING_TAKEN,
     PARK_TRIES,
 };
+use super::spell::Spell;
 use crate::session::event::Event;
 use crate::session::{Change, Timestamp};
 
@@ -190,9 +191,10 @@ impl Trouble {
         }
     }
 
-    /// Whether it was refused at this time or later, by a backend that has not recovered meanwhile.
-    pub(super) fn is_of(&self, time: Instant, recovered: Instant) -> bool {
-        self.refused_at >= time && self.sent_at >= recovered
+    /// Whether it was refused at this time or later, by a backend that was not unwell as a whole.
+    pub(super) fn is_of(&self, time: Instant, spell: Option<Spell>) -> bool {
+        let excused = spell.is_some_and(|spell| spell.covers(self.sent_at));
+        self.refused_at >= time && !excused
     }
 
     /// Whether a message is given up. While the backend takes no message at all, it is more likely

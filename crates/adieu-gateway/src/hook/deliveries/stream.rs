@@ -10,6 +10,7 @@ use super::agenda::Entry;
 use super::budget::Share;
 use super::event::{Kind, Lane};
 use super::pending::Pending;
+use super::spell::Spell;
 
 /// The events of one lane, in order.
 #[derive(Debug, Default)]
@@ -69,13 +70,13 @@ impl Stream {
     /// event behind a message that was refused waits for its patience; then the message is sent
     /// once more, and if it is refused again, the lifecycle event overtakes it. So it does not wait
     /// for a message that the backend never takes, and a backend that has refused everything and
-    /// is well again (since `recovered`) hears all in order. It does not overtake within a minute
+    /// is well again (after this spell) hears all in order. It does not overtake within a minute
     /// while the backend answers nothing at all: it could be the first that the backend takes.
     pub(super) fn due(
         &self,
         lane: Lane,
         patience: Duration,
-        recovered: Instant,
+        spell: Option<Spell>,
     ) -> Option<Instant> {
         let line = self.line(lane);
         let first = line.events.front().filter(|_| !line.in_flight)?;
@@ -90,14 +91,14 @@ impl Stream {
             (Lane::Lifecycle, Some(message)) => {
                 let trouble = message.trouble.as_ref()?;
                 let at = trouble.overtaken_at(patient(first));
-                trouble.is_of(at, recovered).then_some(at)
+                trouble.is_of(at, spell).then_some(at)
             }
             (Lane::Messages, Some(_)) => None,
             (Lane::Messages, None) => {
                 let behind = other.filter(|_| !self.lifecycle.in_flight).map(patient);
                 let again = first.trouble.as_ref().zip(behind).and_then(|(trouble, patient)| {
                     let at = trouble.overtaken_at(patient);
-                    (!trouble.is_of(at, recovered)).then_some(at)
+                    (!trouble.is_of(at, spell)).then_some(at)
                 });
                 Some(again.map_or(line.not_before(first), |at| first.not_before().min(at)))
             }

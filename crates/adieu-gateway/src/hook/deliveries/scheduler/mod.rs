@@ -21,6 +21,7 @@ use super::options::{
     SMALL_EVENT,
 };
 use super::pending::{Fate, Hope, Now, Pending, Taken};
+use super::spell::Spells;
 use super::stream::Stream;
 use crate::session::event::Event;
 use crate::session::{Batch, Change};
@@ -70,8 +71,7 @@ pub(super) struct Scheduler {
     connection_bytes: usize,
     last_sent: Instant,
     pub(super) last_taken: Instant,
-    /// When the backend took an event for the first time after it had taken none.
-    recovered: Instant,
+    spells: Spells,
     /// Somebody waits for room that others have.
     pub(super) pressed: bool,
     /// Room was given back that others wait for.
@@ -105,7 +105,7 @@ impl Scheduler {
             connection_bytes: 0,
             last_sent: now,
             last_taken: now,
-            recovered: now,
+            spells: Spells::default(),
             pressed: false,
             freed: false,
         }
@@ -235,7 +235,7 @@ impl Scheduler {
     fn plan(&mut self, key: &Bytes) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         for lane in Lane::ALL {
-            let due = stream.due(lane, self.options.patience, self.recovered);
+            let due = stream.due(lane, self.options.patience, self.spells.last());
             self.agendas[lane as usize].plan(&mut stream.line_mut(lane).entry, due, key);
         }
         if stream.is_empty() {
@@ -393,6 +393,9 @@ impl Scheduler {
                 match first.refused((request.sent_at, now), &failure, taken, draw, &self.options) {
                     Fate::Again(hope) => {
                         log_refusal(first);
+                        if hope == Hope::Anything && request.sent_at >= self.last_taken {
+                            self.spells.failed(request.sent_at);
+                        }
                         self.hope(job, lane, hope);
                         Batch::new()
                     }
@@ -446,9 +449,7 @@ impl Scheduler {
 
     /// The backend takes events: those that it refused while it took none are tried again.
     fn hope_again(&mut self, now: Instant, lane: Lane) {
-        if !self.hopeful.is_empty() {
-            self.recovered = now;
-        }
+        self.spells.taken(now);
         let of_lane = std::mem::take(&mut self.hopeful_of[lane as usize]);
         let of_lane = of_lane.into_iter().map(|key| (key, lane));
         for (key, lane) in std::mem::take(&mut self.hopeful).into_iter().chain(of_lane) {

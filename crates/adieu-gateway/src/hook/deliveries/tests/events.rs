@@ -89,6 +89,33 @@ fn what_others_have_taken_does_not_shorten_the_wait_of_one_that_is_refused() {
 }
 
 #[test]
+fn refusals_of_others_on_a_busy_gateway_neither_hurry_a_message_nor_hold_up_the_end_behind_it() {
+    // The backend takes one message every 5 ms, or every 300 ms, and refuses others all the time.
+    for (every, flight) in [(5, 20), (300, 1_000), (300, 20)] {
+        let (every, flight) = (Duration::from_millis(every), Duration::from_millis(flight));
+        let mut world = World::with(options(), 1, chance);
+        world.happens(1, 1, Message);
+        world.happens(1, 2, SessionEnded);
+        let backend = |about: &Event, _: Duration| match about.sequence {
+            Some(1) => (flight, Err(FailureKind::Refused)),
+            _ => takes_now(),
+        };
+        let mut n = 2;
+        while world.now.at - world.start < 20 * SECOND {
+            n += 1;
+            world.happens(2, n, Message);
+            // A new session each time, the first message of which is refused.
+            world.happens((n % 200) as u8 + 3, 1, Message);
+            world.pass(every, backend);
+        }
+        let told = world.when_taken("1.2");
+        assert!(told.is_some_and(|at| at <= 13 * SECOND), "{every:?}, {flight:?}: {told:?}");
+        let tries = world.tries("1.1").len();
+        assert!(tries <= 12, "{every:?}, {flight:?}: {tries} tries in 20 s");
+    }
+}
+
+#[test]
 fn a_message_that_is_wrong_is_a_dead_letter_after_five_answers_that_say_so() {
     let mut world = World::new(options());
     world.happens(1, 1, Message);
