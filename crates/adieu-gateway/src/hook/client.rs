@@ -88,19 +88,26 @@ impl Client {
         deadline: Instant,
         max_answer: usize,
     ) -> Result<Answered, NotTaken> {
+        let mut died = false;
         if let Some(mut sender) = self.kept() {
-            let sent = timeout_at(deadline, sender.send_request(self.request(post.clone()))).await;
+            let sent = sender.try_send_request(self.request(post.clone()));
+            let sent = timeout_at(deadline, sent).await;
             match sent.map_err(|_| no_answer("no answer in time"))? {
                 Ok(response) => {
                     return self.read(response, sender, deadline, max_answer).await;
                 }
-                Err(error) if error.is_parse() || error.is_user() => return Err(failed(&error)),
-                Err(_) => {
+                Err(error) if error.error().is_parse() || error.error().is_user() => {
+                    return Err(failed(error.error()));
+                }
+                Err(error) => {
                     self.died.fetch_add(1, Ordering::Relaxed);
+                    // Given back, it was not sent.
+                    died = error.message().is_none();
                 }
             }
         }
-        let mut sender = self.connect(deadline).await?;
+        let connected = self.connect(deadline).await;
+        let mut sender = connected.map_err(|error| if died { died_of(&error) } else { error })?;
         let sent = timeout_at(deadline, sender.send_request(self.request(post))).await;
         let response = sent.map_err(|_| no_answer("no answer in time"))?;
         let response = response.map_err(|error| failed(&error))?;
@@ -219,6 +226,12 @@ impl Client {
             tokio::time::sleep_until(next).await;
         }
     }
+}
+
+/// There is no other connection after one that ended without an answer.
+fn died_of(error: &NotTaken) -> NotTaken {
+    let why = format!("the connection ended without an answer, and no other was made: {error}");
+    NotTaken::new(Kind::Died, why)
 }
 
 fn no_answer(why: impl Into<String>) -> NotTaken {

@@ -40,6 +40,9 @@ pub struct NotTaken {
 pub enum Kind {
     /// There was no connection to the backend.
     Unreachable,
+    /// The connection ended after the request was sent and before there was an answer, and no other
+    /// connection could be made: the backend may have died of this very request.
+    Died,
     /// There was a connection, and no whole answer in time.
     NoAnswer,
     /// The backend does not accept our signature (401 or 403 without a reason): the mistake is the

@@ -295,6 +295,32 @@ async fn a_backend_that_is_not_there_or_hangs_is_told_apart() {
 }
 
 #[tokio::test]
+async fn an_event_of_which_the_backend_may_have_died_is_told_apart_from_one_that_was_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let backend =
+        Server { addr, seen: Arc::default(), ended: Arc::new(tokio::sync::Semaphore::new(0)) }
+            .backend();
+    let dies = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        read_request(&mut tcp).await.unwrap();
+        tcp.write_all(b"HTTP/1.1 204 x\r\n\r\n").await.unwrap();
+        let (_, body) = read_request(&mut tcp).await.unwrap();
+        drop(listener);
+        body
+    });
+    assert!(backend.deliver(&event(1, "hello")).await.is_ok());
+    let error = backend.deliver(&event(2, "poison")).await.unwrap_err();
+    let read = String::from_utf8(dies.await.unwrap()).unwrap();
+    assert!(read.contains("poison"));
+    assert_eq!(error.kind(), FailureKind::Died, "{error}");
+    assert_eq!(error.for_clients(), "the backend did not answer");
+    // The next has no connection from the beginning.
+    let error = backend.deliver(&event(3, "hello")).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Unreachable, "{error}");
+}
+
+#[tokio::test]
 async fn an_event_is_answered_with_messages_and_an_end() {
     let server = Server::start(|seen| match seen.json()["data"].as_str().unwrap() {
         "hello" => ok(&json!({ "send": [{ "text": "you" }], "close": { "code": 4000 } })),

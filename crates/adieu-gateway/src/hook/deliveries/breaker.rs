@@ -16,7 +16,7 @@ use super::options::{BACK_OFF, MAX_UNREACHABLE};
 
 /// Requests at a time when the backend has just been reached again: one of each lane. Each answer
 /// allows one more.
-const FIRST: usize = 2;
+pub(super) const FIRST: usize = 2;
 
 /// Whether requests may go to the backend.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,14 +50,12 @@ pub(super) enum Input {
     Hurry,
     /// A request goes out.
     Sent,
-    /// No connection.
+    /// No connection, for a request that was sent since the breaker last opened.
     Unreachable {
-        /// Whether that request was to find this out.
-        probe: bool,
         /// From 0 to 1, by chance: gateways of one backend should not come together.
         draw: f64,
     },
-    /// Connected, but there was no answer.
+    /// Connected, but there was no answer to a request that was sent since the breaker last opened.
     NoAnswer,
     /// The backend answered, whatever it said.
     Answered,
@@ -76,15 +74,13 @@ impl Breaker {
             (Breaker::HalfOpen { wait, .. }, Input::Sent) => {
                 Breaker::HalfOpen { wait, probing: true }
             }
-            (Breaker::Closed, Input::Unreachable { draw, .. }) => Self::open(now, BACK_OFF, draw),
-            (Breaker::Recovering { next, .. }, Input::Unreachable { draw, .. }) => {
+            (Breaker::Closed, Input::Unreachable { draw }) => Self::open(now, BACK_OFF, draw),
+            (Breaker::Recovering { next, .. }, Input::Unreachable { draw }) => {
                 Self::open(now, next, draw)
             }
-            (Breaker::HalfOpen { wait, .. }, Input::Unreachable { probe: true, draw }) => {
+            (Breaker::HalfOpen { wait, .. }, Input::Unreachable { draw }) => {
                 Self::open(now, longer(wait), draw)
             }
-            // It was begun before the breaker opened.
-            (Breaker::Open { .. } | Breaker::HalfOpen { .. }, Input::Unreachable { .. }) => self,
             (Breaker::Open { wait, .. } | Breaker::HalfOpen { wait, .. }, Input::NoAnswer) => {
                 Breaker::Recovering { allowed: FIRST, next: longer(wait) }
             }
@@ -102,7 +98,12 @@ impl Breaker {
                 | Breaker::Open { .. }
                 | Breaker::HalfOpen { .. }
                 | Breaker::Recovering { .. },
-                Input::Tick | Input::Hurry | Input::Sent | Input::NoAnswer | Input::Answered,
+                Input::Tick
+                | Input::Hurry
+                | Input::Sent
+                | Input::Unreachable { .. }
+                | Input::NoAnswer
+                | Input::Answered,
             ) => self,
         }
     }
@@ -135,8 +136,7 @@ mod tests {
     use super::*;
 
     const SLOTS: usize = 4;
-    const GONE: Input = Input::Unreachable { probe: false, draw: 1.0 };
-    const PROBE_GONE: Input = Input::Unreachable { probe: true, draw: 1.0 };
+    const GONE: Input = Input::Unreachable { draw: 1.0 };
 
     #[test]
     fn a_backend_that_cannot_be_reached_is_asked_by_one_request_after_growing_waits() {
@@ -145,15 +145,12 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..10 {
             let until = breaker.until().unwrap();
-            // The others that were under way fail as well, and change nothing.
-            assert_eq!(breaker.on(now, SLOTS, GONE), breaker);
             assert_eq!(breaker.on(until - Duration::from_nanos(1), SLOTS, Input::Tick), breaker);
             waits.push((until - now).as_millis());
             now = until;
             let half = breaker.on(now, SLOTS, Input::Tick).on(now, SLOTS, Input::Sent);
             assert!(matches!(half, Breaker::HalfOpen { probing: true, .. }), "{half:?}");
-            assert_eq!(half.on(now, SLOTS, GONE), half, "only the probe counts");
-            breaker = half.on(now, SLOTS, PROBE_GONE);
+            breaker = half.on(now, SLOTS, GONE);
         }
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
     }
@@ -161,7 +158,7 @@ mod tests {
     #[test]
     fn chance_takes_up_to_half_of_a_wait() {
         let now = Instant::now();
-        let earliest = Input::Unreachable { probe: false, draw: 0.0 };
+        let earliest = Input::Unreachable { draw: 0.0 };
         let open = Breaker::Closed.on(now, SLOTS, earliest);
         assert_eq!(open.until(), Some(now + BACK_OFF / 2));
     }

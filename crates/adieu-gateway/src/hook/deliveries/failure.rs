@@ -15,6 +15,9 @@ pub(super) struct Failure {
 pub(super) enum FailureKind {
     /// The backend could not be connected to: this says nothing of the event.
     Unreachable,
+    /// The connection ended without an answer, and no other could be made: the backend is gone, and
+    /// may have crashed of this very event.
+    Died,
     /// It was connected to, and there was no answer: it may have crashed of this very event.
     NoAnswer,
     /// The backend does not know the signature: the operator's fault, not that of the event.
@@ -29,6 +32,7 @@ impl From<NotTaken> for Failure {
     fn from(error: NotTaken) -> Self {
         let kind = match error.kind() {
             Kind::Unreachable => FailureKind::Unreachable,
+            Kind::Died => FailureKind::Died,
             Kind::NoAnswer => FailureKind::NoAnswer,
             Kind::BadSignature => FailureKind::BadSignature,
             Kind::Answered(_) if error.is_final() => FailureKind::Final,

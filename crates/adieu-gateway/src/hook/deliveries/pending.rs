@@ -172,7 +172,7 @@ impl Trouble {
         self.tries = self.tries.saturating_add(1);
         self.counted += u32::from(failure.kind != FailureKind::BadSignature);
         self.finals += u32::from(failure.kind == FailureKind::Final);
-        self.unanswered = failure.kind == FailureKind::NoAnswer;
+        self.unanswered = matches!(failure.kind, FailureKind::NoAnswer | FailureKind::Died);
         self.last_tried_at = now.wall;
         self.sent_at = sent_at;
         self.refused_at = now.at;

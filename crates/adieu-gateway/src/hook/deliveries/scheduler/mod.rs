@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::agenda::Agenda;
-use super::breaker::{Breaker, Input};
+use super::breaker::{Breaker, FIRST, Input};
 use super::budget::{Budget, Held, Pool};
 use super::counts::{Left, Waiting};
 use super::event::{Kind, Lane};
@@ -32,8 +32,8 @@ pub(super) struct Request {
     pub(super) lane: Lane,
     pub(super) jobs: Vec<Job>,
     sent_at: Instant,
-    /// It finds out whether the backend can be reached.
-    probe: bool,
+    /// How often the breaker had opened before.
+    epoch: u64,
 }
 
 /// An event to send.
@@ -60,6 +60,11 @@ pub(super) struct Scheduler {
     agendas: [Agenda; 2],
     in_flight: [usize; 2],
     breaker: Breaker,
+    /// How often the breaker has opened: what comes of a request from before tells nothing of the
+    /// backend now, unless that answers.
+    epoch: u64,
+    /// Requests that are open, of those that were sent since the breaker last opened.
+    current: [usize; 2],
     taken: Taken,
     /// Lanes of streams to try again when the backend takes anything.
     hopeful: HashSet<(Bytes, Lane)>,
@@ -96,6 +101,8 @@ impl Scheduler {
             agendas: Default::default(),
             in_flight: [0; 2],
             breaker: Breaker::Closed,
+            epoch: 0,
+            current: [0; 2],
             taken: Taken::default(),
             hopeful: HashSet::new(),
             hopeful_of: Default::default(),
@@ -258,9 +265,10 @@ impl Scheduler {
                 jobs.push(job);
             }
             self.in_flight[lane as usize] += 1;
+            self.current[lane as usize] += 1;
             self.last_sent = now;
             self.hear(now, Input::Sent);
-            requests.push(Request { lane, jobs, sent_at: now, probe });
+            requests.push(Request { lane, jobs, sent_at: now, epoch: self.epoch });
         }
         requests
     }
@@ -299,15 +307,16 @@ impl Scheduler {
         let allowed = match self.breaker {
             Breaker::Closed => slots,
             Breaker::Recovering { allowed, .. } => allowed.min(slots),
-            // One, whatever is still under way from before.
-            Breaker::HalfOpen { probing: false, .. } => slots + self.in_flight(),
+            Breaker::HalfOpen { probing: false, .. } => 1,
             Breaker::HalfOpen { .. } | Breaker::Open { .. } => return None,
         };
         // A quarter is the other lane's, whatever waits in this one.
         let of_lane = allowed - (allowed / 4).max(1);
-        let free = |lane: Lane| {
-            self.in_flight() < allowed && self.in_flight[lane as usize] < of_lane.max(1)
-        };
+        let current: usize = self.current.iter().sum();
+        // Requests from before the breaker opened have slots, but none that keeps the first ones
+        // from finding out that the backend is back.
+        let any = current < allowed && (self.in_flight() < slots || current < FIRST);
+        let free = |lane: Lane| any && self.current[lane as usize] < of_lane.max(1);
         let overdue = self.in_flight() == 0 && now >= self.last_sent + AT_LEAST_EVERY;
         let due = |lane: Lane, whatever: bool| {
             let agenda = &self.agendas[lane as usize];
@@ -344,6 +353,9 @@ impl Scheduler {
         results: Vec<Result<(), Failure>>,
     ) -> Batch {
         self.in_flight[request.lane as usize] -= 1;
+        if request.epoch == self.epoch {
+            self.current[request.lane as usize] -= 1;
+        }
         self.judge(now.at, request, &results);
         let mut batch = Batch::new();
         for (job, result) in request.jobs.iter().zip(results) {
@@ -410,13 +422,17 @@ impl Scheduler {
     fn judge(&mut self, now: Instant, request: &Request, results: &[Result<(), Failure>]) {
         let before = self.breaker;
         let failure = |result: &Result<(), Failure>| result.as_ref().err().map(|of| of.kind);
-        let silent =
-            |kind: &FailureKind| matches!(kind, FailureKind::Unreachable | FailureKind::NoAnswer);
-        let answered = results.iter().any(|result| !failure(result).as_ref().is_some_and(silent));
+        let silent = |kind: FailureKind| match kind {
+            FailureKind::Unreachable | FailureKind::Died | FailureKind::NoAnswer => true,
+            FailureKind::BadSignature | FailureKind::Refused | FailureKind::Final => false,
+        };
+        let answered = results.iter().any(|result| !failure(result).is_some_and(silent));
         let input = match results.first().and_then(failure) {
             _ if answered => Input::Answered,
-            Some(FailureKind::Unreachable) => {
-                Input::Unreachable { probe: request.probe, draw: (self.draw)() }
+            // It was begun before the breaker opened.
+            _ if request.epoch != self.epoch => return,
+            Some(FailureKind::Unreachable | FailureKind::Died) => {
+                Input::Unreachable { draw: (self.draw)() }
             }
             _ => Input::NoAnswer,
         };
@@ -432,7 +448,12 @@ impl Scheduler {
     }
 
     fn hear(&mut self, now: Instant, input: Input) {
-        self.breaker = self.breaker.on(now, self.options.concurrency, input);
+        let before = self.breaker;
+        self.breaker = before.on(now, self.options.concurrency, input);
+        if self.breaker.until().is_some() && before.until().is_none() {
+            self.epoch += 1;
+            self.current = [0; 2];
+        }
     }
 
     fn hope(&mut self, job: &Job, lane: Lane, hope: Hope) {

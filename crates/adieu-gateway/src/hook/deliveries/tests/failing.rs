@@ -213,3 +213,74 @@ fn an_unreachable_backend_makes_no_dead_letters_and_parks_nothing() {
     world.pass(days + MINUTE, backend);
     assert_eq!(world.taken().len(), 2);
 }
+
+#[test]
+fn requests_from_before_the_backend_was_away_neither_tell_that_it_is_back_nor_keep_others_waiting()
+{
+    let mut world = World::new(options());
+    let (away, back) = (SECOND, 2 * MINUTE);
+    for session in 0..100 {
+        world.happens(session, 1, Message);
+    }
+    let backend = |about: &Event, at: Duration| match at {
+        // It hangs, and these find out one after the other.
+        at if at < away => (
+            20 * SECOND + u32::from(about.session_id.to_bytes()[0]) * SECOND,
+            Err(FailureKind::NoAnswer),
+        ),
+        at if at < back => refuses(FailureKind::Unreachable),
+        _ => takes_now(),
+    };
+    world.pass(away, backend);
+    let hung = world.sent.len();
+    world.happens(200, 1, SessionEnded);
+    world.pass(MINUTE - away, backend);
+    assert!(!world.queue.counts().reachable, "a request that was begun before tells nothing");
+    let probes = world.sent.len() - hung;
+    assert!(probes <= 10, "{probes} tries in a minute of a backend that is away");
+}
+
+#[test]
+fn a_backend_that_is_back_is_told_at_once_while_requests_from_before_are_still_open() {
+    let mut world = World::new(options());
+    let (away, back) = (SECOND, 2 * SECOND);
+    for session in 0..48 {
+        world.happens(session, 1, Message);
+    }
+    let backend = |_: &Event, at: Duration| match at {
+        at if at < away => (10 * MINUTE, Err(FailureKind::NoAnswer)),
+        at if at < back => refuses(FailureKind::Unreachable),
+        _ => takes_now(),
+    };
+    world.pass(away, backend);
+    // This one finds out that it is away.
+    world.happens(99, 1, SessionEnded);
+    for session in 100..200 {
+        world.happens(session, 1, Message);
+        world.happens(session, 2, SessionEnded);
+    }
+    world.pass(9 * SECOND, backend);
+    assert_eq!(world.taken().len(), 201);
+}
+
+#[test]
+fn an_event_that_ended_its_connection_while_no_other_could_be_made_is_tried_alone_from_then_on() {
+    let mut world = World::with(options(), 64, || 1.0);
+    for session in 0..64 {
+        world.happens(session, 1, Message);
+    }
+    // The backend dies of one message, and is back after a second.
+    let backend = |about: &Event, at: Duration| match (about.id == "7.1", at < QUICK) {
+        (_, true) | (true, false) => refuses(FailureKind::Died),
+        (false, false) => takes_now(),
+    };
+    world.pass(QUICK, backend);
+    assert!(!world.queue.counts().reachable, "no connection could be made");
+    world.pass(MINUTE, backend);
+    assert_eq!(world.taken().len(), 63);
+    assert!(world.batches[1..].iter().all(|count| *count == 1), "{:?}", world.batches);
+    world.pass(HOUR, backend);
+    world.happens(1, 2, SessionStarted);
+    world.pass(HOUR, backend);
+    assert_eq!(world.store.dead_letters.len(), 1);
+}
