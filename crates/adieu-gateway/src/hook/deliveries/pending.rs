@@ -183,8 +183,9 @@ impl Trouble {
     /// When a lifecycle event behind it may overtake it, that has been patient until this time.
     /// That there was no answer tells nothing of the backend now: it may have been well again for
     /// all of the wait. If it has taken nothing else either, the order is worth a longer wait.
-    pub(super) fn overtaken_at(&self, patient_until: Instant) -> Instant {
-        if self.unanswered && self.taken_at_last == self.taken_at_first {
+    /// A gateway that stops has no time for that.
+    pub(super) fn overtaken_at(&self, patient_until: Instant, stops: bool) -> Instant {
+        if !stops && self.unanswered && self.taken_at_last == self.taken_at_first {
             patient_until.max(self.since + NOTHING_ELSE_TAKEN)
         } else {
             patient_until

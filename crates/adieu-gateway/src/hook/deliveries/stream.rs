@@ -9,8 +9,25 @@ use tokio::sync::Notify;
 use super::agenda::Entry;
 use super::budget::Share;
 use super::event::{Kind, Lane};
-use super::pending::Pending;
+use super::pending::{Pending, Trouble};
 use super::spell::Spell;
+
+/// How long a lifecycle event waits behind a message that is refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) wait: Duration,
+    /// Since when the gateway stops: from then on it waits for one more try of the message.
+    pub(super) stops: Option<Instant>,
+}
+
+impl Patience {
+    /// When this event may overtake that message, once it was refused after this time.
+    fn overtakes_at(self, event: &Pending, message: &Trouble) -> Instant {
+        let (came, until) = (event.came, event.came + self.wait);
+        let until = self.stops.map_or(until, |stops| until.min(stops.max(came)));
+        message.overtaken_at(event.not_before().max(until), self.stops.is_some())
+    }
+}
 
 /// The events of one lane, in order.
 #[derive(Debug, Default)]
@@ -75,7 +92,7 @@ impl Stream {
     pub(super) fn due(
         &self,
         lane: Lane,
-        patience: Duration,
+        patience: Patience,
         spell: Option<Spell>,
     ) -> Option<Instant> {
         let line = self.line(lane);
@@ -85,19 +102,18 @@ impl Stream {
             Lane::Messages => self.lifecycle.events.front(),
         };
         let earlier = other.filter(|other| other.sequence < first.sequence);
-        let patient = |event: &Pending| event.not_before().max(event.came + patience);
         match (lane, earlier) {
             (Lane::Lifecycle, None) => Some(line.not_before(first)),
             (Lane::Lifecycle, Some(message)) => {
                 let trouble = message.trouble.as_ref()?;
-                let at = trouble.overtaken_at(patient(first));
+                let at = patience.overtakes_at(first, trouble);
                 trouble.is_of(at, spell).then_some(at)
             }
             (Lane::Messages, Some(_)) => None,
             (Lane::Messages, None) => {
-                let behind = other.filter(|_| !self.lifecycle.in_flight).map(patient);
-                let again = first.trouble.as_ref().zip(behind).and_then(|(trouble, patient)| {
-                    let at = trouble.overtaken_at(patient);
+                let behind = other.filter(|_| !self.lifecycle.in_flight);
+                let again = first.trouble.as_ref().zip(behind).and_then(|(trouble, behind)| {
+                    let at = patience.overtakes_at(behind, trouble);
                     (!trouble.is_of(at, spell)).then_some(at)
                 });
                 Some(again.map_or(line.not_before(first), |at| first.not_before().min(at)))

@@ -22,7 +22,7 @@ use super::options::{
 };
 use super::pending::{Fate, Hope, Now, Pending, Taken};
 use super::spell::Spells;
-use super::stream::Stream;
+use super::stream::{Patience, Stream};
 use crate::session::event::Event;
 use crate::session::{Batch, Change};
 
@@ -70,6 +70,8 @@ pub(super) struct Scheduler {
     hopeful: HashSet<(Bytes, Lane)>,
     /// Streams to try again when the backend takes an event of this lane.
     hopeful_of: [HashSet<Bytes>; 2],
+    /// Since when the gateway stops.
+    stops: Option<Instant>,
     budget: Budget,
     pub(super) letters: Letters,
     counts: Waiting,
@@ -106,6 +108,7 @@ impl Scheduler {
             taken: Taken::default(),
             hopeful: HashSet::new(),
             hopeful_of: Default::default(),
+            stops: None,
             budget: Budget::default(),
             letters: Letters::default(),
             counts: Waiting::default(),
@@ -241,8 +244,9 @@ impl Scheduler {
     /// Looks when a stream may go on.
     fn plan(&mut self, key: &Bytes) {
         let Some(stream) = self.streams.get_mut(key) else { return };
+        let patience = Patience { wait: self.options.patience, stops: self.stops };
         for lane in Lane::ALL {
-            let due = stream.due(lane, self.options.patience, self.spells.last());
+            let due = stream.due(lane, patience, self.spells.last());
             self.agendas[lane as usize].plan(&mut stream.line_mut(lane).entry, due, key);
         }
         if stream.is_empty() {
@@ -488,13 +492,17 @@ impl Scheduler {
         }
     }
 
-    /// The gateway stops: what waits is tried once more, within this time.
+    /// The gateway stops: what waits is tried once more, within this time, and no event waits
+    /// longer for another.
     pub(super) fn hurry(&mut self, now: Instant, within: Duration) {
         self.hear(now, Input::Hurry);
+        // Another call is no reason to wait again.
+        self.stops.get_or_insert(now);
         for key in self.streams.keys().cloned().collect::<Vec<_>>() {
             for lane in Lane::ALL {
                 self.bring_forward(&key, lane, now + within.mul_f64((self.draw)()));
             }
+            self.plan(&key);
         }
     }
 

@@ -45,6 +45,32 @@ fn a_refused_message_holds_up_the_end_of_its_session_for_its_patience_and_no_oth
 }
 
 #[test]
+fn when_the_gateway_stops_an_end_waits_for_one_more_try_of_the_message_before_it() {
+    for kind in [FailureKind::Refused, FailureKind::Final, FailureKind::NoAnswer] {
+        let mut world = World::new(options());
+        world.happens(1, 1, Message);
+        world.happens(1, 2, SessionEnded);
+        world.happens(2, 1, Message);
+        world.happens(2, 2, SessionEnded);
+        let stops = 3 * SECOND;
+        let backend = |about: &Event, at: Duration| match &*about.id {
+            "1.1" => refuses(kind),
+            "2.1" if at < stops => refuses(kind),
+            _ => takes_now(),
+        };
+        world.pass(stops, backend);
+        assert!(world.taken().is_empty());
+        world.queue.hurry(world.now.at, SECOND);
+        let tries = world.tries("1.1").len();
+        world.pass(SECOND, backend);
+        assert!(world.tries("1.1").len() > tries, "it is tried once more");
+        assert!(world.when_taken("1.2").is_some(), "{kind:?}");
+        let (said, left) = (world.when_taken("2.1"), world.when_taken("2.2"));
+        assert!(said.is_some() && said < left, "in order");
+    }
+}
+
+#[test]
 fn the_messages_of_others_flow_while_one_is_refused_with_growing_waits() {
     let mut world = World::new(options());
     world.happens(1, 1, Message);
