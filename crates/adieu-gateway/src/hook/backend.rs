@@ -36,7 +36,7 @@ pub const MAX_BATCH: usize = 64;
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// A time-out that no clock reaches ends then.
-const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+pub(super) const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Who hears of sessions, and decides who may have one.
 #[derive(Clone)]

@@ -66,6 +66,7 @@ async fn list(State(gateway): State<Gateway>, Query(asked): Query<Asked>) -> Res
 async fn retry(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     match read(&id) {
         Err(wrong) => *wrong,
+        Ok(_) if !gateway.deliveries().has_backend() => no_backend(),
         Ok(number) if gateway.deliveries().retry(&gateway, number) => {
             StatusCode::ACCEPTED.into_response()
         }
@@ -74,6 +75,9 @@ async fn retry(State(gateway): State<Gateway>, Path(id): Path<String>) -> Respon
 }
 
 async fn retry_all(State(gateway): State<Gateway>) -> Response {
+    if !gateway.deliveries().has_backend() {
+        return no_backend();
+    }
     let retried = gateway.deliveries().retry_all(&gateway);
     (StatusCode::ACCEPTED, Json(json!({ "retried": retried }))).into_response()
 }
@@ -84,7 +88,9 @@ async fn discard(State(gateway): State<Gateway>, Path(id): Path<String>) -> Resp
         Err(wrong) => return *wrong,
         Ok(number) => number,
     };
-    let Some(change) = gateway.deliveries().discard(number) else { return none(&id) };
+    let Some(change) = gateway.deliveries().discard(&gateway, number).await else {
+        return none(&id);
+    };
     match gateway.write_down(vec![change]).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => wrong(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
@@ -101,6 +107,11 @@ fn read(id: &str) -> Result<u64, Box<Response>> {
 fn none(id: &str) -> Response {
     let why = format!("there is no dead letter {id}: it was taken, discarded or let go");
     wrong(StatusCode::NOT_FOUND, &why)
+}
+
+fn no_backend() -> Response {
+    let why = "nothing can be sent again: this gateway has no backend; start it with --backend URL";
+    wrong(StatusCode::CONFLICT, why)
 }
 
 fn wrong(status: StatusCode, why: &str) -> Response {

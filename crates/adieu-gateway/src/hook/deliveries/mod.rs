@@ -80,6 +80,8 @@ pub struct Deliveries {
     sooner: Notify,
     /// Something was taken or set aside.
     settled: Notify,
+    /// Held while what is decided is written down: in the order in which it was decided.
+    writing: tokio::sync::Mutex<()>,
     /// There is room again where all of it had been taken.
     freed: Notify,
 }
@@ -87,6 +89,8 @@ pub struct Deliveries {
 #[derive(Debug)]
 struct State {
     scheduler: Scheduler,
+    /// What is decided, and not written down yet.
+    unwritten: Batch,
     /// What the timer waits for, while it runs.
     timer: Option<Instant>,
     /// The gateway is over: nothing more is sent.
@@ -100,9 +104,15 @@ impl Deliveries {
         let scheduler = Scheduler::new(options, batch, now().at, draw);
         Deliveries {
             backend,
-            state: Mutex::new(State { scheduler, timer: None, closed: false }),
+            state: Mutex::new(State {
+                scheduler,
+                unwritten: Batch::new(),
+                timer: None,
+                closed: false,
+            }),
             sooner: Notify::new(),
             settled: Notify::new(),
+            writing: tokio::sync::Mutex::default(),
             freed: Notify::new(),
         }
     }
@@ -149,8 +159,15 @@ impl Deliveries {
         room: Option<Room>,
     ) {
         let held = room.and_then(Room::hand_over);
-        let batch = self.state().scheduler.push(now(), stream, sequence, event, held);
-        self.write_down(log, batch);
+        let writes = {
+            let mut state = self.state();
+            let batch = state.scheduler.push(now(), stream, sequence, event, held);
+            state.decided(batch)
+        };
+        if writes {
+            let (deliveries, log) = (self.clone(), log.clone());
+            tokio::spawn(async move { deliveries.write_down(&log).await });
+        }
         self.go_on(log);
     }
 
@@ -178,15 +195,32 @@ impl Deliveries {
     }
 
     /// Throws a dead letter away; what has to be written down. `None`: there is none.
-    pub(crate) fn discard(&self, id: u64) -> Option<Change> {
-        self.state().scheduler.discard(id)
+    pub(crate) async fn discard(&self, log: &impl EventLog, id: u64) -> Option<Change> {
+        let change = self.state().scheduler.discard(id)?;
+        // That it is a dead letter is written down before that it is none any more.
+        self.write_down(log).await;
+        Some(change)
     }
 
-    fn write_down(&self, log: &impl EventLog, batch: Batch) {
-        if !batch.is_empty() {
-            let log = log.clone();
-            tokio::spawn(async move { log.write(batch).await });
-        }
+    /// Whether there is a backend, so that something can be sent.
+    pub(crate) fn has_backend(&self) -> bool {
+        self.backend.is_some()
+    }
+
+    /// Writes down what is decided up to now; false if the log is closed.
+    async fn write_down(&self, log: &impl EventLog) -> bool {
+        let _writing = self.writing.lock().await;
+        let batch = std::mem::take(&mut self.state().unwritten);
+        batch.is_empty() || log.write(batch).await
+    }
+}
+
+impl State {
+    /// Keeps what has to be written down; whether there is something.
+    fn decided(&mut self, mut batch: Batch) -> bool {
+        let some = !batch.is_empty();
+        self.unwritten.append(&mut batch);
+        some
     }
 }
 

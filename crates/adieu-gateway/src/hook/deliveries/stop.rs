@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::options::STILL_TAKING;
 use super::{Deliveries, Left, now};
+use crate::hook::backend::FAR;
 
 /// What the backend refused is tried once more within this time.
 const ONCE_MORE: Duration = Duration::from_secs(1);
@@ -30,14 +31,17 @@ impl Deliveries {
                 let (since, patience) = {
                     let state = self.state();
                     let busy = state.scheduler.in_flight() > 0;
-                    let patience = STILL_TAKING + if busy { answer } else { Duration::ZERO };
+                    let answer = if busy { answer } else { Duration::ZERO };
+                    let patience = STILL_TAKING.saturating_add(answer);
                     (state.scheduler.last_taken.max(began), patience)
                 };
-                if now().at >= since + patience || self.state().closed {
+                // A time that no clock reaches ends with the limit.
+                let until = since.checked_add(patience).unwrap_or(since + FAR);
+                if now().at >= until || self.state().closed {
                     return;
                 }
                 tokio::select! {
-                    () = tokio::time::sleep_until((since + patience).into()) => {}
+                    () = tokio::time::sleep_until(until.into()) => {}
                     () = self.settled.notified() => {}
                 }
             }
@@ -148,12 +152,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_waits_as_long_as_events_are_being_taken() {
-        let deliveries = deliveries(usize::MAX, Duration::from_secs(60)).await;
+        let deliveries = deliveries(usize::MAX, Duration::MAX).await;
         for session in 0..200 {
             push(&deliveries, session, 1, EventType::Message);
             push(&deliveries, session, 2, EventType::SessionEnded);
         }
-        let left = deliveries.finish(Duration::from_secs(3600)).await;
+        let left = deliveries.finish(Duration::MAX).await;
         assert_eq!(left, Left::default());
     }
 

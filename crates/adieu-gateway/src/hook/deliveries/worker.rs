@@ -77,11 +77,18 @@ impl Deliveries {
             let written: Batch =
                 answers.iter().flat_map(|answered| answered.written_off.clone()).collect();
             // Before the next event of a session is sent: answers keep their order.
-            if !answers.is_empty() && !log.answered(answers).await {
+            // What was decided of a dead letter before is written down before.
+            let answered =
+                answers.is_empty() || self.write_down(&log).await && log.answered(answers).await;
+            if !answered {
                 return self.close();
             }
-            let mut batch = self.state().scheduler.done(now(), &request, results);
-            batch.retain(|change| !written.contains(change));
+            let writes = {
+                let mut state = self.state();
+                let mut batch = state.scheduler.done(now(), &request, results);
+                batch.retain(|change| !written.contains(change));
+                state.decided(batch)
+            };
             self.tell_freed();
             self.settled.notify_waiters();
             let mut requests = self.next_requests(&log).into_iter();
@@ -89,7 +96,7 @@ impl Deliveries {
             for request in requests {
                 self.start(&log, request);
             }
-            if !batch.is_empty() && !log.write(batch).await {
+            if writes && !self.write_down(&log).await {
                 return self.close();
             }
             match next {

@@ -2,6 +2,7 @@
 
 mod events;
 mod failing;
+mod written;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
