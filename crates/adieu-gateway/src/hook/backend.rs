@@ -228,7 +228,7 @@ impl Backend {
             Ok((status, body)) => Err(refusal(status, &body.unwrap_or_default())),
             Err(error) => Err(error),
         };
-        self.taken(&event.r#type.to_string(), taken)
+        self.taken(event.r#type, taken)
     }
 
     /// Delivers events in one request, or in some if they are too many or too long for one; what
@@ -268,14 +268,14 @@ impl Backend {
                 let why = "the answer has no verdict on it: an object with its id and a status";
                 Err(NotTaken::new(Kind::Answered(status), why))
             };
-            self.taken(&format!("{id} in a batch"), verdicts.remove(id).unwrap_or_else(missing))
+            self.taken(format_args!("{id} in a batch"), verdicts.remove(id).unwrap_or_else(missing))
         };
         events.iter().map(of).collect()
     }
 
     /// What was malformed in the answer to an event that was taken is logged, and counts as
     /// nothing: sent again, the event would be answered the same.
-    fn taken(&self, what: &str, taken: Taken) -> Result<Answer, NotTaken> {
+    fn taken(&self, what: impl fmt::Display, taken: Taken) -> Result<Answer, NotTaken> {
         match taken {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(wrong)) => {
@@ -290,7 +290,7 @@ impl Backend {
                 Ok(Answer::default())
             }
             Err(error) => {
-                let error = error.of(what, &self.0.address);
+                let error = error.of(&what.to_string(), &self.0.address);
                 if error.kind() == Kind::BadSignature {
                     self.account(&error);
                 }

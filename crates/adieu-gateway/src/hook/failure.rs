@@ -106,7 +106,8 @@ impl Seldom {
         self.line_at(Instant::now())
     }
 
-    fn line_at(&self, now: Instant) -> Option<String> {
+    /// The same at this time.
+    pub(super) fn line_at(&self, now: Instant) -> Option<String> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, held_back) = &mut *state;
         if last.is_some_and(|last| now.duration_since(last) < LOG_EVERY) {

@@ -44,6 +44,9 @@ impl Agenda {
 
     /// Whether so many are due.
     pub(super) fn has_due(&self, now: Instant, count: usize) -> bool {
+        if self.entries.len() < count {
+            return false;
+        }
         self.entries.keys().take(count).filter(|entry| entry.due <= now).count() == count
     }
 

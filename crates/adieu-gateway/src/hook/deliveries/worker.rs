@@ -71,9 +71,9 @@ impl Deliveries {
             let (mut results, mut answers) = (Vec::with_capacity(request.jobs.len()), Vec::new());
             for (job, result) in request.jobs.iter().zip(send(&backend, &request.jobs).await) {
                 let answer = result.map_err(Failure::from);
-                answers.extend(answer.as_ref().ok().and_then(|answer| self.to_do(job, answer)));
-                results.push(answer.map(drop));
+                results.push(answer.map(|answer| answers.extend(to_do(job, answer))));
             }
+            // Events that are written off with what is done of their answers.
             let written: Batch =
                 answers.iter().flat_map(|answered| answered.written_off.clone()).collect();
             // Before the next event of a session is sent: answers keep their order.
@@ -86,7 +86,9 @@ impl Deliveries {
             let writes = {
                 let mut state = self.state();
                 let mut batch = state.scheduler.done(now(), &request, results);
-                batch.retain(|change| !written.contains(change));
+                if !written.is_empty() {
+                    batch.retain(|change| !written.contains(change));
+                }
                 state.decided(batch)
             };
             self.tell_freed();
@@ -107,17 +109,16 @@ impl Deliveries {
     }
 }
 
-impl Deliveries {
-    /// What an answer asks for, with what says that its event is taken; `None` if it asks for
-    /// nothing.
-    fn to_do(&self, job: &Job, answer: &Answer) -> Option<Answered> {
-        let asks = !answer.send.is_empty() || answer.close.is_some();
-        asks.then(|| {
-            let written_off = vec![job.written_off.clone()];
-            Answered { event: job.event.clone(), answer: answer.clone(), written_off }
-        })
-    }
+/// What an answer asks for, with what says that its event is taken; `None` if it asks for nothing.
+fn to_do(job: &Job, answer: Answer) -> Option<Answered> {
+    let asks = !answer.send.is_empty() || answer.close.is_some();
+    asks.then(|| {
+        let written_off = vec![job.written_off.clone()];
+        Answered { event: job.event.clone(), answer, written_off }
+    })
+}
 
+impl Deliveries {
     /// The log is closed: another start delivers what is left.
     fn close(&self) {
         self.state().closed = true;

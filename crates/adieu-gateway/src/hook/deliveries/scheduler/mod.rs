@@ -23,6 +23,7 @@ use super::options::{
 use super::pending::{Fate, Hope, Now, Pending, Taken};
 use super::spell::Spells;
 use super::stream::{Patience, Stream};
+use crate::hook::failure::Seldom;
 use crate::session::event::Event;
 use crate::session::{Batch, Change};
 
@@ -75,6 +76,7 @@ pub(super) struct Scheduler {
     budget: Budget,
     pub(super) letters: Letters,
     counts: Waiting,
+    refusals: Seldom,
     connection_bytes: usize,
     last_sent: Instant,
     pub(super) last_taken: Instant,
@@ -112,6 +114,7 @@ impl Scheduler {
             budget: Budget::default(),
             letters: Letters::default(),
             counts: Waiting::default(),
+            refusals: Seldom::default(),
             connection_bytes: 0,
             last_sent: now,
             last_taken: now,
@@ -408,7 +411,7 @@ impl Scheduler {
                 let (taken, draw) = (self.taken, (self.draw)());
                 match first.refused((request.sent_at, now), &failure, taken, draw, &self.options) {
                     Fate::Again(hope) => {
-                        log_refusal(first);
+                        log_refusal(&self.refusals, now.at, first);
                         if hope == Hope::Anything && request.sent_at >= self.last_taken {
                             self.spells.failed(request.sent_at);
                         }
@@ -524,11 +527,10 @@ impl Scheduler {
     }
 }
 
-/// The first refusal of an event, and then ever fewer: a backend that refuses all should not fill
-/// the disk with lines.
-fn log_refusal(event: &Pending) {
-    if let Some(trouble) = event.trouble.as_ref().filter(|of| of.tries.is_power_of_two()) {
-        let (tries, error) = (trouble.tries, &trouble.error);
-        tracing::warn!("the backend has not taken an event, try {tries}; sent again: {error}");
-    }
+/// Seldom: a backend that refuses all should not fill the disk with lines.
+fn log_refusal(refusals: &Seldom, now: Instant, event: &Pending) {
+    let Some(trouble) = &event.trouble else { return };
+    let Some(more) = refusals.line_at(now) else { return };
+    let (tries, error) = (trouble.tries, &trouble.error);
+    tracing::warn!("the backend has not taken an event, try {tries}; sent again: {error}{more}");
 }
