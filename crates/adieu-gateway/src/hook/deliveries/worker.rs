@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::failure::Failure;
+use super::failure::{Failure, FailureKind};
 use super::scheduler::{Job, Request};
 use super::{Answered, Deliveries, EventLog, now};
 use crate::hook::{Answer, Backend, NotTaken};
@@ -66,8 +66,10 @@ impl Deliveries {
     }
 
     /// Sends a request, and what may be sent when that is done.
-    async fn work<L: EventLog>(self: Arc<Self>, log: L, backend: Backend, mut request: Request) {
+    async fn work<L: EventLog>(self: Arc<Self>, log: L, backend: Backend, request: Request) {
+        let mut open = Open::new(&self, &log, request);
         loop {
+            let request = &open.request;
             let (mut results, mut answers) = (Vec::with_capacity(request.jobs.len()), Vec::new());
             for (job, result) in request.jobs.iter().zip(send(&backend, &request.jobs).await) {
                 let answer = result.map_err(Failure::from);
@@ -85,7 +87,8 @@ impl Deliveries {
             }
             let writes = {
                 let mut state = self.state();
-                let mut batch = state.scheduler.done(now(), &request, results);
+                open.done = true;
+                let mut batch = state.scheduler.done(now(), &open.request, results);
                 if !written.is_empty() {
                     batch.retain(|change| !written.contains(change));
                 }
@@ -102,10 +105,51 @@ impl Deliveries {
                 return self.close();
             }
             match next {
-                Some(next) => request = next,
+                Some(next) => open = Open::new(&self, &log, next),
                 None => return,
             }
         }
+    }
+}
+
+/// A request that is open. If the task that sends it panics, its slot is given back all the same,
+/// and its events are tried again.
+pub(super) struct Open<L: EventLog> {
+    deliveries: Arc<Deliveries>,
+    log: L,
+    request: Request,
+    done: bool,
+}
+
+impl<L: EventLog> Open<L> {
+    pub(super) fn new(deliveries: &Arc<Deliveries>, log: &L, request: Request) -> Self {
+        Open { deliveries: deliveries.clone(), log: log.clone(), request, done: false }
+    }
+}
+
+impl<L: EventLog> Drop for Open<L> {
+    fn drop(&mut self) {
+        // A runtime that ends drops its tasks, too: nothing is sent after that.
+        if self.done || !std::thread::panicking() {
+            return;
+        }
+        let (deliveries, log) = (self.deliveries.clone(), self.log.clone());
+        let request = self.request.clone();
+        tokio::spawn(async move {
+            let why = "a mistake of the gateway: the task that delivered it has panicked";
+            let failure = || Failure { kind: FailureKind::NoAnswer, why: why.into() };
+            let results = request.jobs.iter().map(|_| Err(failure())).collect();
+            let writes = {
+                let mut state = deliveries.state();
+                let batch = state.scheduler.done(now(), &request, results);
+                state.decided(batch)
+            };
+            deliveries.settled.notify_waiters();
+            deliveries.go_on(&log);
+            if writes && !deliveries.write_down(&log).await {
+                deliveries.close();
+            }
+        });
     }
 }
 
