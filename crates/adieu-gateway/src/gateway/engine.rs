@@ -250,7 +250,8 @@ impl Engine {
         }
         let gateway = &self.gateway;
         for (at, effect) in effects.into_iter().enumerate() {
-            let room = rooms.pop_front_if(|(of, _)| *of == at).map(|(_, room)| room);
+            let is_next = rooms.front().is_some_and(|(of, _)| *of == at);
+            let room = if is_next { rooms.pop_front().map(|(_, room)| room) } else { None };
             if refused.iter().any(|(session, _)| effect.session() == *session) {
                 continue;
             }

@@ -18,7 +18,7 @@ pub(super) enum Pool {
 }
 
 /// Room that is kept for a message whose event does not wait yet.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) pool: Pool,
     pub(super) bytes: usize,
