@@ -33,8 +33,8 @@ impl Drop for Room {
 }
 
 impl Deliveries {
-    /// Room for a message of this session with so many bytes, if there is some. It is kept until the
-    /// event of the message takes it over or, without one, until the message is committed.
+    /// Room for a message of this session with so many bytes, if there is some. It is kept until
+    /// the event of the message takes it over or, without one, until the message is committed.
     pub(crate) fn try_room(self: &Arc<Self>, id: SessionId, bytes: usize) -> Option<Room> {
         let stream = stream(id);
         let held = Some(self.state().scheduler.reserve(&stream, bytes)?);
