@@ -1,5 +1,6 @@
 //! What a run measured, and by which seed.
 
+use std::env::var_os;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,16 +12,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// If that file cannot be written.
 pub fn figure(what: &str, measured: &str) {
     println!("{what}: {measured}");
-    let Some(file) = std::env::var_os("ADIEU_FIGURES") else { return };
+    let Some(file) = var_os("ADIEU_FIGURES") else { return };
     let file = OpenOptions::new().append(true).create(true).open(file);
     writeln!(file.expect("the file of figures"), "{what}: {measured}").expect("it is written");
 }
 
-/// The seed of this run: `ADIEU_SEED`, or another each time. It is printed.
+/// The seed of this run: `ADIEU_SEED`, or always the same; in the long forms another each time. It
+/// is printed.
 #[must_use]
 pub fn seed() -> u64 {
     let given = std::env::var("ADIEU_SEED").ok().and_then(|seed| seed.parse().ok());
+    let is_long = ["ADIEU_LONG", "ADIEU_LONG_FORM"].iter().any(|name| var_os(name).is_some());
     let seed = given.unwrap_or_else(|| {
+        if !is_long {
+            return 1;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         now.subsec_nanos().into()
     });

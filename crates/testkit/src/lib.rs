@@ -26,6 +26,7 @@
 //! ```
 
 // Written once, and owned by the crate that is published: `adieu check` has raw peers too.
+mod address;
 mod diag;
 mod faults;
 mod figure;
@@ -42,6 +43,7 @@ mod random;
 
 use std::time::Duration;
 
+pub use address::own_address;
 pub use faults::{Direction, Fault, FaultProxy};
 pub use figure::{figure, seed};
 pub use frame::{Frame, MASK};

@@ -98,9 +98,7 @@ async fn the_bytes_of_all_events_that_wait_have_a_limit() {
     }
     // As many as fit are taken, and no more, however long one looks.
     let bytes = async || gateway.metric("adieu_events_queued_bytes").await;
-    while bytes().await < (63 * MIB) as f64 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gateway.until_metric("adieu_events_queued_bytes", (63 * MIB) as f64).await;
     for _ in 0..50 {
         let now = bytes().await;
         assert!(now <= (65 * MIB) as f64, "{now} bytes wait");
@@ -188,18 +186,28 @@ async fn questions_to_the_backend_have_a_limit() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (n, m) = (now.clone(), most.clone());
+    // None is answered before 64 have been asked.
+    let (opens, opened) = tokio::sync::watch::channel(false);
+    let opens = Arc::new(opens);
     let hook = async move |body: Bytes| {
         if type_of(&body) != "connect" {
             return StatusCode::NO_CONTENT;
         }
-        m.fetch_max(n.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let asked = n.fetch_add(1, Ordering::SeqCst) + 1;
+        m.fetch_max(asked, Ordering::SeqCst);
+        let mut opened = opened.clone();
+        if asked == 64 {
+            // Time for more questions to come, if there could be more.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            opens.send_replace(true);
+        }
+        let _ = opened.wait_for(|opened| *opened).await;
         n.fetch_sub(1, Ordering::SeqCst);
         StatusCode::NO_CONTENT
     };
     let app = Router::new().route("/", post(hook));
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    let gateway = Gateway::start_told_at("127.0.0.1:0", &url);
+    let gateway = Gateway::start_with("127.0.0.1:0", &url, &["--backend-timeout", "60s"]);
     let mut all = JoinSet::new();
     for _ in 0..200 {
         let url = gateway.url();

@@ -36,12 +36,13 @@ async fn an_older_try_does_not_take_the_session_from_a_newer_one() {
     page.connect(&gateway.url()).await;
     page.hide().await;
     // The first try: the backend thinks, and the page gives it up.
-    backend.answers(Mode::Slow(Duration::from_millis(700)));
+    backend.answers(Mode::UntilReleased);
     let first = a_try(&gateway, page.token.as_deref()).await;
     asked(&backend, 2).await;
     first.close(Close::new(4001, "").unwrap()).await;
     backend.answers(Mode::Well);
     assert!(page.connect(&gateway.url()).await.resumed);
+    backend.release();
     // The first try has been judged, and has come to nothing: its handler is over.
     gateway.until_metric(&format!("adieu_connection_endings_total{{{HIDDEN}}}"), 2.0).await;
     let (resumed, view) = (r#"result="resumed",reason="""#, gateway.view(&page.session).await);
@@ -76,11 +77,12 @@ async fn a_connection_that_is_late_does_not_take_over_from_one_that_has_spoken()
 async fn who_was_gone_before_the_backend_answered_is_not_announced() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(None, &backend, &["--wait-hidden", "100ms"]);
-    backend.answers(Mode::Slow(Duration::from_millis(500)));
+    backend.answers(Mode::UntilReleased);
     let first = a_try(&gateway, None).await;
     asked(&backend, 1).await;
     // Refreshed while it connects.
     first.close(Close::new(1001, "").unwrap()).await;
+    backend.release();
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
     backend.until("the page is announced", |backend| !backend.seen().is_empty()).await;
@@ -94,11 +96,12 @@ async fn who_was_turned_away_by_the_drain_is_not_announced() {
     let backend = Backend::start().await;
     let scratch = Scratch::new();
     let gateway = Gateway::start(Some(scratch.path()), &backend, &[]);
-    backend.answers(Mode::Slow(Duration::from_millis(700)));
+    backend.answers(Mode::UntilReleased);
     let mut first = a_try(&gateway, None).await;
     asked(&backend, 1).await;
     gateway.terminate();
     while first.recv().await.is_some() {}
+    backend.release();
     assert!(gateway.ended().await.success());
     assert_eq!(backend.seen().len(), 0);
 }
@@ -126,7 +129,7 @@ async fn one_failure_of_the_resume_hook_does_not_cost_the_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_told_to_come_back_because_the_backend_hangs_is_waited_for() {
     let backend = Backend::start().await;
-    let options = ["--ask-resume", "always", "--backend-timeout", "1s", "--wait-hidden", "30s"];
+    let options = ["--ask-resume", "always", "--backend-timeout", "3s", "--wait-hidden", "30s"];
     let gateway = Gateway::start(None, &backend, &options);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
@@ -146,12 +149,20 @@ async fn who_is_told_to_come_back_because_the_backend_hangs_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_back_in_time_is_not_announced_while_the_backend_thinks() {
     let backend = Backend::start().await;
-    let gateway =
-        Gateway::start(None, &backend, &["--ask-resume", "always", "--wait-hidden", "2s"]);
+    let options = ["--ask-resume", "always", "--backend-timeout", "1m", "--wait-hidden", "4s"];
+    let gateway = Gateway::start(None, &backend, &options);
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
     page.hide().await;
-    backend.answers(Mode::Slow(Duration::from_secs(3)));
-    assert!(page.connect(&gateway.url()).await.resumed);
+    backend.answers(Mode::UntilReleased);
+    let thinks = async {
+        asked(&backend, 2).await;
+        // Until the wait is over.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        backend.release();
+    };
+    let url = gateway.url();
+    let (connected, ()) = tokio::join!(page.connect(&url), thinks);
+    assert!(connected.resumed);
     assert_eq!(backend.of_type("session.ended").len(), 0);
 }

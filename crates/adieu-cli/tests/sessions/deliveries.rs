@@ -2,7 +2,7 @@
 //! told, once, in order, and nobody waits for somebody else.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use serde_json::{Value, json};
@@ -14,6 +14,9 @@ const QUICK: [&str; 4] = ["--backend-spread", "1s", "--backend-patience", "300ms
 
 const MIB: usize = 1024 * 1024;
 
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Each of them speaks and leaves.
 async fn speak_and_leave(pages: &mut [Page]) {
     for page in pages {
@@ -23,7 +26,8 @@ async fn speak_and_leave(pages: &mut [Page]) {
     }
 }
 
-/// Each was told to have come, spoken and left, in this order, and nothing was told twice.
+/// Each was told to have come, spoken and left, in this order; an event that the backend took and
+/// whose answer did not arrive is told again with its id.
 async fn all_told_once(backend: &Backend, pages: &[Page]) {
     for page in pages {
         backend.end_of(&page.session).await;
@@ -36,8 +40,7 @@ async fn all_told_once(backend: &Backend, pages: &[Page]) {
         let story = backend.story(&page.session);
         assert_eq!(story, ["session.started", "message", "session.ended"]);
     }
-    assert_eq!(backend.all().len(), backend.seen().len(), "each is taken once");
-    assert_eq!(backend.all().len(), 5 * pages.len());
+    assert_eq!(backend.seen().len(), 5 * pages.len());
 }
 
 async fn dead_letters(gateway: &Gateway) -> Vec<Value> {
@@ -66,6 +69,7 @@ async fn a_backend_that_answers_400_for_a_while_misses_no_departure() {
     backend.until("it has refused each six times", refused).await;
     backend.takes_events(Mode::Well);
     all_told_once(&backend, &pages).await;
+    assert_eq!(backend.all().len(), backend.seen().len(), "each is taken once");
     assert!(dead_letters(&gateway).await.is_empty());
 }
 
@@ -105,6 +109,16 @@ async fn a_message_that_is_refused_for_ever_holds_up_nobody_else() {
     assert_eq!(backend.of_type("message").len(), 1, "their messages wait still");
 }
 
+/// How often an event is tried in this time at most: the first wait is 250 ms and each is twice as
+/// long as the one before, half of it by chance.
+fn most_tries(time: Duration) -> usize {
+    let (mut tries, mut wait, mut at) = (1, Duration::from_millis(125), Duration::ZERO);
+    while at + wait <= time {
+        (tries, at, wait) = (tries + 1, at + wait, wait * 2);
+    }
+    tries
+}
+
 #[tokio::test]
 async fn a_message_that_crashes_the_backend_is_tried_a_handful_of_times_while_others_flow() {
     let backend = Backend::start().await;
@@ -113,17 +127,24 @@ async fn a_message_that_crashes_the_backend_is_tried_a_handful_of_times_while_ot
     let (mut crasher, mut talker) = (Page::default(), Page::default());
     crasher.connect(&gateway.url()).await;
     talker.connect(&gateway.url()).await;
+    let began = Instant::now();
     crasher.say("poison").await;
     crasher.all_acknowledged().await;
     let poison = format!("{}_2_message", crasher.session);
     let tries = || backend.tries().iter().filter(|id| **id == poison).count();
-    while tries() < 5 {
+    while tries() < 6 || talker.said.len() < 60 {
+        assert!(began.elapsed() < PATIENCE, "{} tries", tries());
         talker.say("hello").await;
         talker.all_acknowledged().await;
+        backend.until("it is heard", |of| of.said(&talker.session) == talker.said).await;
     }
-    backend.until("all is heard", |of| of.said(&talker.session) == talker.said).await;
-    let (tries, taken) = (tries(), talker.said.len());
-    assert!(tries * 10 < taken, "{tries} tries while {taken} others were taken");
+    let (all, lasted) = (backend.tries(), began.elapsed());
+    let at: Vec<_> = (0..all.len()).filter(|n| all[*n] == poison).collect();
+    // The first refusal, and one after which nothing was taken before the next, may be the
+    // backend's fault: the message is tried again when another one is taken.
+    let hopeful = 1 + at.windows(2).filter(|pair| pair[1] - pair[0] < 3).count();
+    let most = most_tries(lasted) + hopeful;
+    assert!(at.len() <= most, "{} tries, not {most} at most, in {lasted:?}", at.len());
     crasher.close(1000).await;
     backend.end_of(&crasher.session).await;
 }
@@ -131,13 +152,15 @@ async fn a_message_that_crashes_the_backend_is_tried_a_handful_of_times_while_ot
 #[tokio::test]
 async fn a_backend_that_hangs_for_a_while_misses_no_departure() {
     let backend = Backend::start().await;
-    let options = [&QUICK[..], &["--backend-timeout", "300ms"]].concat();
+    // The questions of those who come have this time, too.
+    let options = [&QUICK[..], &["--backend-timeout", "2s"]].concat();
     let gateway = Gateway::start(None, &backend, &options);
     let mut pages = people(&gateway, 20).await;
     backend.until("all are there", |of| of.of_type("user.joined").len() == 20).await;
     backend.takes_events(Mode::Hangs);
     speak_and_leave(&mut pages).await;
-    gateway.until_metric("adieu_event_failures", 100.0).await;
+    // A message and a departure of each, and most of them again.
+    gateway.until_metric("adieu_event_failures", 60.0).await;
     backend.takes_events(Mode::Well);
     all_told_once(&backend, &pages).await;
 }
@@ -203,7 +226,9 @@ async fn what_is_set_aside_is_listed_and_sent_again_or_discarded_also_after_a_re
     }
     page.all_acknowledged().await;
     // That others are taken shows that it is not the backend.
+    let began = Instant::now();
     while gateway.metric("adieu_dead_letters").await < 3.0 {
+        assert!(began.elapsed() < PATIENCE, "they are never set aside");
         other.say("hello").await;
         other.all_acknowledged().await;
     }
@@ -233,7 +258,9 @@ async fn what_is_set_aside_is_listed_and_sent_again_or_discarded_also_after_a_re
     assert_eq!(status, 202, "{body}");
     let want = ["fine", "poison 2", "poison 3"];
     backend.until("the third is heard", |of| of.said(&page.session) == want).await;
+    let began = Instant::now();
     while !dead_letters(&gateway).await.is_empty() {
+        assert!(began.elapsed() < PATIENCE, "they are never gone");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // What is not there is said so, and so is what is no number.
@@ -273,9 +300,7 @@ async fn a_departure_that_was_parked_is_told_by_the_next_start() {
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     backend.end_of(&page.session).await;
     assert_eq!(backend.story(&page.session), ["session.started", "session.ended"]);
-    while gateway.metric("adieu_events_parked").await > 0.0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    gateway.until_no_more("adieu_events_parked", 0.0).await;
 }
 
 /// A backend that takes batches and answers with a verdict on each event: it refuses poison, and

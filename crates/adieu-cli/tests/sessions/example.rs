@@ -1,6 +1,7 @@
 //! The examples of a backend, which people copy.
 
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
@@ -64,10 +65,15 @@ impl Example {
     }
 }
 
+/// An address where nobody listens.
+fn free_address() -> SocketAddr {
+    TcpListener::bind(testkit::own_address()).unwrap().local_addr().unwrap()
+}
+
 /// The example hears of a page, answers it, and tells all tabs of its user.
 async fn hears_and_answers(program: &str, file: &str) {
     // Its port is not known before, and the gateway's is not either: a free one of a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     let example = Example::start(program, file, &free.to_string(), Backend::SECRET);
     let url = format!("http://127.0.0.1:{}/", example.port);
     let gateway = Gateway::start_told_at(&free.to_string(), &url);
@@ -104,7 +110,7 @@ async fn is_careful(program: &str, file: &str) {
         refused(none);
     }
     let old = "whsec_dGhlIG9sZCBvbmUgaXMgMzIgYnl0ZXMgbG9uZyBub3c=";
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = free_address();
     let both = format!("{old} {}", Backend::SECRET);
     let example = Example::start(program, file, &gone.to_string(), &both);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();

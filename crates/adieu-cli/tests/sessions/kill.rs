@@ -167,7 +167,7 @@ async fn an_answer_is_sent_once_when_the_gateway_is_killed_while_the_page_acknow
     .await;
     let scratch = Scratch::new();
     let options = ["--data", scratch.path().to_str().unwrap()];
-    let gateway = Gateway::start_with("127.0.0.1:0", &url, &options);
+    let gateway = Gateway::start_with(&testkit::own_address().to_string(), &url, &options);
     let listen = gateway.addr.to_string();
     let mut page = Page::default();
     page.connect(&gateway.url()).await;
@@ -182,9 +182,7 @@ async fn an_answer_is_sent_once_when_the_gateway_is_killed_while_the_page_acknow
     page.connect(&gateway.url()).await;
     page.receive(MESSAGES).await;
     // Whatever is told again has been answered again.
-    while gateway.metric("adieu_events_queued").await > 0.0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    gateway.until_no_more("adieu_events_queued", 0.0).await;
     gateway.send(&page.session, "the end").await;
     while page.received.last().is_some_and(|last| last != "the end") {
         page.next().await.expect("more comes");

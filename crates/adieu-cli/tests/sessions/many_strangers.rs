@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 use tokio::task::JoinSet;
 
-use crate::strangers_memory::{endings, undecided, upload};
+use crate::strangers_memory::{undecided, until_ended, upload};
 use crate::world::{Backend, Gateway, HonestClient, Page, Waits, long_form, report};
 
 const FORM: &str = "strangers";
@@ -127,9 +127,7 @@ async fn uploaders_before_acceptance() {
     honest.is_served(20).await;
     drop(crowd);
     decide.send_replace(true);
-    while endings(&gateway).await < count as f64 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_ended(&gateway, count).await;
     until_gone(&gateway, descriptors + 64).await;
     let waits = honest.stop();
     let what = format!("{count} that send 6 MiB before they are accepted");
@@ -174,9 +172,7 @@ async fn sessions_that_never_acknowledge() {
     crowd.shutdown().await;
     until_gone(&gateway, descriptors + 64).await;
     gateway.until_metric("adieu_sessions_attached", 1.0).await;
-    while gateway.metric("adieu_sessions_away").await > 0.0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gateway.until_no_more("adieu_sessions_away", 0.0).await;
     let waits = honest.stop();
     let refusal = refused.first().map_or("none", |refused| refused);
     let more = format!("{sent} messages of 64 KiB, {kept:.0} MiB kept, then: {refusal:?}; ");

@@ -25,6 +25,8 @@ async fn fifty_refreshes_are_no_event_and_no_message_is_lost_or_doubled() {
             page.acknowledge().await;
         }
         page.hide().await;
+        // The page sees the end of its connection before the session does.
+        gateway.until_metric("adieu_sessions_away", 1.0).await;
         sent.push(format!("while it is away {round}"));
         gateway.send(&session, sent.last().unwrap()).await;
         let connected = page.connect(&gateway.url()).await;

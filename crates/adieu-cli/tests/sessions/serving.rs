@@ -114,14 +114,14 @@ async fn metrics_count_endings_and_resumes_by_what_they_were() {
     page.connect(&gateway.url()).await;
     let metric = async |name: &str| gateway.metric(name).await;
     let hidden = r#"initiator="client",mechanism="close_frame",code="4001""#;
-    assert_eq!(metric(&format!("adieu_connection_endings_total{{{hidden}}}")).await, 1.0);
+    gateway.until_metric(&format!("adieu_connection_endings_total{{{hidden}}}"), 1.0).await;
     let resumed = r#"result="resumed",reason="""#;
     assert_eq!(metric(&format!("adieu_session_resumes_total{{{resumed}}}")).await, 1.0);
     let expired = r#"result="new_session",reason="expired""#;
     assert_eq!(metric(&format!("adieu_session_resumes_total{{{expired}}}")).await, 1.0);
     assert_eq!(metric(r#"adieu_sessions_ended_total{cause="left"}"#).await, 1.0);
     assert_eq!(metric("adieu_sessions_attached").await, 1.0);
-    assert_eq!(metric("adieu_events_queued").await, 0.0);
+    gateway.until_no_more("adieu_events_queued", 0.0).await;
 }
 
 #[tokio::test]

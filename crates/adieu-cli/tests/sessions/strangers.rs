@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::world::{API_KEY, Process, Scratch};
 
@@ -94,7 +94,9 @@ fn an_address_whose_connections_say_nothing_loses_them_and_no_other_does() {
         answer == *b"HTTP/1.1 200"
     }));
     let mut more = Vec::new();
+    let began = Instant::now();
     while gateway.metric(r#"adieu_refused_total{by="address"}"#) < 3.0 {
+        assert!(began.elapsed() < PATIENCE, "they are never refused");
         more.push(silent(&gateway));
         std::thread::sleep(Duration::from_millis(50));
     }

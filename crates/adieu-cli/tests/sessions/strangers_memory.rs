@@ -1,7 +1,7 @@
 //! What strangers send before they have a session is not held for them.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,6 +12,9 @@ use tokio::sync::watch;
 use crate::world::{Gateway, Page, figure, type_of};
 
 const MIB: u64 = 1024 * 1024;
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A backend that answers `connect` when it is told to; the first at once. It takes events.
 pub(crate) async fn undecided() -> (String, watch::Sender<bool>) {
@@ -67,9 +70,7 @@ async fn what_is_sent_before_the_backend_has_said_yes_stays_in_the_kernel() {
     honest.all_acknowledged().await;
     drop(crowd);
     decide.send_replace(true);
-    while endings(&gateway).await < 100.0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_ended(&gateway, 100).await;
     let after = gateway.memory().saturating_sub(before);
     figure(
         "100 uploaders before acceptance",
@@ -77,8 +78,17 @@ async fn what_is_sent_before_the_backend_has_said_yes_stays_in_the_kernel() {
     );
 }
 
+/// Waits until so many WebSockets are over.
+pub(crate) async fn until_ended(gateway: &Gateway, count: usize) {
+    let started = Instant::now();
+    while endings(gateway).await < count as f64 {
+        assert!(started.elapsed() < PATIENCE, "{count} connections are never over");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// How many WebSockets are over, however they ended.
-pub(crate) async fn endings(gateway: &Gateway) -> f64 {
+async fn endings(gateway: &Gateway) -> f64 {
     let (_, text) = gateway.request("GET", "/metrics", "").await;
     let counts = text.lines().filter(|line| line.starts_with("adieu_connection_endings_total"));
     counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()

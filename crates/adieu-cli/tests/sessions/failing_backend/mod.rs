@@ -46,11 +46,18 @@ fn tell(what: &str, measured: &str) {
     report(FORM, what, measured);
 }
 
+/// Waits until the backend has been told all of so many who came: each a session and a user.
+async fn all_are_there(backend: &Backend, count: usize) {
+    backend.until("all are there", |of| of.seen().len() == 2 * count).await;
+}
+
 /// While the backend takes no event, all leave; then it is well, and is told all of it.
 async fn takes_none(what: &str, mode: Mode) {
-    let Extent { trouble, people: count, mut options, .. } = extent();
-    if !long_form(FORM) {
-        options.extend(["--backend-timeout", "300ms"]);
+    let Extent { mut trouble, people: count, mut options, .. } = extent();
+    if !long_form(FORM) && matches!(mode, Mode::Hangs) {
+        // The questions of those who come have this time, too.
+        options.extend(["--backend-timeout", "2s"]);
+        trouble = Duration::from_secs(5);
     }
     // Behind a message that had no answer an end waits for longer than this trouble.
     let order = if matches!(mode, Mode::Hangs) { InOrder } else { OrOvertaking };
@@ -58,7 +65,7 @@ async fn takes_none(what: &str, mode: Mode) {
     let scratch = Scratch::new();
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     let pages = people(&gateway, count).await;
-    backend.until("all are there", |of| of.of_type("user.joined").len() == count).await;
+    all_are_there(&backend, count).await;
     backend.answers(mode.clone());
     backend.takes_events(mode);
     let (before, tries) = (backend.told(), backend.tries().len());
@@ -209,7 +216,7 @@ async fn one_that_knows_another_secret_until_the_gateway_has_two() {
     let scratch = Scratch::new();
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     let pages = people(&gateway, count).await;
-    backend.until("all are there", |of| of.of_type("user.joined").len() == count).await;
+    all_are_there(&backend, count).await;
     backend.knows(NEW);
     let (before, tries) = (backend.told(), backend.tries().len());
     let began = Instant::now();
@@ -246,7 +253,7 @@ async fn one_that_is_away() {
     let scratch = Scratch::new();
     let gateway = Gateway::start(Some(scratch.path()), &backend, &options);
     let pages = people(&gateway, count).await;
-    backend.until("all are there", |of| of.of_type("user.joined").len() == count).await;
+    all_are_there(&backend, count).await;
     let (before, failures) = (backend.told(), gateway.metric("adieu_event_failures").await);
     backend.stop().await;
     let visits = leave_over(pages, trouble).await;

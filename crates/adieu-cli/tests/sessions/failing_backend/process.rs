@@ -77,7 +77,7 @@ impl MortalBackend {
     pub(super) fn start() -> Self {
         let dir = Scratch::new();
         std::fs::create_dir(dir.path()).unwrap();
-        let child = spawn("127.0.0.1:0", dir.path());
+        let child = spawn(&testkit::own_address().to_string(), dir.path());
         let file = dir.path().join("addr");
         let read = || std::fs::read_to_string(&file).ok()?.parse().ok();
         testkit::wait_until("the backend listens", || read().is_some());

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long anything that is waited for may take.
@@ -29,6 +30,8 @@ pub(crate) enum Mode {
     Says(u16, &'static str),
     /// It is slow, and well.
     Slow(Duration),
+    /// It answers when it is released, and is well.
+    UntilReleased,
     /// It never answers.
     Hangs,
     /// It ends the connection without an answer, as a worker does that crashes.
@@ -77,6 +80,8 @@ struct Inner {
     secret: Secret,
     /// What it knows no signature of is answered with 401; else that fails the test.
     refuses_signatures: bool,
+    /// See `Mode::UntilReleased`.
+    released: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -95,7 +100,7 @@ impl Backend {
     pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(testkit::own_address()).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let inner = Inner {
             seen: Vec::new(),
@@ -106,6 +111,7 @@ impl Backend {
             asked_mode: Mode::Well,
             secret: Secret::read(Self::SECRET).unwrap(),
             refuses_signatures: false,
+            released: watch::Sender::new(false),
         };
         let shared = Shared(Arc::new(Mutex::new(inner)));
         let serving = Some(tokio::spawn(serve(listener, shared.clone())));
@@ -138,6 +144,11 @@ impl Backend {
     /// How it answers questions from now on.
     pub(crate) fn answers(&self, mode: Mode) {
         self.shared.lock().asked_mode = mode;
+    }
+
+    /// All that waits for this is answered, and all that comes.
+    pub(crate) fn release(&self) {
+        self.shared.lock().released.send_replace(true);
     }
 
     /// How often it was asked, answered or not yet.
@@ -294,6 +305,10 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         Mode::Hangs => std::future::pending().await,
         // Without the report that a panic makes.
         Mode::Crashes => std::panic::resume_unwind(Box::new("it crashes")),
+        Mode::UntilReleased => {
+            let mut released = shared.lock().released.subscribe();
+            let _ = released.wait_for(|released| *released).await;
+        }
         Mode::Slow(time) => tokio::time::sleep(time).await,
         Mode::Says(status, body) => {
             return (StatusCode::from_u16(status).unwrap(), body).into_response();

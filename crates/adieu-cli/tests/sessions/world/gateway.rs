@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use testkit::own_address;
+
 use super::Backend;
 
 /// The key of the API.
@@ -23,7 +25,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// On a free port, told by a backend.
     pub(crate) fn start(data: Option<&Path>, backend: &Backend, options: &[&str]) -> Self {
-        Self::start_at("127.0.0.1:0", data, Some(backend), options)
+        Self::start_at(&own_address().to_string(), data, Some(backend), options)
     }
 
     /// At this address, told by a backend at that one.
@@ -154,6 +156,15 @@ impl Gateway {
         let started = Instant::now();
         while self.try_metric(name).await.unwrap_or_default() < least {
             assert!(started.elapsed() < PATIENCE, "{name} never comes to {least}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until no more than that are counted.
+    pub(crate) async fn until_no_more(&self, name: &str, most: f64) {
+        let started = Instant::now();
+        while self.metric(name).await > most {
+            assert!(started.elapsed() < PATIENCE, "{name} never comes down to {most}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
