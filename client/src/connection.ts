@@ -126,8 +126,9 @@ export class Connection {
     let message: FromGateway;
     try {
       message = JSON.parse(data as string);
+      if (!(message instanceof Object)) throw 0;
     } catch {
-      return this.fail('the gateway sent what is no JSON', true);
+      return this.fail('the gateway sent no JSON object', true);
     }
     // Whatever it is, it proves that the gateway is there.
     if (this.#interval !== undefined) this.#heard();

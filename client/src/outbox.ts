@@ -18,12 +18,15 @@ export class Outbox {
   first = 0;
   /** The highest number that the gateway has acknowledged. */
   acked = 0;
-  bytes = 0;
 
   constructor(
     private readonly maxCount: number,
     private readonly maxBytes: number,
   ) {}
+
+  get bytes(): number {
+    return this.#entries.reduce((sum, entry) => sum + entry.size, 0);
+  }
 
   get count(): number {
     return this.#entries.length;
@@ -33,10 +36,9 @@ export class Outbox {
     return this.#entries[at]!.tail;
   }
 
-  /** What an earlier page, or this one before it was frozen, has left behind. */
+  /** What an earlier page has left behind. */
   restore(acked: number, first: number, entries: Waiting[]): void {
     this.#entries = entries;
-    this.bytes = entries.reduce((sum, entry) => sum + entry.size, 0);
     this.#numbered = entries.length;
     this.first = first;
     this.acked = acked;
@@ -50,19 +52,18 @@ export class Outbox {
       tooMuch(`too much is unacknowledged: ${this.#entries.length} messages, ${this.bytes} bytes`);
     }
     this.#entries.push({ tail: encode(data), size: bytes });
-    this.bytes += bytes;
   }
 
   /** Answers whether it was an acknowledgement of something that was sent. */
   acknowledge(id: number): boolean {
-    if (!(id <= this.acked + this.#sent)) return false;
-    this.#drop(Math.max(0, id - this.acked));
-    return true;
+    const isOfSent = id <= this.acked + this.#sent;
+    if (isOfSent) this.#drop(id - this.acked);
+    return isOfSent;
   }
 
   /** A connection begins; of the session the gateway has committed all up to `id`. */
   connected(id: number): void {
-    this.#drop(Math.min(Math.max(0, id - this.acked), this.#numbered));
+    this.#drop(Math.min(id - this.acked, this.#numbered));
     this.acked = id;
     this.#sent = 0;
   }
@@ -83,13 +84,14 @@ export class Outbox {
     return taken.map((entry) => decode(entry.tail));
   }
 
+  /** Drops the first ones, if any. */
   #drop(count: number): Waiting[] {
     const dropped = this.#entries.splice(0, count);
-    for (const entry of dropped) this.bytes -= entry.size;
-    this.first += dropped.length;
-    this.acked += count;
-    this.#numbered = Math.max(0, this.#numbered - count);
-    this.#sent = Math.max(0, this.#sent - count);
+    const { length } = dropped;
+    this.first += length;
+    this.acked += length;
+    this.#numbered = Math.max(0, this.#numbered - length);
+    this.#sent = Math.max(0, this.#sent - length);
     return dropped;
   }
 }

@@ -9,6 +9,8 @@ export interface PageListener {
   look(visible: boolean): void;
 }
 
+const SEEN = 'visibilitychange';
+
 const isVisible = (): boolean => globalThis.document?.visibilityState !== 'hidden';
 
 export const listenToPage = (page: PageListener, signal: AbortSignal): void => {
@@ -26,12 +28,16 @@ export const listenToPage = (page: PageListener, signal: AbortSignal): void => {
    * last in the list, so it runs after them.
    */
   const going = (): void => {
-    const type = isVisible() ? 'visibilitychange' : 'pagehide';
-    on(globalThis, type, () => isVisible() || page.hide(), { once: true });
+    on(globalThis, isVisible() ? SEEN : 'pagehide', gone, { once: true });
   };
+  const gone = (): unknown => isVisible() || page.hide();
 
   on(globalThis, 'pagehide', going, { capture: true });
-  on(globalThis, 'pageshow', (event) => (event as PageTransitionEvent).persisted && page.show());
+  on(globalThis, 'pageshow', (event) => {
+    // Some embedded browsers tell no visibilitychange when a page goes.
+    globalThis.removeEventListener(SEEN, gone);
+    if ((event as PageTransitionEvent).persisted) page.show();
+  });
   on(globalThis, 'online', () => page.online());
-  on(globalThis.document, 'visibilitychange', () => page.look(isVisible()));
+  on(globalThis.document, SEEN, () => page.look(isVisible()));
 };

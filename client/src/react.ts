@@ -59,7 +59,10 @@ export const useAdieu = (
     };
     const auth = () => latest.current.options.auth?.() ?? '';
     const socket = new AdieuSocket(typeof url === 'function' ? askUrl : url, { ...options, auth });
+    let isCurrent = true;
     const show = (): void => {
+      // What a socket tells that was left is not about the one that is there now.
+      if (!isCurrent) return;
       const next = read(socket);
       const isSame = (last: Adieu | null): boolean =>
         last?.socket === socket &&
@@ -76,6 +79,7 @@ export const useAdieu = (
     }
     show();
     return () => {
+      isCurrent = false;
       socket.detach();
       setState(null);
     };

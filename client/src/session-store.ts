@@ -48,6 +48,8 @@ export class SessionStore {
   /** Messages that have entries, from the first to before the second; `undefined`: no entries. */
   #range: [number, number] | undefined;
   #warned = false;
+  /** The first entry as this page has written it. */
+  #written: string | undefined;
 
   /** @param onFailure is called once, with the first error. */
   constructor(
@@ -58,13 +60,17 @@ export class SessionStore {
     inUse.add((this.key = key));
   }
 
-  /** `undefined` if there is nothing, or what somebody else has written. */
+  /**
+   * `undefined` if there is nothing, or what somebody else has written, or what this page has
+   * written: it knows more, if the storage did not take all of it.
+   */
   load(): Stored | undefined {
-    this.#range = undefined;
     if (this.#released) return undefined;
     const { key } = this;
     try {
       const text = sessionStorage.getItem(key);
+      if (text === this.#written) return undefined;
+      this.#range = undefined;
       return text ? this.#read(key, text) : undefined;
     } catch (error) {
       this.#failed(error);
@@ -80,7 +86,7 @@ export class SessionStore {
       // Somebody may have cleared the storage, with the messages in it.
       if (sessionStorage.getItem(key) === null) this.#range = undefined;
       // The token before all else: where there is no space for messages, it has its own.
-      if (!this.#range) write(key, head, first, 0);
+      if (!this.#range) this.#write(key, head, first, 0);
       const [from, stored] = (this.#range ??= [first, first]);
       let to = Math.max(stored, first);
       try {
@@ -90,7 +96,7 @@ export class SessionStore {
       } catch (error) {
         this.#failed(error);
       }
-      write(key, head, first, to - first);
+      this.#write(key, head, first, to - first);
       this.#range = [first, to];
       remove(key, from, first);
     } catch (error) {
@@ -115,6 +121,11 @@ export class SessionStore {
   release(): void {
     if (!this.#released) inUse.delete(this.key);
     this.#released = true;
+  }
+
+  #write(key: string, head: Head, first: number, count: number): void {
+    const text = JSON.stringify({ adieu: 1, ...head, first, count } satisfies StoredHead);
+    sessionStorage.setItem(key, (this.#written = text.padEnd(HEAD_SIZE)));
   }
 
   #read(key: string, text: string): Stored | undefined {
@@ -158,11 +169,6 @@ export class SessionStore {
 
 /** No URL has a space in it. */
 const entry = (key: string, at: number): string => `${key} ${at}`;
-
-const write = (key: string, head: Head, first: number, count: number): void => {
-  const text = JSON.stringify({ adieu: 1, ...head, first, count } satisfies StoredHead);
-  sessionStorage.setItem(key, text.padEnd(HEAD_SIZE));
-};
 
 const remove = (key: string, from: number, to: number): void => {
   for (; from < to; from++) sessionStorage.removeItem(entry(key, from));

@@ -321,8 +321,9 @@ export class AdieuSocket extends AdieuEvents {
   #receive(message: Incoming): boolean {
     const session = this.#session;
     const id = message.sequenceId;
-    if (!(id <= session.received)) {
-      let data: Data;
+    const isNew = !(id <= session.received);
+    let data: Data | undefined;
+    if (isNew) {
       try {
         data = payload(message);
       } catch {
@@ -333,15 +334,14 @@ export class AdieuSocket extends AdieuEvents {
       // answer: a page that dies before gets the message again.
       session.received = id;
       session.tag = message.tag ?? '';
-      this.#owed++;
       this.#violations = 0;
-      this.#schedule();
-      const { origin } = new URL(this.#url);
-      this.dispatchEvent(new MessageEvent('message', { data, origin }));
-      return true;
     }
     this.#owed++;
     this.#schedule();
+    if (isNew) {
+      const { origin } = new URL(this.#url);
+      this.dispatchEvent(new MessageEvent('message', { data, origin }));
+    }
     return true;
   }
 
@@ -453,9 +453,9 @@ export class AdieuSocket extends AdieuEvents {
     if (this.readyState > 1) return;
     const { at } = this.#life;
     const { token, outbox } = this.#session;
-    const isNew = !token && !outbox.count && at !== 'connecting';
-    // Who has not even begun to connect has nothing to end.
-    if (at === 'hidden' || isNew || (code && !this.#begun)) {
+    const hasNothing = !token && !outbox.count;
+    // A page that has not even begun to connect, and has nothing, has nothing to end.
+    if (at === 'hidden' || (!this.#begun && (code || hasNothing))) {
       return this.#finish(reason, 1006, 'there was no connection');
     }
     const limit = deadline(LEAVE_LIMIT, () => this.#finish(reason, 1006, 'no answer'));

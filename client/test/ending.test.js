@@ -57,6 +57,22 @@ test('goodbye without a connection is said as soon as there is one', async () =>
   assert.equal(page.storage.entries.size, 0);
 });
 
+test('goodbye after a first connection that was cut before connected came is said', async () => {
+  const world = new World();
+  const page = world.page();
+  const socket = page.open();
+  world.latency = () => 100;
+  await world.advance(150);
+  assert.equal(world.gateway.connections.length, 1);
+  world.cut();
+  await world.advance(10);
+  socket.goodbye();
+  await world.advance(2000);
+  assert.equal(world.gateway.sessions.size, 1);
+  assert.equal(world.gateway.session.over, true);
+  assert.equal(ended(socket).code, 1000);
+});
+
 test('a goodbye that nobody answers is over after 10 s, and says so', async () => {
   const all = await opened();
   const { world, page, socket } = all;

@@ -69,3 +69,16 @@ test('a page that becomes visible again after it was not restored goes on', asyn
   assert.equal(socket.readyState, socket.OPEN);
   assert.equal(world.gateway.sessions.size, 1);
 });
+
+test('another tab is looked at after the page was restored without visibilitychange', async () => {
+  const { world, page, socket } = await opened();
+  page.window.dispatchEvent(Object.assign(new Event('pagehide'), { persisted: true }));
+  page.window.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
+  await world.advance(1000);
+  page.look('hidden');
+  await world.advance(1000);
+  assert.equal(socket.readyState, socket.OPEN, 'the page is there still');
+  page.look('visible');
+  await world.advance(1000);
+  assert.equal(socket.readyState, socket.OPEN);
+});

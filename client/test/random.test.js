@@ -1,5 +1,6 @@
 // Random lives of a tab: whatever happens to its pages and connections, at the end both sides have
-// the same lists. ADIEU_SEED=N repeats one; ADIEU_RUNS says how many there are.
+// the same lists. The lives are the same in each run, but for those with ADIEU_LONG. ADIEU_SEED=N
+// repeats one; ADIEU_RUNS says how many there are.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,9 +8,10 @@ import { World, randomFrom } from './world.js';
 
 const RUNS = Number(process.env.ADIEU_RUNS ?? 300);
 const STEPS = 120;
+const chosen = (at) => (process.env.ADIEU_LONG ? Math.floor(Math.random() * 2 ** 31) : at + 1);
 const seeds = process.env.ADIEU_SEED
   ? [Number(process.env.ADIEU_SEED)]
-  : Array.from({ length: RUNS }, () => Math.floor(Math.random() * 2 ** 31));
+  : Array.from({ length: RUNS }, (_, at) => chosen(at));
 
 class Tab {
   pages = [];

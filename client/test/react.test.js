@@ -202,6 +202,21 @@ test('goodbye and unmounted in one turn is a goodbye', async () => {
   assert.equal(app.world.gateway.session.over, true);
 });
 
+test('goodbye and another URL in one turn: the new socket is shown', async () => {
+  const app = new App();
+  const reasons = [];
+  const onended = ({ detail }) => reasons.push(detail.reason);
+  await app.render(`${URL}/a`, { onended });
+  // Nobody answers, so that it is over when the other one is open.
+  app.world.gateway.last.receive = () => {};
+  app.hook.socket.goodbye();
+  await app.render(`${URL}/b`, { onended });
+  assert.equal(app.text, '1 s2');
+  await app.settle(15_000);
+  assert.equal(app.text, '1 s2');
+  assert.deepEqual(reasons, ['goodbye'], 'it is told all the same');
+});
+
 test('a socket of the recipe for other frameworks: made and detached in turn', async () => {
   const { world, page } = new App();
   const sockets = [];

@@ -377,6 +377,16 @@ test('after an alert() the answer that waits is read before the time-out is beli
   assert.equal(page.sockets.length, 1);
 });
 
+test('a tab whose timers are always late looks a second time, and no third', async () => {
+  const { world, gateway, page, socket } = await opened();
+  gateway.answersHeartbeats = false;
+  page.online();
+  await world.clock.block(7000);
+  await world.clock.block(3000);
+  await world.advance(100);
+  assert.deepEqual(types(socket), ['open', 'interrupted']);
+});
+
 test('after an alert() without an answer the connection is given up', async () => {
   const { world, gateway, page, socket } = await opened();
   gateway.answersHeartbeats = false;

@@ -165,12 +165,14 @@ test('unknown types and fields are ignored', async () => {
   assert.deepEqual(types(socket), ['open']);
 });
 
-test('what is no JSON ends the connection, not the session', async () => {
-  const { world, gateway, socket } = await opened();
-  gateway.last.send('hello');
-  await world.advance(1000);
-  assert.deepEqual(types(socket), ['open', 'interrupted', 'resumed']);
-});
+for (const text of ['hello', 'null', '5', '"text"']) {
+  test(`what is no JSON object ends the connection, not the session: ${text}`, async () => {
+    const { world, gateway, socket } = await opened();
+    gateway.last.send(text);
+    await world.advance(1000);
+    assert.deepEqual(types(socket), ['open', 'interrupted', 'resumed']);
+  });
+}
 
 test('a message that its page did not live to handle comes to the next page', async () => {
   const { world, gateway, page, socket, session } = await opened();

@@ -76,6 +76,28 @@ test('a full sessionStorage keeps the token, and the messages that fit', async (
   assert.deepEqual(session.received, ['one', 'two'], 'in order, without a gap');
 });
 
+test('out of the cache comes also what a full sessionStorage did not take', async () => {
+  const { world, gateway, page, socket, session } = await opened();
+  gateway.acknowledges = false;
+  page.storage.quota = page.storage.size + 50;
+  socket.send('stored');
+  await world.advance(10);
+  world.up = false;
+  world.cut();
+  socket.send('x'.repeat(100));
+  await world.advance(10);
+  assert.equal(stored(page).count, 1);
+  page.hide(true);
+  world.up = true;
+  gateway.acknowledges = true;
+  page.show();
+  await world.advance(100);
+  socket.send('and on');
+  await world.advance(100);
+  assert.deepEqual(session.received, ['stored', 'x'.repeat(100), 'and on']);
+  assert.equal(socket.bufferedAmount, 0);
+});
+
 test('a full sessionStorage takes numbers that become longer', async () => {
   const { world, gateway, page, session } = await opened();
   page.storage.quota = page.storage.size;

@@ -139,6 +139,12 @@ class PageTarget {
     signal?.addEventListener('abort', () => this.#remove(listener));
   }
 
+  removeEventListener(type, then) {
+    for (const one of this.#listeners) {
+      if (one.type === type && one.then === then) this.#remove(one);
+    }
+  }
+
   dispatchEvent(event) {
     this.around?.#invoke(event, true);
     this.#invoke(event, true);
