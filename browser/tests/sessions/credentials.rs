@@ -81,6 +81,8 @@ fn another_login(world: &mut World) -> Result<String> {
     let here = || vec!["session.started".to_owned()];
     let replaced = || vec!["session.started".to_owned(), "session.ended replaced".to_owned()];
     let joined = || vec!["user.joined".to_owned()];
+    told_of(world, "bob", 2);
+    told_of(world, "anna", 4);
     assert_eq!(world.heard_of("bob"), (joined(), vec![here()]));
     assert_eq!(world.heard_of("anna"), (joined(), vec![replaced(), here()]));
 
@@ -90,6 +92,7 @@ fn another_login(world: &mut World) -> Result<String> {
     world.end_of(&second, std::time::Instant::now());
     world.told("anna left", |backend| !backend.of_type("user.left").is_empty());
     let left = vec!["user.joined".to_owned(), "user.left".to_owned()];
+    told_of(world, "bob", 3);
     assert_eq!(world.heard_of("anna"), (left, vec![replaced(), replaced()]));
     assert_eq!(world.heard_of("bob"), (joined(), vec![here(), here()]));
     let asked = world.backend.asked();
@@ -101,6 +104,13 @@ fn another_login(world: &mut World) -> Result<String> {
     Ok("another login in one tab: one session.ended (replaced), a session of its own, no message \
         of the one before; the other tab when it is refreshed"
         .to_owned())
+}
+
+/// Waits until the backend has been told so many events of a user and of the user's sessions.
+fn told_of(world: &World, user: &str, events: usize) {
+    world.told(&format!("{events} events of {user}"), |backend| {
+        backend.seen().iter().filter(|seen| seen.user.as_deref() == Some(user)).count() >= events
+    });
 }
 
 /// Waits until the page has received all of these, and nothing else.

@@ -33,6 +33,17 @@ fn until_closed(mut tcp: TcpStream) {
     }
 }
 
+/// How long a connection may say nothing where there is room for it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One that came after this moment is open, if its own time is not up: what was ended before it
+/// was not ended because of its time.
+fn is_open_in_its_time(tcp: &mut TcpStream, came_after: Instant) {
+    tcp.set_nonblocking(true).unwrap();
+    let is_open = matches!(tcp.read(&mut [0]), Err(error) if is_timeout(&error));
+    assert!(is_open || came_after.elapsed() >= HEAD_TIMEOUT, "the youngest made room");
+}
+
 fn is_healthy(gateway: &Process) -> bool {
     gateway.request("GET", "/healthz", "").0.starts_with("HTTP/1.1 200")
 }
@@ -76,9 +87,11 @@ fn websockets_leave_descriptors_for_the_probes() {
 #[test]
 fn connections_that_say_nothing_make_room_for_those_that_come() {
     let gateway = Process::start(&["--max-handshakes", "5"]);
-    let crowd: Vec<_> = (0..8).map(|_| silent(&gateway)).collect();
+    let began = Instant::now();
+    let mut crowd: Vec<_> = (0..8).map(|_| silent(&gateway)).collect();
     assert!(is_healthy(&gateway), "the first four have made room");
-    crowd.into_iter().take(4).for_each(until_closed);
+    crowd.drain(..4).for_each(until_closed);
+    is_open_in_its_time(&mut crowd[3], began);
     assert!(gateway.metric(r#"adieu_refused_total{by="handshakes"}"#) >= 4.0);
 }
 
@@ -93,14 +106,16 @@ fn an_address_whose_connections_say_nothing_loses_them_and_no_other_does() {
         tcp.read_exact(&mut answer).unwrap();
         answer == *b"HTTP/1.1 200"
     }));
-    let mut more = Vec::new();
+    let (mut more, mut youngest) = (Vec::new(), Instant::now());
     let began = Instant::now();
     while gateway.metric(r#"adieu_refused_total{by="address"}"#) < 3.0 {
         assert!(began.elapsed() < PATIENCE, "they are never refused");
+        youngest = Instant::now();
         more.push(silent(&gateway));
         std::thread::sleep(Duration::from_millis(50));
     }
     crowd.into_iter().take(3).for_each(until_closed);
+    is_open_in_its_time(more.last_mut().expect("they made others go"), youngest);
 }
 
 #[test]
