@@ -337,9 +337,11 @@ impl Metrics {
         }
     }
 
-    /// A limit did not allow something.
-    pub(crate) fn full(&self, full: Full) {
-        self.full.get_or_create(&LimitLabels { limit: full.word() }).inc();
+    /// A limit did not allow something, once for each of these.
+    pub(crate) fn full(&self, all: &[Full]) {
+        for full in all {
+            self.full.get_or_create(&LimitLabels { limit: full.word() }).inc();
+        }
     }
 
     pub(crate) fn draining(&self) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu_proto::{Close, Message};
+use adieu_proto::Message;
 
 use super::ending::ConnectionEnding;
 use super::event::Meta;
@@ -12,7 +12,7 @@ use super::outbox::OutboxLimits;
 use super::token::{Digest, SessionId};
 use super::transaction::Handle;
 use super::wait::{Departure, Waits};
-use super::wire::{Fault, FromClient, NotResumed, Payload, Tag, Tail};
+use super::wire::{Fault, FinalClose, FromClient, NotResumed, Payload, Tag, Tail};
 use super::{Batch, Slot, Timestamp};
 
 /// How sessions behave.
@@ -228,7 +228,7 @@ pub enum SessionCommand {
     /// The backend sends a message.
     Send(Outgoing),
     /// The backend ends it, with its own Close or with 4003.
-    End(Option<Close>),
+    End(Option<FinalClose>),
 }
 
 /// What the backend has answered to an event of a session.
@@ -237,7 +237,7 @@ pub struct Answered {
     /// Messages for the session's client, in this order.
     pub send: Vec<Outgoing>,
     /// Then the session is ended so.
-    pub close: Option<Close>,
+    pub close: Option<FinalClose>,
     /// That the event is taken. It is committed with the rest of the answer, so that after a crash
     /// either all of the answer is there or the event is told again.
     pub written_off: Batch,
@@ -266,7 +266,8 @@ pub enum Command {
         /// Chance.
         seed: u64,
     },
-    /// To announce sessions of a shard that are away as over, a bounded number of them.
+    /// To announce sessions of a shard that are away as over, and then users who may come back as
+    /// gone, a bounded number of them.
     GiveUp,
 }
 
@@ -298,8 +299,14 @@ impl Command {
 pub enum Reply {
     /// It is done.
     Done,
-    /// For so many sessions.
-    DoneFor(usize),
+    /// Of several things, one for each session of a user or each of a backend's answer: so many
+    /// are done, and these limits did not allow one each. The others found no session.
+    Several {
+        /// How many are done.
+        done: usize,
+        /// A limit for each that is not.
+        full: Vec<Full>,
+    },
     /// There is no such session, or it is over.
     NoSession,
     /// A session has the connection: a new one, or one that goes on.

@@ -129,10 +129,10 @@ impl Data {
     }
 }
 
-impl From<&Payload> for Data {
-    fn from(payload: &Payload) -> Self {
+impl From<Payload> for Data {
+    fn from(payload: Payload) -> Self {
         match payload {
-            Payload::Text(text) => Data::Text(text.clone()),
+            Payload::Text(text) => Data::Text(text),
             Payload::Binary(bytes) => Data::Binary(STANDARD.encode(bytes)),
         }
     }

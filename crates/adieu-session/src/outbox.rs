@@ -8,7 +8,8 @@ use super::token::Digest;
 use super::wire::{Tag, Tail};
 
 /// How much a session keeps for a client that does not acknowledge. Above any of these the oldest
-/// is let go, and a resume that would need it says `lost` and begins anew: never a silent gap.
+/// is let go, and a resume that would need it says `lost` and begins anew: never a silent gap. The
+/// newest is let go by its age alone: its sender was told that it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
     /// Messages.
@@ -82,6 +83,12 @@ pub struct Kept {
     pub tail: Tail,
 }
 
+impl Kept {
+    fn is_old(&self, now: Timestamp, age: Duration) -> bool {
+        self.at + age <= now
+    }
+}
+
 impl Outbox {
     /// As it was stored: the highest sequence id that was given out, and what is kept, in order.
     #[must_use]
@@ -143,12 +150,33 @@ impl Outbox {
 
     /// Takes a message; its sequence id. What is above the limits is let go.
     pub fn push(&mut self, message: Kept, limits: &OutboxLimits) -> u64 {
-        let now = message.at;
+        let bytes = message.tail.bytes().len();
+        let (go, _) = self.in_the_way_of(bytes, message.at, limits);
+        (0..go).for_each(|_| self.pop());
         self.sent += 1;
-        self.bytes += message.tail.bytes().len();
+        self.bytes += bytes;
         self.kept.push_back(message);
-        self.trim(now, limits);
         self.sent
+    }
+
+    /// Bytes by which [`push`](Self::push) would make it larger.
+    #[must_use]
+    pub fn growth(&self, bytes: usize, now: Timestamp, limits: &OutboxLimits) -> usize {
+        let (_, left) = self.in_the_way_of(bytes, now, limits);
+        (left + bytes).saturating_sub(self.bytes)
+    }
+
+    /// How many messages have to go for one of so many bytes, and the bytes of the others.
+    fn in_the_way_of(&self, bytes: usize, now: Timestamp, limits: &OutboxLimits) -> (usize, usize) {
+        let (mut go, mut left) = (0, self.bytes);
+        for oldest in &self.kept {
+            let above = self.kept.len() - go + 1 > limits.messages || left + bytes > limits.bytes;
+            if !above && !oldest.is_old(now, limits.age) {
+                break;
+            }
+            (go, left) = (go + 1, left - oldest.tail.bytes().len());
+        }
+        (go, left)
     }
 
     /// Counts a message that is not kept: its client acknowledges none.
@@ -156,15 +184,15 @@ impl Outbox {
         self.sent += 1;
     }
 
-    /// Lets go of what is too much or too old, but never of the newest: its sender was told that it
-    /// is taken.
-    pub fn trim(&mut self, now: Timestamp, limits: &OutboxLimits) {
-        while let Some(oldest) = self.kept.front()
-            && self.kept.len() > 1
-            && (self.kept.len() > limits.messages
-                || self.bytes > limits.bytes
-                || oldest.at + limits.age < now)
-        {
+    /// When [`let_go_of_old`](Self::let_go_of_old) is due; `None`: nothing is kept.
+    #[must_use]
+    pub fn deadline(&self, age: Duration) -> Option<Timestamp> {
+        self.kept.front().map(|oldest| oldest.at + age)
+    }
+
+    /// Lets go of what is as old as this.
+    pub fn let_go_of_old(&mut self, now: Timestamp, age: Duration) {
+        while self.kept.front().is_some_and(|oldest| oldest.is_old(now, age)) {
             self.pop();
         }
     }
@@ -201,6 +229,10 @@ impl Outbox {
         if let Some(oldest) = self.kept.pop_front() {
             self.bytes -= oldest.tail.bytes().len();
             self.settled = oldest.tag;
+        }
+        if self.kept.is_empty() {
+            // What a burst took must not stay for as long as the session.
+            self.kept = VecDeque::new();
         }
     }
 }
@@ -268,6 +300,42 @@ mod tests {
         outbox.push(at(NOW + Duration::from_secs(2), "late"), &short);
         assert_eq!((outbox.settled(), outbox.sent()), (10, 11));
         assert_eq!(ids(&outbox, 9), Err(Unknown::LetGo));
+    }
+
+    #[test]
+    fn what_is_as_old_as_the_limit_is_let_go_without_another_message_the_newest_too() {
+        let limits = OutboxLimits::default();
+        let mut outbox = filled(3, &limits);
+        outbox.push(at(NOW + Duration::from_secs(1), "late"), &limits);
+        let due = outbox.deadline(limits.age).unwrap();
+        assert_eq!(due, NOW + limits.age);
+        outbox.let_go_of_old(Timestamp(due.0 - 1), limits.age);
+        assert_eq!((outbox.settled(), outbox.deadline(limits.age)), (0, Some(due)));
+        outbox.let_go_of_old(due, limits.age);
+        let last = due + Duration::from_secs(1);
+        assert_eq!((outbox.settled(), outbox.deadline(limits.age)), (3, Some(last)));
+        outbox.let_go_of_old(last, limits.age);
+        assert_eq!((outbox.settled(), outbox.bytes()), (4, 0));
+        assert_eq!((outbox.deadline(limits.age), outbox.kept.capacity()), (None, 0));
+    }
+
+    #[test]
+    fn a_message_grows_an_outbox_by_what_is_left_after_its_own_trimming() {
+        let bytes = |text: &str| at(NOW, text).tail.bytes().len();
+        let limits = OutboxLimits { bytes: 3 * bytes("a message"), ..OutboxLimits::default() };
+        let later = NOW + limits.age;
+        let mut outbox = Outbox::default();
+        for text in ["a message", "", "a message", "longer than one", "", "x", "much much longer"] {
+            let grown = outbox.growth(bytes(text), NOW, &limits);
+            let (before, mut old) = (outbox.bytes(), outbox.clone());
+            outbox.push(at(NOW, text), &limits);
+            assert_eq!(grown, outbox.bytes().saturating_sub(before), "{text}");
+            let grown = old.growth(bytes(text), later, &limits);
+            old.push(at(later, text), &limits);
+            assert_eq!((grown, old.bytes()), (bytes(text).saturating_sub(before), bytes(text)));
+        }
+        let full = filled(3, &limits);
+        assert_eq!(full.growth(bytes("a message"), NOW, &limits), 0, "it is at its own limit");
     }
 
     #[test]

@@ -5,14 +5,11 @@ use std::time::Duration;
 use adieu_proto::{Cause, Ending};
 use serde::{Deserialize, Serialize};
 
-use super::wire::CONNECTION_LOST;
+use super::wire::{CONNECTION_LOST, MAY_RETURN};
 
-/// In adieu.v1 the page says with this code that it is hidden and may return (sent from `pagehide`,
-/// so that the back/forward cache stays possible).
-pub const PAGE_HIDDEN: u16 = 4001;
-
-/// Codes of a page that is hidden or goes, and of a browser that goes or loads another page.
-const HIDDEN: [u16; 2] = [1001, PAGE_HIDDEN];
+/// Codes of a browser that goes or loads another page, and of a page that is hidden or goes (sent
+/// from `pagehide`, so that the back/forward cache stays possible).
+const HIDDEN: [u16; 2] = [1001, MAY_RETURN];
 
 /// What the end of a connection says of the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

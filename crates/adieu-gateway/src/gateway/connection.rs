@@ -277,7 +277,7 @@ impl Gateway {
         Ok(match self.ask_shard(command, Some(socket.sender())).await? {
             Done::Replied(Reply::Attached(handle)) => Attached::Session(handle),
             Done::Replied(Reply::Full(full)) => {
-                self.inner.metrics.full(full);
+                self.inner.metrics.full(&[full]);
                 refuse(socket, &full.to_string()).await
             }
             Done::NotAttached | Done::Replied(_) => gone(),

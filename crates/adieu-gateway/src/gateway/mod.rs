@@ -320,8 +320,8 @@ impl EventLog for Gateway {
             return false;
         };
         for reply in replies {
-            if let Reply::Full(why) = reply {
-                self.metrics().full(why);
+            if let Reply::Several { full, .. } = reply {
+                self.metrics().full(&full);
             }
         }
         true

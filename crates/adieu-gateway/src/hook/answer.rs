@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::decision::quote;
 use super::failure::{Kind, NotTaken};
-use crate::session::wire::{MAX_PAYLOAD, Payload, SESSION_ENDED};
+use crate::session::wire::{FinalClose, MAX_PAYLOAD, Payload, SESSION_ENDED};
 
 /// Messages in one answer at most: all of them are put into one commit. More go through the API.
 pub const MAX_SENDS: usize = 64;
@@ -21,7 +21,7 @@ pub struct Answer {
     /// Messages for the client, in this order.
     pub send: Vec<Payload>,
     /// Then the session is ended so.
-    pub close: Option<adieu::Close>,
+    pub close: Option<FinalClose>,
 }
 
 /// The same as the backend writes it.
@@ -98,9 +98,9 @@ impl Message {
 }
 
 impl Close {
-    fn read(self) -> Result<adieu::Close, String> {
+    fn read(self) -> Result<FinalClose, String> {
         let code = self.code.unwrap_or(SESSION_ENDED);
-        adieu::Close::new(code, self.reason.unwrap_or_default())
+        FinalClose::new(code, self.reason.unwrap_or_default())
             .map_err(|error| format!("close: {error}"))
     }
 }
@@ -181,11 +181,11 @@ mod tests {
             said(&written).unwrap(),
             Answer {
                 send: vec![Payload::Text("grüß".into()), Payload::Binary(vec![1, 2, 3])],
-                close: Some(adieu::Close::new(4000, "enough").unwrap()),
+                close: Some(FinalClose::new(4000, "enough").unwrap()),
             }
         );
-        let ended = said(&json!({ "close": {} })).unwrap().close.unwrap();
-        assert_eq!(ended.code().map(adieu::CloseCode::get), Some(4003));
+        let ended = said(&json!({ "close": {} })).unwrap().close;
+        assert_eq!(ended, Some(FinalClose::new(4003, "").unwrap()));
     }
 
     #[test]
@@ -205,7 +205,8 @@ mod tests {
             (json!({ "send": [{ "txt": "" }] }), "unknown variant `txt`, expected `text` or"),
             (json!({ "send": "hello" }), "expected a sequence"),
             (json!({ "send": [{ "text": long }] }), "the message has 1048577 bytes"),
-            (json!({ "close": { "code": 1005 } }), "close: "),
+            (json!({ "close": { "code": 1005 } }), "close: a Close with 1005 does not end"),
+            (json!({ "close": { "code": 1011 } }), "close: a Close with 1011 does not end"),
             (json!({ "close": { "code": 4000, "reason": "x".repeat(124) } }), "close: "),
         ] {
             let error = said(&written).unwrap_err();

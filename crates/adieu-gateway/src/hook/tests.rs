@@ -332,7 +332,7 @@ async fn an_event_is_answered_with_messages_and_an_end() {
     let backend = server.backend();
     let answer = backend.deliver(&event(1, "hello")).await.unwrap();
     assert_eq!(answer.send, [Payload::Text("you".into())]);
-    assert_eq!(answer.close, Some(adieu::Close::new(4000, "").unwrap()));
+    assert_eq!(answer.close, Some(crate::session::wire::FinalClose::new(4000, "").unwrap()));
     for (n, text) in [(2, "wrong"), (3, "long"), (4, "other")] {
         let taken = backend.deliver(&event(n, text)).await;
         assert_eq!(taken.unwrap(), Answer::default(), "{text} is taken, and nothing done");

@@ -1,5 +1,8 @@
 //! The API of the backend: send to a session or a user, look at them, end them.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +18,12 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Access, errors, guarded};
 use crate::gateway::{Gateway, GatewayError};
 use crate::session::command::{Full, Outgoing, SessionCommand};
-use crate::session::wire::{MAX_PAYLOAD, Payload};
+use crate::session::wire::{FinalClose, MAX_PAYLOAD, NotFinal, Payload};
 use crate::session::{Command, Reply, SessionId, View};
 
 /// How long a request may take, its body included: one that dribbles in is not waited for.
@@ -204,7 +207,7 @@ struct SentToMany {
     sessions: usize,
     /// Recipients that are not here.
     not_here: Vec<Recipient>,
-    /// Recipients whose limit does not allow it.
+    /// Recipients of whom a limit does not allow it; of a user, for one session at least.
     full: Vec<Recipient>,
 }
 
@@ -241,9 +244,16 @@ async fn send_to_many(
     for (recipient, reply) in many.to.into_iter().zip(replies) {
         match reply {
             Reply::Done => sent.sessions += 1,
-            Reply::DoneFor(sessions) => sent.sessions += sessions,
+            Reply::Several { done: 0, full } if full.is_empty() => sent.not_here.push(recipient),
+            Reply::Several { done, full } => {
+                sent.sessions += done;
+                if !full.is_empty() {
+                    gateway.metrics().full(&full);
+                    sent.full.push(recipient);
+                }
+            }
             Reply::Full(why) => {
-                gateway.metrics().full(why);
+                gateway.metrics().full(&[why]);
                 sent.full.push(recipient);
             }
             _ => sent.not_here.push(recipient),
@@ -273,7 +283,7 @@ struct Close {
 }
 
 impl Close {
-    fn read(self) -> Result<Option<adieu::Close>, Wrong> {
+    fn read(self) -> Result<Option<FinalClose>, Wrong> {
         let reason = self.reason.unwrap_or_default();
         let Some(code) = self.code else {
             return if reason.is_empty() {
@@ -282,8 +292,8 @@ impl Close {
                 Err(Wrong(StatusCode::BAD_REQUEST, "a reason needs a code, like 4000".into()))
             };
         };
-        let wrong = |error: adieu::UsageError| Wrong(StatusCode::BAD_REQUEST, error.to_string());
-        adieu::Close::new(code, reason).map(Some).map_err(wrong)
+        let wrong = |error: NotFinal| Wrong(StatusCode::BAD_REQUEST, error.to_string());
+        FinalClose::new(code, reason).map(Some).map_err(wrong)
     }
 }
 
@@ -301,7 +311,7 @@ async fn end_user(
     State(gateway): State<Gateway>,
     Path(user): Path<String>,
     Query(close): Query<Close>,
-) -> Result<Json<Value>, Wrong> {
+) -> Result<Json<OfUser>, Wrong> {
     of_user(&gateway, &user, SessionCommand::End(close.read()?)).await
 }
 
@@ -313,7 +323,7 @@ async fn of_session(
 ) -> Result<(), Wrong> {
     match gateway.command(Command::Session(id, command)).await? {
         Reply::Full(why) => {
-            gateway.metrics().full(why);
+            gateway.metrics().full(&[why]);
             Err(full(why))
         }
         Reply::NoSession => Err(no_session(&id.to_string())),
@@ -321,19 +331,30 @@ async fn of_session(
     }
 }
 
-/// Does something with each session of a user; how many those are.
+/// What became of a command to each session of a user.
+#[derive(Serialize)]
+struct OfUser {
+    /// Sessions for which it is done.
+    sessions: usize,
+    /// Sessions for which a limit does not allow it; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full: Option<usize>,
+}
+
+/// Does something with each session of a user; how many those are. It is an error if a limit does
+/// not allow it for any of them.
 async fn of_user(
     gateway: &Gateway,
     user: &str,
     command: SessionCommand,
-) -> Result<Json<Value>, Wrong> {
-    match gateway.command(Command::User(user.into(), command)).await? {
-        Reply::DoneFor(sessions) => Ok(Json(json!({ "sessions": sessions }))),
-        Reply::Full(why) => {
-            gateway.metrics().full(why);
-            Err(full(why))
-        }
-        _ => Err(no_session(user)),
+) -> Result<Json<OfUser>, Wrong> {
+    let reply = gateway.command(Command::User(user.into(), command)).await?;
+    let Reply::Several { done, full } = reply else { return Err(no_session(user)) };
+    gateway.metrics().full(&full);
+    match (done, full.first()) {
+        (0, Some(why)) => Err(self::full(*why)),
+        (0, None) => Err(no_session(user)),
+        (sessions, why) => Ok(Json(OfUser { sessions, full: why.map(|_| full.len()) })),
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn put_event(stream: Bytes, sequence: u64, bytes: &Bytes) -> Change {
         generation: 1,
         sequence: Some(sequence),
         time: Timestamp(sequence),
-        data: Data::from(&Payload::Binary(bytes.to_vec())),
+        data: Data::from(Payload::Binary(bytes.to_vec())),
     };
     Change::PutEvent { stream, sequence, event: Arc::new(event) }
 }

@@ -194,6 +194,11 @@ impl Aggregate {
         self.row.session.deadline()
     }
 
+    /// When [`let_go_of_old`](Self::let_go_of_old) is due; `None`: it keeps nothing.
+    pub(crate) fn oldest_until(&self, age: Duration) -> Option<Timestamp> {
+        self.outbox.deadline(age)
+    }
+
     /// Bytes that it keeps for its client.
     pub(crate) fn kept(&self) -> usize {
         self.outbox.bytes()

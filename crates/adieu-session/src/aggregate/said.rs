@@ -47,7 +47,7 @@ impl Aggregate {
             Ok(payload) => {
                 // They have no numbers of their own; they are counted all the same.
                 self.inbox.judge(self.inbox.received() + 1);
-                self.message(context, &payload, tx);
+                self.message(context, payload, tx);
                 self.counted();
             }
         }
@@ -67,16 +67,17 @@ impl Aggregate {
                         return Err(Fault::Gap { expected, came: sequence_id });
                     }
                     Verdict::Duplicate => {}
-                    Verdict::New => self.message(context, &payload, tx),
+                    Verdict::New => {
+                        self.message(context, payload, tx);
+                        self.counted();
+                    }
                 }
-                self.counted();
                 self.confirm(context, tx);
                 let sequence_id = self.inbox.received();
                 tx.effects.push(send(handle, &ToClient::SequenceAck { sequence_id }));
             }
             FromClient::SequenceAck { sequence_id } => {
                 self.acknowledge_checked(sequence_id, tx)?;
-                self.counted_later();
                 self.confirm(context, tx);
             }
             FromClient::Goodbye => {
@@ -96,7 +97,7 @@ impl Aggregate {
         Ok(())
     }
 
-    fn message(&mut self, context: &Context<'_>, payload: &Payload, tx: &mut Transaction) {
+    fn message(&mut self, context: &Context<'_>, payload: Payload, tx: &mut Transaction) {
         self.tell(context, EventType::Message, Data::from(payload), tx);
     }
 
@@ -127,12 +128,25 @@ impl Aggregate {
             Err(Unknown::Future { sent }) => return Err(Fault::Future { sent, came: n }),
             Err(Unknown::LetGo) | Ok(()) => {}
         }
+        // What the client has it says again.
+        self.trimmed(before, tx);
+        Ok(())
+    }
+
+    /// Lets go of messages that its client has not acknowledged in time.
+    pub(crate) fn let_go_of_old(&mut self, context: &Context<'_>, tx: &mut Transaction) {
+        let before = self.outbox.settled();
+        self.outbox.let_go_of_old(context.now, context.settings.outbox.age);
+        self.trimmed(before, tx);
+    }
+
+    /// Nothing waits for it: a message that is there again after a crash goes once more.
+    fn trimmed(&mut self, before: u64, tx: &mut Transaction) {
         let (id, up_to) = (self.id, self.outbox.settled());
         if up_to > before {
-            // What the client has it says again.
             tx.put_later(Change::TrimMessages { id, up_to });
+            self.counted_later();
         }
-        Ok(())
     }
 }
 

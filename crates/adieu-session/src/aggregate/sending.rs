@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu_proto::Close;
 use serde::Serialize;
 
 use super::super::command::Outgoing;
@@ -13,7 +12,7 @@ use super::super::time::Skew;
 use super::super::token::Digest;
 use super::super::transaction::{Effect, Transaction};
 use super::super::wait::Departure;
-use super::super::wire::{TOO_SLOW, ToClient, close};
+use super::super::wire::{FinalClose, TOO_SLOW, ToClient, close};
 use super::super::{Change, SessionId, Timestamp};
 use super::said::send;
 use super::{Aggregate, Context, Dirty, millis};
@@ -56,14 +55,19 @@ pub struct View {
 }
 
 impl Aggregate {
+    /// Bytes that it would keep more than now, if this were sent to it: none where it was taken
+    /// before, and none of a client that does not speak adieu.v1.
+    pub(crate) fn growth(&self, context: &Context<'_>, outgoing: &Outgoing) -> usize {
+        if self.row.plain || outgoing.key.is_some_and(|key| self.keys.contains(&key)) {
+            return 0;
+        }
+        let bytes = outgoing.tail.bytes().len();
+        self.outbox.growth(bytes, context.now, &context.settings.outbox)
+    }
+
     /// The backend sends a message. It is kept until the client has acknowledged it; a client that
     /// does not speak adieu.v1 acknowledges nothing, so it gets it once or not at all.
-    pub(crate) fn send(
-        &mut self,
-        context: &Context<'_>,
-        outgoing: &Outgoing,
-        tx: &mut Transaction,
-    ) {
+    pub(crate) fn send(&mut self, context: &Context<'_>, outgoing: Outgoing, tx: &mut Transaction) {
         if let Some(key) = outgoing.key
             && !self.is_new(key)
         {
@@ -73,11 +77,11 @@ impl Aggregate {
             // It gets the message once or not at all: there is nothing to wait for.
             self.counted_later();
             self.outbox.count();
-            tx.effects.push(Effect::Send(self.newest(), outgoing.plain.clone()));
+            tx.effects.push(Effect::Send(self.newest(), outgoing.plain));
             return;
         }
         self.counted();
-        let Outgoing { tag, key, tail, .. } = outgoing.clone();
+        let Outgoing { tag, key, tail, .. } = outgoing;
         let settled = self.outbox.settled();
         let kept = Kept { at: context.now, tag, key, tail: tail.clone() };
         let sequence = self.outbox.push(kept, &context.settings.outbox);
@@ -135,7 +139,7 @@ impl Aggregate {
     pub(crate) fn end(
         &mut self,
         context: &Context<'_>,
-        close: Option<&Close>,
+        close: Option<FinalClose>,
         tx: &mut Transaction,
     ) {
         let before = tx.effects.len();
@@ -143,7 +147,7 @@ impl Aggregate {
         let Some(own) = close else { return };
         for effect in &mut tx.effects[before..] {
             if let Effect::Close(_, close) = effect {
-                *close = own.clone();
+                *close = own.clone().into();
             }
         }
     }

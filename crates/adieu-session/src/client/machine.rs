@@ -23,14 +23,14 @@ use super::io::{Input, Leave, Output};
 use super::limits::{
     ASK_LIMIT, CONNECT_LIMIT, FIRST_VISIT, LEAVE_LIMIT, LONGEST_RETRY, Limits, MAX_VIOLATIONS,
 };
-use super::meaning::{MAY_RETURN, Meaning};
+use super::meaning::Meaning;
 use super::open::Open;
 use super::outbox::{Outbox, SendError};
 use super::saved::Saved;
 use super::wire::{Connected, FromGateway, ToGateway, first, is_token, resume};
 use crate::Timestamp;
 use crate::command::earlier;
-use crate::wire::{CONNECTION_LOST, SUBPROTOCOL, Tag};
+use crate::wire::{CONNECTION_LOST, MAY_RETURN, SUBPROTOCOL, Tag};
 
 /// No Close was seen.
 const NO_CLOSE: u16 = 1006;

@@ -1,9 +1,6 @@
 //! What the Close of a connection means for the session.
 
-use crate::wire::{CONNECTION_LOST, REFUSED, SUPERSEDED};
-
-/// The page is hidden or going, and may return; a program is detached.
-pub const MAY_RETURN: u16 = 4001;
+use crate::wire::{REFUSED, SUPERSEDED, ends_session};
 
 /// What the Close of a connection means for the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +30,10 @@ impl Meaning {
         match code {
             SUPERSEDED => Meaning::Superseded,
             REFUSED => Meaning::Refused,
-            MAY_RETURN | CONNECTION_LOST => Meaning::Again,
-            1000 | 4000..=4999 => Meaning::Ended,
+            code if ends_session(code) => Meaning::Ended,
             1002 | 1003 | 1007 | 1008 | 1009 => Meaning::Violation,
             _ => Meaning::Again,
         }
-    }
-
-    /// Whether a Close with this code ends the session, whichever side says it.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        !matches!(self, Meaning::Again | Meaning::Violation)
     }
 
     /// As the vectors call it.

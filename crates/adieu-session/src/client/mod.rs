@@ -41,7 +41,7 @@ pub use event::{Ended, EndedReason, Event};
 pub use io::{Input, Leave, Output};
 pub use limits::*;
 pub use machine::Client;
-pub use meaning::{MAY_RETURN, Meaning};
+pub use meaning::Meaning;
 pub use outbox::SendError;
 pub use saved::Saved;
 pub use wire::{Connected, FromGateway, ToGateway, auth, first, numbered, resume, tail};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::aggregate::{Aggregate, Context};
 use super::command::{
-    Answered, Command, Full, Guest, Reply, Resumption, SessionCommand, Settings, earlier,
+    Answered, Command, Full, Guest, Outgoing, Reply, Resumption, SessionCommand, Settings, earlier,
 };
 use super::fence::Nonces;
 use super::machine::Input;
@@ -38,6 +38,8 @@ pub struct Shard {
     settings: Settings,
     sessions: BTreeMap<SessionId, Box<Aggregate>>,
     deadlines: BTreeSet<(Timestamp, SessionId)>,
+    /// Sessions that keep messages, by when the oldest of these is let go.
+    oldest: BTreeSet<(Timestamp, SessionId)>,
     users: Users,
     /// Sessions of whose name their page is not known to have heard, by its nonce: more than one
     /// where the page came again as somebody else.
@@ -61,6 +63,7 @@ impl Shard {
             settings,
             sessions: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            oldest: BTreeSet::new(),
             users: Users::default(),
             firsts: BTreeSet::new(),
             kept: 0,
@@ -104,6 +107,8 @@ impl Shard {
             }
             shard.kept += session.kept();
             session.deadline().map(|at| shard.deadlines.insert((at, id)));
+            let age = shard.settings.outbox.age;
+            session.oldest_until(age).map(|at| shard.oldest.insert((at, id)));
             session.first().map(|first| shard.firsts.insert((first, id)));
             shard.sessions.insert(id, Box::new(session));
             shard.touched.push(id);
@@ -121,7 +126,9 @@ impl Shard {
         if self.stopping {
             return None;
         }
-        earlier(self.deadlines.first().map(|(at, _)| *at), self.users.deadline())
+        let of = |index: &BTreeSet<(Timestamp, SessionId)>| index.first().map(|(at, _)| *at);
+        let of_sessions = earlier(of(&self.deadlines), of(&self.oldest));
+        earlier(of_sessions, self.users.deadline())
     }
 
     /// Does what is asked. What has changed of the sessions is written down by
@@ -132,7 +139,7 @@ impl Shard {
             Command::Session(id, SessionCommand::Resume(resumption)) => {
                 self.resume(now, id, &resumption, tx)
             }
-            Command::Session(id, command) => self.one(now, id, &command, tx),
+            Command::Session(id, command) => self.one(now, id, command, tx),
             Command::User(user, command) => self.each_of(now, &user, &command, tx),
             Command::Answered(id, answered) => self.answered(now, id, *answered, tx),
             Command::Closing { after, window, seed } => self.closing(now, after, window, seed, tx),
@@ -140,21 +147,23 @@ impl Shard {
         }
     }
 
-    /// Announces sessions and users that did not come back in time, a bounded number of them;
-    /// nobody once clients are told that the gateway goes away.
+    /// Announces sessions and users that did not come back in time, and lets go of messages that
+    /// were not acknowledged in time, of a bounded number of them; of none once clients are told
+    /// that the gateway goes away.
     pub fn expire(&mut self, now: Timestamp, tx: &mut Transaction) {
         if self.stopping {
             return;
         }
+        let due = |index: &BTreeSet<(Timestamp, SessionId)>| {
+            index.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+        };
         for _ in 0..IN_ONE_TURN {
-            match self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
-                Some((_, id)) => {
-                    self.with(now, id, tx, |session, context, tx| {
-                        session.input(context, Input::Expire, tx);
-                    });
-                }
-                None if !self.users.expire(now, self.skew, &self.settings, tx) => return,
-                None => {}
+            if let Some(id) = due(&self.deadlines) {
+                self.input(now, id, Input::Expire, tx);
+            } else if let Some(id) = due(&self.oldest) {
+                self.with(now, id, tx, Aggregate::let_go_of_old);
+            } else if !self.users.expire(now, self.skew, &self.settings, tx) {
+                return;
             }
         }
     }
@@ -187,8 +196,7 @@ impl Shard {
         if user.as_deref().is_some_and(|user| self.users.sessions_of(user) >= limit) {
             return Reply::Full(Full::SessionsOfUser);
         }
-        let context = Context { key: &self.key, settings: &self.settings, now, skew: self.skew };
-        let session = Aggregate::start(&context, id, guest, tx);
+        let session = Aggregate::start(&self.context(now), id, guest, tx);
         let handle = session.newest();
         session.first().map(|first| self.firsts.insert((first, id)));
         self.sessions.insert(id, Box::new(session));
@@ -265,15 +273,15 @@ impl Shard {
         &mut self,
         now: Timestamp,
         id: SessionId,
-        command: &SessionCommand,
+        command: SessionCommand,
         tx: &mut Transaction,
     ) -> Reply {
-        if let SessionCommand::Send(outgoing) = command
-            && let Some(full) = self.full_for(id, outgoing.tail.bytes().len())
+        if let SessionCommand::Send(outgoing) = &command
+            && let Some(full) = self.full_for(now, id, outgoing)
         {
             return Reply::Full(full);
         }
-        let done = self.with(now, id, tx, |session, context, tx| match command.clone() {
+        let done = self.with(now, id, tx, |session, context, tx| match command {
             SessionCommand::Hear(generation, said) => session.hear(context, generation, said, tx),
             SessionCommand::HearPlain(generation, said) => {
                 session.hear_plain(context, generation, said, tx);
@@ -282,8 +290,8 @@ impl Shard {
                 session.connection_ended(context, generation, departure, ending, tx);
             }
             SessionCommand::ToldToComeBack(after) => session.told_to_come_back(context, after, tx),
-            SessionCommand::Send(outgoing) => session.send(context, &outgoing, tx),
-            SessionCommand::End(close) => session.end(context, close.as_ref(), tx),
+            SessionCommand::Send(outgoing) => session.send(context, outgoing, tx),
+            SessionCommand::End(close) => session.end(context, close, tx),
             // Only its own session can be resumed.
             SessionCommand::Resume(_) => {}
         });
@@ -298,18 +306,29 @@ impl Shard {
         command: &SessionCommand,
         tx: &mut Transaction,
     ) -> Reply {
-        let (mut done, mut full) = (0, None);
-        for id in self.users.of(user) {
+        let all = self.users.of(user);
+        if all.is_empty() {
+            return Reply::NoSession;
+        }
+        self.several(now, all.into_iter().map(|id| (id, command.clone())), tx)
+    }
+
+    /// Does several things; each is done or not, whatever becomes of the others.
+    fn several(
+        &mut self,
+        now: Timestamp,
+        all: impl Iterator<Item = (SessionId, SessionCommand)>,
+        tx: &mut Transaction,
+    ) -> Reply {
+        let (mut done, mut full) = (0, Vec::new());
+        for (id, command) in all {
             match self.one(now, id, command, tx) {
-                Reply::Full(why) => full = Some(why),
+                Reply::Full(why) => full.push(why),
+                Reply::NoSession => {}
                 _ => done += 1,
             }
         }
-        match (done, full) {
-            (0, Some(full)) => Reply::Full(full),
-            (0, None) => Reply::NoSession,
-            (done, _) => Reply::DoneFor(done),
-        }
+        Reply::Several { done, full }
     }
 
     /// Does what the backend has answered to an event.
@@ -323,25 +342,28 @@ impl Shard {
         let Answered { send, close, mut written_off } = answered;
         tx.changes.append(&mut written_off);
         let send = send.into_iter().map(SessionCommand::Send);
-        let mut reply = Reply::Done;
-        for command in send.chain(close.map(|close| SessionCommand::End(Some(close)))) {
-            match self.one(now, id, &command, tx) {
-                Reply::Full(why) => reply = Reply::Full(why),
-                Reply::NoSession => return Reply::NoSession,
-                _ => {}
-            }
-        }
-        reply
+        let all = send.chain(close.map(|close| SessionCommand::End(Some(close))));
+        self.several(now, all.map(|command| (id, command)), tx)
     }
 
-    /// Which limit does not allow that so much more is kept for a session.
-    fn full_for(&self, id: SessionId, bytes: usize) -> Option<Full> {
+    /// Which limit does not allow that this is kept for a session. What makes the session keep no
+    /// more than now is always allowed.
+    fn full_for(&self, now: Timestamp, id: SessionId, outgoing: &Outgoing) -> Option<Full> {
+        let session = self.sessions.get(&id)?;
+        let more = session.growth(&self.context(now), outgoing);
+        if more == 0 {
+            return None;
+        }
         let limits = &self.settings.limits;
-        let user = self.sessions.get(&id)?.row().user.as_deref();
-        if user.is_some_and(|user| self.users.kept_of(user) + bytes > limits.bytes_per_user) {
+        let user = session.row().user.as_deref();
+        if user.is_some_and(|user| self.users.kept_of(user) + more > limits.bytes_per_user) {
             return Some(Full::BytesOfUser);
         }
-        (self.kept + bytes > limits.bytes).then_some(Full::Bytes)
+        (self.kept + more > limits.bytes).then_some(Full::Bytes)
+    }
+
+    fn context(&self, now: Timestamp) -> Context<'_> {
+        Context { key: &self.key, settings: &self.settings, now, skew: self.skew }
     }
 
     fn closing(
@@ -365,14 +387,19 @@ impl Shard {
     }
 
     fn give_up(&mut self, now: Timestamp, tx: &mut Transaction) -> Reply {
-        let away: Vec<_> = self.deadlines.iter().map(|(_, id)| *id).take(IN_ONE_TURN).collect();
-        for id in &away {
-            self.with(now, *id, tx, Aggregate::give_up);
+        let (mut last, mut had) = (None, 0);
+        for _ in 0..IN_ONE_TURN {
+            let given_up = if let Some((_, id)) = self.deadlines.first().copied() {
+                self.with(now, id, tx, Aggregate::give_up).map(|()| id)
+            } else {
+                self.users.give_up(self.skew.shown(now), &self.settings, tx)
+            };
+            if given_up.is_none() {
+                break;
+            }
+            (last, had) = (given_up, had + 1);
         }
-        if away.is_empty() {
-            while self.users.give_up(self.skew.shown(now), &self.settings, tx) {}
-        }
-        Reply::More(away.last().copied(), away.len())
+        Reply::More(last, had)
     }
 
     /// Sessions in the order of their names, above this one.
@@ -392,12 +419,18 @@ impl Shard {
     ) -> Option<T> {
         let session = self.sessions.get_mut(&id)?;
         let before = (session.deadline(), session.kept(), session.first(), session.is_dirty());
+        let age = self.settings.outbox.age;
+        let oldest = session.oldest_until(age);
         let context = Context { key: &self.key, settings: &self.settings, now, skew: self.skew };
         let result = work(session, &context, tx);
         let (deadline, kept, first, dirty) = before;
         if deadline != session.deadline() {
             deadline.map(|at| self.deadlines.remove(&(at, id)));
             session.deadline().map(|at| self.deadlines.insert((at, id)));
+        }
+        if oldest != session.oldest_until(age) {
+            oldest.map(|at| self.oldest.remove(&(at, id)));
+            session.oldest_until(age).map(|at| self.oldest.insert((at, id)));
         }
         if kept != session.kept() {
             self.kept = self.kept + session.kept() - kept;
@@ -422,6 +455,8 @@ impl Shard {
         let session = self.sessions.remove(&id)?;
         session.deadline().map(|at| self.deadlines.remove(&(at, id)));
         session.first().map(|first| self.firsts.remove(&(first, id)));
+        let oldest = session.oldest_until(self.settings.outbox.age);
+        oldest.map(|at| self.oldest.remove(&(at, id)));
         self.kept -= session.kept();
         if let Some(user) = &session.row().user {
             self.users.disowned(user, id, session.kept());
@@ -433,6 +468,8 @@ impl Shard {
         let Some(mut session) = self.sessions.remove(&id) else { return };
         session.sign(&mut self.nonces, tx);
         self.kept -= session.kept();
+        let oldest = session.oldest_until(self.settings.outbox.age);
+        oldest.map(|at| self.oldest.remove(&(at, id)));
         session.first().map(|first| self.firsts.remove(&(first, id)));
         tx.put(Change::DeleteSession { id });
         if let Some(user) = session.row().user.clone() {

@@ -167,24 +167,21 @@ impl Users {
         tx: &mut Transaction,
     ) -> bool {
         let due = self.leaving.first().is_some_and(|(at, _)| *at <= now);
-        due && self.give_up(skew.shown(now), settings, tx)
+        due && self.give_up(skew.shown(now), settings, tx).is_some()
     }
 
-    /// The same of one who may still come back.
+    /// The same of one who may still come back; the last session of that user.
     pub(super) fn give_up(
         &mut self,
         wall: Timestamp,
         settings: &Settings,
         tx: &mut Transaction,
-    ) -> bool {
-        let Some((_, user)) = self.leaving.pop_first() else { return false };
-        if let Some(Leaving { session, generation, .. }) =
-            self.users.remove(&user).and_then(|of| of.leaving)
-        {
-            self.tell(wall, EventType::UserLeft, &user, (session, generation), settings, tx);
-        }
+    ) -> Option<SessionId> {
+        let (_, user) = self.leaving.pop_first()?;
+        let Leaving { session, generation, .. } = self.users.remove(&user)?.leaving?;
+        self.tell(wall, EventType::UserLeft, &user, (session, generation), settings, tx);
         tx.put(Change::DeleteLeaving { user });
-        true
+        Some(session)
     }
 
     fn tell(

@@ -1,6 +1,7 @@
 //! adieu.v1: JSON in text messages. docs/sessions.md describes it for who writes a client.
 
 mod fault;
+mod final_close;
 mod offer;
 mod tag;
 
@@ -14,6 +15,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, close};
+pub(crate) use final_close::ends_session;
+pub use final_close::{FinalClose, NotFinal};
 pub use offer::{Nonce, Offer, Resume};
 pub use tag::Tag;
 
@@ -31,6 +34,8 @@ pub const FIRST: &str = "adieu.first.";
 /// Offered beside it: `adieu.auth.BASE64URL`, a credential for the backend.
 pub const AUTH: &str = "adieu.auth.";
 
+/// The page is hidden or going, and may return; a program is detached.
+pub const MAY_RETURN: u16 = 4001;
 /// A newer connection has the session.
 pub const SUPERSEDED: u16 = 4002;
 /// The backend ended the session, without a code of its own.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::*;
 use crate::Timestamp;
-use crate::wire::Tag;
+use crate::wire::{FinalClose, Tag};
 
 fn vectors(name: &str) -> Vec<Value> {
     let text = include_str!("../../../../../conformance/adieu.v1.json");
@@ -60,6 +60,16 @@ fn a_close_means_what_the_vectors_say() {
     for vector in vectors("closes") {
         let code = vector["code"].as_u64().unwrap().try_into().unwrap();
         assert_eq!(Meaning::of(code).word(), vector["means"].as_str().unwrap(), "{code}");
+    }
+}
+
+#[test]
+fn a_backend_ends_sessions_by_closes_that_the_vectors_call_final_alone() {
+    for vector in vectors("closes") {
+        let code = vector["code"].as_u64().unwrap().try_into().unwrap();
+        // After 4002 the browser's client begins a session of its own.
+        let is_final = ["ended", "refused"].contains(&vector["means"].as_str().unwrap());
+        assert_eq!(FinalClose::new(code, "").is_ok(), is_final, "{code}");
     }
 }
 

@@ -145,6 +145,10 @@ impl World {
         let deadlines: BTreeSet<_> =
             all().filter_map(|(id, of)| Some((of.deadline()?, *id))).collect();
         assert_eq!(shard.deadlines, deadlines);
+        let age = settings().outbox.age;
+        let oldest: BTreeSet<_> =
+            all().filter_map(|(id, of)| Some((of.oldest_until(age)?, *id))).collect();
+        assert_eq!(shard.oldest, oldest);
         assert_eq!(shard.kept, all().map(|(_, of)| of.kept()).sum::<usize>());
         for user in USERS.into_iter().flatten() {
             let of = || all().filter(|(_, of)| of.row().user.as_deref() == Some(user));

@@ -1,12 +1,13 @@
 mod broken_world;
 mod harness;
 mod indexes;
+mod limits;
 mod restarts;
 mod resuming;
 mod two_machines;
 mod users;
 
-use adieu_proto::{Close, CloseCode, Message};
+use adieu_proto::{CloseCode, Message};
 use serde_json::Value;
 
 use super::super::command::Outgoing;
@@ -15,7 +16,7 @@ use super::super::event::{Data, Event, EventType};
 use super::super::outbox::OutboxLimits;
 use super::super::transaction::{Effect, Handle};
 use super::super::wait::Departure;
-use super::super::wire::{FromClient, Payload, SUPERSEDED, Tag};
+use super::super::wire::{FinalClose, FromClient, Payload, SUPERSEDED, Tag};
 use super::*;
 use harness::*;
 
@@ -107,7 +108,7 @@ fn a_refresh_is_no_event_and_nothing_is_lost() {
             r#"{"type":"message","sequenceId":2,"tag":"BwcHBwcH","text":"b"}"#
         ]
     );
-    assert_eq!(hub.0.deadline(), None, "nobody is waited for");
+    assert!(hub.0.deadlines.is_empty(), "nobody is waited for");
 }
 
 #[test]
@@ -199,10 +200,10 @@ fn goodbye_and_the_backend_end_it_at_once() {
     assert_eq!(events(&step), [(EventType::SessionEnded, 2)]);
     assert!(step.effects.contains(&Effect::Close(handle, CloseCode::NORMAL.into())));
     let (handle, _) = started(&mut hub);
-    let own = Close::new(4321, "banned").unwrap();
+    let own = FinalClose::new(4321, "banned").unwrap();
     let end = |close| Command::Session(id(1), SessionCommand::End(close));
     let (_, step) = hub.on(NOW, end(Some(own.clone())));
-    assert!(step.effects.contains(&Effect::Close(handle, own)));
+    assert!(step.effects.contains(&Effect::Close(handle, own.into())));
     assert_eq!(hub.on(NOW, end(None)).0, Reply::NoSession);
     assert_eq!(hub.send(NOW, id(1), "a"), Err(Reply::NoSession));
 }
@@ -327,6 +328,22 @@ fn however_many_are_due_a_turn_ends_a_bounded_number_of_them() {
         (after, told) = (Some(last), told + more);
     }
     assert_eq!(told, count);
+    // Nor when those that are away are given up, and users who may come back.
+    let mut hub = Hub::new(Settings::default());
+    for n in 0..2 * count {
+        let plain = n < count;
+        let guest = Guest { plain, ..guest(&format!("user {n}"), "https://a") };
+        let (handle, _) = hub.start(NOW, numbered(n), guest);
+        hub.ended(NOW, handle, Departure::Hidden, &ending());
+    }
+    let (mut turns, mut given_up) = (0, 0);
+    while let (Reply::More(Some(_), had), step) = hub.on(NOW, Command::GiveUp) {
+        assert!(had <= IN_ONE_TURN && events(&step).len() <= IN_ONE_TURN);
+        assert!(of_users(&step).len() <= IN_ONE_TURN, "{} users", of_users(&step).len());
+        (turns, given_up) = (turns + 1, given_up + had);
+    }
+    assert_eq!((given_up, turns), (2 * count, (2 * count).div_ceil(IN_ONE_TURN)));
+    assert_eq!((hub.0.len(), hub.0.counts().users, hub.0.deadline()), (0, 0, None));
 }
 
 #[test]
