@@ -364,6 +364,8 @@ impl Client {
         self.known.window = connected.window;
         self.seen = true;
         self.changed = true;
+        // What was said on an earlier connection may not have come there.
+        self.leaving.iter_mut().for_each(|leaving| leaving.said = false);
         self.outbox.connected(connected.sequence_ack);
         let every = Duration::from_millis(connected.heartbeat);
         self.state = State::Open(Open::new(now, self.known.received, every));

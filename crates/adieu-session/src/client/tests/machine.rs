@@ -394,6 +394,26 @@ fn goodbye_comes_behind_what_was_sent_and_is_answered_by_1000() {
 }
 
 #[test]
+fn what_was_said_to_leave_is_said_again_where_the_connection_was_lost_before_an_answer() {
+    let close = || Leave::Close { code: 4321, reason: "enough".into() };
+    let said = Output::Close { code: 4321, reason: "enough".into() };
+    let goodbye = Output::Say(r#"{"type":"goodbye"}"#.into());
+    for (how, said) in [(Leave::Goodbye, goodbye), (close(), said)] {
+        let mut world = World::open();
+        world.client.on(world.now, Input::Leave(how));
+        assert_eq!(world.outputs(), [said.clone()]);
+        world.lost(1006);
+        world.retry_in();
+        world.wait_for_a_try();
+        world.connects();
+        world.connected(2, true, 0);
+        assert_eq!(world.outputs(), [said]);
+        world.lost(1000);
+        assert!(world.client.is_over());
+    }
+}
+
+#[test]
 fn who_leaves_without_a_connection_makes_one_and_has_10_s() {
     let mut world = World::open();
     world.lost(1006);

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 
 use testkit::Random;
 
-use super::super::super::client::{Client, Event as Told, Input, Limits as Most, Output, Saved};
+use super::super::super::client::{
+    Client, EndedReason, Event as Told, Input, Leave, Limits as Most, Output, Saved,
+};
 use super::super::super::wait::Waits;
 use super::super::super::wire::Offer;
 use super::*;
@@ -156,7 +158,7 @@ impl World {
                     }
                 }
                 Output::Abandon { last, .. } => self.abandon(n, last),
-                Output::Close { .. } => unreachable!("nobody leaves"),
+                Output::Close { .. } => unreachable!("they leave by the word goodbye"),
             }
         }
     }
@@ -187,7 +189,10 @@ impl World {
                     acknowledged: resume.acknowledged,
                     ..Resumption::default()
                 };
-                self.hub.resume(self.now, &resume.token, resumption).expect("it is resumed")
+                match self.hub.resume(self.now, &resume.token, resumption) {
+                    Ok(resumed) => resumed,
+                    Err(reason) => return self.begin_anew(n, reason),
+                }
             }
             (None, Some(nonce)) => {
                 let first = Some(key().first_visit(nonce));
@@ -205,6 +210,17 @@ impl World {
         self.perform(step);
     }
 
+    /// Only its goodbye ends a session, of which the client has not heard then.
+    fn begin_anew(&mut self, n: usize, reason: NotResumed) {
+        assert!(self.calm && reason == NotResumed::Expired, "{reason:?}");
+        let guest = Guest { not_resumed: Some(reason), ..Guest::default() };
+        let id = numbered(self.random.below(1 << 30) as usize);
+        let (handle, step) = self.hub.start(self.now, id, guest);
+        let ways = (VecDeque::new(), VecDeque::new());
+        self.all[n].wire = Some(Wire { handle, to_client: ways.0, to_gateway: ways.1 });
+        self.perform(step);
+    }
+
     /// One thing comes through.
     fn carry(&mut self, n: usize) {
         let up = self.random.once_in(2);
@@ -212,7 +228,8 @@ impl World {
         let handle = wire.handle;
         if up && let Some(text) = wire.to_gateway.pop_front() {
             let step = self.hub.hear(self.now, handle, FromClient::read(&text));
-            assert!(!step.effects.iter().any(|e| matches!(e, Effect::Close(..))), "{step:?}");
+            let closes = step.effects.iter().any(|e| matches!(e, Effect::Close(..)));
+            assert!(!closes || text.contains("goodbye"), "{step:?}");
             return self.perform(step);
         }
         match self.all[n].wire.as_mut().and_then(|wire| wire.to_client.pop_front()) {
@@ -334,6 +351,42 @@ impl World {
         panic!("it does not settle: {:?}", self.all.iter().map(|p| &p.client).collect::<Vec<_>>());
     }
 
+    /// All leave, and each connection is cut once before the client is over.
+    fn leave(&mut self) {
+        for n in 0..3 {
+            // It has been connected for long, so it comes back soon: it has 10 s to leave.
+            (0..100).for_each(|_| self.goes_on(n, Duration::from_secs(1)));
+            self.all[n].client.on(self.now, Input::Leave(Leave::Goodbye));
+            let before = self.random.below(8);
+            (0..before).for_each(|_| self.goes_on(n, Duration::from_millis(10)));
+            self.cut(n);
+            while !self.all[n].client.is_over() {
+                self.goes_on(n, Duration::from_millis(10));
+            }
+        }
+    }
+
+    fn goes_on(&mut self, n: usize, length: Duration) {
+        self.drive(n);
+        self.carry(n);
+        self.now = self.now + length;
+    }
+
+    /// Why the client of a process, and its session, are over.
+    fn ends(&mut self, n: usize) -> (Option<EndedReason>, Option<SessionCause>) {
+        let told = || self.all[n].client.next_event(self.now);
+        let reason = std::iter::from_fn(told).find_map(|told| match told {
+            Told::Ended(ended) => Some(ended.reason),
+            _ => None,
+        });
+        let session = self.all[n].session;
+        let cause = self.contents.events.values().find_map(|event| match &event.data {
+            Data::Ended(ending) if Some(event.session_id) == session => Some(ending.cause),
+            _ => None,
+        });
+        (reason, cause)
+    }
+
     fn heard_from(&self, n: usize) -> Vec<String> {
         let Some(id) = self.all[n].session else { return Vec::new() };
         let stream = super::super::super::event::session_stream(id);
@@ -367,6 +420,13 @@ fn whatever_breaks_the_client_and_the_gateway_agree_at_the_end() {
             assert_eq!(world.all[n].received, world.sent[n], "to {n}");
             assert_eq!(world.heard_from(n), world.all[n].said, "from {n}");
             resumed += world.all[n].resumed;
+        }
+        world.leave();
+        for n in 0..3 {
+            if world.all[n].session.is_some() {
+                let goodbye = (Some(EndedReason::Goodbye), Some(SessionCause::Goodbye));
+                assert_eq!(world.ends(n), goodbye, "{n}");
+            }
         }
     }
     assert!(resumed > worlds as usize, "it is a broken world: {resumed} resumes");
