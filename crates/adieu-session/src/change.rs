@@ -191,7 +191,9 @@ impl Change {
     #[must_use]
     pub fn size(&self) -> usize {
         let bytes = match self {
-            Change::PutSession { .. } => ROW,
+            Change::PutSession { row, .. } => {
+                ROW + row.meta.as_deref().map_or(0, crate::event::meta_size)
+            }
             Change::PutMessage { tail, .. } => tail.bytes().len(),
             Change::PutEvent { stream, event, .. } => stream.len() + event.size(),
             Change::DeleteEvent { stream, .. } => stream.len(),

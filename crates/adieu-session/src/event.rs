@@ -169,11 +169,28 @@ impl Event {
     pub fn size(&self) -> usize {
         /// What an event takes beside its message: itself, its id, its place in a queue.
         const EVENT: usize = 256;
-        match &self.data {
-            Data::Text(text) | Data::Binary(text) => EVENT + text.len(),
-            Data::Ended(_) | Data::Lost(_) => 4 * EVENT,
-            _ => EVENT,
-        }
+        let data = match &self.data {
+            Data::Text(text) | Data::Binary(text) => text.len(),
+            Data::Ended(_) | Data::Lost(_) => 3 * EVENT,
+            _ => 0,
+        };
+        EVENT + data + self.meta.as_deref().map_or(0, meta_size)
+    }
+}
+
+/// Bytes that it takes as JSON, about.
+pub(crate) fn meta_size(meta: &Meta) -> usize {
+    meta.iter().map(|(name, value)| name.len() + 4 + value_size(value)).sum()
+}
+
+fn value_size(value: &Value) -> usize {
+    /// What a number takes, about.
+    const NUMBER: usize = 8;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => NUMBER,
+        Value::String(text) => text.len() + 2,
+        Value::Array(all) => 2 + all.iter().map(|value| 1 + value_size(value)).sum::<usize>(),
+        Value::Object(object) => 2 + meta_size(object),
     }
 }
 
@@ -204,5 +221,37 @@ pub(crate) fn event_id(id: SessionId, sequence: Option<u64>, r#type: EventType) 
     match sequence {
         Some(sequence) => format!("{id}_{sequence}_{type}"),
         None => format!("{id}_{type}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Change;
+
+    #[test]
+    fn what_the_backend_said_of_a_session_counts_with_each_of_its_events() {
+        let meta = serde_json::json!({ "a": "x".repeat(3_000), "b": [{ "c": "y".repeat(900) }] });
+        let event = |meta: Option<&Value>| Event {
+            id: String::new(),
+            r#type: EventType::Message,
+            session_id: SessionId::new([0; 16]),
+            user: None,
+            meta: meta.and_then(Value::as_object).cloned().map(Arc::new),
+            generation: 1,
+            sequence: Some(1),
+            time: Timestamp(0),
+            data: Data::Text("hello".into()),
+        };
+        let written = serde_json::to_vec(&meta).unwrap().len();
+        let of = |meta| {
+            let event = Arc::new(event(meta));
+            let put = Change::PutEvent { stream: Bytes::new(), sequence: 1, event: event.clone() };
+            (event.size(), put.size())
+        };
+        let (with, without) = (of(Some(&meta)), of(None));
+        for counted in [with.0 - without.0, with.1 - without.1] {
+            assert!(counted.abs_diff(written) < 50, "{counted} of {written}");
+        }
     }
 }

@@ -401,7 +401,7 @@ fn what_was_said_to_leave_is_said_again_where_the_connection_was_lost_before_an_
     for (how, said) in [(Leave::Goodbye, goodbye), (close(), said)] {
         let mut world = World::open();
         world.client.on(world.now, Input::Leave(how));
-        assert_eq!(world.outputs(), [said.clone()]);
+        assert_eq!(world.outputs(), std::slice::from_ref(&said));
         world.lost(1006);
         world.retry_in();
         world.wait_for_a_try();
