@@ -78,12 +78,6 @@ pub enum FromGateway {
 }
 
 #[derive(Deserialize)]
-struct RawTag<'a> {
-    #[serde(borrow, default)]
-    tag: Option<std::borrow::Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawClosing {
     retry_after: u64,
@@ -132,10 +126,8 @@ fn connected(text: &str) -> Result<Connected, Fault> {
 }
 
 fn message(text: &str) -> Result<FromGateway, Fault> {
-    let FromClient::Message { sequence_id, payload } = FromClient::read(text)? else {
-        return Ok(FromGateway::Unknown);
-    };
-    let tag = object::<RawTag<'_>>(text)?.tag.and_then(|tag| Tag::read(&tag));
+    let (sequence_id, payload, tag) = crate::wire::numbered::<String>(text)?;
+    let tag = tag.and_then(|tag| Tag::read(&tag));
     let message = match payload {
         Payload::Text(text) => Message::from(text),
         Payload::Binary(bytes) => Message::from(bytes),

@@ -23,13 +23,31 @@ pub(super) struct Users {
 
 #[derive(Debug, Default)]
 struct Present {
-    sessions: BTreeSet<SessionId>,
+    /// In order; of most users it is one.
+    sessions: Vec<SessionId>,
     /// Bytes that are kept for these.
     kept: usize,
     /// Until when a client that has no token to come back with is expected back.
     plain_until: Option<Timestamp>,
     /// It has no session.
     leaving: Option<Leaving>,
+}
+
+impl Present {
+    fn add(&mut self, id: SessionId) {
+        if let Err(at) = self.sessions.binary_search(&id) {
+            if self.sessions.is_empty() {
+                self.sessions.reserve_exact(1);
+            }
+            self.sessions.insert(at, id);
+        }
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        if let Ok(at) = self.sessions.binary_search(&id) {
+            self.sessions.remove(at);
+        }
+    }
 }
 
 impl Users {
@@ -56,7 +74,7 @@ impl Users {
     /// A session that was there before.
     pub(super) fn add(&mut self, user: &User, id: SessionId, kept: usize) {
         let of = self.users.entry(user.clone()).or_default();
-        of.sessions.insert(id);
+        of.add(id);
         of.kept += kept;
     }
 
@@ -70,7 +88,7 @@ impl Users {
     }
 
     pub(super) fn of(&self, user: &str) -> Vec<SessionId> {
-        self.users.get(user).map(|of| of.sessions.iter().copied().collect()).unwrap_or_default()
+        self.users.get(user).map(|of| of.sessions.clone()).unwrap_or_default()
     }
 
     pub(super) fn sessions_of(&self, user: &str) -> usize {
@@ -98,7 +116,7 @@ impl Users {
         tx: &mut Transaction,
     ) {
         let of = self.users.entry(user.clone()).or_default();
-        of.sessions.insert(id);
+        of.add(id);
         if let Some(leaving) = of.leaving.take() {
             // The person was never told as gone.
             self.leaving.remove(&(leaving.until, user.clone()));
@@ -111,7 +129,7 @@ impl Users {
     /// A session of this user has another owner, which tells of it from now on.
     pub(super) fn disowned(&mut self, user: &User, id: SessionId, kept: usize) {
         let Some(of) = self.users.get_mut(user) else { return };
-        of.sessions.remove(&id);
+        of.remove(id);
         of.kept -= kept;
         if of.sessions.is_empty() && of.leaving.is_none() {
             self.users.remove(user);
@@ -128,7 +146,7 @@ impl Users {
         tx: &mut Transaction,
     ) {
         let Some(of) = self.users.get_mut(user) else { return };
-        of.sessions.remove(&session.id());
+        of.remove(session.id());
         of.kept -= session.kept();
         if session.row().plain {
             of.plain_until = Some(now + settings.waits.user);

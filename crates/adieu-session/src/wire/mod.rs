@@ -135,11 +135,29 @@ pub(crate) struct Typed<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawMessage<'a> {
+struct RawMessage<'a, T> {
     sequence_id: Option<u64>,
     text: Option<WellFormed>,
     #[serde(borrow)]
     binary: Option<Cow<'a, str>>,
+    tag: Option<T>,
+}
+
+/// Reads a message of either side: its number, what it carries, and its tag.
+pub(crate) fn numbered<'a, T: Deserialize<'a>>(
+    text: &'a str,
+) -> Result<(u64, Payload, Option<T>), Fault> {
+    let raw: RawMessage<'_, T> = object(text)?;
+    let sequence_id = raw.sequence_id.ok_or(Fault::Missing("sequenceId"))?;
+    let payload = match (raw.text, raw.binary) {
+        (Some(WellFormed(text)), None) => Payload::Text(text),
+        (None, Some(binary)) => {
+            Payload::Binary(STANDARD.decode(&*binary).map_err(|_| Fault::NotBase64)?)
+        }
+        (None, None) => return Err(Fault::Missing("text or binary")),
+        (Some(_), Some(_)) => return Err(Fault::TwoPayloads),
+    };
+    Ok((sequence_id, payload.fits()?, raw.tag))
 }
 
 /// A text in which half of a surrogate pair is U+FFFD, as `WebSocket.send` makes it: JavaScript's
@@ -215,19 +233,9 @@ impl FromClient {
         let Typed { r#type } = object(text)?;
         Ok(match &*r#type {
             "message" => {
-                let raw: RawMessage<'_> = object(text)?;
-                FromClient::Message {
-                    sequence_id: raw.sequence_id.ok_or(Fault::Missing("sequenceId"))?,
-                    payload: match (raw.text, raw.binary) {
-                        (Some(WellFormed(text)), None) => Payload::Text(text),
-                        (None, Some(binary)) => Payload::Binary(
-                            STANDARD.decode(&*binary).map_err(|_| Fault::NotBase64)?,
-                        ),
-                        (None, None) => return Err(Fault::Missing("text or binary")),
-                        (Some(_), Some(_)) => return Err(Fault::TwoPayloads),
-                    }
-                    .fits()?,
-                }
+                // A client's has no tag: it is ignored like all that is unknown.
+                let (sequence_id, payload, _) = numbered::<serde::de::IgnoredAny>(text)?;
+                FromClient::Message { sequence_id, payload }
             }
             "sequenceAck" => {
                 let sequence_id = object::<RawAck>(text)?.sequence_id;
