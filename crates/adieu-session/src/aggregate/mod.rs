@@ -258,7 +258,7 @@ impl Aggregate {
         }
     }
 
-    fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         Counters {
             received: self.inbox.received(),
             sent: self.outbox.sent(),

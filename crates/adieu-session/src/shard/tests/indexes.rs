@@ -108,9 +108,15 @@ impl World {
         outgoing
     }
 
+    fn restart(&mut self) {
+        let (hub, step) = Hub::restore(settings(), &self.contents, self.now);
+        self.hub = hub;
+        self.perform(step);
+    }
+
     fn anything(&mut self) {
         self.now = self.now + Duration::from_millis(self.below(1_500));
-        match self.below(12) {
+        match self.below(14) {
             0 | 1 => self.start(),
             2 | 3 => self.session(Self::resumption),
             4 | 5 => self.session(Self::hears),
@@ -128,10 +134,16 @@ impl World {
                 self.on(Command::User("anna".into(), send));
             }
             10 if self.below(4) == 0 => self.session(|_, _| SessionCommand::End(None)),
-            11 if self.below(8) == 0 => {
-                let (hub, step) = Hub::restore(settings(), &self.contents, self.now);
-                self.hub = hub;
-                self.perform(step);
+            11 if self.below(8) == 0 => self.restart(),
+            12 => self.session(|world, handle| {
+                let text = "x".repeat(world.below(9) as usize);
+                SessionCommand::HearPlain(handle.generation, Ok(Payload::Text(text)))
+            }),
+            13 if self.below(8) == 0 => self.on(Command::GiveUp),
+            13 if self.below(8) == 0 => {
+                let (window, seed) = (Duration::from_secs(2), self.chance);
+                self.on(Command::Closing { after: None, window, seed });
+                self.restart();
             }
             _ => {}
         }
@@ -158,7 +170,8 @@ impl World {
         let firsts: BTreeSet<_> = all().filter_map(|(id, of)| Some((of.first()?, *id))).collect();
         assert_eq!(shard.firsts, firsts);
         for (id, of) in all() {
-            assert_eq!(of.row(), &self.contents.sessions[id].0);
+            let (row, counters) = &self.contents.sessions[id];
+            assert_eq!((of.row(), of.counters()), (row, *counters));
         }
         assert_eq!(shard.sessions.len(), self.contents.sessions.len());
         let kept = self.contents.messages.values().map(|message| message.tail.bytes().len());
