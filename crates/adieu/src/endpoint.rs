@@ -129,10 +129,10 @@ impl Endpoint {
     }
 
     /// Bytes that have come and that no handler has taken, on all connections together: messages
-    /// that are not whole yet, and those that wait. A clone of the endpoint counts together with its
-    /// original. The connection that would be above it is closed with 1013 (try again later). The
-    /// first 64 KiB of each connection do not count. By default only [`Config::max_message`] and
-    /// [`Config::receive_queue`] bound each.
+    /// that are not whole yet, and those that wait. A clone of the endpoint counts together with
+    /// its original. The connection that would be above it is closed with 1013 (try again later).
+    /// The first 64 KiB of each connection do not count. By default only [`Config::max_message`]
+    /// and [`Config::receive_queue`] bound each.
     #[must_use]
     pub fn max_receiving(mut self, bytes: usize) -> Self {
         self.receiving = Some(Receiving::new(bytes));

@@ -23,13 +23,13 @@ const RETRY_AFTER: &str = "5";
 /// room for its Close.
 const UNACCEPTED: usize = 4 * 1024;
 
-/// Bytes of a client that wait behind the message that is being heard, and that may have to wait for
-/// room: one message may exceed it. Most messages are far smaller, and each is heard in microseconds.
+/// Bytes of a client that wait behind the message that is being heard, which may have to wait for
+/// room: one message may exceed it. Most messages are far smaller, and are heard in microseconds.
 const UNHEARD: usize = 64 * 1024;
 
 /// Bytes that have come of all clients together and were not heard yet, above the first 64 KiB of
-/// each: some forty of the largest messages. A client that is above it is closed with 1013 and sends
-/// again.
+/// each: some forty of the largest messages. A client that is above it is closed with 1013 and
+/// sends again.
 const RECEIVING: usize = 256 << 20;
 
 /// `/ws`, with what an endpoint says of connections.
