@@ -84,6 +84,8 @@ pub enum GatewayError {
     Stopped,
     /// The store does not answer.
     Stuck,
+    /// The store answers, and was too slow to write down all that there is when a gateway stops.
+    TooSlow,
 }
 
 impl fmt::Display for GatewayError {
@@ -93,6 +95,10 @@ impl fmt::Display for GatewayError {
             GatewayError::BadKey => f.write_str("the store's key of the tokens is not 32 bytes"),
             GatewayError::Stopped => f.write_str("the gateway has stopped"),
             GatewayError::Stuck => f.write_str("the store does not answer: is its disk well?"),
+            GatewayError::TooSlow => f.write_str(
+                "the store was too slow to write down for each client when it is to come back: \
+                 the others are closed without a time",
+            ),
         }
     }
 }
