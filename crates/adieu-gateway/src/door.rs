@@ -1,6 +1,6 @@
 //! Who may have a connection while nothing is known of it: TLS, the head of a request, a kept
-//! connection between two requests. Strangers can open as many as they like and say nothing, so
-//! those have limits, and one that has said nothing for a while makes room. A client that speaks is
+//! connection between two requests. Strangers can open as many as they like, and say nothing or ask
+//! for `/healthz` again and again, so those have limits, and make room. A client that speaks is
 //! through in milliseconds; where very many come at once, they wait in the kernel's queue.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +20,13 @@ use crate::http::Rare;
 /// answer before it: bytes that dribble in do not extend it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After so long it makes room, if others want it. By then a client that has something to say has
-/// said it, over any network that a person would bear.
+/// After so long a connection that has never asked makes room, if others want it. By then a client
+/// that has something to say has said it, over any network that a person would bear.
 const MAKES_ROOM_AFTER: Duration = Duration::from_secs(2);
+
+/// The same where the connection has been served, or its address has more connections than its
+/// share: what is on its way has this long, an answer or a head that is in the socket already.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// How often it is looked whether there is room, where nothing tells.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -32,7 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Handshakes {
     /// In all.
     pub all: usize,
-    /// Of one address (IPv6: of one /64, which is what a subscriber has).
+    /// Of one address (IPv6: of one /64, which is what a subscriber has), those included whose
+    /// request is being served without that they have shown a key.
     pub each: usize,
 }
 
@@ -66,19 +71,33 @@ struct Inner {
     open: AtomicUsize,
     drain: Drain,
     gateway: Gateway,
-    waiting: Mutex<Waiting>,
+    strangers: Mutex<Strangers>,
     /// One that waited does not any more.
     left: Notify,
     log: Rare,
 }
 
-/// Connections that wait for the head of a request.
+/// Connections of which nothing is known.
 #[derive(Default)]
-struct Waiting {
+struct Strangers {
     next: u64,
-    /// The one that has waited longest is the first.
-    all: BTreeMap<u64, Arc<Visit>>,
-    each: BTreeSet<(Subscriber, u64)>,
+    /// Those that wait for the head of a request; who makes room first is the first.
+    waiting: BTreeMap<Place, Arc<Visit>>,
+    /// The same of each subscriber.
+    each: BTreeSet<(Subscriber, Place)>,
+    /// How many each subscriber has, those included that are being served.
+    counts: BTreeMap<Subscriber, usize>,
+    /// The same, so that the subscriber with most of them is the last.
+    most: BTreeSet<(usize, Subscriber)>,
+}
+
+/// A place among those that wait; the number is lower if the connection has waited longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// It has been served, and is kept for a further request.
+    Kept(u64),
+    /// It has never asked.
+    New(u64),
 }
 
 /// Whom an address belongs to.
@@ -97,35 +116,79 @@ impl Subscriber {
     }
 }
 
-impl Waiting {
+impl Strangers {
+    /// A connection was accepted.
     fn enter(&mut self, visit: &Arc<Visit>) {
-        let number = self.next;
+        self.count(visit.of, |count| count + 1);
         self.next += 1;
-        self.all.insert(number, visit.clone());
-        self.each.extend(visit.of.map(|of| (of, number)));
-        *visit.phase() = Phase::Waiting { number, until: Instant::now() + HEAD_TIMEOUT };
+        self.wait(visit, Place::New(self.next));
+    }
+
+    /// One that was served is kept.
+    fn keep(&mut self, visit: &Arc<Visit>) {
+        self.next += 1;
+        self.wait(visit, Place::Kept(self.next));
+    }
+
+    fn wait(&mut self, visit: &Arc<Visit>, place: Place) {
+        self.to(visit, Phase::Waiting { place, since: Instant::now() });
+    }
+
+    /// The phase of a connection is another one from now on. Each change is made here.
+    fn to(&mut self, visit: &Arc<Visit>, to: Phase) {
+        let from = std::mem::replace(&mut *visit.phase(), to);
+        match from {
+            Phase::Over => return *visit.phase() = from,
+            Phase::Known if to != Phase::Over => return *visit.phase() = from,
+            Phase::Waiting { place, .. } => {
+                self.waiting.remove(&place);
+                visit.of.map(|of| self.each.remove(&(of, place)));
+            }
+            Phase::Served | Phase::Known => {}
+        }
+        if let Phase::Waiting { place, .. } = to {
+            self.waiting.insert(place, visit.clone());
+            visit.of.map(|of| self.each.insert((of, place)));
+        }
+        if from.is_of_a_stranger() && !to.is_of_a_stranger() {
+            self.count(visit.of, |count| count - 1);
+        }
         visit.changed.notify_one();
     }
 
-    fn leave(&mut self, number: u64) {
-        if let Some(visit) = self.all.remove(&number)
-            && let Some(of) = visit.of
-        {
-            self.each.remove(&(of, number));
+    fn count(&mut self, of: Option<Subscriber>, change: impl FnOnce(usize) -> usize) {
+        let Some(of) = of else { return };
+        let before = self.counts.remove(&of).unwrap_or_default();
+        self.most.remove(&(before, of));
+        let count = change(before);
+        if count > 0 {
+            self.counts.insert(of, count);
+            self.most.insert((count, of));
         }
     }
 
-    /// The one that has waited longest, if it has waited long.
-    fn longest(&self) -> Option<u64> {
-        let (number, visit) = self.all.first_key_value()?;
-        visit.has_waited_long().then_some(*number)
+    /// The connection that makes room for any other: of the address that has most, if that is more
+    /// than its share; or else one that has been served; or else the one that has waited longest.
+    fn first(&self, share: usize) -> Option<Arc<Visit>> {
+        let largest = self.most.last().filter(|(count, _)| *count > share);
+        largest.and_then(|(_, of)| self.first_of(*of, ON_ITS_WAY)).or_else(|| {
+            let (_, visit) = self.waiting.first_key_value()?;
+            visit.makes_room(MAKES_ROOM_AFTER).then(|| visit.clone())
+        })
     }
 
-    /// The same of those of one subscriber, if there are more than `most`.
-    fn longest_of(&self, of: Subscriber, most: usize) -> Option<u64> {
-        let mut all = self.each.range((of, 0)..=(of, u64::MAX)).map(|(_, number)| *number);
-        let longest = all.next().filter(|_| all.count() >= most)?;
-        self.all.get(&longest)?.has_waited_long().then_some(longest)
+    /// The connection of a subscriber that makes room for another of the same, if there are more
+    /// than its share.
+    fn above_share(&self, of: Subscriber, share: usize) -> Option<Arc<Visit>> {
+        let count = self.counts.get(&of).copied().unwrap_or_default();
+        (count > share).then(|| self.first_of(of, MAKES_ROOM_AFTER)).flatten()
+    }
+
+    /// The first of those of a subscriber. One that has never asked has to have waited so long.
+    fn first_of(&self, of: Subscriber, new: Duration) -> Option<Arc<Visit>> {
+        let of_subscriber = (of, Place::Kept(0))..=(of, Place::New(u64::MAX));
+        let (_, place) = self.each.range(of_subscriber).next()?;
+        self.waiting.get(place).filter(|visit| visit.makes_room(new)).cloned()
     }
 }
 
@@ -136,10 +199,10 @@ struct Visit {
     changed: Notify,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// For the head of a request.
-    Waiting { number: u64, until: Instant },
+    Waiting { place: Place, since: Instant },
     /// A request is being served.
     Served,
     /// Its requests showed the key: it may be kept for as long as it likes.
@@ -148,23 +211,23 @@ enum Phase {
     Over,
 }
 
+impl Phase {
+    fn is_of_a_stranger(self) -> bool {
+        matches!(self, Phase::Waiting { .. } | Phase::Served)
+    }
+}
+
 impl Visit {
     fn phase(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_waited_long(&self) -> bool {
-        let phase = *self.phase();
-        let makes_room = |until: Instant| until + MAKES_ROOM_AFTER <= Instant::now() + HEAD_TIMEOUT;
-        matches!(phase, Phase::Waiting { until, .. } if makes_room(until))
-    }
-
-    /// Sends it away, unless its request has come meanwhile.
-    fn send_away(&self, chosen: u64) {
-        let mut phase = self.phase();
-        if matches!(*phase, Phase::Waiting { number, .. } if number == chosen) {
-            *phase = Phase::Over;
-            self.changed.notify_one();
+    /// Whether it has waited long enough: so long if it has never asked.
+    fn makes_room(&self, new: Duration) -> bool {
+        match *self.phase() {
+            Phase::Waiting { place: Place::New(_), since } => since.elapsed() >= new,
+            Phase::Waiting { place: Place::Kept(_), since } => since.elapsed() >= ON_ITS_WAY,
+            Phase::Served | Phase::Known | Phase::Over => false,
         }
     }
 }
@@ -175,8 +238,8 @@ impl Door {
         let kept = kept(all);
         let most = all - kept;
         let (open, left) = (AtomicUsize::new(0), Notify::new());
-        let (waiting, log) = (Mutex::default(), Rare::default());
-        Door(Arc::new(Inner { limits, most, kept, open, drain, gateway, waiting, left, log }))
+        let (strangers, log) = (Mutex::default(), Rare::default());
+        Door(Arc::new(Inner { limits, most, kept, open, drain, gateway, strangers, left, log }))
     }
 
     /// Waits until one more connection may be accepted.
@@ -186,13 +249,13 @@ impl Door {
         }
     }
 
-    /// Whether there is room, if need be by sending one away that says nothing.
+    /// Whether there is room, if need be by sending one away that asks for nothing.
     fn finds_room(&self) -> bool {
         let Inner { limits, most, kept, .. } = &*self.0;
-        let crowded = self.waiting().all.len() >= limits.all;
+        let crowded = self.strangers().waiting.len() >= limits.all;
         let connections = self.connections();
         let by = if crowded { "handshakes" } else { "descriptors" };
-        if (crowded || connections >= *most) && self.make_room(by, Waiting::longest) {
+        if (crowded || connections >= *most) && self.makes_room(by) {
             return true;
         }
         // Half of the descriptors that are kept is for short requests: a probe's, say.
@@ -208,13 +271,14 @@ impl Door {
         });
         self.0.open.fetch_add(1, Ordering::SeqCst);
         let guest = Guest { door: self.clone(), visit };
-        guest.wait();
+        self.strangers().enter(&guest.visit);
+        guest.has_its_share();
         guest
     }
 
     /// Whether there is a descriptor for one more WebSocket, beside those that are kept.
     pub(crate) fn has_room(&self) -> bool {
-        if self.connections() <= self.0.most || self.make_room("descriptors", Waiting::longest) {
+        if self.connections() <= self.0.most || self.makes_room("descriptors") {
             return true;
         }
         self.refused("descriptors");
@@ -225,19 +289,23 @@ impl Door {
         self.0.open.load(Ordering::SeqCst) + self.0.drain.connections()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn strangers(&self) -> MutexGuard<'_, Strangers> {
+        self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make_room(&self, by: &'static str, choose: impl FnOnce(&Waiting) -> Option<u64>) -> bool {
-        let mut waiting = self.waiting();
-        let Some(chosen) = choose(&waiting) else { return false };
-        let visit = waiting.all.get(&chosen).cloned();
-        waiting.leave(chosen);
-        drop(waiting);
-        if let Some(visit) = visit {
-            visit.send_away(chosen);
-        }
+    fn makes_room(&self, by: &'static str) -> bool {
+        self.sends_away(by, |strangers| strangers.first(self.0.limits.each))
+    }
+
+    fn sends_away(
+        &self,
+        by: &'static str,
+        choose: impl FnOnce(&Strangers) -> Option<Arc<Visit>>,
+    ) -> bool {
+        let mut strangers = self.strangers();
+        let Some(chosen) = choose(&strangers) else { return false };
+        strangers.to(&chosen, Phase::Over);
+        drop(strangers);
         self.refused(by);
         true
     }
@@ -266,17 +334,16 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// It waits for the head of a request from now on.
-    fn wait(&self) {
-        self.door.waiting().enter(&self.visit);
+    /// Its address, and all together, have no more than their share.
+    fn has_its_share(&self) {
         let Handshakes { all, each } = self.door.0.limits;
         if let Some(of) = self.visit.of {
-            self.door.make_room("address", |waiting| waiting.longest_of(of, each));
+            self.door.sends_away("address", |strangers| strangers.above_share(of, each));
         }
         // One that is kept between two requests was not let in anew.
-        let above = self.door.waiting().all.len() > all;
+        let above = self.door.strangers().waiting.len() > all;
         if above {
-            self.door.make_room("handshakes", Waiting::longest);
+            self.door.makes_room("handshakes");
         }
     }
 
@@ -287,28 +354,16 @@ impl Guest {
 
     /// Its request was answered; `known`: it has shown that it may have what is not for everybody.
     pub(crate) fn was_answered(&self, known: bool) {
-        if matches!(*self.visit.phase(), Phase::Known | Phase::Over) {
-            return;
+        if known {
+            return self.to(Phase::Known);
         }
-        if known { self.to(Phase::Known) } else { self.wait() }
+        self.door.strangers().keep(&self.visit);
+        self.has_its_share();
     }
 
     fn to(&self, phase: Phase) {
-        let mut now = self.visit.phase();
-        match *now {
-            Phase::Known | Phase::Over => return,
-            Phase::Waiting { number, .. } => {
-                *now = phase;
-                drop(now);
-                self.door.waiting().leave(number);
-                self.door.0.left.notify_one();
-            }
-            Phase::Served => {
-                *now = phase;
-                drop(now);
-            }
-        }
-        self.visit.changed.notify_one();
+        self.door.strangers().to(&self.visit, phase);
+        self.door.0.left.notify_one();
     }
 
     /// Ready when it has to go: it makes room, or the head has not come in time.
@@ -319,8 +374,8 @@ impl Guest {
             match phase {
                 Phase::Over => return,
                 Phase::Served | Phase::Known => changed.await,
-                Phase::Waiting { until, .. } => {
-                    if tokio::time::timeout_at(until, changed).await.is_err() {
+                Phase::Waiting { since, .. } => {
+                    if tokio::time::timeout_at(since + HEAD_TIMEOUT, changed).await.is_err() {
                         return;
                     }
                 }

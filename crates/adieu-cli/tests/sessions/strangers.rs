@@ -95,6 +95,54 @@ fn connections_that_say_nothing_make_room_for_those_that_come() {
     assert!(gateway.metric(r#"adieu_refused_total{by="handshakes"}"#) >= 4.0);
 }
 
+/// Asks whether the gateway lives, and keeps the connection.
+fn asks(tcp: &mut TcpStream) {
+    tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    tcp.read_exact(&mut answer).expect("it was not sent away");
+    assert_eq!(answer, *b"HTTP/1.1 200");
+}
+
+/// Waits until the gateway ends it, whatever it says before.
+fn until_over(mut tcp: TcpStream) {
+    while matches!(tcp.read(&mut [0; 1024]), Ok(1..)) {}
+}
+
+#[test]
+fn a_connection_that_was_served_makes_room_before_one_that_has_not_asked_yet() {
+    let gateway = Process::start(&["--max-handshakes", "2"]);
+    let mut slow = silent(&gateway);
+    let mut served = silent(&gateway);
+    asks(&mut served);
+    assert!(is_healthy(&gateway));
+    until_over(served);
+    asks(&mut slow);
+}
+
+/// Connects from another address of this machine, if it has that.
+#[cfg(target_os = "linux")]
+fn silent_from(last: u8, gateway: &Process) -> TcpStream {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, last], 0)).into()).unwrap();
+    socket.connect(&gateway.addr.into()).unwrap();
+    let tcp = TcpStream::from(socket);
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    tcp
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_above_its_share_makes_room_before_one_that_has_waited_longer() {
+    let limits = ["--max-handshakes", "4", "--max-handshakes-per-address", "2"];
+    let gateway = Process::start(&limits);
+    let mut slow = silent_from(2, &gateway);
+    let crowd: Vec<_> = (0..3).map(|_| silent_from(3, &gateway)).collect();
+    assert!(is_healthy(&gateway));
+    until_closed(crowd.into_iter().next().unwrap());
+    asks(&mut slow);
+}
+
 #[test]
 fn an_address_whose_connections_say_nothing_loses_them_and_no_other_does() {
     let gateway = Process::start(&["--max-handshakes-per-address", "5"]);
@@ -166,7 +214,8 @@ fn a_store_that_is_removed_while_it_runs_is_told_loudly() {
     std::fs::remove_file(data.path().join("adieu.redb")).unwrap();
     gateway.until_error("adieu.redb was removed while it is in use");
     let (head, body) = gateway.request("GET", "/readyz", "");
-    assert!(head.starts_with("HTTP/1.1 503") && body.contains("was removed"), "{head} {body}");
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    assert_eq!(body, "the store is lost\n", "its path is for the log");
 }
 
 #[cfg(unix)]

@@ -103,6 +103,17 @@ impl fmt::Display for GatewayError {
     }
 }
 
+impl GatewayError {
+    /// What is said of it over HTTP: where the store is, and what the system says of its disk,
+    /// stands in the log.
+    pub(crate) fn over_http(&self) -> String {
+        match self {
+            GatewayError::Store(_) => "the store is lost".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl std::error::Error for GatewayError {}
 
 impl From<StoreError> for GatewayError {
@@ -255,6 +266,8 @@ impl Engine {
             said.extend(self.disown(*session, *why));
         }
         let gateway = &self.gateway;
+        // Of the end of the turn, for all that happened in it.
+        let counts = gateway.counts(self.index, self.shard.counts());
         for (at, effect) in effects.into_iter().enumerate() {
             let is_next = rooms.front().is_some_and(|(of, _)| *of == at);
             let room = if is_next { rooms.pop_front().map(|(_, room)| room) } else { None };
@@ -269,13 +282,11 @@ impl Engine {
                 }
                 Effect::Transition(transition) => {
                     gateway.metrics().transition(&transition);
-                    let counts = gateway.counts(self.index, self.shard.counts());
                     let view = |id| self.shard.query(&Query::Session(id));
                     gateway.timelines().record(&transition, counts, view);
                 }
             }
         }
-        gateway.counts(self.index, self.shard.counts());
         self.writers.say(said).await;
         Ok(refused)
     }

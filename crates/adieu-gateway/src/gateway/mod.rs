@@ -97,8 +97,8 @@ struct Inner {
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
     timelines: Timelines,
-    /// Of each shard.
-    counts: Mutex<Vec<Counts>>,
+    /// Of each shard, under a lock of its own.
+    counts: Vec<Mutex<Counts>>,
     /// Bytes that may still wait for room.
     waiting: Semaphore,
     /// What the next tag is made of.
@@ -145,7 +145,7 @@ impl Gateway {
             durable,
             metrics: Metrics::default(),
             timelines: Timelines::new(),
-            counts: Mutex::new(vec![Counts::default(); count]),
+            counts: (0..count).map(|_| Mutex::default()).collect(),
             waiting: Semaphore::new(connection::WAITING),
             tags: AtomicU64::new(u64::from_le_bytes(random())),
             over,
@@ -246,9 +246,9 @@ impl Gateway {
 
     /// What a shard counts now; what all of them count.
     fn counts(&self, shard: usize, now: Counts) -> Counts {
-        let mut counts = self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts[shard] = now;
-        counts.iter().fold(Counts::default(), |all, one| all + *one)
+        let of = |one: &Mutex<Counts>| *one.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.inner.counts[shard].lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.inner.counts.iter().map(of).fold(Counts::default(), |all, one| all + one)
     }
 
     /// A tag for a message: 48 bits that look random, and that no message of this process has had

@@ -78,7 +78,7 @@ impl IntoResponse for Wrong {
 
 impl From<GatewayError> for Wrong {
     fn from(error: GatewayError) -> Self {
-        Wrong(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        Wrong(StatusCode::SERVICE_UNAVAILABLE, error.over_http())
     }
 }
 

@@ -93,7 +93,7 @@ async fn discard(State(gateway): State<Gateway>, Path(id): Path<String>) -> Resp
     };
     match gateway.write_down(vec![change]).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => wrong(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(error) => wrong(StatusCode::SERVICE_UNAVAILABLE, &error.over_http()),
     }
 }
 

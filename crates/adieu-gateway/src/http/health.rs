@@ -1,6 +1,5 @@
 //! Whether it lives, whether it is ready, and what it counts.
 
-use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -106,16 +105,16 @@ async fn ready(State(health): State<Health>) -> Response {
     if health.0.gateway.is_draining() {
         return unready("stopping");
     }
-    if let Some(lost) = &*health.lost() {
-        return unready(lost);
+    if health.lost().is_some() {
+        return unready("the store is lost");
     }
     match health.engine().await {
         Ok(()) => "ready\n".into_response(),
-        Err(error) => unready(error),
+        Err(error) => unready(&error.over_http()),
     }
 }
 
-fn unready(why: impl Display) -> Response {
+fn unready(why: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
