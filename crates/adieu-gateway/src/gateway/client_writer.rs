@@ -135,7 +135,7 @@ async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
 #[derive(Debug)]
 struct ClientWriter {
     sender: Sender,
-    /// Made when something waits for the first time.
+    /// Made when something begins to wait.
     waiting: Option<Arc<Mutex<Waiting>>>,
 }
 
@@ -149,6 +149,18 @@ struct Waiting {
     close: Option<Close>,
 }
 
+impl Waiting {
+    /// The next message. If there is none: what is said behind the last, and the room that the
+    /// messages took is given back.
+    fn next(&mut self) -> Result<Message, Option<Close>> {
+        let Some(message) = self.messages.pop_front() else {
+            return Err(std::mem::take(self).close);
+        };
+        self.bytes -= message.len();
+        Ok(message)
+    }
+}
+
 impl ClientWriter {
     /// Sends a message behind those before it, without waiting.
     fn send(&mut self, message: Message) {
@@ -160,6 +172,8 @@ impl ClientWriter {
             let sent = coop::unconstrained(self.sender.send(message.clone()));
             // Taken, or the connection is closing: both settle it.
             if pin!(sent).poll(&mut cx) != Poll::Pending {
+                // Nothing waits: an idle connection keeps no room for it.
+                self.waiting = None;
                 return;
             }
         }
@@ -197,23 +211,37 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 /// Sends what waits, one after the other, as the connection takes it.
 async fn pump(sender: Sender, waiting: Arc<Mutex<Waiting>>) {
     loop {
-        let next = {
-            let mut waiting = lock(&waiting);
-            let next = waiting.messages.pop_front();
-            waiting.bytes -= next.as_ref().map_or(0, Message::len);
-            waiting.pumped = next.is_some();
-            next
-        };
-        let Some(message) = next else {
-            if let Some(close) = lock(&waiting).close.take() {
-                sender.close(close);
-            }
-            return;
+        let next = lock(&waiting).next();
+        let message = match next {
+            Ok(message) => message,
+            Err(close) => return close.into_iter().for_each(|close| sender.close(close)),
         };
         if sender.send(message).await.is_err() {
             let mut waiting = lock(&waiting);
             *waiting = Waiting::default();
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waited_for_a_connection_leaves_no_room_behind_once_it_was_sent() {
+        let mut waiting = Waiting { pumped: true, ..Waiting::default() };
+        for _ in 0..MAX_MESSAGES {
+            let message = Message::from("a");
+            waiting.bytes += message.len();
+            waiting.messages.push_back(message);
+        }
+        waiting.close = Some(CloseCode::NORMAL.into());
+        for _ in 0..MAX_MESSAGES {
+            assert_eq!(waiting.next(), Ok(Message::from("a")));
+        }
+        assert_eq!(waiting.next(), Err(Some(CloseCode::NORMAL.into())), "behind the last");
+        let Waiting { messages, bytes, pumped, close } = waiting;
+        assert_eq!((messages.capacity(), bytes, pumped, close), (0, 0, false, None));
     }
 }
