@@ -90,11 +90,11 @@ impl Account {
         }
     }
 
-    /// It has ended so, now.
-    pub(crate) fn end(&mut self, ending: &adieu::Ending) -> Way {
+    /// It has ended so, now; `told`: as it is told.
+    pub(crate) fn end(&mut self, ending: &adieu::Ending, told: ConnectionEnding) -> Way {
         self.ended_at = Some(Timestamp::from(SystemTime::now()));
         self.timeline = Some(Timeline::of(ending));
-        let ending = self.ending.insert(ConnectionEnding::of(ending));
+        let ending = self.ending.insert(told);
         Way {
             initiator: ending.initiator,
             mechanism: ending.mechanism,

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 
 use crate::account::{self, Account, Count, Endings, Way};
 use crate::session::Timestamp;
+use crate::session::ending::ConnectionEnding;
 
 /// Endings that are kept, and open connections that are listed: as many as a page may want to
 /// look through. Older endings are only counted.
@@ -72,23 +73,29 @@ impl Accounts {
     pub(crate) fn ended(&self, id: u64, ending: &adieu::Ending) {
         let mut inner = self.inner();
         if let Some(account) = inner.open.remove(&id) {
-            self.close(&mut inner, account, ending);
+            self.close(&mut inner, account, ending, ConnectionEnding::of(ending));
         }
     }
 
     /// A connection has ended that is not listed while it is open: of a session, or one that never
-    /// opened.
-    pub(crate) fn ended_elsewhere(&self, ended: &Ended<'_>) {
+    /// opened. `told`: its ending as it is told.
+    pub(crate) fn ended_elsewhere(&self, ended: &Ended<'_>, told: ConnectionEnding) {
         let mut inner = self.inner();
         let mut account = inner.account(ended.peer.to_string(), ended.request);
         let lasted = u64::try_from(ended.ending.lasted.as_millis()).unwrap_or(u64::MAX);
         account.opened_at = Timestamp(account.opened_at.0.saturating_sub(lasted));
         account.version = ended.version.map(account::version);
-        self.close(&mut inner, account, ended.ending);
+        self.close(&mut inner, account, ended.ending, told);
     }
 
-    fn close(&self, inner: &mut Inner, mut account: Account, ending: &adieu::Ending) {
-        let way = account.end(ending);
+    fn close(
+        &self,
+        inner: &mut Inner,
+        mut account: Account,
+        ending: &adieu::Ending,
+        told: ConnectionEnding,
+    ) {
+        let way = account.end(ending, told);
         inner.count(way);
         self.tell(&News::Ended { account: &account, counts: &inner.counts });
         inner.ended.truncate(KEEP - 1);

@@ -113,14 +113,15 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
     let accounts = Arc::new(Accounts::new());
     let (hear, counted) = (accounts.clone(), gateway.clone());
     let of_sessions = endpoint.clone().on_end(move |ended| {
-        counted.metrics().ending(&ConnectionEnding::of(ended.ending));
-        hear.ended_elsewhere(&ended);
+        let ending = ConnectionEnding::of(ended.ending);
+        counted.metrics().ending(&ending);
+        hear.ended_elsewhere(&ended, ending);
     });
     let hear = accounts.clone();
     let of_page = endpoint.on_end(move |ended| {
         // Those that opened are accounted for where they were opened.
         if !ended.ending.opened() {
-            hear.ended_elsewhere(&ended);
+            hear.ended_elsewhere(&ended, ConnectionEnding::of(ended.ending));
         }
     });
     let watched = Watched { accounts, gateway: gateway.clone() };

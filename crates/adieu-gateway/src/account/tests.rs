@@ -25,7 +25,7 @@ fn report(cause: Cause, end: End, active_closer: Option<Side>) -> adieu::Ending 
 /// As `/endings` lists it.
 fn listed(ending: &adieu::Ending) -> Value {
     let mut account = Account::new(7, "192.0.2.1:5".into(), None);
-    account.end(ending);
+    account.end(ending, ConnectionEnding::of(ending));
     serde_json::to_value(account).unwrap()
 }
 

@@ -96,7 +96,12 @@ impl Gateway {
             let question = socket.request().map(|request| Question::of(request, socket.peer()));
             let guest = self.guest(&question.unwrap_or_default(), accepted);
             let guest = Guest { plain: true, ..guest };
-            let attached = self.start_session(&socket, guest).await;
+            let attached = if self.is_draining() {
+                // It would end at once, and its client cannot be told when to come back.
+                Ok(gone())
+            } else {
+                self.start_session(&socket, guest).await
+            };
             Begun { gateway: self, socket, attached, plain: true }
         });
         run(beginning)
