@@ -84,7 +84,8 @@ pub(crate) struct Sessions {
     /// Wait after a Close that says so (1000, 4xxx)
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = length)]
     wait_left: Duration,
-    /// Wait after a page that went or was hidden (1001, 4001): a refresh
+    /// Wait after a page that went or was hidden (1001, 4001): a refresh. If the page took long to
+    /// load: twice that time, 60 s at most
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = length)]
     wait_hidden: Duration,
     /// Wait after a connection that broke
@@ -93,7 +94,7 @@ pub(crate) struct Sessions {
     /// Wait after the time that a client was told to come back at when the gateway stopped
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = length)]
     wait_drained: Duration,
-    /// Wait for everybody after a start, as long as the gateway was down
+    /// Wait for everybody after a start, however long the gateway was down
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = length)]
     wait_restart: Duration,
     /// Wait before a user is told as gone whose client does not speak adieu.v1
