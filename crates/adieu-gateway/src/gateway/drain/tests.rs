@@ -10,7 +10,7 @@ use super::*;
 use crate::gateway::Options;
 use crate::session::shard::IN_ONE_TURN;
 use crate::session::{Batch, Change, Contents, Slot};
-use crate::store::{Backend, StoreError};
+use crate::store::{Backend, Refusals, StoreError};
 
 /// Commits once for each step that it is given, and as it likes when nobody gives any more.
 struct Stepping {
@@ -24,7 +24,7 @@ impl Backend for Stepping {
         Ok(Contents::default())
     }
 
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let _ = self.steps.recv();
         let changes = batches.iter().flatten();
@@ -32,7 +32,7 @@ impl Backend for Stepping {
             Change::PutSession { id, .. } => Some(*id),
             _ => None,
         }));
-        Ok(())
+        Ok(Vec::new())
     }
 }
 
