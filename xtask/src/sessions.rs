@@ -14,7 +14,7 @@ const KEPT: &str = "conformance/sessions.txt";
 
 const HEAD: &str = "\
 # What the long form of the tests of sessions measured: cargo xtask sessions
-# (tests/sessions of adieu-cli and tests/store/main.rs of adieu-gateway, optimized, with ADIEU_LONG=1)
+# (tests/sessions of adieu-cli and tests/store of adieu-gateway, optimized, with ADIEU_LONG=1)
 ";
 
 /// The same in real browsers: 400 first visits in each, half of them behind a slow line.
