@@ -1,5 +1,6 @@
 //! What the backend answers to an event: messages for its session, and an end of it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use base64::Engine as _;
@@ -26,18 +27,19 @@ pub struct Answer {
 
 /// The same as the backend writes it.
 #[derive(Default, Deserialize)]
-struct Written {
-    #[serde(default)]
-    send: Option<Vec<Message>>,
+struct Written<'a> {
+    #[serde(default, borrow)]
+    send: Option<Vec<Message<'a>>>,
     #[serde(default)]
     close: Option<Close>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Message {
+enum Message<'a> {
     Text(String),
-    Binary(String),
+    #[serde(borrow)]
+    Binary(Cow<'a, str>),
 }
 
 #[derive(Deserialize)]
@@ -56,11 +58,11 @@ pub(super) fn answer(body: &[u8]) -> Result<Answer, String> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Ok(Answer::default());
     }
-    let written: Written = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let written: Written<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     written.read()
 }
 
-impl Written {
+impl Written<'_> {
     fn read(self) -> Result<Answer, String> {
         let send = self.send.unwrap_or_default();
         if send.len() > MAX_SENDS {
@@ -76,7 +78,7 @@ impl Written {
     }
 }
 
-impl Message {
+impl Message<'_> {
     fn read(self) -> Result<Payload, String> {
         let (payload, length) = match self {
             Message::Text(text) => {
@@ -84,7 +86,7 @@ impl Message {
                 (Payload::Text(text), length)
             }
             Message::Binary(base64) => {
-                let bytes = STANDARD.decode(base64);
+                let bytes = STANDARD.decode(base64.as_bytes());
                 let bytes = bytes.map_err(|error| format!("binary is not base64: {error}"))?;
                 let length = bytes.len();
                 (Payload::Binary(bytes), length)
@@ -115,6 +117,20 @@ struct Verdict {
     reason: Option<String>,
 }
 
+/// A verdict with what stands beside it.
+#[derive(Deserialize)]
+struct Whole<'a> {
+    id: String,
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default, borrow)]
+    send: Option<Vec<Message<'a>>>,
+    #[serde(default)]
+    close: Option<Close>,
+}
+
 /// What became of an event of a batch: taken, with what the backend wants to be done, or with what
 /// is malformed in that; or not taken.
 pub(super) type Taken = Result<Result<Answer, String>, NotTaken>;
@@ -128,6 +144,17 @@ pub(super) fn verdicts(
     body: &[u8],
 ) -> Result<HashMap<String, Taken>, NotTaken> {
     let wrong = |why: String| NotTaken::new(Kind::Answered(status), why);
+    // Read once as a whole; one by one only where something in it is malformed, for the others count
+    // all the same.
+    if let Ok(all) = serde_json::from_slice::<Vec<Whole<'_>>>(body) {
+        let mut verdicts = HashMap::with_capacity(all.len());
+        for Whole { id, status, reason, send, close } in all {
+            let verdict = Verdict { id, status, reason };
+            let taken = verdict.taken(|| Ok(Written { send, close }));
+            verdicts.entry(verdict.id).or_insert(taken);
+        }
+        return Ok(verdicts);
+    }
     let all: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
         wrong(format!(
             "a batch is answered with a JSON array that has a verdict for each event, like \
@@ -139,22 +166,22 @@ pub(super) fn verdicts(
     for raw in all {
         // What has no id is no verdict: the event that it was meant for is not taken.
         let Ok(verdict) = serde_json::from_str::<Verdict>(raw.get()) else { continue };
-        let taken = verdict.taken(raw.get());
+        let written = || serde_json::from_str(raw.get()).map_err(|error| error.to_string());
+        let taken = verdict.taken(written);
         verdicts.entry(verdict.id).or_insert(taken);
     }
     Ok(verdicts)
 }
 
 impl Verdict {
-    fn taken(&self, raw: &str) -> Taken {
+    fn taken<'a>(&self, written: impl FnOnce() -> Result<Written<'a>, String>) -> Taken {
         let answered = |status, why: String| Err(NotTaken::new(Kind::Answered(status), why));
         let Some(status) = self.status.and_then(|status| StatusCode::from_u16(status).ok()) else {
             let why = "the verdict on it has no status, like 200 or 500";
             return answered(StatusCode::OK, why.to_owned());
         };
         if status.is_success() {
-            let written = serde_json::from_str::<Written>(raw).map_err(|error| error.to_string());
-            return Ok(written.and_then(Written::read));
+            return Ok(written().and_then(Written::read));
         }
         let reason = self.reason.as_deref().unwrap_or_default();
         answered(status, format!("the verdict on it is {status}: {}", quote(reason.as_bytes())))

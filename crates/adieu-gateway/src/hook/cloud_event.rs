@@ -143,7 +143,8 @@ impl<'a> Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    fn structured(&self, body: &Body<'_>) -> Option<Vec<u8>> {
+    /// Written behind what stands in `to`.
+    fn structured(&self, body: &Body<'_>, to: &mut Vec<u8>) -> Option<()> {
         let (data, data_base64) = match body {
             Body::Json(json) => (Some(JsonData::Json(json)), None),
             Body::Text(text) => (Some(JsonData::Text(text)), None),
@@ -164,7 +165,7 @@ impl Attributes<'_> {
             data,
             data_base64,
         };
-        serde_json::to_vec(&event).ok()
+        serde_json::to_writer(to, &event).ok()
     }
 
     /// As `ce-` fields.
@@ -193,7 +194,11 @@ impl Attributes<'_> {
 
     fn post(&self, signer: &Signer<'_>, format: EventFormat, body: &Body<'_>) -> Option<Post> {
         let (fields, kind, body) = match format {
-            EventFormat::Structured => (HeaderMap::new(), STRUCTURED, self.structured(body)?),
+            EventFormat::Structured => {
+                let mut json = Vec::new();
+                self.structured(body, &mut json)?;
+                (HeaderMap::new(), STRUCTURED, json)
+            }
             EventFormat::Binary => (self.fields()?, body.content_type(), body.raw()?),
         };
         signer.post(self.id, fields, kind, body)
@@ -234,17 +239,20 @@ pub(super) fn event(signer: &Signer<'_>, format: EventFormat, event: &Event) -> 
     Attributes::of(event, &r#type).post(signer, format, &Body::of(event)?)
 }
 
+/// Bytes of an event in JSON beside what [`Event::size`] counts, about.
+const FRAMING: usize = 256;
+
 /// Events as one request.
 pub(super) fn batch(signer: &Signer<'_>, events: &[Arc<Event>]) -> Option<Post> {
-    let mut body = vec![b'['];
+    let mut body = Vec::with_capacity(events.iter().map(|event| event.size() + FRAMING).sum());
+    body.push(b'[');
     let mut names = Sha256::new();
     for event in events {
         let r#type = event.r#type.to_string();
-        let json = Attributes::of(event, &r#type).structured(&Body::of(event)?)?;
         if body.len() > 1 {
             body.push(b',');
         }
-        body.extend_from_slice(&json);
+        Attributes::of(event, &r#type).structured(&Body::of(event)?, &mut body)?;
         names.update(&event.id);
         names.update("\n");
     }
