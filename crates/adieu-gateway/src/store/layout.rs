@@ -12,7 +12,7 @@ pub(super) const MAGIC: [u8; 16] = *b"adieu store\r\n\x1a\n\0";
 pub(super) const FORMAT_AT: usize = MAGIC.len();
 
 /// How the file is laid out. A change that an older version would misread has another.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// Where the number of the last commit stands, and its complement. In a sector of its own: it is
 /// written again with each commit, and a sector is written whole or not at all.
