@@ -144,8 +144,8 @@ pub(super) fn verdicts(
     body: &[u8],
 ) -> Result<HashMap<String, Taken>, NotTaken> {
     let wrong = |why: String| NotTaken::new(Kind::Answered(status), why);
-    // Read once as a whole; one by one only where something in it is malformed, for the others count
-    // all the same.
+    // Read once as a whole; one by one only where something in it is malformed, for the others
+    // count all the same.
     if let Ok(all) = serde_json::from_slice::<Vec<Whole<'_>>>(body) {
         let mut verdicts = HashMap::with_capacity(all.len());
         for Whole { id, status, reason, send, close } in all {
