@@ -8,6 +8,7 @@ mod file;
 mod layout;
 mod memory;
 mod payloads;
+mod queue;
 mod row;
 mod table;
 mod watch;

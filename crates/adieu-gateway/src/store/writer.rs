@@ -1,14 +1,13 @@
 //! Group commit: one thread writes, and what is submitted while it does goes into the next commit
 //! together.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::error::caught;
+use super::queue::{Queue, Waiting};
 use super::{Backend, Refusals, StoreError};
 use crate::session::{Batch, Change, Contents};
 
@@ -21,29 +20,8 @@ const QUEUE: usize = 16 << 20;
 /// thousand callers a second have under way when a commit takes some milliseconds.
 const BATCH: usize = 4 << 10;
 
-/// Batches in one commit at most: what waits behind it should not wait for long.
-const GROUP: usize = 1024;
-
-/// Bytes from which on a commit takes no further batch, for the same reason.
-const GROUP_BYTES: usize = 4 << 20;
-
 /// Resolved when a batch is committed.
 type Told = oneshot::Receiver<Result<Refusals, StoreError>>;
-
-/// How long a batch that nothing waits for may wait for others to join. After a crash as much of it
-/// is done again: an event that was taken is told once more, with the same id.
-const LATER: Duration = Duration::from_millis(20);
-
-/// What waits for its commit.
-struct Waiting {
-    batch: Batch,
-    bytes: usize,
-    /// Somebody waits for it.
-    awaited: bool,
-    tell: oneshot::Sender<Result<Refusals, StoreError>>,
-    /// Given back once it is told.
-    room: OwnedSemaphorePermit,
-}
 
 /// The way to a store. A clone shares it; when the last is gone, what was submitted is committed
 /// and the store is closed. [`close`](Store::close) waits for that.
@@ -74,8 +52,7 @@ enum Way {
 
 #[derive(Debug)]
 struct Shared {
-    /// Taken when the store is closed. No bound of its own: what is in it has its room.
-    queue: Mutex<Option<Sender<Waiting>>>,
+    queue: Arc<Queue>,
     /// Bytes that may still be submitted, given out in the order in which they were asked for.
     room: Arc<Semaphore>,
     /// How it was closed, once it is.
@@ -92,13 +69,14 @@ impl Store {
         if !backend.outlives_the_process() {
             return Ok((Store(Way::Nowhere), contents));
         }
-        let (queue, waiting) = channel();
+        let queue = Arc::new(Queue::default());
+        let waiting = queue.clone();
         let (tell, closed) = watch::channel(None);
         thread::Builder::new()
             .name("adieu-store".into())
             .spawn(move || tell.send_replace(Some(write(backend, &waiting))))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        let (queue, room) = (Mutex::new(Some(queue)), Arc::new(Semaphore::new(QUEUE)));
+        let room = Arc::new(Semaphore::new(QUEUE));
         Ok((Store(Way::Thread(Arc::new(Shared { queue, room, closed }))), contents))
     }
 
@@ -133,14 +111,11 @@ impl Store {
         let room = bytes.clamp(BATCH, QUEUE) as u32;
         let room = shared.room.clone().acquire_many_owned(room).await;
         let room = room.map_err(|_| StoreError::Closed)?;
-        let (tell, told) = oneshot::channel();
-        {
-            let queue = shared.queue();
-            let queue = queue.as_ref().ok_or(StoreError::Closed)?;
-            let waiting = Waiting { batch, bytes, awaited, tell, room };
-            queue.send(waiting).map_err(|_| StoreError::Closed)?;
+        let (tell, told) = awaited.then(oneshot::channel).unzip();
+        if !shared.queue.push(Waiting { batch, bytes, tell, room }) {
+            return Err(StoreError::Closed);
         }
-        Ok(Some(told))
+        Ok(told)
     }
 
     /// Commits what was submitted before, and closes the store: when it returns, another process
@@ -157,16 +132,17 @@ impl Store {
         shared.room.close();
         drop(all);
         // The thread comes to the end of the queue.
-        shared.queue().take();
+        shared.queue.close();
         let mut closed = shared.closed.clone();
         let closed = closed.wait_for(Option::is_some).await;
         closed.ok().and_then(|closed| closed.clone()).unwrap_or(Err(StoreError::Closed))
     }
 }
 
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Option<Sender<Waiting>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+/// When the last clone is gone, what was submitted is committed.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -175,9 +151,9 @@ fn size(batch: &Batch) -> usize {
 }
 
 /// Commits until all senders are gone, and closes.
-fn write(mut backend: impl Backend, waiting: &Receiver<Waiting>) -> Result<(), StoreError> {
+fn write(mut backend: impl Backend, waiting: &Queue) -> Result<(), StoreError> {
     let mut failed = Ok(());
-    while let Some(group) = Group::collect(waiting) {
+    while let Some(group) = waiting.next() {
         // After one that failed the disk holds nobody knows what: nothing is said to be safe.
         let committed = failed.clone().and_then(|()| {
             let commit = caught(|| backend.commit(&group.batches));
@@ -192,56 +168,14 @@ fn write(mut backend: impl Backend, waiting: &Receiver<Waiting>) -> Result<(), S
         };
         for (tell, _room) in group.tell {
             let refused = refused.next().unwrap_or_default();
-            // Who has gone away does not want to know.
-            let _ = tell.send(failed.clone().map(|()| refused));
+            if let Some(tell) = tell {
+                // A task that has gone away does not want to know.
+                let _ = tell.send(failed.clone().map(|()| refused));
+            }
         }
     }
     let closed = caught(|| backend.close());
     failed.and(closed.unwrap_or_else(|panic| Err(StoreError::NotClosed(panic))))
-}
-
-type Tell = (oneshot::Sender<Result<Refusals, StoreError>>, OwnedSemaphorePermit);
-
-/// What goes into one commit.
-#[derive(Default)]
-struct Group {
-    batches: Vec<Batch>,
-    tell: Vec<Tell>,
-    bytes: usize,
-    /// Somebody waits for it.
-    awaited: bool,
-}
-
-impl Group {
-    /// What has come by now; if nobody waits for any of it, also what comes a moment later. `None`
-    /// if nothing will come any more.
-    fn collect(waiting: &Receiver<Waiting>) -> Option<Self> {
-        let mut group = Group::default();
-        group.add(waiting.recv().ok()?);
-        let until = Instant::now() + LATER;
-        while group.has_room() {
-            let next = match group.awaited {
-                true => waiting.try_recv().map_err(|_| RecvTimeoutError::Timeout),
-                false => waiting.recv_timeout(until.saturating_duration_since(Instant::now())),
-            };
-            match next {
-                Ok(next) => group.add(next),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        Some(group)
-    }
-
-    fn add(&mut self, one: Waiting) {
-        self.bytes += one.bytes;
-        self.awaited |= one.awaited;
-        self.batches.push(one.batch);
-        self.tell.push((one.tell, one.room));
-    }
-
-    fn has_room(&self) -> bool {
-        self.batches.len() < GROUP && self.bytes < GROUP_BYTES
-    }
 }
 
 #[cfg(test)]
@@ -249,6 +183,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, MutexGuard};
 
+    use super::super::queue::GROUP_BYTES;
     use super::*;
 
     /// What is committed, to be looked at.

@@ -365,13 +365,13 @@ fn a_file_that_is_not_ours_is_told_and_left_as_it_is() {
 fn a_file_of_a_later_version_is_told_and_left_as_it_is() {
     let (images, _) = images();
     for mut later in images {
-        later[16..20].copy_from_slice(&3u32.to_be_bytes());
-        later[20..24].copy_from_slice(&(!3u32).to_be_bytes());
+        later[16..20].copy_from_slice(&4u32.to_be_bytes());
+        later[20..24].copy_from_slice(&(!4u32).to_be_bytes());
         // Whatever it has behind that.
         later[4096 + 9] ^= 0xff;
         let scratch = Scratch::with("later", &later);
         let error = Disk::open(&scratch.0).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 4, known: 3, .. }), "{error}");
         assert!(std::fs::read(scratch.file()).unwrap() == later, "it was changed");
     }
 }
@@ -384,7 +384,7 @@ fn a_file_of_an_earlier_version_is_told_and_left_as_it_is() {
         earlier[20..24].copy_from_slice(&(!1u32).to_be_bytes());
         let scratch = Scratch::with("earlier", &earlier);
         let error = Disk::open(&scratch.0).unwrap_err();
-        assert!(matches!(error, StoreError::Older { found: 1, known: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::Older { found: 1, known: 3, .. }), "{error}");
         assert!(std::fs::read(scratch.file()).unwrap() == earlier, "it was changed");
     }
 }
