@@ -14,6 +14,7 @@ use redb::{
 
 use super::directory::DataDir;
 use super::error::caught;
+use super::events::{self, EVENTS, Events, Places};
 use super::file::StoreFile;
 use super::payloads::{self, PAYLOADS, Payloads, REFERENCES};
 use super::row::{self, CounterRow};
@@ -27,7 +28,6 @@ const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("se
 const COUNTERS: TableDefinition<'_, &[u8; 16], &CounterRow> = TableDefinition::new("counters");
 const LEAVING: TableDefinition<'_, &str, &[u8; 28]> = TableDefinition::new("leaving");
 const MESSAGES: TableDefinition<'_, (&[u8; 16], u64), &[u8]> = TableDefinition::new("messages");
-const EVENTS: TableDefinition<'_, (&[u8], u64), &[u8]> = TableDefinition::new("events");
 /// A store of an earlier version has no such table until its first commit.
 const DEAD_LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -54,6 +54,7 @@ pub struct Disk {
     database: Database,
     /// The number of the last one.
     commits: u64,
+    places: Places,
 }
 
 impl Disk {
@@ -79,7 +80,9 @@ impl Disk {
                 format!("it had {acknowledged} commits, and what is left of it has {commits}");
             return Err(StoreError::Damaged(data_dir.path, error));
         }
-        let mut disk = Disk { path: data_dir.path, watch, file, database, commits };
+        let places = caught(|| places(&database)).unwrap_or_else(|panic| Err(corrupted(panic)));
+        let places = places.map_err(|error| cannot_open(&data_dir.path, &error))?;
+        let mut disk = Disk { path: data_dir.path, watch, file, database, commits, places };
         let shrunk = caught(|| disk.shrink()).unwrap_or_else(|panic| Err(corrupted(panic)));
         shrunk.map_err(|error| cannot_open(&disk.path, &error))?;
         Ok(disk)
@@ -126,6 +129,10 @@ impl Disk {
         };
         write().map_err(|error: redb::Error| StoreError::Failed(error.to_string()))
     }
+}
+
+fn places(database: &Database) -> Result<Places, redb::Error> {
+    events::places(&database.begin_read()?)
 }
 
 fn builder() -> Builder {
@@ -221,13 +228,11 @@ fn contents(transaction: &ReadTransaction) -> Result<Contents, redb::Error> {
         let message = message.ok_or_else(|| unreadable("message"))?;
         contents.messages.insert((SessionId::new(*id), sequence), message);
     }
-    for entry in transaction.open_table(EVENTS)?.iter()? {
-        let (key, event) = entry?;
-        let (stream, sequence) = key.value();
-        let key = (Bytes::copy_from_slice(stream), sequence);
-        let event = row::read_event(event.value()).ok_or_else(|| unreadable("event"))?;
+    events::each(transaction, |event| {
+        let (key, event) = event.ok_or_else(|| unreadable("event"))?;
         contents.events.insert(key, Arc::new(event));
-    }
+        Ok(())
+    })?;
     for entry in transaction.open_table(DEAD_LETTERS)?.iter()? {
         let (id, letter) = entry?;
         contents.dead_letters.insert(id.value(), Bytes::copy_from_slice(letter.value()));
@@ -247,15 +252,16 @@ impl Backend for Disk {
     }
 
     fn commit(&mut self, batches: &[Batch]) -> Result<Vec<Refusals>, StoreError> {
-        let mut refused = Vec::new();
+        let (mut refused, mut places) = (Vec::new(), std::mem::take(&mut self.places));
         self.write(|transaction| {
-            let mut tables = Tables::new(transaction);
+            let mut tables = Tables::new(transaction, &mut places);
             for batch in batches {
                 refused.push(tables.commit(batch)?);
             }
             tables.finish()
         })?;
         self.commits += 1;
+        self.places = places;
         Ok(refused)
     }
 
@@ -273,7 +279,7 @@ struct Tables<'t> {
     counters: Lazy<'t, &'static [u8; 16], &'static CounterRow>,
     leaving: Lazy<'t, &'static str, &'static [u8; 28]>,
     messages: Lazy<'t, (&'static [u8; 16], u64), &'static [u8]>,
-    events: Lazy<'t, (&'static [u8], u64), &'static [u8]>,
+    events: Events<'t>,
     dead_letters: Lazy<'t, u64, &'static [u8]>,
     meta: Lazy<'t, &'static str, &'static [u8]>,
     payloads: Payloads<'t>,
@@ -282,13 +288,13 @@ struct Tables<'t> {
 }
 
 impl<'t> Tables<'t> {
-    fn new(transaction: &'t WriteTransaction) -> Self {
+    fn new(transaction: &'t WriteTransaction, places: &'t mut Places) -> Self {
         Tables {
             sessions: Lazy::new(transaction, SESSIONS),
             counters: Lazy::new(transaction, COUNTERS),
             leaving: Lazy::new(transaction, LEAVING),
             messages: Lazy::new(transaction, MESSAGES),
-            events: Lazy::new(transaction, EVENTS),
+            events: Events::new(transaction, places),
             dead_letters: Lazy::new(transaction, DEAD_LETTERS),
             meta: Lazy::new(transaction, META),
             payloads: Payloads::new(transaction),
@@ -368,10 +374,10 @@ impl<'t> Tables<'t> {
             }
             Change::TrimMessages { id, up_to } => self.trim(*id, *up_to)?,
             Change::PutEvent { stream, sequence, event } => {
-                self.events.table()?.insert((&**stream, *sequence), &*row::event(event))?;
+                self.events.put(stream, *sequence, event)?;
             }
             Change::DeleteEvent { stream, sequence } => {
-                self.events.table()?.remove((&**stream, *sequence))?;
+                self.events.delete(stream, *sequence)?;
             }
             Change::PutDeadLetter { id, letter } => {
                 self.dead_letters.table()?.insert(*id, &**letter)?;

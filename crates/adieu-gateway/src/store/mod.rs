@@ -4,6 +4,7 @@
 mod directory;
 mod disk;
 mod error;
+mod events;
 mod file;
 mod layout;
 mod memory;

@@ -114,12 +114,29 @@ fn message_parts(row: &[u8]) -> Option<(Tag, Option<Digest>, &[u8])> {
     Some((tag, Some(Digest::from_bytes(*key)), rest))
 }
 
-pub(super) fn event(event: &Event) -> Vec<u8> {
-    json(event)
+/// What the event is ordered by (its length first), its number there, the event.
+pub(super) fn event(stream: &[u8], sequence: u64, event: &Event) -> Vec<u8> {
+    let length = u16::try_from(stream.len()).unwrap_or(u16::MAX);
+    let mut row = length.to_be_bytes().to_vec();
+    row.extend_from_slice(&stream[..length.into()]);
+    row.extend_from_slice(&sequence.to_be_bytes());
+    // Strings and numbers: nothing in it can fail.
+    let _ = serde_json::to_writer(&mut row, event);
+    row
 }
 
-pub(super) fn read_event(row: &[u8]) -> Option<Event> {
-    serde_json::from_slice(row).ok()
+pub(super) fn read_event(row: &[u8]) -> Option<((Bytes, u64), Event)> {
+    let (stream, sequence, event) = event_parts(row)?;
+    let event = serde_json::from_slice(event).ok()?;
+    Some(((Bytes::copy_from_slice(stream), sequence), event))
+}
+
+/// What it is ordered by, its number there, and the event as it is kept.
+pub(super) fn event_parts(row: &[u8]) -> Option<(&[u8], u64, &[u8])> {
+    let (length, rest) = row.split_first_chunk::<2>()?;
+    let (stream, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    let (sequence, event) = rest.split_first_chunk::<8>()?;
+    Some((stream, u64::from_be_bytes(*sequence), event))
 }
 
 pub(super) fn leaving(leaving: &Leaving) -> [u8; 28] {
