@@ -1,6 +1,6 @@
 //! What waits for its commit. The thread that commits is woken by a batch that a task waits for; a
-//! batch that nothing waits for goes with that, or a moment later: a wake costs about as much as the
-//! change.
+//! batch that nothing waits for goes with that, or a moment later: a wake costs about as much as
+//! the change.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
