@@ -29,7 +29,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
         }
         _ => None,
     };
-    let access = sessions::access()?;
+    let access = sessions::access(options.sessions.max_api_requests)?;
     // The soft limit is for programs that cannot use more; each connection takes one.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let listen = &options.listen;

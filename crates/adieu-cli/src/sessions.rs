@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, DeliveryOptions, EventFormat, Secret};
-use adieu_gateway::http::{Access, AllowedOrigin, BadKey, Origins, PublicUrl};
+use adieu_gateway::http::{API_REQUESTS, Access, AllowedOrigin, BadKey, Origins, PublicUrl};
 use adieu_gateway::session::command::{AskResume, Limits};
 use adieu_gateway::session::{Settings, Waits};
 use adieu_gateway::store::{Disk, Memory, StoreWatch};
@@ -81,6 +81,14 @@ pub(crate) struct Sessions {
     /// Sessions of one user at most
     #[arg(long, value_name = "N", default_value = "100")]
     max_sessions_per_user: usize,
+    /// Messages in a second from all sessions of one user, five seconds' worth at once: above it a
+    /// connection is closed with 1013, and its client comes back and says them again
+    #[arg(long, value_name = "N", default_value = "2000")]
+    max_messages_per_user: u32,
+    /// Requests in a second with the key of the API, five seconds' worth at once: those above it
+    /// are answered 429
+    #[arg(long, value_name = "N", default_value_t = API_REQUESTS)]
+    pub(crate) max_api_requests: u32,
     /// Wait after a Close that says so (1000, 4xxx)
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = length)]
     wait_left: Duration,
@@ -181,13 +189,14 @@ impl Sessions {
             gateway_down: self.wait_restart,
             user: self.wait_user,
         };
-        let sessions_per_user = self.max_sessions_per_user;
+        let (sessions_per_user, messages_per_user) =
+            (self.max_sessions_per_user, self.max_messages_per_user);
         let sessions = Settings {
             waits,
             heartbeat: self.heartbeat,
             tell_connections: self.tell_connections,
             ask_resume: self.ask_resume.into(),
-            limits: Limits { sessions_per_user, ..Limits::default() },
+            limits: Limits { sessions_per_user, messages_per_user, ..Limits::default() },
             ..Settings::default()
         };
         Ok(Options {
@@ -237,13 +246,14 @@ fn wrong_secret() -> String {
     adieu_gateway::hook::BadSecret::Missing.to_string()
 }
 
-/// Who may see pages and use the API.
-pub(crate) fn access() -> Result<Access, String> {
+/// Who may see pages and use the API, and how often.
+pub(crate) fn access(requests: u32) -> Result<Access, String> {
     let key = match std::env::var(KEY) {
         Ok(key) => Some(key),
         Err(std::env::VarError::NotPresent) => None,
         // To go on without one would open what was to be closed.
         Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{KEY}: {BadKey}")),
     };
-    Access::new(key.as_deref()).map_err(|error| format!("{KEY}: {error}"))
+    let access = Access::new(key.as_deref()).map_err(|error| format!("{KEY}: {error}"))?;
+    Ok(access.max_requests(requests))
 }

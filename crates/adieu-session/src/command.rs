@@ -80,13 +80,22 @@ pub struct Limits {
     pub bytes_per_user: usize,
     /// Bytes that one shard keeps for all of its sessions.
     pub bytes: usize,
+    /// Messages in a second from the sessions of one user; of nobody's, from each connection. For
+    /// [`BURST`](crate::rate::BURST) seconds at once.
+    pub messages_per_user: u32,
 }
 
 impl Default for Limits {
     /// 100 sessions: more tabs than a person has. 16 MiB for a user: four sessions that use up what
-    /// one may have. 256 MiB for a shard: a fraction of the memory of a small machine.
+    /// one may have. 256 MiB for a shard: a fraction of the memory of a small machine. 2,000
+    /// messages in a second: a hundred tabs with twenty each, a small part of what a core hears.
     fn default() -> Self {
-        Limits { sessions_per_user: 100, bytes_per_user: 16 << 20, bytes: 256 << 20 }
+        Limits {
+            sessions_per_user: 100,
+            bytes_per_user: 16 << 20,
+            bytes: 256 << 20,
+            messages_per_user: 2_000,
+        }
     }
 }
 
@@ -99,6 +108,8 @@ pub enum Full {
     BytesOfUser,
     /// [`Limits::bytes`].
     Bytes,
+    /// [`Limits::messages_per_user`].
+    MessagesOfUser,
 }
 
 impl Full {
@@ -109,6 +120,7 @@ impl Full {
             Full::SessionsOfUser => "sessions_per_user",
             Full::BytesOfUser => "bytes_per_user",
             Full::Bytes => "bytes",
+            Full::MessagesOfUser => "messages_per_user",
         }
     }
 }
@@ -119,6 +131,7 @@ impl std::fmt::Display for Full {
             Full::SessionsOfUser => "this user has as many sessions as one may have",
             Full::BytesOfUser => "too much waits for the sessions of this user",
             Full::Bytes => "too much waits for all sessions",
+            Full::MessagesOfUser => "this user sends more messages in a second than one may",
         })
     }
 }
@@ -229,6 +242,17 @@ pub enum SessionCommand {
     Send(Outgoing),
     /// The backend ends it, with its own Close or with 4003.
     End(Option<FinalClose>),
+}
+
+impl SessionCommand {
+    /// The generation of the connection on which a client says a message for the backend.
+    pub(crate) fn says_a_message_on(&self) -> Option<u32> {
+        match self {
+            SessionCommand::Hear(generation, Ok(FromClient::Message { .. }))
+            | SessionCommand::HearPlain(generation, Ok(_)) => Some(*generation),
+            _ => None,
+        }
+    }
 }
 
 /// What the backend has answered to an event of a session.

@@ -18,6 +18,7 @@ pub mod fence;
 pub mod inbox;
 pub mod machine;
 pub mod outbox;
+pub mod rate;
 pub mod shard;
 mod slot;
 pub mod time;

@@ -219,3 +219,31 @@ async fn questions_to_the_backend_have_a_limit() {
     all.join_all().await;
     assert_eq!(most.load(Ordering::SeqCst), 64, "at a time");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_user_and_requests_with_the_key_have_a_rate() {
+    let backend = Backend::start().await;
+    let options = ["--max-messages-per-user", "3", "--max-api-requests", "100"];
+    let gateway = Gateway::start(None, &backend, &options);
+    let mut page = Page::of("anna");
+    page.connect(&gateway.url()).await;
+    // Fifteen are heard at once. The connection ends, and the client says the rest again.
+    for n in 0..20 {
+        page.say(&n.to_string()).await;
+    }
+    let (code, reason) = page.closed_with().await;
+    let said = "this user sends more messages in a second than one may";
+    assert_eq!((code, &*reason), (1013, said));
+    gateway.until_metric(r#"adieu_limit_reached_total{limit="messages_per_user"}"#, 1.0).await;
+    while page.acknowledged < 20 {
+        page.connect(&gateway.url()).await;
+        while page.acknowledged < 20 && page.next().await.is_some() {}
+    }
+    backend.until("all is heard", |backend| backend.said(&page.session) == page.said).await;
+    let mut statuses = Vec::new();
+    while !statuses.contains(&429) {
+        assert!(statuses.len() < 10_000, "no request is refused");
+        statuses.push(gateway.request("GET", "/api/sessions", "").await.0);
+    }
+    assert!(statuses.len() > 100, "{} were answered", statuses.len());
+}

@@ -237,6 +237,9 @@ impl Engine {
                 } else {
                     Done::Replied(self.shard.on(now, *command, tx))
                 };
+                if let (None, Done::Replied(Reply::Full(full))) = (&tell, &done) {
+                    self.gateway.metrics().full(&[*full]);
+                }
                 if let (Done::Replied(Reply::Attached(handle)), Some(sender)) = (&done, connection)
                 {
                     said.push(Said::Attach(*handle, sender));

@@ -3,13 +3,14 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, ORIGIN, SET_COOKIE, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, ORIGIN, RETRY_AFTER, SET_COOKIE,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -22,6 +23,8 @@ use sha2::Sha256;
 
 use super::origin::Origin;
 use super::rare::Rare;
+use crate::session::Timestamp;
+use crate::session::rate::Rate;
 
 /// Characters that a key has at least: it is all that stands between anybody and the sessions.
 const MIN_KEY: usize = 16;
@@ -86,7 +89,31 @@ pub struct Access {
     cookie: String,
     /// Whether the cookie may go over TLS alone.
     secure: bool,
+    rate: Arc<ApiRate>,
     log: Arc<Rare>,
+}
+
+/// Requests with the key in a second at most, five seconds' worth at once, if the operator says
+/// nothing: several times what a core answers. It is there to be set.
+pub const API_REQUESTS: u32 = 50_000;
+
+/// How many requests may come with the key.
+struct ApiRate {
+    per_second: u32,
+    began: Instant,
+    rate: Mutex<Rate>,
+}
+
+impl ApiRate {
+    fn new(per_second: u32) -> Arc<Self> {
+        Arc::new(ApiRate { per_second, began: Instant::now(), rate: Mutex::default() })
+    }
+
+    fn takes(&self) -> bool {
+        let now = Timestamp(0) + self.began.elapsed();
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.takes(now, self.per_second)
+    }
 }
 
 impl fmt::Debug for Access {
@@ -101,9 +128,9 @@ impl Access {
     /// # Errors
     /// [`BadKey`] if it is too short or cannot stand in a field.
     pub fn new(key: Option<&str>) -> Result<Self, BadKey> {
-        let (secure, log) = (false, Arc::default());
+        let (secure, rate, log) = (false, ApiRate::new(API_REQUESTS), Arc::default());
         let Some(key) = key else {
-            return Ok(Access { key: None, cookie: String::new(), secure, log });
+            return Ok(Access { key: None, cookie: String::new(), secure, rate, log });
         };
         let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
         if key.len() < MIN_KEY || !printable {
@@ -112,7 +139,14 @@ impl Access {
         let mac: Hmac<Sha256> = KeyInit::new_from_slice(key.as_bytes()).map_err(|_| BadKey)?;
         let cookie = hex(&mac.clone().chain_update(b"cookie").finalize().into_bytes());
         // What is compared is the MAC of what was presented under the key itself.
-        Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie, secure, log })
+        Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie, secure, rate, log })
+    }
+
+    /// The same with so many requests in a second at most, five seconds' worth at once: those above
+    /// it are answered 429.
+    #[must_use]
+    pub fn max_requests(self, per_second: u32) -> Self {
+        Access { rate: ApiRate::new(per_second), ..self }
     }
 
     /// The same where browsers come over TLS.
@@ -215,7 +249,10 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
         Err(Refused::NoKey) => return key_is_needed(),
         Err(Refused::WrongKey) => return wrong_key(&access, peer).await,
     };
-    let mut response = next.run(request).await;
+    let mut response = match access.rate.takes() {
+        true => next.run(request).await,
+        false => too_many(access.rate.per_second),
+    };
     response.extensions_mut().insert(Known);
     let headers = response.headers_mut();
     // Pages say what they want of themselves.
@@ -224,6 +261,15 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
         headers.extend(access.set_cookie().map(|value| (SET_COOKIE, value)));
     }
     response
+}
+
+fn too_many(per_second: u32) -> Response {
+    let why = format!(
+        "more than {per_second} requests in a second came with the key (--max-api-requests); \
+         POST /api/messages has many recipients in one request"
+    );
+    let soon = [(RETRY_AFTER, "1")];
+    (StatusCode::TOO_MANY_REQUESTS, soon, Json(json!({ "error": why }))).into_response()
 }
 
 /// Guesses are told, and take their time.

@@ -11,7 +11,7 @@ mod origins;
 mod rare;
 mod websocket;
 
-pub use access::{Access, BadKey, guarded};
+pub use access::{API_REQUESTS, Access, BadKey, guarded};
 pub(crate) use access::{Known, WrongKey};
 pub use api::router as api;
 pub(crate) use health::{Health, router as health};

@@ -24,6 +24,7 @@ use super::fence::{Fence, Nonces};
 use super::inbox::Inbox;
 use super::machine::{Action, Input, Refusal, Session, State};
 use super::outbox::{Kept, Outbox};
+use super::rate::Rate;
 use super::time::Skew;
 use super::token::{Digest, Key, SessionId, Token};
 use super::transaction::{Effect, Handle, Transaction};
@@ -204,6 +205,11 @@ impl Aggregate {
         self.outbox.bytes()
     }
 
+    /// The rate of its messages, where it is nobody's.
+    pub(crate) fn rate(&mut self) -> &mut Rate {
+        &mut self.live.rate
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.row.session.state() == State::Over
     }
@@ -324,7 +330,8 @@ impl Aggregate {
         self.row.connections += 1;
         (self.row.ending, self.row.promised, self.row.away_since) = (None, None, None);
         self.row.waited_ms = 0;
-        self.live = Live { wired: received, load_ms: self.live.load_ms, owes_since: None };
+        let Live { load_ms, rate, .. } = self.live;
+        self.live = Live { wired: received, load_ms, rate, owes_since: None };
         self.dirty = Dirty::Row;
         self.input(context, input, tx);
         let handle = self.newest();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::ending::ConnectionEnding;
 use super::super::event::Meta;
+use super::super::rate::Rate;
 use super::super::token::Digest;
 use super::super::wire::Tag;
 use super::super::{Session, Timestamp};
@@ -64,6 +65,8 @@ pub(super) struct Live {
     pub(super) wired: u64,
     /// Since when the page owes an acknowledgement and has said nothing.
     pub(super) owes_since: Option<Timestamp>,
+    /// Of the messages of a session that is nobody's.
+    pub(super) rate: Rate,
     /// How long the page took to load, as it says, in milliseconds.
     pub(super) load_ms: u32,
 }

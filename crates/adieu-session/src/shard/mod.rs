@@ -19,8 +19,8 @@ use super::machine::Input;
 use super::outbox::Kept;
 use super::time::Skew;
 use super::token::{Digest, Key, SessionId};
-use super::transaction::{Handle, Transaction};
-use super::wire::NotResumed;
+use super::transaction::{Effect, Handle, Transaction};
+use super::wire::{NotResumed, TRY_AGAIN_LATER, close};
 use super::{Change, Contents, Message, Timestamp};
 use presence::Users;
 pub use query::{Answer, Counts};
@@ -281,6 +281,15 @@ impl Shard {
         {
             return Reply::Full(full);
         }
+        if let Some(generation) = command.says_a_message_on()
+            && !self.may_speak(now, id, generation)
+        {
+            // Its client comes back a moment later, and says again what was not acknowledged.
+            let full = Full::MessagesOfUser;
+            let handle = Handle { session: id, generation };
+            tx.effects.push(Effect::Close(handle, close(TRY_AGAIN_LATER, &full.to_string())));
+            return Reply::Full(full);
+        }
         let done = self.with(now, id, tx, |session, context, tx| match command {
             SessionCommand::Hear(generation, said) => session.hear(context, generation, said, tx),
             SessionCommand::HearPlain(generation, said) => {
@@ -296,6 +305,16 @@ impl Shard {
             SessionCommand::Resume(_) => {}
         });
         done.map_or(Reply::NoSession, |()| Reply::Done)
+    }
+
+    /// Whether a message more is within the rate of the session's user. What an older connection
+    /// says counts for nothing, nor here.
+    fn may_speak(&mut self, now: Timestamp, id: SessionId, generation: u32) -> bool {
+        let most = self.settings.limits.messages_per_user;
+        let session = self.sessions.get_mut(&id).filter(|of| of.is_newest(generation));
+        let Some(session) = session else { return true };
+        let rate = session.row().user.as_ref().and_then(|user| self.users.rate(user));
+        rate.unwrap_or(session.rate()).takes(now, most)
     }
 
     /// Does something with each session of a user.

@@ -6,6 +6,7 @@ use super::super::aggregate::Aggregate;
 use super::super::change::Leaving;
 use super::super::command::Settings;
 use super::super::event::{Data, Event, EventType, event_id, user_stream};
+use super::super::rate::Rate;
 use super::super::time::Skew;
 use super::super::transaction::Transaction;
 use super::super::{Change, Contents, SessionId, Timestamp};
@@ -29,6 +30,8 @@ struct Present {
     kept: usize,
     /// Until when a client that has no token to come back with is expected back.
     plain_until: Option<Timestamp>,
+    /// Of its messages.
+    rate: Rate,
     /// It has no session.
     leaving: Option<Leaving>,
 }
@@ -97,6 +100,11 @@ impl Users {
 
     pub(super) fn kept_of(&self, user: &str) -> usize {
         self.users.get(user).map_or(0, |of| of.kept)
+    }
+
+    /// The rate of its messages.
+    pub(super) fn rate(&mut self, user: &str) -> Option<&mut Rate> {
+        self.users.get_mut(user).map(|of| &mut of.rate)
     }
 
     /// A session of this user keeps more, or less.

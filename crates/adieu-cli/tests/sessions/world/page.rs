@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adieu::{Client, Close, Ending, Socket};
+use adieu::{Client, Close, Config, Ending, Socket};
 use serde_json::{Value, json};
 
 /// How long anything that is waited for may take.
@@ -43,7 +43,10 @@ impl Page {
 
     /// Opens a connection, with the token if there is one; `Err` is how it failed.
     pub(crate) async fn try_connect(&mut self, url: &str) -> Result<Connected, String> {
-        let mut client = Client::new().subprotocol("adieu.v1");
+        // As a browser: it sends no Ping, and has no clock over what waits to leave.
+        let (ping_interval, write_timeout) = (None, Duration::MAX);
+        let config = Config { ping_interval, write_timeout, ..Config::default() };
+        let mut client = Client::new().config(config).subprotocol("adieu.v1");
         if let Some(token) = &self.token {
             client = client.subprotocol(format!("adieu.resume.{token}.{}", self.received.len()));
         }

@@ -20,7 +20,8 @@ struct World {
 }
 
 fn settings() -> Settings {
-    let limits = Limits { sessions_per_user: 3, bytes_per_user: 400, bytes: 900 };
+    let limits =
+        Limits { sessions_per_user: 3, bytes_per_user: 400, bytes: 900, ..Limits::default() };
     let outbox = OutboxLimits { messages: 4, bytes: 300, age: Duration::from_secs(5) };
     Settings { limits, outbox, tell_connections: true, ..Settings::default() }
 }

@@ -1,6 +1,7 @@
 //! What may be kept for clients that do not acknowledge: of a session, a user and a shard.
 
 use super::super::super::command::Limits;
+use super::super::super::wire::Fault;
 use super::*;
 
 /// A limit for each session, user and shard, in messages of ten characters.
@@ -166,4 +167,55 @@ fn what_a_client_repeats_is_not_written_down_again() {
         let step = hear(&mut hub, handle, again);
         assert_eq!((step.changes, step.awaited), (vec![], false), "{again}");
     }
+}
+
+fn talkative(per_second: u32) -> Hub {
+    let limits = Limits { messages_per_user: per_second, ..Limits::default() };
+    Hub::new(Settings { limits, ..Settings::default() })
+}
+
+fn message(sequence_id: u64) -> Result<FromClient, Fault> {
+    FromClient::read(&format!(r#"{{"type":"message","sequenceId":{sequence_id},"text":"a"}}"#))
+}
+
+/// Says messages one after the other, and gives how many of them were heard.
+fn says(hub: &mut Hub, now: Timestamp, handle: Handle, numbers: std::ops::Range<u64>) -> usize {
+    let heard = |n| {
+        let hear = SessionCommand::Hear(handle.generation, message(n));
+        let (reply, step) = hub.on(now, Command::Session(handle.session, hear));
+        if reply == Reply::Full(Full::MessagesOfUser) {
+            let closes = |effect: &Effect| {
+                matches!(effect, Effect::Close(of, why)
+                if *of == handle && why.code().is_some_and(|code| code.get() == 1013))
+            };
+            assert!(step.effects.iter().all(closes) && step.changes.is_empty(), "{step:?}");
+        }
+        reply == Reply::Done
+    };
+    numbers.map(heard).filter(|heard| *heard).count()
+}
+
+#[test]
+fn one_user_has_a_rate_over_all_of_its_sessions_and_others_have_theirs() {
+    let mut hub = talkative(2);
+    let (one, _) = hub.start(NOW, id(1), guest("anna", "https://a"));
+    let (two, _) = hub.start(NOW, id(2), guest("anna", "https://a"));
+    let (bob, _) = hub.start(NOW, id(3), guest("bob", "https://a"));
+    assert_eq!(says(&mut hub, NOW, one, 1..8), 7);
+    assert_eq!(says(&mut hub, NOW, two, 1..8), 3, "five seconds' worth for both");
+    assert_eq!(says(&mut hub, NOW, bob, 1..8), 7);
+    // What was not heard is said again, and is within the rate then.
+    let later = NOW + Duration::from_secs(2);
+    assert_eq!(says(&mut hub, later, two, 4..8), 4);
+    assert_eq!(hub.0.counts().attached, 3, "nobody has left");
+}
+
+#[test]
+fn a_session_of_nobody_has_a_rate_of_its_own() {
+    let mut hub = talkative(1);
+    let guest = Guest::default();
+    let (one, _) = hub.start(NOW, id(1), guest.clone());
+    let (two, _) = hub.start(NOW, id(2), guest);
+    assert_eq!(says(&mut hub, NOW, one, 1..9), 5);
+    assert_eq!(says(&mut hub, NOW, two, 1..9), 5);
 }

@@ -57,7 +57,8 @@ fn a_user_who_is_leaving_when_the_gateway_stops_leaves_after_it_has_started() {
 
 #[test]
 fn one_user_has_a_limit_and_the_others_do_not_feel_it() {
-    let limits = Limits { sessions_per_user: 2, bytes_per_user: 100, bytes: 200 };
+    let limits =
+        Limits { sessions_per_user: 2, bytes_per_user: 100, bytes: 200, ..Limits::default() };
     let mut hub = Hub::new(Settings { limits, ..Settings::default() });
     let start = |hub: &mut Hub, n, user| {
         hub.on(NOW, Command::Start(id(n), Box::new(guest(user, "https://a")))).0
