@@ -1,9 +1,10 @@
 //! React mounts each component twice under StrictMode: nobody leaves by that.
 
+use browser::wait::wait_for;
 use browser::{Kind, Result};
 use serde_json::json;
 
-use crate::world::{PATIENT, World, in_each_browser};
+use crate::world::{PATIENCE, PATIENT, World, in_each_browser};
 
 const REFRESHES: usize = 10;
 
@@ -24,9 +25,15 @@ fn mounted(world: &mut World, part: &str) -> Result<String> {
     Ok(session)
 }
 
-/// The component is shown, or no more.
+/// The component is shown, or no more: ready when React has done so. Of two changes that it finds
+/// together it makes only the last.
 fn show(world: &mut World, shown: bool) -> Result<()> {
-    world.browser.execute("window.show(arguments[0]); return null", &[json!(shown)]).map(drop)
+    world.browser.execute("window.show(arguments[0]); return null", &[json!(shown)])?;
+    let last = json!(if shown { "mounted" } else { "unmounted" });
+    wait_for(format!("the component {last}"), PATIENCE, || {
+        let now = world.browser.execute("return window.mounted.at(-1)", &[])?;
+        Ok((now == last).then_some(()))
+    })
 }
 
 /// All that the backend heard of a user who left for this cause.
