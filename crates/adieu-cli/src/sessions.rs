@@ -83,11 +83,11 @@ pub(crate) struct Sessions {
     max_sessions_per_user: usize,
     /// Messages in a second from all sessions of one user, five seconds' worth at once: above it a
     /// connection is closed with 1013, and its client comes back and says them again
-    #[arg(long, value_name = "N", default_value = "2000")]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = rate)]
     max_messages_per_user: u32,
     /// Requests in a second with the key of the API, five seconds' worth at once: those above it
     /// are answered 429
-    #[arg(long, value_name = "N", default_value_t = API_REQUESTS)]
+    #[arg(long, value_name = "N", default_value_t = API_REQUESTS, value_parser = rate)]
     pub(crate) max_api_requests: u32,
     /// Wait after a Close that says so (1000, 4xxx)
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = length)]
@@ -135,6 +135,11 @@ impl From<AskWhen> for AskResume {
 }
 /// More is a mistake, and could not be added to a date.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+fn rate(text: &str) -> Result<u32, String> {
+    let wrong = || format!("a number is needed, at least 1 and at most {}, like 2000", u32::MAX);
+    text.parse().ok().filter(|rate| *rate > 0).ok_or_else(wrong)
+}
 
 fn length(text: &str) -> Result<Duration, String> {
     let length = humantime::parse_duration(text)
