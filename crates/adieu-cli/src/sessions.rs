@@ -79,7 +79,7 @@ pub(crate) struct Sessions {
     #[arg(long, value_name = "NAME")]
     credential_cookie: Vec<String>,
     /// Sessions of one user at most
-    #[arg(long, value_name = "N", default_value = "100")]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = crate::count)]
     max_sessions_per_user: usize,
     /// Messages in a second from all sessions of one user, five seconds' worth at once: above it a
     /// connection is closed with 1013, and its client comes back and says them again
