@@ -103,6 +103,10 @@ impl fmt::Debug for CloseCode {
     }
 }
 
+/// So that a function can return `Result<(), CloseCode>`, and its caller anything that holds an
+/// error.
+impl std::error::Error for CloseCode {}
+
 impl From<u16> for CloseCode {
     fn from(code: u16) -> Self {
         CloseCode(code)

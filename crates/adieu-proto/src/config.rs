@@ -33,6 +33,12 @@ pub mod defaults {
     /// it only the newest Ping is answered, which RFC 6455 §5.5.3 allows, so that a flood of Pings
     /// costs nothing.
     pub const PONG_QUEUE: usize = 16 * 1024;
+    /// Bytes that a reserved place in the output counts until its message is queued, so that those
+    /// who reserve do not all find the same room: with the default queue 64 may have reserved.
+    pub const RESERVE_COST: u64 = 16 * 1024;
+    /// Pings of the application that may wait for their Pong. A Pong answers also the Pings before
+    /// it, so more would tell nothing new; a peer that answers none cannot make them pile up.
+    pub const MAX_PINGS: u64 = 16;
     /// From accept to an open WebSocket, absolute: bytes that dribble in do not extend it.
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
     /// Silence after which a Ping is sent. With the pong deadline and a coarse clock a vanished

@@ -40,6 +40,8 @@ pub enum Event {
     Opened(Negotiated),
     /// No further messages will come.
     EndOfMessages,
+    /// The Pings of [`Connection::ping`](crate::Connection::ping) are answered, up to this number.
+    Pong(u64),
     /// The peer's Close was read, early; the report follows when the transport is over.
     CloseReceived(Close),
     /// The report. Exactly once, last.

@@ -1,10 +1,47 @@
-//! [`Closed`]: nothing can be sent any more.
+//! [`Closed`]: nothing can be sent any more; and which connection that is said of.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Which connection it is: its address in memory, unique while the connection lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionId(pub(crate) usize);
+/// The number of a connection, counted from 1 in this process: servers' and clients' connections
+/// together, in the order in which they were accepted or made.
+///
+/// `Display` is the number alone, for logs and spans.
+///
+/// ```
+/// # fn handler(socket: adieu::Socket) {
+/// println!("connection {} is from {}", socket.id(), socket.peer());
+/// # }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// The number of the next connection.
+    pub(crate) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        // Nothing else depends on the order.
+        ConnectionId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionId({})", self.0)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Nothing can be sent any more: the connection is closing or over. How it ended is in
 /// [`Socket::ended`](crate::Socket::ended); this is no error of anybody.
@@ -21,20 +58,22 @@ impl Closed {
         Closed { connection }
     }
 
-    pub(crate) fn connection(self) -> ConnectionId {
+    /// The connection that is closing or over: compare with [`Socket::id`](crate::Socket::id).
+    #[must_use]
+    pub fn connection(self) -> ConnectionId {
         self.connection
     }
 }
 
 impl fmt::Debug for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Closed")
+        write!(f, "Closed(connection {})", self.connection)
     }
 }
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is closing or over")
+        write!(f, "connection {} is closing or over", self.connection)
     }
 }
 

@@ -131,7 +131,7 @@ impl Group {
             if i % MEMBERS_PER_TURN == MEMBERS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            match member.send_prepared(&prepared) {
+            match member.try_send(&prepared) {
                 SendOutcome::Queued => result.sent += 1,
                 SendOutcome::Full => full.push(member),
                 SendOutcome::NoBinary => result.skipped += 1,

@@ -297,7 +297,7 @@ fn too_many() -> Handled {
     let code = CloseCode::POLICY_VIOLATION;
     let reason = HandshakeError::TooManyFromAddress.to_string();
     let close = Close::new(code, reason).unwrap_or_else(|_| code.into());
-    Handled { cause: Cause::TooManyConnections, close }
+    Handled::new(Cause::TooManyConnections, close)
 }
 
 /// The address of the request's connection, if the application or axum has left it there.

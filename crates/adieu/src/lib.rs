@@ -26,6 +26,8 @@
 //! - `legacy` (on by default): the versions before RFC 6455.
 //! - `tls`: `wss://` by rustls, for server and client ([`tls`]).
 //! - `hyper`, `axum`: WebSockets inside such an application, by the same driver.
+//! - `futures`: [`Socket`], [`Receiver`] and [`Sender`] as `Stream` and `Sink`.
+//! - `json`: values with serde's traits as messages, [`Socket::recv_json`], [`Socket::send_json`].
 //! - `session`: a client whose session outlives its connections, for the gateway ([`session`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -40,6 +42,7 @@ mod handled;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod into_close;
+mod into_message;
 mod limit;
 mod link;
 mod peer;
@@ -61,15 +64,20 @@ pub use adieu_proto::{
     defaults,
 };
 pub use client::{Client, ConnectError, connect};
-pub use closed::Closed;
+pub use closed::{Closed, ConnectionId};
 pub use drain::{Drain, Drained, Phase, Progress};
 pub use endpoint::{Closing, Ended, Endpoint};
 pub use group::{BroadcastStats, Group, Member, SlowConsumer};
 pub use into_close::IntoClose;
+pub use into_message::IntoMessage;
 pub use peer::Peer;
 pub use proxy::{Cidr, CidrError};
 pub use server::{Handler, Server, accept, listen, serve};
-pub use socket::{Sender, Socket};
+#[cfg(feature = "json")]
+pub use socket::JsonError;
+pub use socket::{
+    NotText, Permit, PingError, Receiver, ReuniteError, RoundTrip, Sender, Socket, TrySendError,
+};
 
 /// The clock of the runtime, so that tests may stand it still.
 fn now() -> std::time::Instant {

@@ -21,7 +21,7 @@ use crate::link::{Driver, Link};
 use crate::now;
 use crate::peer::Peer;
 use crate::proxy::Cidr;
-use crate::socket::{self, Socket};
+use crate::socket::Socket;
 use crate::transport::{AnyTransport, Options, Tcp, has_options};
 
 /// Connections that wait in the kernel to be accepted. Linux cuts it to `net.core.somaxconn`,
@@ -50,7 +50,7 @@ where
     Fut::Output: IntoClose,
 {
     async fn call(&self, socket: Socket) -> Handled {
-        let own = socket::id(socket.link());
+        let own = socket.id();
         self(socket).await.handled(own)
     }
 }

@@ -67,7 +67,8 @@ pub struct Ending {
     pub round_trip: Option<Duration>,
     /// The clocks that the settings had switched off: what they watch over was not watched.
     pub switched_off: Vec<Timer>,
-    /// The error of the transport that explains the ending, where there was one.
+    /// The error that explains the ending, where there was one: of the transport, or, after
+    /// [`Cause::HandlerFailed`], what our handler returned.
     pub error: Option<TransportError>,
 }
 
@@ -146,7 +147,7 @@ pub enum Cause {
     Application,
     /// Our handler returned.
     HandlerReturned,
-    /// Our handler returned an error.
+    /// Our handler returned an error: [`Ending::error`] has it.
     HandlerFailed,
     /// Our handler panicked.
     Panicked,

@@ -93,6 +93,9 @@ impl fmt::Display for Close {
     }
 }
 
+/// So that a function can return `Result<(), Close>`, and its caller anything that holds an error.
+impl std::error::Error for Close {}
+
 impl From<CloseCode> for Close {
     /// A Close with this code and no reason. It may have a code that must not be on the wire
     /// ([`may_be_sent`](Close::may_be_sent)): such a Close is never sent, the peer is told 1011 in

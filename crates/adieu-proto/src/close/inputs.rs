@@ -1,12 +1,14 @@
 //! What others tell the close machine.
 
 use crate::close::{Cause, Close};
+use crate::error::TransportError;
 
 /// Our side wants to end the connection: why, and with which words.
 ///
 /// ```
 /// use adieu_proto::{Cause, Close, CloseRequest};
-/// let request = CloseRequest { cause: Cause::Application, close: Close::new(1000, "done")? };
+/// let close = Close::new(1000, "done")?;
+/// let request = CloseRequest { cause: Cause::Application, close, error: None };
 /// # Ok::<(), adieu_proto::UsageError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,16 @@ pub struct CloseRequest {
     pub cause: Cause,
     /// What to tell the peer.
     pub close: Close,
+    /// The application's error that explains it, for the report, if this is the first.
+    pub error: Option<TransportError>,
+}
+
+impl CloseRequest {
+    /// A request that no error explains.
+    #[must_use]
+    pub fn of(cause: Cause, close: Close) -> Self {
+        CloseRequest { cause, close, error: None }
+    }
 }
 
 /// How the peer's direction of the transport ended, as the transport judged it.

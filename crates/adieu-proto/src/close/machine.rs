@@ -205,12 +205,12 @@ impl Machine {
             // §7.1.7: the peer is silent, so nothing is awaited from it.
             Input::Timer(Timer::Pong) => {
                 let close = Close::with(CloseCode::INTERNAL_ERROR);
-                self.close(CloseRequest { cause: Cause::Timeout(Timer::Pong), close })
+                self.close(CloseRequest::of(Cause::Timeout(Timer::Pong), close))
             }
             // Reachable, but not reading: our Close may leave if it reads on at last.
             Input::Timer(Timer::Write) => {
                 let close = Close::with(CloseCode::POLICY_VIOLATION);
-                self.close(CloseRequest { cause: Cause::Timeout(Timer::Write), close })
+                self.close(CloseRequest::of(Cause::Timeout(Timer::Write), close))
             }
             Input::Silent(timer) => {
                 let (machine, mut actions) = self.unreachable(context, timer);
@@ -421,6 +421,9 @@ impl Machine {
     fn close(mut self, request: CloseRequest) -> (Self, Actions) {
         let await_close = !matches!(request.cause, Cause::Timeout(_));
         self.record.cause = Some(request.cause);
+        if let Some(error) = request.error {
+            self.explain(error);
+        }
         let (machine, mut actions) = self.flush(await_close, Some(request.close));
         actions.insert(0, Action::EndMessages);
         (machine, actions)

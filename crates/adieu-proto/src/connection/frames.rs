@@ -5,12 +5,14 @@ use std::time::Instant;
 use super::prepared::opcode;
 use super::{Connection, Outbound, Prepared};
 use crate::close::{Close, Input, State};
+use crate::config::defaults::MAX_PINGS;
 use crate::error::UsageError;
 #[cfg(feature = "legacy")]
 use crate::frame::hixie;
 use crate::frame::{Opcode, Received, Violation, hybi};
 use crate::lanes::OWN_BUFFER;
 use crate::message::Message;
+use crate::output::{Event, Output};
 use crate::scratch::{Messages, Scratch};
 use crate::version::Version;
 
@@ -144,7 +146,8 @@ impl Connection {
             Received::Message(message) if self.machine.delivers() => {
                 deliver(message, &mut scratch.messages);
             }
-            Received::Message(_) | Received::Pong => {}
+            Received::Message(_) => {}
+            Received::Pong(payload) => self.pong(&payload, scratch),
             Received::Ping(payload) => self.answer_ping(&payload, scratch),
             // hixie-75 has no closing handshake: its FF 00 is an empty frame, skipped like others.
             Received::Close(_) if self.version == Version::Hixie75 => {}
@@ -157,6 +160,37 @@ impl Connection {
         if self.machine.answers_pings() && self.outgoing.takes_control() {
             let mask = self.mask();
             self.outgoing.pong(payload, mask, scratch);
+        }
+    }
+
+    /// Queues a Ping and gives its number. [`Event::Pong`] tells that it is answered. It leaves at
+    /// the next frame boundary, before data that waits.
+    ///
+    /// # Errors
+    /// [`UsageError::NotOpen`] before the handshake is complete, [`UsageError::Closed`] once the
+    /// connection is closing or the peer has ended, [`UsageError::NoPing`] in a version that has
+    /// none, [`UsageError::TooManyPings`] while [`MAX_PINGS`](crate::defaults::MAX_PINGS) wait for
+    /// their Pong.
+    pub fn ping(&mut self, scratch: &mut Scratch) -> Result<u64, UsageError> {
+        match self.machine.state() {
+            State::Connecting => return Err(UsageError::NotOpen),
+            State::Open if self.version.is_hixie() => {
+                return Err(UsageError::NoPing(self.version));
+            }
+            State::Open => {}
+            _ => return Err(UsageError::Closed),
+        }
+        let number = self.pings.get_or_insert_default().next();
+        let number = number.ok_or(UsageError::TooManyPings(MAX_PINGS))?;
+        let mask = self.mask();
+        self.outgoing.ping_with(&number.to_be_bytes(), mask, scratch);
+        Ok(number)
+    }
+
+    fn pong(&mut self, payload: &[u8], scratch: &mut Scratch) {
+        let answered = self.pings.as_mut().and_then(|pings| pings.pong(payload));
+        if let Some(number) = answered {
+            self.push(Output::Event(Event::Pong(number)), scratch);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::error::{HandshakeError, ProtocolError, TransportError};
 use crate::frame::Reader;
 use crate::handshake::opening::Opening;
-use crate::liveness::{Evidence, Heartbeat, Movement, Question};
+use crate::liveness::{Evidence, Heartbeat, Movement, Pings, Question};
 use crate::outgoing::Outgoing;
 use crate::output::{Event, Output};
 use crate::scratch::{self, Scratch};
@@ -103,6 +103,8 @@ pub struct Connection {
     movement: Movement,
     /// What the peer has been asked and has not answered.
     question: Option<Box<Question>>,
+    /// Pings of the application, once there was one.
+    pings: Option<Box<Pings>>,
     outputs: VecDeque<Output>,
     /// Masks of a client (§5.3). A server has none.
     seed: Option<Box<Seed>>,
@@ -135,6 +137,7 @@ impl Connection {
             timers,
             movement: Movement::new(now),
             question: None,
+            pings: None,
             outputs: VecDeque::new(),
             config,
             seed,
@@ -283,9 +286,9 @@ impl Connection {
         let input = match command {
             Command::Close(request) if request.close.may_be_sent() => Input::Close(request),
             // The application met an unexpected condition: itself.
-            Command::Close(CloseRequest { cause, .. }) => {
+            Command::Close(request) => {
                 let close = Close::with(CloseCode::INTERNAL_ERROR);
-                Input::Close(CloseRequest { cause, close })
+                Input::Close(CloseRequest { close, ..request })
             }
             Command::EndSeen => Input::EndSeen,
             Command::Drain => Input::Draining,
@@ -402,10 +405,11 @@ impl Connection {
             timers,
             movement,
             question,
+            pings,
             outputs,
             seed,
         } = self;
         (started, version, opening, reader, outgoing, machine).hash(hasher);
-        (heartbeat, timers, movement, question, outputs.len(), seed).hash(hasher);
+        (heartbeat, timers, movement, question, pings, outputs.len(), seed).hash(hasher);
     }
 }

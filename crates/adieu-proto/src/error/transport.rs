@@ -1,4 +1,4 @@
-//! The error of a transport that explains an ending.
+//! The error that explains an ending.
 
 use std::error::Error;
 use std::hash::{Hash, Hasher};
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 /// The error with which a transport failed: of the operating system, of a TLS library, or of a
-/// stream that the application gave. It explains an ending and decides nothing.
+/// stream that the application gave. Also the error that a handler returned. It explains an ending
+/// and decides nothing.
 ///
 /// The error itself is its [`source`](Error::source); two are equal if they say the same.
 ///

@@ -19,6 +19,10 @@ pub enum UsageError {
     CloseReason(usize),
     /// The hixie versions carry text only.
     NoBinary(Version),
+    /// The hixie versions have no Ping.
+    NoPing(Version),
+    /// So many Pings wait for their Pong that another is not sent.
+    TooManyPings(u64),
     /// A request for the client handshake that cannot be written; says what is wrong.
     Request {
         /// Which part: `"host"`, `"target"`, a field's name, …
@@ -44,6 +48,10 @@ impl fmt::Display for UsageError {
             }
             UsageError::NoBinary(version) => {
                 write!(f, "{version} has no binary messages; send text")
+            }
+            UsageError::NoPing(version) => write!(f, "{version} has no Ping"),
+            UsageError::TooManyPings(n) => {
+                write!(f, "{n} Pings wait for their Pong; wait for one before the next")
             }
             UsageError::Request { part, value } => {
                 write!(f, "the request's {part} cannot be sent: {value:?}")

@@ -21,7 +21,7 @@ use crate::utf8::Utf8Bytes;
 pub(crate) enum Received {
     Message(Message),
     Ping(Bytes),
-    Pong,
+    Pong(Vec<u8>),
     Close(Close),
 }
 
@@ -250,7 +250,7 @@ impl Hybi {
         Ok(Some(match header.opcode {
             Opcode::Ping => Received::Ping(body.into()),
             Opcode::Close => Received::Close(parse_close(&body)?),
-            _ => Received::Pong,
+            _ => Received::Pong(body),
         }))
     }
 }

@@ -61,10 +61,16 @@ impl ControlLane {
         self.ping_waits = true;
     }
 
+    /// Queues a Ping of the application. It is kept as a whole frame and never replaced: how many
+    /// there are is bounded where they are counted.
+    pub(crate) fn ping_with(&mut self, payload: &[u8], mask: Option<[u8; 4]>) {
+        hybi::write_frame(&mut self.frames, Opcode::Ping, payload, mask);
+    }
+
     /// Queues a Pong; while the transport is blocked, or too many wait, it replaces those that do.
     pub(crate) fn pong(&mut self, payload: &[u8], mask: Option<[u8; 4]>) {
         if self.blocked || self.frames.len() + payload.len() > PONG_QUEUE {
-            self.keep_ping_only(mask.is_some());
+            self.keep_pings_only(mask.is_some());
         }
         hybi::write_frame(&mut self.frames, Opcode::Pong, payload, mask);
     }
@@ -75,7 +81,7 @@ impl ControlLane {
     }
 
     /// Drops the Pongs of which nothing has left.
-    fn keep_ping_only(&mut self, masked: bool) {
+    fn keep_pings_only(&mut self, masked: bool) {
         let mut kept = Vec::new();
         let mut at = 0;
         while at < self.frames.len() {
@@ -123,7 +129,7 @@ impl ControlLane {
             if end > self.gone {
                 break;
             }
-            if self.frames[whole] == PING {
+            if is_heartbeat(&self.frames[whole..]) {
                 self.ping_left(held);
             }
             whole = end;
@@ -150,9 +156,29 @@ fn frame_len(frame: &[u8], masked: bool) -> usize {
     2 + if masked { 4 } else { 0 } + usize::from(frame[1] & 0x7F)
 }
 
+/// Whether the frame at the front is the heartbeat's Ping: those of the application have a payload.
+fn is_heartbeat(frame: &[u8]) -> bool {
+    frame[0] == PING && frame[1] & 0x7F == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ping_of_the_application_is_not_taken_for_the_heartbeats() {
+        let mut lane = ControlLane::default();
+        lane.ping_with(b"1", None);
+        lane.ping(None);
+        lane.pong(b"a", None);
+        lane.blocked();
+        lane.pong(b"b", None);
+        assert_eq!(lane.waiting(), b"\x89\x011\x89\x00\x8A\x01b", "only Pongs are replaced");
+        lane.advance(3, false, false);
+        assert!(lane.holds_ping(), "the heartbeat's has not left");
+        lane.advance(2, false, false);
+        assert!(!lane.holds_ping());
+    }
 
     #[test]
     fn each_ping_has_its_pong_until_the_transport_is_blocked() {

@@ -4,9 +4,11 @@
 mod evidence;
 mod heartbeat;
 mod movement;
+mod pings;
 mod question;
 
 pub use evidence::Evidence;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use movement::{Movement, Verdict};
+pub(crate) use pings::Pings;
 pub(crate) use question::Question;

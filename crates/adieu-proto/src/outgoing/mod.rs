@@ -97,6 +97,11 @@ impl Outgoing {
         self.queue(scratch).control.ping(mask);
     }
 
+    /// Queues a Ping of the application.
+    pub(crate) fn ping_with(&mut self, load: &[u8], mask: Option<[u8; 4]>, scratch: &mut Scratch) {
+        self.queue(scratch).control.ping_with(load, mask);
+    }
+
     /// Queues a Pong.
     pub(crate) fn pong(&mut self, payload: &[u8], mask: Option<[u8; 4]>, scratch: &mut Scratch) {
         self.queue(scratch).control.pong(payload, mask);

@@ -63,7 +63,7 @@ impl World {
 
     fn close(&mut self, say: (u16, &str), cause: Cause) {
         let close = Close::new(say.0, say.1).expect("a good Close");
-        self.command(Command::Close(CloseRequest { cause, close }));
+        self.command(Command::Close(CloseRequest::of(cause, close)));
     }
 
     fn send(&mut self, may_send: bool) -> Result<(), String> {

@@ -85,7 +85,7 @@ impl Trial {
             Step::Blocked => driver.tell(TransportEvent::Blocked),
             Step::Close => {
                 let close = Close::new(1000, "done").expect("a good Close");
-                let request = CloseRequest { cause: Cause::Application, close };
+                let request = CloseRequest::of(Cause::Application, close);
                 self.command(Command::Close(request));
             }
             Step::PeerClose if self.peer_closed => {}

@@ -186,7 +186,7 @@ fn command(driver: &mut Driver, command: Command) {
 
 /// What may happen on our side meanwhile.
 fn does(driver: &mut Driver, what: u8) {
-    let close = CloseRequest { cause: Cause::Application, close: Close::empty() };
+    let close = CloseRequest::of(Cause::Application, Close::empty());
     match what {
         0 => command(driver, Command::Close(close)),
         1 => command(driver, Command::EndSeen),

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use adieu_proto::{
-    Cause, Close, CloseCode, Decision, Event, HandshakeError, LetGo, Negotiated, Output, Scratch,
+    Cause, Close, CloseCode, CloseRequest, Decision, Event, HandshakeError, LetGo, Negotiated,
+    Output, Scratch,
 };
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
+use super::pings::Answers;
 use super::scratch::with_scratch;
 use super::state::State;
 use super::wakes::Wakes;
@@ -50,8 +52,8 @@ struct Own {
     /// The transport, let go of and to be dropped outside of the lock: a stream of the
     /// application's own may look at its connection then.
     released: Option<Box<AnyTransport>>,
-    /// The peer's Close, read and not told yet.
-    closing: Option<Box<Close>>,
+    /// What the protocol has said and the application was not told yet.
+    untold: Option<Box<Untold>>,
     /// The request is read and not decided on.
     undecided: bool,
     /// There is more to do: the task is to be polled again, after the others of its thread.
@@ -61,6 +63,15 @@ struct Own {
     turned_away: bool,
     /// What it takes up of the endpoint's limits, until it is over.
     permit: ConnectionPermit,
+}
+
+/// What is told where no lock is held.
+#[derive(Default)]
+struct Untold {
+    /// The peer's Close.
+    closing: Option<Close>,
+    /// Pings that are answered, or will not be.
+    answers: Vec<Answers>,
 }
 
 /// The handler's side of a poll: nothing yet, or what it came to.
@@ -89,7 +100,7 @@ impl Driver {
             paused: false,
             finishing: false,
             released: None,
-            closing: None,
+            untold: None,
             undecided: false,
             again: false,
             told: false,
@@ -172,13 +183,13 @@ impl Own {
         self.before_handler(link, cx);
         // The application's functions run outside of the lock.
         self.released = None;
-        self.tell_closing(link);
+        self.tell_what_came(link);
         self.decide(link, cx);
         let handled = handler(cx);
         let over = self.after_handler(link, cx, handled);
+        self.tell_what_came(link);
         if over {
             self.released = None;
-            self.tell_closing(link);
             self.tell(link);
         } else if self.again {
             // Behind the other tasks of this thread, its timers and its sockets.
@@ -211,10 +222,11 @@ impl Own {
         link.polls(|state, scratch| {
             state.handler_is_next = false;
             match handled {
-                Poll::Ready(Handled { cause, close }) => state.close(cause, close, scratch),
+                Poll::Ready(Handled(request)) => state.close(request, scratch),
                 // Dropped while its handler goes on, or by a client.
                 Poll::Pending if state.socket_dropped => {
-                    state.close(Cause::Dropped, CloseCode::GOING_AWAY.into(), scratch);
+                    let close = CloseCode::GOING_AWAY.into();
+                    state.close(CloseRequest::of(Cause::Dropped, close), scratch);
                 }
                 Poll::Pending => {}
             }
@@ -274,7 +286,7 @@ impl Own {
             let close =
                 Close::new(CloseCode::TRY_AGAIN_LATER, "too much is being received at once");
             let close = close.unwrap_or_else(|_| CloseCode::TRY_AGAIN_LATER.into());
-            state.close(Cause::TooMuchReceived, close, scratch);
+            state.close(CloseRequest::of(Cause::TooMuchReceived, close), scratch);
         }
     }
 
@@ -326,13 +338,29 @@ impl Own {
                     ..asked.map_or_else(|| Opened::new(None, negotiated.clone()), |asked| *asked)
                 });
             }
-            Event::EndOfMessages => state.end_messages(),
-            Event::CloseReceived(close) => self.closing = Some(Box::new(close)),
+            Event::EndOfMessages => self.end_messages(state),
+            Event::Pong(number) => {
+                if let Some(pings) = &mut state.pings {
+                    let answers = pings.answered(number, state.polled);
+                    self.untold.get_or_insert_default().answers.push(answers);
+                }
+            }
+            Event::CloseReceived(close) => {
+                self.untold.get_or_insert_default().closing = Some(close);
+            }
             Event::Ended(ending) => {
                 state.ending = Some(Arc::from(ending));
-                state.end_messages();
+                self.end_messages(state);
             }
             _ => {}
+        }
+    }
+
+    /// Nothing of the peer will come any more, no Pong either.
+    fn end_messages(&mut self, state: &mut State) {
+        state.end_messages();
+        if let Some(pings) = &mut state.pings {
+            self.untold.get_or_insert_default().answers.push(pings.given_up());
         }
     }
 
@@ -406,12 +434,14 @@ impl Own {
         self.again |= pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx).is_ready();
     }
 
-    /// Tells early that the peer has sent its Close, outside of the lock.
-    fn tell_closing(&mut self, link: &Link) {
-        if let Some(close) = self.closing.take() {
+    /// Tells early that the peer has sent its Close, and those who wait for a Pong, outside of the
+    /// lock.
+    fn tell_what_came(&mut self, link: &Link) {
+        let Some(untold) = self.untold.take() else { return };
+        untold.answers.into_iter().for_each(Answers::tell);
+        if let Some(close) = &untold.closing {
             let request = link.opened.get().and_then(|opened| opened.request.as_ref());
-            let (peer, close) = (link.peer(), &*close);
-            self.endpoint.closing(Closing { peer, request, close });
+            self.endpoint.closing(Closing { peer: link.peer(), request, close });
         }
     }
 
@@ -464,9 +494,7 @@ fn poll_caught(
 ) -> Poll<Handled> {
     match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
         Ok(handled) => handled,
-        Err(_) => {
-            Poll::Ready(Handled { cause: Cause::Panicked, close: CloseCode::INTERNAL_ERROR.into() })
-        }
+        Err(_) => Poll::Ready(Handled::new(Cause::Panicked, CloseCode::INTERNAL_ERROR.into())),
     }
 }
 
@@ -492,6 +520,7 @@ impl Drop for Driver {
             own.let_go_of_broken(link, why);
         }
         drop_caught(own.released.take());
+        own.tell_what_came(link);
         own.tell(link);
     }
 }
@@ -503,7 +532,8 @@ impl Own {
         link.polls(|state, scratch| {
             state.polling = true;
             state.handler_is_next = false;
-            state.close(Cause::Dropped, CloseCode::GOING_AWAY.into(), scratch);
+            let close = CloseCode::GOING_AWAY.into();
+            state.close(CloseRequest::of(Cause::Dropped, close), scratch);
             self.do_outputs(link, &mut cx, state, scratch);
             self.write(link, &mut cx, state, scratch);
         });

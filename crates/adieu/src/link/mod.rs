@@ -8,6 +8,7 @@
 mod drain;
 mod driver;
 mod inbox;
+mod pings;
 mod pool;
 mod scratch;
 mod state;
@@ -20,22 +21,25 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use adieu_proto::{
-    Cause, Close, Connection, Ending, Message, Messages, Negotiated, Prepared, Request, Scratch,
-    UsageError,
+    Cause, Close, CloseRequest, Connection, Ending, Message, Messages, Negotiated, Outbound,
+    Request, Scratch, UsageError,
 };
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::coop;
 
 pub(crate) use driver::Driver;
 
+use crate::closed::ConnectionId;
 use crate::drain::{Stop, Stoppable};
 #[cfg(feature = "hyper")]
 use crate::now;
 use crate::peer::Peer;
 use crate::proxy::ProxyHeader;
+use crate::socket::RoundTrip;
 use crate::transport::AnyTransport;
 use scratch::with_scratch;
 use state::State;
@@ -43,6 +47,7 @@ use wakes::{Room, Wakes};
 
 /// One connection, shared by its driver and its handles.
 pub(crate) struct Link {
+    id: ConnectionId,
     /// The address of the transport's peer.
     transport: Option<SocketAddr>,
     /// The request and what was agreed on; set before the handler is called.
@@ -105,6 +110,7 @@ impl SendOutcome {
 impl Link {
     pub(crate) fn new(connection: Connection, transport: AnyTransport, peer: Peer) -> Arc<Self> {
         Arc::new(Link {
+            id: ConnectionId::next(),
             transport: peer.addr(),
             opened: OnceLock::new(),
             over: Notify::new(),
@@ -112,6 +118,11 @@ impl Link {
             draining: AtomicBool::new(false),
             state: Mutex::new(State::new(connection, transport)),
         })
+    }
+
+    /// Its number in this process.
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
     }
 
     /// The peer of the transport.
@@ -252,22 +263,97 @@ impl Link {
             state.waiting.room = Room::Awaited;
         }
         if state.connection.status().may_send() && state.is_full() {
-            state.waiting.room = Room::Awaited;
-            // Under the lock, so that no room is made in between.
-            place.insert(Box::pin(self.room.notified())).as_mut().enable();
-            return SendOutcome::Full;
+            return self.wait_for_room(state, place);
         }
         SendOutcome::of(&state.send(message, scratch, wakes))
     }
 
-    /// Queues an encoded message and writes it at once, if there is room.
-    pub(crate) fn send_prepared(&self, prepared: &Prepared) -> SendOutcome {
+    /// Queues a message and writes it at once, if there is room.
+    pub(crate) fn try_send<'a>(&self, outbound: impl Into<Outbound<'a>>) -> SendOutcome {
         self.change(|state, scratch, wakes| {
             if state.connection.status().may_send() && state.is_full() {
                 return SendOutcome::Full;
             }
-            SendOutcome::of(&state.send(prepared, scratch, wakes))
+            SendOutcome::of(&state.send(outbound, scratch, wakes))
         })
+    }
+
+    /// Reserves room for one message; meanwhile it has a place among the senders that wait. A wait
+    /// that is given up reserves nothing.
+    pub(crate) fn poll_reserve<'l>(
+        &'l self,
+        cx: &mut Context<'_>,
+        place: &mut Place<'l>,
+    ) -> Poll<SendOutcome> {
+        let budget = ready!(coop::poll_proceed(cx));
+        let outcome = loop {
+            if let Some(place) = place {
+                ready!(place.as_mut().poll(cx));
+            }
+            let waited = place.take().is_some();
+            match self.change(|state, _, _| self.reserve_in_turn(state, waited, place)) {
+                SendOutcome::Full => {}
+                outcome => break outcome,
+            }
+        };
+        budget.made_progress();
+        Poll::Ready(outcome)
+    }
+
+    fn reserve_in_turn<'l>(
+        &'l self,
+        state: &mut State,
+        waited: bool,
+        place: &mut Place<'l>,
+    ) -> SendOutcome {
+        if waited {
+            state.waiting.room = Room::Awaited;
+        }
+        if !state.connection.status().may_send() {
+            return SendOutcome::Closed;
+        }
+        if state.is_full() {
+            return self.wait_for_room(state, place);
+        }
+        state.reserved += 1;
+        SendOutcome::Queued
+    }
+
+    /// Takes a place among the senders that wait: under the lock, so that no room is made in
+    /// between.
+    fn wait_for_room<'l>(&'l self, state: &mut State, place: &mut Place<'l>) -> SendOutcome {
+        state.waiting.room = Room::Awaited;
+        place.insert(Box::pin(self.room.notified())).as_mut().enable();
+        SendOutcome::Full
+    }
+
+    /// Queues a message into room that was reserved.
+    pub(crate) fn send_reserved(&self, message: &Message) -> SendOutcome {
+        self.change(|state, scratch, wakes| {
+            state.reserved -= 1;
+            SendOutcome::of(&state.send(message, scratch, wakes))
+        })
+    }
+
+    /// Room that was reserved is not needed.
+    pub(crate) fn give_up_reserved(&self) {
+        self.change(|state, _, _| state.reserved -= 1);
+    }
+
+    /// Sends a Ping. Gives what will hear how long its Pong took, and how long to wait for that.
+    pub(crate) fn ping(&self) -> Result<(oneshot::Receiver<Duration>, Duration), UsageError> {
+        self.change(|state, scratch, wakes| state.ping(scratch, wakes))
+    }
+
+    /// How long it takes to the peer and back.
+    pub(crate) fn round_trip(&self) -> RoundTrip {
+        self.lock().round_trip()
+    }
+
+    /// Whether the application may still send.
+    #[cfg(feature = "futures")]
+    pub(crate) fn may_send(&self) -> bool {
+        self.lock().connection.status().may_send()
     }
 
     /// The report, when it is there. Meanwhile messages are read and dropped, so that nothing
@@ -307,7 +393,7 @@ impl Link {
     /// Our side ends the connection, unless it is ending already.
     pub(crate) fn close(&self, cause: Cause, close: Close) {
         self.change(|state, scratch, wakes| {
-            state.close(cause, close, scratch);
+            state.close(CloseRequest::of(cause, close), scratch);
             state.wake_driver(wakes);
         });
     }

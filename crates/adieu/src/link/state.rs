@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use adieu_proto::{
-    Cause, Close, CloseRequest, Command, Connection, Decision, Ending, HandshakeError, LetGo,
-    Messages, Outbound, PeerEnd, Scratch, Timer, TransportEvent, UsageError,
+    CloseRequest, Command, Connection, Decision, Ending, HandshakeError, LetGo, Messages, Outbound,
+    PeerEnd, Scratch, Timer, TransportEvent, UsageError, defaults,
 };
 
 use crate::link::drain::DrainState;
 use crate::link::inbox::Inbox;
+use crate::link::pings::Pings;
 use crate::link::wakes::{Room, Senders, Waiting, Wakes};
 use crate::now;
 use crate::peer::Peer;
@@ -29,6 +30,10 @@ pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) transport: AnyTransport,
     pub(super) inbox: Inbox,
+    /// Places in the output that are reserved.
+    pub(super) reserved: u32,
+    /// Once the application has sent a Ping.
+    pub(super) pings: Option<Box<Pings>>,
     /// The report, once the connection is over.
     pub(super) ending: Option<Arc<Ending>>,
     /// The driver is in its poll: it writes at the end of it, so nobody else has to.
@@ -66,6 +71,8 @@ impl State {
             connection,
             transport,
             inbox: Inbox::default(),
+            reserved: 0,
+            pings: None,
             ending: None,
             polling: false,
             handler_is_next: false,
@@ -81,8 +88,6 @@ impl State {
             waiting: Waiting::default(),
         }
     }
-
-    // Waking.
 
     /// Collects the tasks that are to be woken, as follows from how things stand now: no wake is
     /// left over from before. It is called last, whenever the lock is about to be released.
@@ -115,8 +120,6 @@ impl State {
         }
     }
 
-    // The application's side.
-
     /// The connection is over: what nobody can ask for any more is not kept with a `Sender`. Gives
     /// the messages, to be dropped where no lock is held.
     pub(super) fn is_over(&mut self) -> Messages {
@@ -132,12 +135,12 @@ impl State {
         self.inbox.clear()
     }
 
-    /// Whether so much waits to leave that `send` waits. An empty queue is never full, whatever the
-    /// limit.
+    /// Whether so much waits to leave, or is reserved, that `send` waits. An empty queue is never
+    /// full, whatever the limit.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         let status = self.connection.status();
-        let queued = status.queued();
+        let queued = status.queued() + u64::from(self.reserved) * defaults::RESERVE_COST;
         queued > 0 && queued >= status.config().send_queue as u64
     }
 
@@ -237,13 +240,12 @@ impl State {
 
     /// Our side wants to end the connection. Where a write has failed it was over before that: the
     /// report waits for what the transport still has to say.
-    pub(super) fn close(&mut self, cause: Cause, close: Close, scratch: &mut Scratch) {
-        if !close.may_be_sent() {
-            let code = close.code().map_or(0, |code| code.get());
+    pub(super) fn close(&mut self, request: CloseRequest, scratch: &mut Scratch) {
+        if !request.close.may_be_sent() {
+            let code = request.close.code().map_or(0, |code| code.get());
             tracing::error!("close code {code} must not be sent: the peer is told 1011");
         }
         if !self.write_failed {
-            let request = CloseRequest { cause, close };
             self.connection.command(now(), Command::Close(request), scratch);
         }
     }
@@ -408,7 +410,12 @@ impl State {
 
     /// Writes from outside the driver's task: no hop, no wake, unless the transport is full.
     /// `next_look` is when the driver looks at the clocks if nobody wakes it.
-    fn write_now(&mut self, next_look: Option<Instant>, scratch: &mut Scratch, wakes: &mut Wakes) {
+    pub(super) fn write_now(
+        &mut self,
+        next_look: Option<Instant>,
+        scratch: &mut Scratch,
+        wakes: &mut Wakes,
+    ) {
         self.write_what_waits(None, scratch);
         if self.is_unfinished() || self.looks_late(next_look) {
             self.wake_driver(wakes);

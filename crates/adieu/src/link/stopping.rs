@@ -3,7 +3,7 @@
 
 use std::task::Context;
 
-use adieu_proto::{Cause, Command, HandshakeError, LetGo, Scratch, TransportEvent};
+use adieu_proto::{Cause, CloseRequest, Command, HandshakeError, LetGo, Scratch, TransportEvent};
 
 use crate::drain::Stop;
 use crate::link::drain::{DrainState, UNKNOWN};
@@ -45,7 +45,7 @@ impl State {
         let ending = !self.connection.status().may_send();
         let due = self.drain.as_mut().and_then(|drain| drain.close_when_due(answered, ending));
         if let Some(close) = due {
-            self.close(Cause::Drain, close, scratch);
+            self.close(CloseRequest::of(Cause::Drain, close), scratch);
         }
     }
 
@@ -55,7 +55,7 @@ impl State {
         self.connection.command(now(), Command::Drain, scratch);
         self.drain.get_or_insert_with(|| Box::new(DrainState::of_an_ending(stop))).close_now();
         self.refuse_draining(scratch);
-        self.close(Cause::Drain, close, scratch);
+        self.close(CloseRequest::of(Cause::Drain, close), scratch);
         // What the application has to hear waits for the driver; the Close cannot.
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.write_what_waits(Some(&mut cx), scratch);
