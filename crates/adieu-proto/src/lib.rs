@@ -37,8 +37,8 @@ mod utf8;
 mod version;
 
 pub use close::{
-    Cause, Close, CloseRequest, ClosingHandshake, End, Ending, LetGo, PeerEnd, Side, Timeline,
-    Transport, TransportKind, Truncation, Unsent,
+    Cause, Close, CloseRequest, ClosingHandshake, End, Ending, IntoCloseCode, IntoReason, LetGo,
+    PeerEnd, Side, Timeline, Transport, TransportKind, Truncation, Unsent,
 };
 pub use close_code::CloseCode;
 pub use config::{Config, defaults, is_endless};

@@ -13,6 +13,7 @@ impl Handled {
 
     /// The handler failed with this error.
     pub(crate) fn failed(close: Close, error: TransportError) -> Self {
-        Handled(CloseRequest { cause: Cause::HandlerFailed, close, error: Some(error) })
+        let request = CloseRequest::of(Cause::HandlerFailed, close);
+        Handled(CloseRequest { error: Some(error), ..request })
     }
 }

@@ -58,10 +58,10 @@ pub mod tls;
 mod transport;
 
 pub use adieu_proto::{
-    Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, LetGo, Message,
-    Negotiated, ProtocolError, RefusedBy, Request, Side, Timeline, Timer, Transport,
-    TransportError, TransportKind, Truncation, Unsent, UsageError, Utf8Bytes, Version, VersionSet,
-    defaults,
+    Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, IntoCloseCode,
+    IntoReason, LetGo, Message, Negotiated, ProtocolError, RefusedBy, Request, Side, Timeline,
+    Timer, Transport, TransportError, TransportKind, Truncation, Unsent, UsageError, Utf8Bytes,
+    Version, VersionSet, defaults,
 };
 pub use client::{Client, ConnectError, connect};
 pub use closed::{Closed, ConnectionId};

@@ -256,3 +256,40 @@ fn a_handler_may_fail_with_any_error_and_the_report_keeps_it() {
     assert_eq!(host.account().ending.cause, Cause::HandlerReturned);
     host.finish();
 }
+
+#[test]
+fn what_the_peer_says_after_our_close_is_given_until_its_own() {
+    let (tell, told) = telling();
+    let host = Host::start(support::with(tell, async |mut socket: Socket, tell| {
+        let tell: mpsc::Sender<(Option<Message>, Option<Message>, bool)> = tell;
+        socket.start_close(4000);
+        let refused = socket.send("too late").await.is_err();
+        tell.send((socket.recv().await, socket.recv().await, refused)).unwrap();
+    }));
+    let mut peer = Peer::open(host.addr);
+    assert_eq!(peer.read_frame().close_code(), Some(4000));
+    // It has not looked at our Close yet.
+    peer.send_all(&[Frame::text("last words"), Frame::close(4000, "")]);
+    assert_eq!(peer.read_to_end().frames(), []);
+    drop(peer);
+    let expected = (Some(Message::from("last words")), None, true);
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), expected);
+    assert!(host.account().ending.is_clean());
+    host.finish();
+}
+
+#[test]
+fn what_nobody_reads_after_our_close_does_not_keep_the_peers_close_away() {
+    let config = Config { receive_queue: 1000, ..Config::default() };
+    let handler = async |socket: Socket| socket.start_close(4000);
+    let host = Host::run(Server::new(handler).config(config));
+    let mut peer = Peer::open(host.addr);
+    assert_eq!(peer.read_frame().close_code(), Some(4000));
+    let mut frames = vec![Frame::binary(vec![7; 500]); 100];
+    frames.push(Frame::close(4000, ""));
+    peer.send_all(&frames);
+    assert_eq!(peer.read_to_end().frames(), []);
+    drop(peer);
+    assert!(host.account().ending.is_clean());
+    host.finish();
+}

@@ -67,7 +67,7 @@ async fn handler(mut socket: Socket) {
     // What a handler is likely to log of its own.
     tracing::info!(?socket, request = ?socket.request(), sender = ?socket.sender(), "opened");
     while let Some(message) = socket.recv().await {
-        tracing::info!(?message, "received");
+        tracing::info!(length = message.len(), "received");
         assert!(!message.as_bytes().ends_with(b"panic"), "as the test wants it");
         // Hixie has no binary: the server logs that it closes for it.
         let _ = socket.send(message.clone().into_bytes()).await;
@@ -155,7 +155,7 @@ fn a_client() {
             let mut socket = client.connect(&url).await.unwrap();
             socket.send(SECRET).await.unwrap();
             while let Some(message) = socket.recv().await {
-                tracing::info!(?message, "received");
+                tracing::info!(length = message.len(), "received");
             }
             tracing::info!(ending = ?socket.ended().await, "ended");
         }

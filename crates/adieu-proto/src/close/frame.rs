@@ -40,11 +40,8 @@ impl Close {
     /// # Errors
     /// [`UsageError::CloseCode`] for a code that must not be on the wire,
     /// [`UsageError::CloseReason`] for a reason of more than 123 bytes.
-    pub fn new(
-        code: impl Into<CloseCode>,
-        reason: impl Into<Utf8Bytes>,
-    ) -> Result<Self, UsageError> {
-        let (code, reason) = (code.into(), reason.into());
+    pub fn new(code: impl IntoCloseCode, reason: impl IntoReason) -> Result<Self, UsageError> {
+        let (code, reason) = (code.into_close_code(), reason.into_reason());
         if !code.is_allowed_on_wire() {
             return Err(UsageError::CloseCode(code));
         }
@@ -80,6 +77,42 @@ impl Close {
     #[must_use]
     pub fn reason(&self) -> &str {
         self.reason.as_str()
+    }
+}
+
+/// What can stand as the code of a [`Close`]: all that turns into a [`CloseCode`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no close code",
+    label = "expected a number such as `4001`, or a `CloseCode`",
+    note = "the code comes first, then the reason: `Close::new(4001, \"why\")`"
+)]
+pub trait IntoCloseCode {
+    /// The code.
+    fn into_close_code(self) -> CloseCode;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<CloseCode>> IntoCloseCode for T {
+    fn into_close_code(self) -> CloseCode {
+        self.into()
+    }
+}
+
+/// What can stand as the reason of a [`Close`]: all that turns into a [`Utf8Bytes`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no reason of a Close",
+    label = "expected text: `&str`, `String` or `Utf8Bytes`",
+    note = "the code comes first, then the reason: `Close::new(4001, \"why\")`"
+)]
+pub trait IntoReason {
+    /// The reason.
+    fn into_reason(self) -> Utf8Bytes;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Utf8Bytes>> IntoReason for T {
+    fn into_reason(self) -> Utf8Bytes {
+        self.into()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::TransportError;
 /// ```
 /// use adieu_proto::{Cause, Close, CloseRequest};
 /// let close = Close::new(1000, "done")?;
-/// let request = CloseRequest { cause: Cause::Application, close, error: None };
+/// let request = CloseRequest::of(Cause::Application, close);
 /// # Ok::<(), adieu_proto::UsageError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +19,16 @@ pub struct CloseRequest {
     pub close: Close,
     /// The application's error that explains it, for the report, if this is the first.
     pub error: Option<TransportError>,
+    /// Whether the application goes on reading what the peer says until its own Close
+    /// (RFC 6455 §5.5.1). Otherwise that is dropped.
+    pub reads_on: bool,
 }
 
 impl CloseRequest {
     /// A request that no error explains.
     #[must_use]
     pub fn of(cause: Cause, close: Close) -> Self {
-        CloseRequest { cause, close, error: None }
+        CloseRequest { cause, close, error: None, reads_on: false }
     }
 }
 

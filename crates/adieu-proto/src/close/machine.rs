@@ -92,6 +92,17 @@ impl Machine {
         // The write side broke first: what had arrived before is still delivered.
         self.state == State::Open
             || (self.state == State::AwaitingFin && self.opened() && self.record.cause.is_none())
+            || self.reads_on()
+    }
+
+    /// Whether the application, which closed, still reads: the peer may not have heard of our Close
+    /// yet (§5.5.1), and what it says until its own is no less said.
+    fn reads_on(&self) -> bool {
+        let awaits = State::Flushing { await_close: true };
+        self.record.reads_on
+            && (self.state == awaits || self.state == State::AwaitingClose)
+            && !self.peer_has_ended()
+            && !self.record.violated
     }
 
     /// Whether frames are still read as frames: until the peer's last word or a violation.
@@ -150,9 +161,19 @@ impl Machine {
         ending
     }
 
-    /// The one transition function.
+    /// The one transition function. The application hears that no more messages come at the step
+    /// after which none is delivered.
     #[must_use]
-    pub(crate) fn on(mut self, context: Context, input: Input) -> (Self, Actions) {
+    pub(crate) fn on(self, context: Context, input: Input) -> (Self, Actions) {
+        let delivered = self.opened() && self.delivers();
+        let (machine, mut actions) = self.step(context, input);
+        if delivered && !machine.delivers() {
+            actions.insert(0, Action::EndMessages);
+        }
+        (machine, actions)
+    }
+
+    fn step(mut self, context: Context, input: Input) -> (Self, Actions) {
         match (&input, self.state) {
             (_, State::Ended) => return (self.on_ended(&input), Vec::new()),
             (Input::LetGo(why), _) => return self.let_go_at_once(context, *why),
@@ -212,11 +233,7 @@ impl Machine {
                 let close = Close::with(CloseCode::POLICY_VIOLATION);
                 self.close(CloseRequest::of(Cause::Timeout(Timer::Write), close))
             }
-            Input::Silent(timer) => {
-                let (machine, mut actions) = self.unreachable(context, timer);
-                actions.insert(0, Action::EndMessages);
-                (machine, actions)
-            }
+            Input::Silent(timer) => self.unreachable(context, timer),
             Input::PeerClose(close) => {
                 self.record.cause = Some(Cause::Peer);
                 self.record.receive(context, close.clone());
@@ -240,11 +257,7 @@ impl Machine {
                 self.record.note_end(context, PeerEnd::Finished);
                 self.half_close()
             }
-            Input::PeerEnded(how) => {
-                let (machine, mut actions) = self.peer_ended(context, how);
-                actions.insert(0, Action::EndMessages);
-                (machine, actions)
-            }
+            Input::PeerEnded(how) => self.peer_ended(context, how),
             Input::WriteFailed => self.write_failed(),
             _ => (self, Vec::new()),
         }
@@ -268,6 +281,7 @@ impl Machine {
 
     fn on_flushing(mut self, context: Context, input: Input) -> (Self, Actions) {
         match input {
+            Input::EndSeen => self.reads_no_more(),
             Input::Flushed => {
                 if self.record.closing_handshake.sent().is_some() {
                     self.record.timeline.close_sent = Some(context.at);
@@ -305,6 +319,7 @@ impl Machine {
 
     fn on_awaiting_close(mut self, context: Context, input: Input) -> (Self, Actions) {
         match input {
+            Input::EndSeen => self.reads_no_more(),
             Input::PeerClose(close) => {
                 self.record.receive(context, close);
                 self.record.truncation = Some(context.truncation);
@@ -391,11 +406,8 @@ impl Machine {
             _ => return vec![],
         };
         match input {
-            _ if !opened => vec![],
-            Input::PeerClose(close) => {
-                vec![Action::EndMessages, Action::TellClose(close.clone())]
-            }
-            _ => vec![Action::EndMessages],
+            Input::PeerClose(close) if opened => vec![Action::TellClose(close.clone())],
+            _ => vec![],
         }
     }
 
@@ -417,22 +429,29 @@ impl Machine {
         (self, actions)
     }
 
+    /// The application closed and is gone: what still comes is read and dropped.
+    fn reads_no_more(mut self) -> (Self, Actions) {
+        if self.record.reads_on {
+            self.record.reads_on = false;
+        }
+        (self, Vec::new())
+    }
+
     /// Our side ends it (§7.1.2 "Start the WebSocket Closing Handshake").
     fn close(mut self, request: CloseRequest) -> (Self, Actions) {
         let await_close = !matches!(request.cause, Cause::Timeout(_));
+        self.record.reads_on = request.reads_on;
         self.record.cause = Some(request.cause);
         if let Some(error) = request.error {
             self.explain(error);
         }
-        let (machine, mut actions) = self.flush(await_close, Some(request.close));
-        actions.insert(0, Action::EndMessages);
-        (machine, actions)
+        self.flush(await_close, Some(request.close))
     }
 
     /// The peer's side is over for the application; ours is not yet.
     fn half_close(mut self) -> (Self, Actions) {
         self.state = State::HalfClosed;
-        (self, vec![Action::EndMessages, Action::Start(Timer::Grace)])
+        (self, vec![Action::Start(Timer::Grace)])
     }
 
     /// The handler has said its last words: our answer is due (§5.5.1, §7.1.7).
@@ -535,7 +554,7 @@ impl Machine {
 
     /// Our side lets go, wherever the connection stands.
     fn let_go_at_once(mut self, context: Context, why: LetGo) -> (Self, Actions) {
-        let (opened, delivers) = (self.opened(), self.delivers());
+        let opened = self.opened();
         self.record.cause.get_or_insert(match why {
             _ if !opened => Cause::Handshake(HandshakeError::Abandoned),
             LetGo::Forced | LetGo::Clock(Timer::Drain) => Cause::Drain,
@@ -549,9 +568,6 @@ impl Machine {
         let (machine, mut actions) = self.let_go(context, why);
         if finishes {
             actions.insert(0, Action::Finish);
-        }
-        if opened && delivers {
-            actions.insert(0, Action::EndMessages);
         }
         (machine, actions)
     }

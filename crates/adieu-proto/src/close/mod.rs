@@ -12,7 +12,7 @@ pub use ending::{
     Cause, ClosingHandshake, End, Ending, LetGo, Side, Timeline, Transport, TransportKind,
     Truncation, Unsent,
 };
-pub use frame::Close;
+pub use frame::{Close, IntoCloseCode, IntoReason};
 pub use inputs::{CloseRequest, PeerEnd};
 pub(crate) use machine::Machine;
 #[cfg(feature = "legacy")]

@@ -19,6 +19,8 @@ pub(crate) struct CloseRecord(Option<Box<Notes>>);
 pub(crate) struct Notes {
     pub(crate) cause: Option<Cause>,
     pub(crate) draining: bool,
+    /// The application has closed and still reads what the peer says.
+    pub(crate) reads_on: bool,
     /// As decided; our Close is in the report only if `timeline.close_sent` says that it left.
     pub(crate) closing_handshake: ClosingHandshake,
     /// The peer broke the protocol, whatever had begun the ending.
@@ -34,6 +36,7 @@ pub(crate) struct Notes {
 static NOTHING: Notes = Notes {
     cause: None,
     draining: false,
+    reads_on: false,
     closing_handshake: ClosingHandshake::None,
     violated: false,
     end: None,

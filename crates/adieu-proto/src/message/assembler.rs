@@ -229,7 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_never_holds_the_payload() {
-        assert_eq!(format!("{:?}", Message::from("secret")), "Text(6 bytes)");
+    fn a_short_text_is_shown_and_of_a_long_one_the_beginning() {
+        assert_eq!(format!("{:?}", Message::from("a \"b\"\n")), r#"Text("a \"b\"\n")"#);
+        let long = format!("{:?}", Message::from("é".repeat(100)));
+        assert_eq!(long, format!("Text({:?}…, 200 bytes)", "é".repeat(32)));
+        assert_eq!(format!("{:?}", Message::from(vec![1, 2])), "Binary(2 bytes)");
     }
 }

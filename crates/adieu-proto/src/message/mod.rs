@@ -66,11 +66,24 @@ impl Message {
     }
 }
 
+/// Bytes of text that [`Debug`](fmt::Debug) shows: what a person sees at a glance.
+const SHOWN: usize = 64;
+
 impl fmt::Debug for Message {
-    /// Kind and length only: a payload may be private and does not belong in a log.
+    /// A short text as it is, escaped; of a long one the beginning and the length; of bytes the
+    /// length. The library itself logs no message: a payload may be private. Neither should an
+    /// application, unless it knows better.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if matches!(self, Message::Text(_)) { "Text" } else { "Binary" };
-        write!(f, "{kind}({} bytes)", self.len())
+        let Message::Text(text) = self else {
+            return write!(f, "Binary({} bytes)", self.len());
+        };
+        let text = text.as_str();
+        if text.len() <= SHOWN {
+            return write!(f, "Text({text:?})");
+        }
+        let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let beginning = &text[..end];
+        write!(f, "Text({beginning:?}…, {} bytes)", text.len())
     }
 }
 

@@ -63,7 +63,10 @@ impl World {
 
     fn close(&mut self, say: (u16, &str), cause: Cause) {
         let close = Close::new(say.0, say.1).expect("a good Close");
-        self.command(Command::Close(CloseRequest::of(cause, close)));
+        // The application is the one that may go on reading.
+        let reads_on = cause == Cause::Application;
+        let request = CloseRequest { reads_on, ..CloseRequest::of(cause, close) };
+        self.command(Command::Close(request));
     }
 
     fn send(&mut self, may_send: bool) -> Result<(), String> {

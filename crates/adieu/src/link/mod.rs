@@ -392,15 +392,20 @@ impl Link {
 
     /// Our side ends the connection, unless it is ending already.
     pub(crate) fn close(&self, cause: Cause, close: Close) {
+        self.close_by(CloseRequest::of(cause, close));
+    }
+
+    /// The same with all that can be asked for.
+    pub(crate) fn close_by(&self, request: CloseRequest) {
         self.change(|state, scratch, wakes| {
-            state.close(CloseRequest::of(cause, close), scratch);
+            state.close(request, scratch);
             state.wake_driver(wakes);
         });
     }
 
     /// The application let go of its `Socket`.
     pub(crate) fn socket_dropped(&self) {
-        let unread = self.change(|state, _, wakes| state.drop_socket(wakes));
+        let unread = self.change(|state, scratch, wakes| state.drop_socket(scratch, wakes));
         drop(unread);
     }
 

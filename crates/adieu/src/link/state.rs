@@ -47,7 +47,7 @@ pub(super) struct State {
     /// The peer's end was read: nothing is left to read.
     read_over: bool,
     /// Nothing can leave any more.
-    write_failed: bool,
+    pub(super) write_failed: bool,
     /// When the driver was polled last.
     pub(super) polled: Instant,
     /// When bytes left last.
@@ -129,8 +129,9 @@ impl State {
 
     /// The application let go of its `Socket`. Gives the messages that it has not read, to be
     /// dropped where no lock is held.
-    pub(super) fn drop_socket(&mut self, wakes: &mut Wakes) -> Messages {
+    pub(super) fn drop_socket(&mut self, scratch: &mut Scratch, wakes: &mut Wakes) -> Messages {
         self.socket_dropped = true;
+        self.connection.command(now(), Command::EndSeen, scratch);
         self.wake_driver(wakes);
         self.inbox.clear()
     }

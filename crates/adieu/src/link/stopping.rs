@@ -19,7 +19,10 @@ impl State {
             return;
         }
         self.connection.command(now(), Command::Drain, scratch);
-        if !self.connection.status().delivers() || self.socket_dropped {
+        let status = self.connection.status();
+        // Where the write side broke nothing is closing yet.
+        let closing = !status.may_send() && !self.write_failed;
+        if !status.delivers() || self.socket_dropped || closing {
             // A request is refused; a connection that is ending already goes on with that.
             self.refuse_draining(scratch);
             self.drain = Some(Box::new(DrainState::of_an_ending(stop)));

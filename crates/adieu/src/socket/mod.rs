@@ -206,8 +206,7 @@ impl Socket {
     /// Closes the connection and waits for the end: everything sent leaves first, then the Close,
     /// then the peer has its time to answer. If the connection is ending already, that goes on.
     ///
-    /// Messages that still come are dropped: to read the peer's last words after our Close, say it
-    /// by [`Sender::close`] and go on with [`recv`](Self::recv).
+    /// Messages that still come are dropped: to read them, use [`start_close`](Self::start_close).
     ///
     /// ```
     /// # async fn handler(socket: adieu::Socket) -> Result<(), adieu::UsageError> {
@@ -219,6 +218,28 @@ impl Socket {
     /// ```
     pub async fn close(self, close: impl IntoClose) -> Ending {
         self.receiver.close(close).await
+    }
+
+    /// Starts the closing handshake (RFC 6455 §7.1.2), behind everything that was sent, and goes on
+    /// receiving. Nothing can be sent from then on, but the peer may not have heard yet and still
+    /// send: [`recv`](Self::recv) gives what it says until its own Close, or until
+    /// [`Config::close_timeout`](crate::Config::close_timeout) runs out. Browsers do the same while
+    /// a WebSocket is closing. If the connection is ending already, that goes on.
+    ///
+    /// ```
+    /// use adieu::{Closed, Socket};
+    ///
+    /// async fn last_words(mut socket: Socket) -> Result<(), Closed> {
+    ///     socket.send("goodbye").await?;
+    ///     socket.start_close(1000);
+    ///     while let Some(message) = socket.recv().await {
+    ///         println!("said before our Close was heard: {message:?}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn start_close(&self, close: impl IntoClose) {
+        self.receiver.start_close(close);
     }
 
     /// Waits for the end, whichever side begins it, and tells how it was. Messages that still come

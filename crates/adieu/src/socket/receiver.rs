@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adieu_proto::{Cause, Ending, Message, Messages, Utf8Bytes};
+use adieu_proto::{Cause, CloseRequest, Ending, Message, Messages, Utf8Bytes};
 
 use crate::closed::ConnectionId;
 use crate::into_close::IntoClose;
@@ -80,6 +80,12 @@ impl Receiver {
     pub async fn close(self, close: impl IntoClose) -> Ending {
         self.link.close(Cause::Application, close.into_close());
         self.ended().await
+    }
+
+    /// As [`Socket::start_close`].
+    pub fn start_close(&self, close: impl IntoClose) {
+        let request = CloseRequest::of(Cause::Application, close.into_close());
+        self.link.close_by(CloseRequest { reads_on: true, ..request });
     }
 
     /// As [`Socket::ended`].

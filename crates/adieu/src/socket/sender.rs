@@ -150,23 +150,10 @@ impl Sender {
 
     /// Closes the connection, behind everything that was sent. The first call counts.
     ///
-    /// Nothing can be sent from then on, but the peer may not have heard yet and still send
-    /// (RFC 6455 §5.5.1: the peer may finish the message that it is sending): until its Close comes
-    /// [`Socket::recv`](crate::Socket::recv) gives what it says, as browsers do while a WebSocket
-    /// is closing.
-    ///
-    /// ```
-    /// use adieu::{Closed, Socket};
-    ///
-    /// async fn last_words(mut socket: Socket) -> Result<(), Closed> {
-    ///     socket.send("goodbye").await?;
-    ///     socket.sender().close(1000);
-    ///     while let Some(message) = socket.recv().await {
-    ///         println!("said before our Close was heard: {message:?}");
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
+    /// Nothing can be sent from then on, and [`Socket::recv`](crate::Socket::recv) gives `None` at
+    /// once behind what has come: messages that the peer still sends are dropped. To read them, the
+    /// side that receives begins the closing handshake itself:
+    /// [`Socket::start_close`](crate::Socket::start_close).
     pub fn close(&self, close: impl IntoClose) {
         self.link.close(Cause::Application, close.into_close());
     }

@@ -71,6 +71,9 @@ impl Oracle {
     }
 
     pub(super) fn ran_out(&mut self, timer: Timer, now: Instant, steps: &mut Vec<Step>) {
+        if timer == Timer::Close {
+            self.tell_end(steps);
+        }
         match timer {
             Timer::Handshake => {
                 // Nothing was asked, so nothing is answered; so too when the 101 has gone out.

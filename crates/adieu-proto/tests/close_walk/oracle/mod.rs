@@ -220,6 +220,8 @@ impl Oracle {
             I::Drain => self.close(Cause::Drain, (1001, ""), now, steps),
             I::Draining => _ = self.draining.get_or_insert(now),
             I::EndSeen if self.last_words.is_some() => self.answer(now),
+            // The application closed, and is gone now.
+            I::EndSeen if self.leaving.is_some() => self.tell_end(steps),
             I::EndSeen => {}
             I::Send if self.may_send() => self.queue(Frame::Text(MESSAGE.to_owned())),
             I::Send => {}
@@ -234,6 +236,9 @@ impl Oracle {
             I::WriteError => {
                 self.explain(BROKEN_PIPE);
                 self.breaks(now);
+                if self.began.is_some() {
+                    self.tell_end(steps);
+                }
             }
             I::TlsFailed => self.tls_failed(now, steps),
             I::Paused if self.ping == Ping::None => {}
@@ -264,6 +269,11 @@ impl Oracle {
     /// The first thing that begins the ending is its cause.
     fn begin(&mut self, cause: Cause, now: Instant, steps: &mut Vec<Step>) {
         self.began.get_or_insert((cause, now));
+        self.tell_end(steps);
+    }
+
+    /// No message of the peer is given any more.
+    fn tell_end(&mut self, steps: &mut Vec<Step>) {
         if self.opened.is_some() && !self.told_end {
             self.told_end = true;
             steps.push(Step::EndOfMessages);

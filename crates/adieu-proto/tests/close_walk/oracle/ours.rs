@@ -44,11 +44,16 @@ impl Oracle {
         } else if self.last_words.is_some() {
             self.answer(now);
         } else if self.leaving.is_none() {
-            self.begin(cause, now, steps);
+            let application = cause == Cause::Application;
+            self.began.get_or_insert((cause, now));
             if self.broken.is_none() {
                 self.say_close(say.0, say.1);
                 self.awaits_close = true;
                 self.leaving = Some(now);
+            }
+            // The application goes on reading until the peer's Close; nobody else does.
+            if !application || self.broken.is_some() || !self.waits_for_close() {
+                self.tell_end(steps);
             }
         }
     }

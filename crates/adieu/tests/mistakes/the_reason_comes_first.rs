@@ -1,0 +1,3 @@
+fn main() {
+    let _ = adieu::Close::new("bye", 1000);
+}
