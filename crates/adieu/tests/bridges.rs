@@ -4,14 +4,16 @@
 
 mod support;
 
+use std::pin::Pin;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::time::Duration;
 
 use adieu::{
     Cause, CloseCode, Config, JsonError, Message, NotText, PingError, Receiver, Sender, Server,
     Socket, TrySendError, VersionSet,
 };
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{Sink, SinkExt, StreamExt};
 use support::Host;
 use testkit::{DEADLINE, Frame, Peer, Request};
 
@@ -291,5 +293,42 @@ fn what_nobody_reads_after_our_close_does_not_keep_the_peers_close_away() {
     assert_eq!(peer.read_to_end().frames(), []);
     drop(peer);
     assert!(host.account().ending.is_clean());
+    host.finish();
+}
+
+#[test]
+fn a_sink_waits_for_room_and_keeps_what_it_was_given() {
+    let handler = async |socket: Socket| {
+        let (mut sender, mut receiver) = socket.split();
+        let permit = sender.reserve().await?;
+        // No room: the sink waits, in its own task, and is woken when there is some.
+        let mut ready = Box::pin(async move {
+            SinkExt::<Message>::send(&mut sender, "through the sink".into()).await?;
+            Ok::<_, adieu::Closed>(sender)
+        });
+        let waits =
+            std::future::poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx).is_pending())).await;
+        assert!(waits, "the room is reserved");
+        let sending = tokio::spawn(ready);
+        tokio::task::yield_now().await;
+        drop(permit);
+        let mut sender = sending.await.unwrap()?;
+        // Room that a sink has and does not use is given back with it.
+        std::future::poll_fn(|cx| Sink::<Message>::poll_ready(Pin::new(&mut sender), cx)).await?;
+        assert!(matches!(sender.try_send("no room"), Err(TrySendError::Full(_))));
+        let other = sender.clone();
+        drop(sender);
+        other.send("behind it").await?;
+        receiver.recv().await;
+        Ok::<(), adieu::Closed>(())
+    };
+    let host = Host::run(Server::new(handler).config(small()));
+    let mut peer = Peer::open(host.addr);
+    assert_eq!(peer.read_frame(), Frame::text("through the sink"));
+    assert_eq!(peer.read_frame(), Frame::text("behind it"));
+    peer.send(&Frame::close(1000, ""));
+    peer.read_to_end();
+    drop(peer);
+    assert_eq!(host.account().ending.cause, Cause::Peer);
     host.finish();
 }
