@@ -150,9 +150,7 @@ async fn root(
     tls: bool,
 ) -> Response {
     match upgrade {
-        Ok(upgrade) => {
-            upgrade.secure(tls).run(move |socket| live::connection(watched.clone(), socket))
-        }
+        Ok(upgrade) => upgrade.secure(tls).run(move |socket| live::connection(watched, socket)),
         Err(refusal) if *refusal.error() == adieu::HandshakeError::NotUpgrade => page::index(),
         Err(refusal) => refusal.into_response(),
     }

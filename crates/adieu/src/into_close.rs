@@ -6,6 +6,7 @@ use std::error::Error;
 use adieu_proto::{Cause, Close, CloseCode, TransportError};
 
 use crate::closed::{Closed, ConnectionId};
+use crate::detached::Detached;
 use crate::handled::Handled;
 use crate::socket::NotText;
 
@@ -21,6 +22,7 @@ use crate::socket::NotText;
 /// |---|---|---|
 /// | `()`, `Ok(())` | 1000 | [`HandlerReturned`](Cause::HandlerReturned) |
 /// | a code or a [`Close`], also in `Ok` | that | [`HandlerReturned`](Cause::HandlerReturned) |
+/// | [`Detached`], also in `Ok` | none: it goes on | – |
 /// | `Err` of a [`CloseCode`] or [`Close`] | that | [`HandlerFailed`](Cause::HandlerFailed) |
 /// | `Err` of [`NotText`] | 1003 (RFC 6455 §7.4.1) | [`HandlerFailed`](Cause::HandlerFailed) |
 /// | `Err` of another error | 1011 | [`HandlerFailed`](Cause::HandlerFailed) |
@@ -99,6 +101,17 @@ impl IntoClose for Closed {
 
     fn handled(self, own: ConnectionId) -> Handled {
         failed(self.into(), own)
+    }
+}
+
+/// The connection goes on without its handler. The Close is that of a dropped `Socket`.
+impl IntoClose for Detached {
+    fn into_close(self) -> Close {
+        CloseCode::GOING_AWAY.into()
+    }
+
+    fn handled(self, _: ConnectionId) -> Handled {
+        Handled::Detached
     }
 }
 
@@ -189,6 +202,8 @@ fn failed(error: Box<dyn Error + Send + Sync>, own: ConnectionId) -> Handled {
 mod tests {
     use std::fmt;
 
+    use adieu_proto::CloseRequest;
+
     use super::*;
 
     /// An error of an application, with what it came from.
@@ -207,8 +222,15 @@ mod tests {
         }
     }
 
+    fn ends(result: impl IntoClose, own: ConnectionId) -> CloseRequest {
+        match result.handled(own) {
+            Handled::Ends(request) => request,
+            Handled::Detached => panic!("nothing here is detached"),
+        }
+    }
+
     fn code_of(result: impl IntoClose, own: ConnectionId) -> (Option<u16>, Cause) {
-        let request = result.handled(own).0;
+        let request = ends(result, own);
         (request.close.code().map(CloseCode::get), request.cause)
     }
 
@@ -221,7 +243,7 @@ mod tests {
             Err(std::io::Error::other("text").into()),
         ];
         for result in kinds {
-            let request = result.handled(own).0;
+            let request = ends(result, own);
             assert_eq!(request.close.code(), Some(CloseCode::INTERNAL_ERROR));
             assert_eq!(request.cause, Cause::HandlerFailed);
             assert_eq!(request.error.map(|error| error.to_string()).as_deref(), Some("text"));

@@ -35,10 +35,12 @@
 pub mod axum;
 mod client;
 mod closed;
+mod detached;
 mod drain;
 mod endpoint;
 mod group;
 mod handled;
+mod handler;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod into_close;
@@ -65,14 +67,16 @@ pub use adieu_proto::{
 };
 pub use client::{Client, ConnectError, connect};
 pub use closed::{Closed, ConnectionId};
+pub use detached::Detached;
 pub use drain::{Drain, Drained, Phase, Progress};
 pub use endpoint::{Closing, Ended, Endpoint};
 pub use group::{BroadcastStats, Group, Member, SlowConsumer};
+pub use handler::{Handler, HandlerOnce};
 pub use into_close::IntoClose;
 pub use into_message::IntoMessage;
 pub use peer::Peer;
 pub use proxy::{Cidr, CidrError};
-pub use server::{Handler, Server, accept, listen, serve};
+pub use server::{Server, accept, listen, serve};
 #[cfg(feature = "json")]
 pub use socket::JsonError;
 pub use socket::{

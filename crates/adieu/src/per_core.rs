@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::drain::Drained;
-use crate::server::{Accepted, Handler, Port, Server, listen_as};
+use crate::handler::Handler;
+use crate::server::{Accepted, Port, Server, listen_as};
 
 impl<H: Handler> Server<H> {
     /// Listens and serves like [`serve`](Self::serve), on threads of its own: so many, each with

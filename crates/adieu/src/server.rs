@@ -14,8 +14,7 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
 use crate::drain::{Drain, Drained};
 use crate::endpoint::{Closing, Ended, Endpoint};
-use crate::handled::Handled;
-use crate::into_close::IntoClose;
+use crate::handler::Handler;
 use crate::limit::AcceptPermit;
 use crate::link::{Driver, Link};
 use crate::now;
@@ -33,27 +32,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// At the very end: what the last ones in the queue have to send their request and read the 503.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// What runs for each connection: a function from its [`Socket`] to how it ends.
-///
-/// Implemented for every `async fn(Socket) -> impl IntoClose`.
-pub trait Handler: Send + Sync + 'static {
-    /// Runs one connection; says how it ends.
-    #[doc(hidden)]
-    fn call(&self, socket: Socket) -> impl Future<Output = Handled> + Send;
-}
-
-impl<F, Fut> Handler for F
-where
-    F: Fn(Socket) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send,
-    Fut::Output: IntoClose,
-{
-    async fn call(&self, socket: Socket) -> Handled {
-        let own = socket.id();
-        self(socket).await.handled(own)
-    }
-}
 
 /// Serves WebSockets at `addr` until the process ends, with the defaults of [`Server`].
 ///

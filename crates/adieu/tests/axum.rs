@@ -8,7 +8,7 @@ mod served;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use adieu::axum::WebSocketUpgrade;
+use adieu::axum::{LegacyWebSocketUpgrade as Any, WebSocketUpgrade};
 use adieu::{
     Cause, Close, CloseCode, ClosingHandshake, Config, End, Endpoint, HandshakeError, Side,
     Truncation, Version, VersionSet,
@@ -27,9 +27,9 @@ fn serve_with(endpoint: Endpoint, more: Router) -> Served {
     Served::start(endpoint, |endpoint, listener, drain| async move {
         let app = Router::new()
             .route("/", get(|| async { "a page" }))
-            .route("/ws", any(|upgrade: WebSocketUpgrade| async { upgrade.run(echo) }))
-            .route("/two", any(|upgrade: WebSocketUpgrade| async { upgrade.run(echo_some(2)) }))
-            .route("/tls", any(|ws: WebSocketUpgrade| async { ws.secure(true).run(echo) }))
+            .route("/ws", any(|Any(upgrade): Any| async { upgrade.run(echo) }))
+            .route("/two", any(|Any(upgrade): Any| async { upgrade.run(echo_some(2)) }))
+            .route("/tls", any(|Any(ws): Any| async { ws.secure(true).run(echo) }))
             .merge(more)
             .layer(Extension(Arc::new(endpoint)));
         let server = axum::serve(listener, app);
@@ -238,7 +238,7 @@ fn perls_clients_of_hixie_76_and_version_8_are_served() {
 
 // Refusals.
 
-/// Refused with this status; gives the sentence. Nothing is left that would be accounted for.
+/// Refused with this status; gives the sentence.
 #[track_caller]
 fn refused(served: &Served, request: impl AsRef<[u8]>, status: u16) -> String {
     let (head, body) = refusal(served, request);
@@ -253,6 +253,11 @@ fn refusal(served: &Served, request: impl AsRef<[u8]>) -> (Head, String) {
     let rest = peer.read_to_end();
     let length = head.field("Content-Length").and_then(|n| n.parse().ok());
     assert_eq!((length, rest.end), (Some(rest.bytes.len()), TcpEnd::Fin), "{}", head.text);
+    // It is reported once, and the report says what the peer was told.
+    let Account { ending, .. } = served.account();
+    let Cause::Handshake(error) = &ending.cause else { panic!("{ending}") };
+    assert_eq!(error.status(), Some(head.status()), "{ending}");
+    assert!(error.refused_by().is_some() || *error == HandshakeError::TimedOut, "{ending}");
     (head, rest.text())
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use adieu::hyper::Upgrade;
 use adieu::{
-    Cause, Close, CloseCode, ClosingHandshake, Drain, End, Ending, Endpoint, Side, Transport,
-    Truncation, Version,
+    Cause, Close, CloseCode, ClosingHandshake, Drain, End, Ending, Endpoint, HandshakeError, Side,
+    Transport, Truncation, Version,
 };
 use bytes::Bytes;
 use http_body_util::Full;
@@ -102,6 +102,8 @@ fn hixie_76_with_and_without_a_length() {
     peer.write(Request::hixie75().bytes());
     assert_eq!(peer.read_head().status(), 400);
     assert!(peer.read_to_end().text().contains("adieu::Server"));
+    let error = HandshakeError::NotThroughHttp(Version::Hixie75);
+    assert_eq!(served.account().ending.cause, Cause::Handshake(error));
     served.stop();
 }
 

@@ -276,6 +276,7 @@ mod axum_app {
             let peer = app.open();
             let head = app.status("/ws");
             assert_eq!((head.status(), head.field("Retry-After")), (503, Some("5")));
+            assert_eq!(app.ending().cause, Cause::Handshake(HandshakeError::Full));
             peer.reset();
             assert_eq!(app.ending().cause, Cause::Reset);
         }
@@ -286,6 +287,7 @@ mod axum_app {
         let app = serve(Endpoint::new().max_connections(1), false);
         for _ in 0..3 {
             assert_eq!(app.status("/dropped").status(), 200);
+            assert_eq!(app.ending().cause, Cause::Handshake(HandshakeError::Declined));
             assert_eq!(app.status("/no101").status(), 200);
             // Without the 101 hyper may give the connection back or not; it is accounted for.
             app.ending();
@@ -299,6 +301,7 @@ mod axum_app {
         let app = serve(Endpoint::new().max_connections_per_address(1), true);
         let peer = app.open();
         assert_eq!(app.status("/ws").status(), 429);
+        assert_eq!(app.ending().cause, Cause::Handshake(HandshakeError::TooManyFromAddress));
         drop(peer);
         app.ending();
         drop(app.open());

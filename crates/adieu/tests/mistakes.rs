@@ -79,3 +79,15 @@ fn what_close_takes_is_said() {
     says("close_with_a_reason_alone.rs", &ways);
     assert_eq!(error_of("close_with_a_number.rs"), None, "a number is a code");
 }
+
+#[test]
+fn what_a_handler_is_is_said() {
+    let async_fn = "a handler is async, takes the `Socket` by value and nothing else";
+    says("handler_is_not_async.rs", &["cannot be the handler of a server", async_fn]);
+    says("handler_for_axum_is_not_async.rs", &["cannot be the handler of a WebSocket", async_fn]);
+    let clone = "a closure that has something gives each call a clone of it";
+    says("a_servers_handler_moves_what_it_has.rs", &["can be called for each connection", clone]);
+    // These are the compiler's own sentences, which name the place.
+    says("handler_is_not_send.rs", &["which is not `Send`"]);
+    says("handler_takes_a_reference.rs", &["fn(Socket) -> _"]);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adieu::axum::{Refusal, WebSocketUpgrade};
+use adieu::axum::{LegacyWebSocketUpgrade, Refusal};
 use adieu::{Config, Endpoint};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -50,23 +50,22 @@ pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool)
 
 async fn connect(
     State(gateway): State<Gateway>,
-    upgrade: Result<WebSocketUpgrade, Refusal>,
+    upgrade: Result<LegacyWebSocketUpgrade, Refusal>,
     check: OriginCheck,
     tls: bool,
 ) -> Response {
     let upgrade = match upgrade {
-        Ok(upgrade) => upgrade.secure(tls),
+        Ok(LegacyWebSocketUpgrade(upgrade)) => upgrade.secure(tls),
         Err(refusal) => return refusal.into_response(),
     };
     let Some(request) = upgrade.request() else {
-        return StatusCode::BAD_REQUEST.into_response();
+        return upgrade.refuse(StatusCode::BAD_REQUEST);
     };
     if let Some(refused) = check.refuse(request.origin(), request.host()) {
-        return refused;
+        return upgrade.refuse(refused);
     }
     if Offer::read(request.subprotocols()).is_some() {
-        let session = move |socket| gateway.clone().session(socket);
-        return upgrade.subprotocol(SUBPROTOCOL).run(session);
+        return upgrade.subprotocol(SUBPROTOCOL).run(move |socket| gateway.session(socket));
     }
     let question = Question::of(request, upgrade.peer());
     match gateway.ask(&question).await {
@@ -75,15 +74,16 @@ async fn connect(
                 Some(name) => upgrade.subprotocol(name),
                 None => upgrade,
             };
-            upgrade.run(move |socket| gateway.clone().plain(socket, accepted.clone()))
+            upgrade.run(move |socket| gateway.plain(socket, accepted))
         }
         Decision::Refused { status, reason } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
-            (status, format!("{reason}\n")).into_response()
+            upgrade.refuse((status, format!("{reason}\n")))
         }
         Decision::Unavailable(error) => {
             let why = format!("{}\n", error.for_clients());
-            (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", RETRY_AFTER)], why).into_response()
+            let retry_after = [("retry-after", RETRY_AFTER)];
+            upgrade.refuse((StatusCode::SERVICE_UNAVAILABLE, retry_after, why))
         }
     }
 }

@@ -85,11 +85,15 @@ impl Ending {
         Ending { closing_handshake, transport, ..Ending::of(cause, lasted) }
     }
 
-    /// A connection that an HTTP library never handed over: of its transport nothing is known.
-    /// `error` is what the library said.
+    /// A connection that an HTTP library had and that never opened: of its transport nothing is
+    /// known. `error` is why; `source` is what the library said, where it explains that.
     #[must_use]
-    pub fn never_upgraded(lasted: Duration, error: Option<TransportError>) -> Self {
-        Ending { error, ..Ending::of(Cause::Handshake(HandshakeError::NotUpgraded), lasted) }
+    pub fn never_opened(
+        error: HandshakeError,
+        lasted: Duration,
+        source: Option<TransportError>,
+    ) -> Self {
+        Ending { error: source, ..Ending::of(Cause::Handshake(error), lasted) }
     }
 
     /// A report in which all but the cause is unknown, or did not happen.

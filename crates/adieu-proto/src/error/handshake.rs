@@ -28,6 +28,12 @@ pub enum HandshakeError {
     /// connection over: it was not asked to allow upgrades, its 101 was replaced, or it was shut
     /// down. What the peer did is not known.
     NotUpgraded,
+    /// An HTTP library dropped the request while our application decided on it: the peer had left,
+    /// or the library was shut down. Which of the two is not known.
+    RequestDropped,
+    /// Our application took a valid request from an HTTP library, and answered it in its own way:
+    /// it neither opened the connection nor said that it refuses it.
+    Declined,
     /// Not HTTP, or HTTP that breaks its grammar; says which part.
     BadHttp(&'static str),
     /// TLS failed, and why: no TLS at all, no common version, a certificate that has expired or
@@ -52,6 +58,9 @@ pub enum HandshakeError {
     NotThroughHttp(Version),
     /// The hixie-76 challenge is not one: which rule of its draft it breaks.
     Challenge(&'static str),
+    /// The nonce of this hixie-76 request is its body, and our application takes requests without
+    /// their bodies.
+    NonceInBody,
     /// Bytes where none may be, such as a body in a hixie-75 request.
     UnexpectedBytes,
     /// The server's policy does not allow this Origin.
@@ -82,6 +91,7 @@ impl HandshakeError {
         use HandshakeError as H;
         match self {
             H::Incomplete | H::Reset | H::Unreachable | H::Failed | H::Abandoned => None,
+            H::RequestDropped | H::Declined => None,
             H::NotUpgraded | H::Tls(_) | H::Status(_) | H::BadAnswer(_) | H::ProxyHeader(_) => None,
             H::Full | H::Draining => Some(503),
             H::TooManyFromAddress => Some(429),
@@ -97,6 +107,7 @@ impl HandshakeError {
             | H::Missing(_)
             | H::BadField(_)
             | H::Challenge(_)
+            | H::NonceInBody
             | H::UnexpectedBytes => Some(400),
         }
     }
@@ -107,13 +118,13 @@ impl HandshakeError {
     pub fn refused_by(&self) -> Option<RefusedBy> {
         use HandshakeError as H;
         match self {
-            H::Refused(_) | H::Origin(_) => Some(RefusedBy::Application),
+            H::Refused(_) | H::Origin(_) | H::Declined => Some(RefusedBy::Application),
             H::Panicked => Some(RefusedBy::Panic),
             H::Draining => Some(RefusedBy::Drain),
             H::Full | H::TooManyFromAddress => Some(RefusedBy::Limit),
             H::Status(_) => Some(RefusedBy::Server),
             H::Incomplete | H::Reset | H::Unreachable | H::Failed | H::Abandoned => None,
-            H::NotUpgraded | H::TimedOut => None,
+            H::NotUpgraded | H::RequestDropped | H::TimedOut => None,
             _ => Some(RefusedBy::Protocol),
         }
     }
@@ -166,6 +177,11 @@ impl fmt::Display for HandshakeError {
                 "the HTTP library accepted the upgrade and never handed the connection over (hyper \
                  needs `with_upgrades`; a middleware must not replace the 101)",
             ),
+            H::RequestDropped => f.write_str(
+                "the HTTP library dropped the request before it was decided: the peer had left, \
+                 or the library was shut down",
+            ),
+            H::Declined => f.write_str("the application answered the request in its own way"),
             H::BadHttp(part) => write!(f, "the peer does not speak HTTP/1.1: bad {part}"),
             H::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
             H::HeadTooLong(limit) => write!(f, "the head is longer than {limit} bytes"),
@@ -183,6 +199,10 @@ impl fmt::Display for HandshakeError {
                  here an HTTP library writes it"
             ),
             H::Challenge(rule) => write!(f, "the hixie-76 challenge is wrong: {rule}"),
+            H::NonceInBody => f.write_str(
+                "the nonce of this hixie-76 request is its body, which is not read here (in axum: \
+                 LegacyWebSocketUpgrade reads it)",
+            ),
             H::UnexpectedBytes => f.write_str("bytes follow where the handshake has none"),
             H::Origin(origin) => write!(f, "the origin {origin:?} is not allowed"),
             H::Full => f.write_str("the server has as many connections as it may have"),

@@ -186,6 +186,9 @@ impl Own {
         self.tell_what_came(link);
         self.decide(link, cx);
         let handled = handler(cx);
+        if matches!(handled, Poll::Ready(Handled::Ends(_))) {
+            link.warn_of_lost_socket();
+        }
         let over = self.after_handler(link, cx, handled);
         self.tell_what_came(link);
         if over {
@@ -222,13 +225,13 @@ impl Own {
         link.polls(|state, scratch| {
             state.handler_is_next = false;
             match handled {
-                Poll::Ready(Handled(request)) => state.close(request, scratch),
-                // Dropped while its handler goes on, or by a client.
-                Poll::Pending if state.socket_dropped => {
+                Poll::Ready(Handled::Ends(request)) => state.close(request, scratch),
+                // Dropped while its handler goes on, or where it was moved to.
+                _ if state.socket_dropped => {
                     let close = CloseCode::GOING_AWAY.into();
                     state.close(CloseRequest::of(Cause::Dropped, close), scratch);
                 }
-                Poll::Pending => {}
+                _ => {}
             }
             if self.permit.holds() {
                 // The handler has taken some of it.
@@ -472,6 +475,21 @@ impl Own {
 }
 
 impl Link {
+    /// A handler has returned, and somebody else has its `Socket`: most likely a task, for which
+    /// the connection was to go on.
+    fn warn_of_lost_socket(&self) {
+        let state = self.lock();
+        let is_lost = !state.socket_dropped && state.connection.status().may_send();
+        drop(state);
+        if is_lost {
+            tracing::warn!(
+                peer = %self.peer(),
+                "a handler has returned while its Socket is held elsewhere: the connection is \
+                 closed; a handler that returns adieu::Detached leaves it open"
+            );
+        }
+    }
+
     /// A part of the driver's poll: like [`change`](Link::change), but its buffers stay.
     #[inline]
     fn polls<T>(&self, part: impl FnOnce(&mut State, &mut Scratch) -> T) -> T {

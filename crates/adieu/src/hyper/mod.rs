@@ -12,33 +12,38 @@
 //!
 //! [`Ending`]: crate::Ending
 
+mod refused;
+mod report;
+mod take_back;
+
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use adieu_proto::{
-    Cause, Close, CloseCode, Connection, Ending, HandshakeError, Negotiated, Request, Response,
-    TransportError, Version, VersionSet, accept_response, detect,
+    Cause, Close, CloseCode, Connection, HandshakeError, Negotiated, Request, TransportError,
+    Version, accept_response, detect,
 };
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName};
+use http::header::{CONTENT_LENGTH, UPGRADE};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade;
-use tokio::net::TcpStream;
+use hyper::upgrade::OnUpgrade;
 
 use crate::drain::Expected;
-use crate::endpoint::{Ended, Endpoint};
+use crate::endpoint::Endpoint;
 use crate::handled::Handled;
+use crate::handler::HandlerOnce;
 use crate::limit::{AcceptPermit, ConnectionPermit};
 use crate::link::{self, Driver, Link, Opened};
 use crate::now;
 use crate::peer::Peer;
-use crate::server::Handler;
 use crate::socket::Socket;
-use crate::transport::{AnyTransport, Options, Tcp};
+use crate::transport::Options;
+pub(crate) use refused::Refused;
+use report::Report;
+use take_back::take_back;
 
 /// The bytes of a hixie-76 nonce.
 const NONCE: usize = 8;
@@ -85,15 +90,13 @@ pub struct PeerAddr(pub SocketAddr);
 ///     })
 /// }
 /// ```
+#[must_use = "a request that is neither run nor refused is reported as declined"]
 pub struct Upgrade {
-    endpoint: Arc<Endpoint>,
-    opened: Opened,
-    peer: Peer,
-    response: Response,
+    report: Report,
+    negotiated: Negotiated,
     on_upgrade: OnUpgrade,
     /// A hixie-76 nonce that came as the request's body.
     nonce: Bytes,
-    started: std::time::Instant,
     /// A drain waits for what becomes of this.
     expected: Expected,
     permit: ConnectionPermit,
@@ -101,126 +104,184 @@ pub struct Upgrade {
 
 impl std::fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Upgrade({})", self.opened.negotiated.version)
+        write!(f, "Upgrade({})", self.negotiated.version)
     }
 }
 
+/// Whether a request asks for a WebSocket, rightly or wrongly: for those that serve both at one
+/// path. What is wrong with it says [`Upgrade::new`].
+///
+/// ```
+/// use adieu::hyper::asks_for_websocket;
+/// let page = hyper::Request::get("/").body(()).unwrap();
+/// assert!(!asks_for_websocket(&page));
+/// let socket = hyper::Request::get("/").header("Upgrade", "websocket").body(()).unwrap();
+/// assert!(asks_for_websocket(&socket));
+/// ```
+#[must_use]
+pub fn asks_for_websocket<B>(request: &hyper::Request<B>) -> bool {
+    asks(request.headers())
+}
+
+pub(crate) fn asks(fields: &http::HeaderMap) -> bool {
+    let values = fields.get_all(UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    let mut protocols = values.flat_map(|value| value.split(',')).map(str::trim);
+    protocols.any(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+}
+
 impl Upgrade {
-    /// Judges a request.
+    /// Judges a request. A refused one is told to [`Endpoint::on_end`] by this; so is one that is
+    /// accepted and then dropped without [`run`](Self::run).
     ///
     /// # Errors
-    /// The HTTP answer that refuses it and says why.
+    /// The HTTP response that refuses it and says why.
     pub async fn new(
         request: hyper::Request<Incoming>,
         endpoint: Arc<Endpoint>,
     ) -> Result<Self, hyper::Response<Full<Bytes>>> {
-        let served = endpoint.config.versions;
-        Self::judge(request, endpoint).await.map_err(|error| refusal(&error, served))
+        Self::judge(request, endpoint).await.map_err(|refused| refused.into_response())
     }
 
     pub(crate) async fn judge<B>(
         request: hyper::Request<B>,
         endpoint: Arc<Endpoint>,
-    ) -> Result<Self, HandshakeError>
+    ) -> Result<Self, Box<Refused>>
     where
         B: Body + Send,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let started = now();
+        let timeout = endpoint.config.handshake_timeout;
         let (mut parts, body) = request.into_parts();
-        let asked = head(&parts)?;
+        let upgrade = Self::of_parts(&mut parts, endpoint)?;
+        if !(upgrade.is_hixie76() && parts.headers.contains_key(CONTENT_LENGTH)) {
+            return Ok(upgrade);
+        }
+        // hyper takes the nonce for the request's body, and would drop it unread.
+        let read = tokio::time::timeout(timeout, Limited::new(body, NONCE).collect());
+        match read.await {
+            Ok(Ok(body)) => Ok(Upgrade { nonce: body.to_bytes(), ..upgrade }),
+            Ok(Err(_)) => Err(upgrade.refused(HandshakeError::BadField("nonce"))),
+            Err(_) => Err(upgrade.refused(HandshakeError::TimedOut)),
+        }
+    }
+
+    /// The same for a request whose body is not at hand.
+    #[cfg(feature = "axum")]
+    pub(crate) fn judge_parts(
+        parts: &mut http::request::Parts,
+        endpoint: Arc<Endpoint>,
+    ) -> Result<Self, Box<Refused>> {
+        let upgrade = Self::of_parts(parts, endpoint)?;
+        if upgrade.is_hixie76() && parts.headers.contains_key(CONTENT_LENGTH) {
+            return Err(upgrade.refused(HandshakeError::NonceInBody));
+        }
+        Ok(upgrade)
+    }
+
+    fn of_parts(
+        parts: &mut http::request::Parts,
+        endpoint: Arc<Endpoint>,
+    ) -> Result<Self, Box<Refused>> {
         let expected = endpoint.drain.expect();
-        let version = served(&asked, &endpoint)?;
-        let peer = endpoint.proxies.client(Peer::new(addr(&parts)), &asked);
         let mut permit = endpoint.limits.connection_permit(AcceptPermit::default());
-        let subprotocol = endpoint.decide(&asked, peer, &mut permit)?;
-        let on_upgrade =
-            parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
-        let nonce = if version == Version::Hixie76 && parts.headers.contains_key(CONTENT_LENGTH) {
-            // hyper takes the nonce for the request's body, and would drop it unread.
-            let read = tokio::time::timeout(
-                endpoint.config.handshake_timeout,
-                Limited::new(body, NONCE).collect(),
-            );
-            let body = read.await.map_err(|_| HandshakeError::TimedOut)?;
-            body.map_err(|_| HandshakeError::BadField("nonce"))?.to_bytes()
-        } else {
-            Bytes::new()
-        };
-        let mut negotiated = Negotiated::new(version);
-        negotiated.subprotocol = subprotocol;
-        let response = accept_response(&asked, &negotiated);
-        let opened = Opened::new(Some(asked), negotiated);
-        Ok(Upgrade {
-            endpoint,
-            opened,
-            peer,
-            response,
-            on_upgrade,
-            nonce,
-            started,
-            expected,
-            permit,
-        })
+        let mut report = Report::new(endpoint, Peer::new(addr(parts)));
+        match accept(parts, &mut report, &mut permit) {
+            Ok((negotiated, on_upgrade)) => {
+                report.otherwise(HandshakeError::Declined);
+                let nonce = Bytes::new();
+                Ok(Upgrade { report, negotiated, on_upgrade, nonce, expected, permit })
+            }
+            Err(error) => Err(Box::new(Refused::new(error, report))),
+        }
+    }
+
+    fn is_hixie76(&self) -> bool {
+        self.negotiated.version == Version::Hixie76
+    }
+
+    fn refused(self, error: HandshakeError) -> Box<Refused> {
+        Box::new(Refused::new(error, self.report))
     }
 
     /// Says that the connection is TLS: hixie-76 repeats the URL with its scheme.
-    #[must_use]
     pub fn secure(mut self, tls: bool) -> Self {
-        self.opened.negotiated.secure = tls;
-        self.respond_anew()
+        self.negotiated.secure = tls;
+        self
     }
 
     /// Agrees on this subprotocol instead of the first of the [`Endpoint`]'s that was offered, for
     /// those that decide for each request. One that the client has not offered is left out: it
     /// would fail the connection (RFC 6455 §4.1).
-    #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
-        let offered = |request: &Request| request.subprotocols().any(|offer| offer == name);
-        if self.request().is_some_and(offered) {
-            self.opened.negotiated.subprotocol = Some(name.to_owned());
-        }
-        self.respond_anew()
-    }
-
-    fn respond_anew(mut self) -> Self {
-        if let Some(asked) = &self.opened.request {
-            self.response = accept_response(asked, &self.opened.negotiated);
+        if self.offers(name) {
+            self.negotiated.subprotocol = Some(name.to_owned());
         }
         self
+    }
+
+    /// Agrees on the first of these subprotocols, the preferred one first, that the client has
+    /// offered, instead of the [`Endpoint`]'s.
+    pub fn subprotocols<S: AsRef<str>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        match names.into_iter().find(|name| self.offers(name.as_ref())) {
+            Some(name) => self.subprotocol(name.as_ref()),
+            None => self,
+        }
+    }
+
+    fn offers(&self, name: &str) -> bool {
+        self.request().is_some_and(|request| request.subprotocols().any(|offer| offer == name))
+    }
+
+    /// The subprotocol that is agreed on, if one is.
+    #[must_use]
+    pub fn selected_subprotocol(&self) -> Option<&str> {
+        self.negotiated.subprotocol.as_deref()
     }
 
     /// The request.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
-        self.opened.request.as_ref()
+        self.report.request.as_ref()
     }
 
     /// The client that sent the request, as far as it is known before the 101: see [`PeerAddr`].
     #[must_use]
     pub fn peer(&self) -> Peer {
-        self.peer
+        self.report.peer
     }
 
-    /// Gives the 101; when hyper has sent it, runs the handler in a task of its own.
-    pub fn run(self, handler: impl Handler) -> hyper::Response<Full<Bytes>> {
-        let response = response(&self.response);
+    /// Refuses the request after all, with a response of the application's own, which is given
+    /// back as it is: [`Endpoint::on_end`] hears
+    /// [`HandshakeError::Refused`] with its status.
+    pub fn refuse<B>(mut self, response: hyper::Response<B>) -> hyper::Response<B> {
+        self.report.tell(HandshakeError::Refused(response.status().as_u16()), None);
+        response
+    }
+
+    /// Gives the 101; when hyper has sent it, runs the handler in a task of its own. The handler is
+    /// called once: a closure may move what it has into it.
+    pub fn run(mut self, handler: impl HandlerOnce) -> hyper::Response<Full<Bytes>> {
+        self.report.otherwise(HandshakeError::NotUpgraded);
+        let response = match &self.report.request {
+            Some(request) => refused::response(&accept_response(request, &self.negotiated)),
+            None => unreachable!("it was judged"),
+        };
         tokio::spawn(self.connection(handler));
         response
     }
 
     /// Runs the connection. Boxed is what comes before: it is given back when the connection is
     /// open.
-    fn connection(self, handler: impl Handler) -> impl Future<Output = ()> {
+    fn connection(self, handler: impl HandlerOnce) -> impl Future<Output = ()> {
         let handed_over = Box::pin(self.handed_over());
         async move {
             let Some((mut driver, fits)) = handed_over.await else { return };
             if driver.open().await {
                 let socket = Socket::new(driver.link());
                 driver
-                    .run(Box::pin(async {
-                        if fits { handler.call(socket).await } else { too_many() }
+                    .run(Box::pin(async move {
+                        if fits { handler.call_once(socket).await } else { too_many() }
                     }))
                     .await;
             }
@@ -229,25 +290,24 @@ impl Upgrade {
 
     /// When hyper has given the connection, its driver, and whether its address may have another.
     async fn handed_over(self) -> Option<(Driver, bool)> {
-        let Upgrade { endpoint, opened, peer, on_upgrade, nonce, started, expected, .. } = self;
-        let mut permit = self.permit;
-        let accepted = Accepted { endpoint, opened: Some(opened), peer, started };
+        let Upgrade { mut report, negotiated, on_upgrade, nonce, expected, mut permit } = self;
         let (transport, buffered) = match on_upgrade.await {
             Ok(upgraded) => take_back(upgraded),
             Err(error) => {
-                accepted.never_came(Some(TransportError::new(error)));
+                report.tell(HandshakeError::NotUpgraded, Some(TransportError::new(error)));
                 return None;
             }
         };
-        let (endpoint, mut opened) = accepted.came()?;
+        report.is_not_needed();
+        let (endpoint, peer) = (report.endpoint.clone(), report.peer);
         let below = Peer::new(transport.peer().or(peer.via()).or(peer.addr()));
-        let asked = opened.request.clone().unwrap_or_else(|| unreachable!("judged"));
+        let asked = report.request.take()?;
         // Where hyper had not told the address, it is known only now.
         let peer = endpoint.proxies.client(below, &asked);
         let fits = permit.admit(peer).is_ok();
         let config = endpoint.config.clone();
         transport.set_options(Options::of(&config));
-        let negotiated = opened.negotiated.clone();
+        let mut opened = Opened::new(Some(asked.clone()), negotiated.clone());
         let mut connection = Connection::upgraded(now(), config, asked, negotiated);
         let messages = link::receive(&mut connection, &[&nonce[..], &buffered].concat());
         let link = Link::new(connection, transport, below);
@@ -258,38 +318,24 @@ impl Upgrade {
     }
 }
 
-/// A request that was accepted and whose connection hyper has not given yet. It is reported even if
-/// the task that waits for it is dropped.
-struct Accepted {
-    endpoint: Arc<Endpoint>,
-    /// Until it has come or was reported.
-    opened: Option<Opened>,
-    peer: Peer,
-    started: std::time::Instant,
-}
-
-impl Accepted {
-    fn came(mut self) -> Option<(Arc<Endpoint>, Opened)> {
-        Some((self.endpoint.clone(), self.opened.take()?))
-    }
-
-    fn never_came(mut self, error: Option<TransportError>) {
-        self.report(error);
-    }
-
-    fn report(&mut self, error: Option<TransportError>) {
-        let Some(opened) = self.opened.take() else { return };
-        let ending = Ending::never_upgraded(now() - self.started, error);
-        let version = Some(opened.negotiated.version);
-        let (peer, request) = (self.peer, opened.request.as_ref());
-        self.endpoint.ended(Ended { peer, request, version, ending: &ending });
-    }
-}
-
-impl Drop for Accepted {
-    fn drop(&mut self) {
-        self.report(None);
-    }
+/// Accepts a request: what is agreed on, and where hyper gives its connection.
+fn accept(
+    parts: &mut http::request::Parts,
+    report: &mut Report,
+    permit: &mut ConnectionPermit,
+) -> Result<(Negotiated, OnUpgrade), HandshakeError> {
+    let endpoint = report.endpoint.clone();
+    let request = report.request.insert(head(parts)?);
+    let version = served(request, &endpoint)?;
+    report.version = Some(version);
+    report.peer = endpoint.proxies.client(report.peer, request);
+    let peer = report.peer;
+    let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(request, peer, permit)));
+    let subprotocol = decided.unwrap_or(Err(HandshakeError::Panicked))?;
+    let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
+    let mut negotiated = Negotiated::new(version);
+    negotiated.subprotocol = subprotocol;
+    Ok((negotiated, on_upgrade))
 }
 
 /// How a connection ends whose address has too many, where that came out behind the 101.
@@ -335,59 +381,4 @@ fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
     let fields: Vec<_> = fields.collect();
     let fields = fields.iter().map(|(name, value)| (*name, value.as_ref()));
     Request::from_parts(parts.method.as_str(), target, fields)
-}
-
-/// Takes the transport back from hyper, and what it had read too much.
-fn take_back(upgraded: Upgraded) -> (AnyTransport, Bytes) {
-    let upgraded = match tcp(upgraded) {
-        Ok(taken) => return taken,
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(feature = "tls")]
-    let upgraded = match tls(upgraded) {
-        Ok(taken) => return taken,
-        Err(upgraded) => upgraded,
-    };
-    // Another stream: it says itself how it ends.
-    (AnyTransport::stream(TokioIo::new(upgraded)), Bytes::new())
-}
-
-fn tcp(upgraded: Upgraded) -> Result<(AnyTransport, Bytes), Upgraded> {
-    let of = |io: TokioIo<TcpStream>| AnyTransport::Tcp(Tcp::handed_over(io.into_inner()));
-    let parts = match upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => return Ok((of(parts.io), parts.read_buf)),
-        Err(upgraded) => upgraded.downcast::<TokioIo<TcpStream>>()?,
-    };
-    Ok((of(parts.io), parts.read_buf))
-}
-
-#[cfg(feature = "tls")]
-fn tls(upgraded: Upgraded) -> Result<(AnyTransport, Bytes), Upgraded> {
-    use crate::tls::TlsStream;
-    let of = |io: TokioIo<TlsStream>| AnyTransport::Tls(Box::new(io.into_inner()));
-    let parts = match upgrade::downcast::<TokioIo<TlsStream>>(upgraded) {
-        Ok(parts) => return Ok((of(parts.io), parts.read_buf)),
-        Err(upgraded) => upgraded.downcast::<TokioIo<TlsStream>>()?,
-    };
-    Ok((of(parts.io), parts.read_buf))
-}
-
-/// A refusal as hyper sends it.
-pub(crate) fn refusal(error: &HandshakeError, served: VersionSet) -> hyper::Response<Full<Bytes>> {
-    let refusal = Response::refusal(error, served);
-    refusal.map_or_else(|| hyper::Response::new(Full::default()), |answer| response(&answer))
-}
-
-fn response(answer: &Response) -> hyper::Response<Full<Bytes>> {
-    let mut response = hyper::Response::new(Full::from(answer.body.clone()));
-    *response.status_mut() = http::StatusCode::from_u16(answer.status).unwrap_or_default();
-    for (name, value) in &answer.fields {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        let value = http::HeaderValue::from_str(value);
-        // A value of the request that hyper let in can be sent out as well.
-        if let (Ok(name), Ok(value)) = (name, value) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    response
 }

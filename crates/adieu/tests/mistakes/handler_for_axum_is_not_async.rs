@@ -1,0 +1,5 @@
+fn run(_: impl adieu::HandlerOnce) {}
+
+fn main() {
+    run(|_: adieu::Socket| ());
+}

@@ -1,0 +1,5 @@
+fn handler(_: adieu::Socket) {}
+
+fn main() {
+    let _ = adieu::Server::new(handler);
+}
