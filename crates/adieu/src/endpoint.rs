@@ -2,12 +2,15 @@
 //! [`Server`](crate::Server) and the hyper and axum integrations share.
 
 use std::fmt;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use adieu_proto::{Cause, Close, Config, Ending, HandshakeError, Request, Version};
 
+use crate::accept::{Accept, IntoRefusal};
 use crate::drain::Drain;
+use crate::handshake::{Handshake, OnHandshake};
 use crate::limit::{ConnectionPermit, Limits};
 use crate::peer::Peer;
 use crate::proxy::{Cidr, Proxies};
@@ -33,6 +36,7 @@ pub struct Endpoint {
     subprotocols: Vec<String>,
     origin: Option<Arc<OriginPolicy>>,
     request: Option<Arc<RequestPolicy>>,
+    pub(crate) on_handshake: Option<Arc<OnHandshake>>,
     on_closing: Option<Arc<OnClosing>>,
     on_end: Option<Arc<OnEnd>>,
     pub(crate) drain: Drain,
@@ -79,12 +83,67 @@ impl Endpoint {
 
     /// Looks at each valid request before it is accepted; `Err(status)` refuses it with that
     /// HTTP status.
+    ///
+    /// This is for checks that wait for nothing and need no more than the request: they cost
+    /// nothing. [`on_handshake`](Self::on_handshake), which is asked behind them, may wait, knows
+    /// more and can say more.
     #[must_use]
     pub fn on_request(
         mut self,
         check: impl Fn(&Request) -> Result<(), u16> + Send + Sync + 'static,
     ) -> Self {
         self.request = Some(Arc::new(check));
+        self
+    }
+
+    /// Decides on each valid request, and may take its time: it is given the [`Handshake`] (the
+    /// request, the peer, what TLS knows) and accepts with an [`Accept`] (fields of the 101, a
+    /// subprotocol, values for the handler), or refuses with any HTTP response
+    /// ([`IntoRefusal`]). Limits, the Origin policy and [`on_request`](Self::on_request) come
+    /// before it. `Server`, hyper and axum ask it alike.
+    ///
+    /// Its deadline is that of the whole handshake ([`Config::handshake_timeout`]): when it passes,
+    /// the future is dropped and the peer is told 408. A panic is told as 500. A drain that starts
+    /// meanwhile is told as 503, and a peer that goes meanwhile is reported as gone; the future is
+    /// dropped then as well. What the peer sends behind its request meanwhile is kept, up to
+    /// [`Config::max_head`] bytes; more is read when the request is accepted.
+    ///
+    /// ```
+    /// use adieu::{Accept, Endpoint, Handshake, Server, Socket};
+    /// use adieu::http::{Response, StatusCode};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// # async fn user_of(session: &str) -> Option<User> { Some(User(session.to_owned())) }
+    /// let endpoint = Endpoint::new().on_handshake(async |handshake: Handshake| {
+    ///     let Some(session) = handshake.cookie("session") else {
+    ///         let refusal = Response::builder().status(StatusCode::UNAUTHORIZED);
+    ///         return Err(refusal.body("sign in first\n").expect("a valid response"));
+    ///     };
+    ///     match user_of(session).await {
+    ///         Some(user) => Ok(Accept::new().extension(user)),
+    ///         None => Err(Response::builder().status(403).body("who are you?\n").unwrap()),
+    ///     }
+    /// });
+    /// let server = Server::with(endpoint, async |socket: Socket| {
+    ///     let user: &User = socket.extensions().get().expect("every one has a user");
+    ///     let _ = socket.send(format!("hello, {}", user.0)).await;
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_handshake<Fut, R>(
+        mut self,
+        decide: impl Fn(Handshake) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<Accept, R>> + Send + 'static,
+        R: IntoRefusal,
+    {
+        self.on_handshake = Some(Arc::new(move |handshake| {
+            let deciding = decide(handshake);
+            Box::pin(async move { deciding.await.map_err(IntoRefusal::into_refusal) })
+        }));
         self
     }
 

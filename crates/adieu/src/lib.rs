@@ -31,6 +31,7 @@
 //! - `session`: a client whose session outlives its connections, for the gateway ([`session`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod accept;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod client;
@@ -41,6 +42,7 @@ mod endpoint;
 mod group;
 mod handled;
 mod handler;
+mod handshake;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod into_close;
@@ -59,6 +61,7 @@ mod socket;
 pub mod tls;
 mod transport;
 
+pub use accept::{Accept, IntoRefusal};
 pub use adieu_proto::{
     Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, IntoCloseCode,
     IntoReason, LetGo, Message, Negotiated, ProtocolError, RefusedBy, Request, Side, Timeline,
@@ -72,6 +75,8 @@ pub use drain::{Drain, Drained, Phase, Progress};
 pub use endpoint::{Closing, Ended, Endpoint};
 pub use group::{BroadcastStats, Group, Member, SlowConsumer};
 pub use handler::{Handler, HandlerOnce};
+pub use handshake::Handshake;
+pub use http;
 pub use into_close::IntoClose;
 pub use into_message::IntoMessage;
 pub use peer::Peer;

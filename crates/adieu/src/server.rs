@@ -12,9 +12,11 @@ use adieu_proto::{Config, Connection, HandshakeError, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
+use crate::accept::{Accept, IntoRefusal};
 use crate::drain::{Drain, Drained};
 use crate::endpoint::{Closing, Ended, Endpoint};
 use crate::handler::Handler;
+use crate::handshake::Handshake;
 use crate::limit::AcceptPermit;
 use crate::link::{Driver, Link};
 use crate::now;
@@ -134,6 +136,19 @@ impl<H: Handler> Server<H> {
         check: impl Fn(&Request) -> Result<(), u16> + Send + Sync + 'static,
     ) -> Self {
         self.set(|endpoint| endpoint.on_request(check))
+    }
+
+    /// See [`Endpoint::on_handshake`].
+    #[must_use]
+    pub fn on_handshake<Fut, R>(
+        self,
+        decide: impl Fn(Handshake) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<Accept, R>> + Send + 'static,
+        R: IntoRefusal,
+    {
+        self.set(|endpoint| endpoint.on_handshake(decide))
     }
 
     /// See [`Endpoint::on_closing`].

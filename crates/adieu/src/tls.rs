@@ -8,6 +8,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+mod info;
+
+pub use info::TlsInfo;
 pub use rustls;
 
 pub use crate::transport::tls::TlsStream;

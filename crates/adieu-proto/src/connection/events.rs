@@ -3,7 +3,6 @@
 use crate::close::{CloseRequest, LetGo, PeerEnd, TransportKind};
 use crate::connection::Prepared;
 use crate::error::{HandshakeError, TransportError};
-use crate::handshake::Response;
 use crate::message::Message;
 use crate::negotiated::Negotiated;
 
@@ -70,10 +69,13 @@ pub enum Command {
 pub enum Decision {
     /// It is accepted, with what is agreed on.
     Accept(Negotiated),
+    /// The same, with further fields in the 101: name and value.
+    AcceptWith(Negotiated, Vec<(String, Vec<u8>)>),
     /// It is refused; the response follows from the error.
     Refuse(HandshakeError),
-    /// It is refused with a response of the application's own; the error is told in the report.
-    RefuseWith(HandshakeError, Response),
+    /// It is refused with a response of the application's own, the whole of it as bytes; the error
+    /// is told in the report.
+    RefuseWith(HandshakeError, Vec<u8>),
 }
 
 /// What is sent.

@@ -72,8 +72,8 @@ impl Connection {
     /// whole.
     ///
     /// # Errors
-    /// [`UsageError::Subprotocol`] for one that was not offered; [`UsageError::NotOpen`] if no
-    /// request waits to be accepted.
+    /// [`UsageError::Subprotocol`] for one that was not offered; [`UsageError::AnswerField`] for a
+    /// field that cannot be sent; [`UsageError::NotOpen`] if no request waits to be accepted.
     pub fn decide(
         &mut self,
         now: Instant,
@@ -81,10 +81,13 @@ impl Connection {
         scratch: &mut Scratch,
     ) -> Result<(), UsageError> {
         match decision {
-            Decision::Accept(negotiated) => return self.accept(now, negotiated, scratch),
+            Decision::Accept(negotiated) => return self.accept(now, negotiated, &[], scratch),
+            Decision::AcceptWith(negotiated, fields) => {
+                return self.accept(now, negotiated, &fields, scratch);
+            }
             Decision::Refuse(error) => self.refuse(now, error, scratch),
             Decision::RefuseWith(error, response) => {
-                self.refuse_with(now, error, &response, scratch);
+                self.refuse_with_bytes(now, error, &response, scratch);
             }
         }
         Ok(())
@@ -94,6 +97,7 @@ impl Connection {
         &mut self,
         now: Instant,
         negotiated: Negotiated,
+        fields: &[(String, Vec<u8>)],
         scratch: &mut Scratch,
     ) -> Result<(), UsageError> {
         let Some(Opening::PendingAccept { request, version, .. }) = self.opening.as_deref() else {
@@ -104,7 +108,8 @@ impl Connection {
         if let Some(name) = chosen.filter(|name| request.subprotocols().all(|s| s != *name)) {
             return Err(UsageError::Subprotocol(name.clone()));
         }
-        let response = handshake::accept_response(request, &negotiated).to_bytes();
+        let mut response = handshake::accept_response(request, &negotiated).to_bytes();
+        add_fields(&mut response, fields)?;
         let Some(Opening::PendingAccept { request, mut rest, .. }) =
             self.opening.take().map(|opening| *opening)
         else {
@@ -154,6 +159,16 @@ impl Connection {
         response: &Response,
         scratch: &mut Scratch,
     ) {
+        self.refuse_with_bytes(now, error, &response.to_bytes(), scratch);
+    }
+
+    fn refuse_with_bytes(
+        &mut self,
+        now: Instant,
+        error: HandshakeError,
+        response: &[u8],
+        scratch: &mut Scratch,
+    ) {
         if self.machine.state() == State::Connecting {
             // A hixie-76 client that has its 101 would take an answer for the sixteen bytes.
             #[cfg(feature = "legacy")]
@@ -164,7 +179,7 @@ impl Connection {
             // A client has nothing to answer.
             let client = self.seed.is_some();
             if !answered && !client {
-                self.outgoing.head(&response.to_bytes(), scratch);
+                self.outgoing.head(response, scratch);
             }
             self.advance(now, Input::Refused(error), scratch);
         }
@@ -296,5 +311,55 @@ impl Connection {
         self.heartbeat = Heartbeat::start(interval, now, &mut self.timers);
         self.push(Output::Event(Event::Opened(negotiated)), scratch);
         self.advance(now, Input::Opened, scratch);
+    }
+}
+
+/// Adds fields to a 101, in front of the blank line that ends it.
+fn add_fields(response: &mut Vec<u8>, fields: &[(String, Vec<u8>)]) -> Result<(), UsageError> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    response.truncate(response.len() - b"\r\n".len());
+    for (name, value) in fields {
+        // RFC 9110 §5.5, §5.6.2: a line break would begin another field.
+        let is_name = |byte: &u8| byte.is_ascii_graphic() && *byte != b':';
+        let is_value = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7F);
+        if name.is_empty() || !name.as_bytes().iter().all(is_name) || !value.iter().all(is_value) {
+            return Err(UsageError::AnswerField(name.clone()));
+        }
+        response.extend_from_slice(name.as_bytes());
+        response.extend_from_slice(b": ");
+        response.extend_from_slice(value);
+        response.extend_from_slice(b"\r\n");
+    }
+    response.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_added_in_front_of_the_blank_line_and_none_can_begin_another() {
+        let head = b"HTTP/1.1 101 x\r\nA: b\r\n\r\n";
+        let with = |name: &str, value: &[u8]| {
+            let mut response = head.to_vec();
+            add_fields(&mut response, &[(name.to_owned(), value.to_vec())])?;
+            Ok::<_, UsageError>(String::from_utf8_lossy(&response).into_owned())
+        };
+        let want = "HTTP/1.1 101 x\r\nA: b\r\nset-cookie: a=b\t\u{fc}\r\n\r\n";
+        assert_eq!(with("set-cookie", "a=b\t\u{fc}".as_bytes()).as_deref(), Ok(want));
+        let bad: [(&str, &[u8]); 6] = [
+            ("", b"x"),
+            ("a b", b"x"),
+            ("a:", b"x"),
+            ("a", b"x\r\nb: y"),
+            ("a", b"x\ny"),
+            ("a", b"\0"),
+        ];
+        for (name, value) in bad {
+            assert_eq!(with(name, value), Err(UsageError::AnswerField(name.to_owned())));
+        }
     }
 }

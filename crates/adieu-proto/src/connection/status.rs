@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::handshake::opening::Opening;
 use crate::version::Version;
 
 /// Where a connection stands at the moment.
@@ -45,6 +46,22 @@ impl<'a> Status<'a> {
     #[inline]
     pub fn has_output(&self) -> bool {
         !self.0.outgoing.is_empty()
+    }
+
+    /// Whether a request waits to be decided on ([`Connection::decide`]).
+    #[must_use]
+    pub fn awaits_decision(&self) -> bool {
+        matches!(self.0.opening.as_deref(), Some(Opening::PendingAccept { .. }))
+    }
+
+    /// Whether bytes behind a request that waits to be decided on are still kept: up to
+    /// [`Config::max_head`] of them. More would refuse it, so do not read on.
+    #[must_use]
+    pub fn keeps_early_bytes(&self) -> bool {
+        match self.0.opening.as_deref() {
+            Some(Opening::PendingAccept { rest, .. }) => rest.len() < self.0.config.max_head,
+            _ => false,
+        }
     }
 
     /// Whether [`Connection::send`] may still succeed.

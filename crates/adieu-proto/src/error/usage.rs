@@ -32,6 +32,9 @@ pub enum UsageError {
     },
     /// The answer names a subprotocol that the client did not offer.
     Subprotocol(String),
+    /// This field cannot stand in the answer: its name or its value breaks the grammar (RFC 9110
+    /// §5.5, §5.6.2).
+    AnswerField(String),
 }
 
 impl fmt::Display for UsageError {
@@ -58,6 +61,9 @@ impl fmt::Display for UsageError {
             }
             UsageError::Subprotocol(name) => {
                 write!(f, "the client did not offer the subprotocol {name:?}")
+            }
+            UsageError::AnswerField(name) => {
+                write!(f, "the field {name:?} cannot stand in the answer")
             }
         }
     }

@@ -150,6 +150,16 @@ impl Request {
         fields.map(|(name, value)| (name, value.trim_matches([' ', '\t'])))
     }
 
+    /// All fields in order, as the bytes that they are: name, and value without surrounding white
+    /// space.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = self.lines().skip_while(|line| line.is_empty()).skip(1);
+        lines.filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        })
+    }
+
     /// What follows the colon in the fields of this name, in any case: most lines are passed over
     /// at a glance.
     fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
@@ -264,6 +274,8 @@ mod tests {
         let request = Request::parse(head, LIMITS).unwrap();
         assert_eq!(request.values("VIA").collect::<Vec<_>>(), [&b"a"[..], b"\xff, b"]);
         assert_eq!(request.header("via"), Some("a"));
+        let fields: Vec<_> = request.fields().collect();
+        assert_eq!(fields, [(&b"Via"[..], &b"a"[..]), (b"via", b"\xff, b"), (b"Host", b"x")]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl World {
     fn refuse(&mut self, refusal: Refusal) -> Result<(), String> {
         self.decide(match refusal.parts() {
             (error, None) => Decision::Refuse(error),
-            (error, Some(response)) => Decision::RefuseWith(error, response),
+            (error, Some(response)) => Decision::RefuseWith(error, response.to_bytes()),
         })
     }
 

@@ -26,6 +26,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::Response;
 use http::request::Parts;
 
+use crate::accept::Accept;
 use crate::endpoint::Endpoint;
 use crate::handler::HandlerOnce;
 use crate::hyper::{Upgrade, asks};
@@ -110,7 +111,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WebSocketUpgrade {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let endpoint = settings(parts, state).await;
-        let upgrade = Upgrade::judge_parts(parts, endpoint)?;
+        let upgrade = Upgrade::judge_parts(parts, endpoint).await?;
         Ok(WebSocketUpgrade { upgrade })
     }
 }
@@ -150,6 +151,22 @@ impl WebSocketUpgrade {
     /// offered, whatever the [`Endpoint`] says.
     pub fn subprotocols<N: AsRef<str>>(self, names: impl IntoIterator<Item = N>) -> Self {
         WebSocketUpgrade { upgrade: self.upgrade.subprotocols(names) }
+    }
+
+    /// Accepts with fields in the 101, a subprotocol, and values for the handler.
+    ///
+    /// ```
+    /// # use adieu::{Accept, Socket, axum::WebSocketUpgrade};
+    /// # use adieu::http::{HeaderValue, header::SET_COOKIE};
+    /// # use axum::response::Response;
+    /// async fn ws(upgrade: WebSocketUpgrade) -> Response {
+    ///     let cookie = HeaderValue::from_static("seen=1; HttpOnly");
+    ///     upgrade.accept(Accept::new().header(SET_COOKIE, cookie)).run(async |_: Socket| ())
+    /// }
+    /// # let _: axum::Router = axum::Router::new().route("/ws", axum::routing::get(ws));
+    /// ```
+    pub fn accept(self, accept: Accept) -> Self {
+        WebSocketUpgrade { upgrade: self.upgrade.accept(accept) }
     }
 
     /// The subprotocol that is agreed on, if one is.

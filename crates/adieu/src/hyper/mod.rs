@@ -26,15 +26,18 @@ use adieu_proto::{
     Version, accept_response, detect,
 };
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, UPGRADE};
+use http::Extensions;
+use http::header::{CONTENT_LENGTH, HeaderMap, UPGRADE};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 
+use crate::accept::Accept;
 use crate::drain::Expected;
 use crate::endpoint::Endpoint;
 use crate::handled::Handled;
 use crate::handler::HandlerOnce;
+use crate::handshake::Handshake;
 use crate::limit::{AcceptPermit, ConnectionPermit};
 use crate::link::{self, Driver, Link, Opened};
 use crate::now;
@@ -94,6 +97,10 @@ pub struct PeerAddr(pub SocketAddr);
 pub struct Upgrade {
     report: Report,
     negotiated: Negotiated,
+    /// Further fields of the 101.
+    fields: HeaderMap,
+    /// What the application has left for its handler.
+    extensions: Extensions,
     on_upgrade: OnUpgrade,
     /// A hixie-76 nonce that came as the request's body.
     nonce: Bytes,
@@ -123,7 +130,7 @@ pub fn asks_for_websocket<B>(request: &hyper::Request<B>) -> bool {
     asks(request.headers())
 }
 
-pub(crate) fn asks(fields: &http::HeaderMap) -> bool {
+pub(crate) fn asks(fields: &HeaderMap) -> bool {
     let values = fields.get_all(UPGRADE).iter().filter_map(|value| value.to_str().ok());
     let mut protocols = values.flat_map(|value| value.split(',')).map(str::trim);
     protocols.any(|protocol| protocol.eq_ignore_ascii_case("websocket"))
@@ -151,24 +158,23 @@ impl Upgrade {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let timeout = endpoint.config.handshake_timeout;
         let (mut parts, body) = request.into_parts();
-        let upgrade = Self::of_parts(&mut parts, endpoint)?;
+        let upgrade = Self::of_parts(&mut parts, endpoint)?.decided(&parts).await?;
         if !(upgrade.is_hixie76() && parts.headers.contains_key(CONTENT_LENGTH)) {
             return Ok(upgrade);
         }
         // hyper takes the nonce for the request's body, and would drop it unread.
-        let read = tokio::time::timeout(timeout, Limited::new(body, NONCE).collect());
-        match read.await {
+        let read = Limited::new(body, NONCE).collect();
+        match upgrade.report.in_time(read).await {
             Ok(Ok(body)) => Ok(Upgrade { nonce: body.to_bytes(), ..upgrade }),
             Ok(Err(_)) => Err(upgrade.refused(HandshakeError::BadField("nonce"))),
-            Err(_) => Err(upgrade.refused(HandshakeError::TimedOut)),
+            Err(error) => Err(upgrade.refused(error)),
         }
     }
 
     /// The same for a request whose body is not at hand.
     #[cfg(feature = "axum")]
-    pub(crate) fn judge_parts(
+    pub(crate) async fn judge_parts(
         parts: &mut http::request::Parts,
         endpoint: Arc<Endpoint>,
     ) -> Result<Self, Box<Refused>> {
@@ -176,7 +182,24 @@ impl Upgrade {
         if upgrade.is_hixie76() && parts.headers.contains_key(CONTENT_LENGTH) {
             return Err(upgrade.refused(HandshakeError::NonceInBody));
         }
-        Ok(upgrade)
+        upgrade.decided(parts).await
+    }
+
+    /// What the application says of the request, where it is to be asked.
+    async fn decided(mut self, parts: &http::request::Parts) -> Result<Self, Box<Refused>> {
+        let Some(on_handshake) = self.report.endpoint.on_handshake.clone() else { return Ok(self) };
+        let Some(request) = self.report.request.clone() else { return Ok(self) };
+        self.report.otherwise(HandshakeError::RequestDropped);
+        let (peer, version) = (self.report.peer, self.negotiated.version);
+        let handshake = Handshake::of_parts(parts, request, peer, version);
+        match self.report.ask(&*on_handshake, handshake).await {
+            Ok(Ok(accept)) => {
+                self.report.otherwise(HandshakeError::Declined);
+                Ok(self.accept(accept))
+            }
+            Ok(Err(response)) => Err(Box::new(Refused::with(response, self.report))),
+            Err(error) => Err(self.refused(error)),
+        }
     }
 
     fn of_parts(
@@ -189,8 +212,16 @@ impl Upgrade {
         match accept(parts, &mut report, &mut permit) {
             Ok((negotiated, on_upgrade)) => {
                 report.otherwise(HandshakeError::Declined);
-                let nonce = Bytes::new();
-                Ok(Upgrade { report, negotiated, on_upgrade, nonce, expected, permit })
+                Ok(Upgrade {
+                    report,
+                    negotiated,
+                    fields: HeaderMap::new(),
+                    extensions: Extensions::new(),
+                    on_upgrade,
+                    nonce: Bytes::new(),
+                    expected,
+                    permit,
+                })
             }
             Err(error) => Err(Box::new(Refused::new(error, report))),
         }
@@ -233,6 +264,16 @@ impl Upgrade {
         self.request().is_some_and(|request| request.subprotocols().any(|offer| offer == name))
     }
 
+    /// Accepts with fields in the 101, a subprotocol, and values for the handler.
+    pub fn accept(mut self, accept: Accept) -> Self {
+        if let Some(request) = &self.report.request {
+            let (fields, extensions) = accept.apply(request, &mut self.negotiated);
+            self.fields.extend(fields);
+            self.extensions.extend(extensions);
+        }
+        self
+    }
+
     /// The subprotocol that is agreed on, if one is.
     #[must_use]
     pub fn selected_subprotocol(&self) -> Option<&str> {
@@ -263,10 +304,11 @@ impl Upgrade {
     /// called once: a closure may move what it has into it.
     pub fn run(mut self, handler: impl HandlerOnce) -> hyper::Response<Full<Bytes>> {
         self.report.otherwise(HandshakeError::NotUpgraded);
-        let response = match &self.report.request {
+        let mut response = match &self.report.request {
             Some(request) => refused::response(&accept_response(request, &self.negotiated)),
             None => unreachable!("it was judged"),
         };
+        response.headers_mut().extend(std::mem::take(&mut self.fields));
         tokio::spawn(self.connection(handler));
         response
     }
@@ -290,7 +332,7 @@ impl Upgrade {
 
     /// When hyper has given the connection, its driver, and whether its address may have another.
     async fn handed_over(self) -> Option<(Driver, bool)> {
-        let Upgrade { mut report, negotiated, on_upgrade, nonce, expected, mut permit } = self;
+        let Upgrade { mut report, negotiated, on_upgrade, nonce, expected, mut permit, .. } = self;
         let (transport, buffered) = match on_upgrade.await {
             Ok(upgraded) => take_back(upgraded),
             Err(error) => {
@@ -312,6 +354,7 @@ impl Upgrade {
         let messages = link::receive(&mut connection, &[&nonce[..], &buffered].concat());
         let link = Link::new(connection, transport, below);
         opened.is_of(peer, below);
+        opened.has(self.extensions);
         let driver = Driver::expected(link, endpoint, opened).counted(permit).after(messages);
         drop(expected);
         Some((driver, fits))

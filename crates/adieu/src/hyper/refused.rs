@@ -6,18 +6,27 @@ use http::header::HeaderName;
 use http_body_util::Full;
 
 use super::report::Report;
+use crate::accept::{self, Refusal};
 
 /// A request that was refused. It is reported when its response is made. Dropped without that it is
 /// reported as well, unless it asked for no WebSocket at all: then the application has answered it
 /// as the ordinary request that it is.
 pub(crate) struct Refused {
     error: HandshakeError,
+    /// The application's own response.
+    own: Option<Refusal>,
     report: Report,
 }
 
 impl Refused {
     pub(super) fn new(error: HandshakeError, report: Report) -> Self {
-        Refused { error, report }
+        Refused { error, own: None, report }
+    }
+
+    /// By the application, with a response of its own.
+    pub(super) fn with(response: Refusal, report: Report) -> Self {
+        let (error, response) = accept::checked(response);
+        Refused { error, own: Some(response), report }
     }
 
     pub(crate) fn error(&self) -> &HandshakeError {
@@ -27,6 +36,9 @@ impl Refused {
     /// Its response; this is when it is reported.
     pub(crate) fn into_response(mut self) -> hyper::Response<Full<Bytes>> {
         self.report.tell(self.error.clone(), None);
+        if let Some(own) = self.own.take() {
+            return own.map(Full::new);
+        }
         let served = self.report.endpoint.config.versions;
         let refusal = Response::refusal(&self.error, served);
         refusal.map_or_else(|| hyper::Response::new(Full::default()), |answer| response(&answer))

@@ -1,12 +1,14 @@
 //! The report of a request that came through an HTTP library, until a driver has its connection:
 //! told once, whatever becomes of it.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Instant;
 
 use adieu_proto::{Ending, HandshakeError, Request, TransportError, Version};
 
 use crate::endpoint::{Ended, Endpoint};
+use crate::handshake::{self, Decided, Handshake, OnHandshake};
 use crate::now;
 use crate::peer::Peer;
 
@@ -33,6 +35,46 @@ impl Report {
     /// From here on this is what is told if the request is dropped.
     pub(super) fn otherwise(&mut self, error: HandshakeError) {
         self.otherwise = Some(error);
+    }
+
+    /// What the application says of it, in time and while the server goes on.
+    ///
+    /// # Errors
+    /// The application has not said it: it panicked, or took too long, or the server stops.
+    pub(super) async fn ask(
+        &self,
+        on_handshake: &OnHandshake,
+        handshake: Handshake,
+    ) -> Result<Decided, HandshakeError> {
+        let mut deciding = handshake::ask(on_handshake, handshake)?;
+        let decided = poll_fn(|cx| handshake::poll_decision(&mut deciding, cx));
+        let decided = tokio::select! {
+            biased;
+            () = self.endpoint.drain.started() => Err(HandshakeError::Draining),
+            decided = self.in_time(decided) => decided,
+        }?;
+        // Its clock may have run out, or its server may have stopped, while it was polled.
+        if self.endpoint.drain.has_started() {
+            return Err(HandshakeError::Draining);
+        }
+        decided
+    }
+
+    /// Waits as long as the handshake may take in all.
+    ///
+    /// # Errors
+    /// [`HandshakeError::TimedOut`]
+    pub(super) async fn in_time<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, HandshakeError> {
+        match self.started.checked_add(self.endpoint.config.handshake_timeout) {
+            Some(at) => {
+                let in_time = tokio::time::timeout_at(at.into(), future).await;
+                in_time.map_err(|_| HandshakeError::TimedOut)
+            }
+            None => Ok(future.await),
+        }
     }
 
     /// Tells what it came to, unless that was told before.

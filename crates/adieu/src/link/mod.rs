@@ -69,18 +69,45 @@ pub(crate) struct Opened {
     /// `None` as a client.
     pub(crate) request: Option<Request>,
     pub(crate) negotiated: Negotiated,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few connections have.
+#[derive(Default)]
+struct Extra {
     /// The client, where a trusted proxy names another peer than that of the transport.
-    pub(crate) proxied: Option<Box<Peer>>,
+    proxied: Option<Peer>,
+    /// What the application has left for its handler.
+    extensions: http::Extensions,
 }
 
 impl Opened {
     pub(crate) fn new(request: Option<Request>, negotiated: Negotiated) -> Self {
-        Opened { request, negotiated, proxied: None }
+        Opened { request, negotiated, extra: None }
     }
 
     /// The request came from this peer, whose transport is that one.
     pub(crate) fn is_of(&mut self, peer: Peer, transport: Peer) {
-        self.proxied = (peer != transport).then(|| Box::new(peer));
+        if peer != transport {
+            self.extra.get_or_insert_default().proxied = Some(peer);
+        }
+    }
+
+    /// The client, where a trusted proxy names another peer than that of the transport.
+    pub(crate) fn proxied(&self) -> Option<Peer> {
+        self.extra.as_ref()?.proxied
+    }
+
+    /// The application has left this for its handler.
+    pub(crate) fn has(&mut self, extensions: http::Extensions) {
+        if !extensions.is_empty() {
+            self.extra.get_or_insert_default().extensions = extensions;
+        }
+    }
+
+    /// What the application has left for its handler.
+    pub(crate) fn extensions(&self) -> Option<&http::Extensions> {
+        self.extra.as_ref().map(|extra| &extra.extensions)
     }
 }
 
@@ -132,8 +159,8 @@ impl Link {
 
     /// The peer, as a trusted proxy may have told it.
     pub(crate) fn peer(&self) -> Peer {
-        let proxied = self.opened.get().and_then(|opened| opened.proxied.as_deref());
-        proxied.copied().unwrap_or_else(|| self.transport())
+        let proxied = self.opened.get().and_then(Opened::proxied);
+        proxied.unwrap_or_else(|| self.transport())
     }
 
     /// A panic inside the lock leaves the state as it was between two calls: go on.

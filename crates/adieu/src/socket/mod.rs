@@ -13,7 +13,7 @@ mod text;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use adieu_proto::{Ending, Message, Negotiated, Request, Utf8Bytes, Version};
 
@@ -261,6 +261,22 @@ impl Socket {
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         self.opened()?.request.as_ref()
+    }
+
+    /// What [`Endpoint::on_handshake`](crate::Endpoint::on_handshake) has left for the handler
+    /// ([`Accept::extension`](crate::Accept::extension)).
+    ///
+    /// ```
+    /// # #[derive(Clone)]
+    /// # struct User;
+    /// # fn handler(socket: &adieu::Socket) {
+    /// let user: Option<&User> = socket.extensions().get();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn extensions(&self) -> &http::Extensions {
+        static NONE: LazyLock<http::Extensions> = LazyLock::new(http::Extensions::new);
+        self.opened().and_then(Opened::extensions).unwrap_or_else(|| &NONE)
     }
 
     /// The peer.

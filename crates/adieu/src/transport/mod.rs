@@ -205,6 +205,15 @@ impl AnyTransport {
         false
     }
 
+    /// What TLS knows of the connection, once its handshake is complete.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_info(&self) -> Option<crate::tls::TlsInfo> {
+        match self {
+            AnyTransport::Tls(tls) => tls.info(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_released(&self) -> bool {
         matches!(self, AnyTransport::Released(_))
     }

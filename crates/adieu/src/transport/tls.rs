@@ -80,6 +80,15 @@ impl TlsStream {
         &self.tcp
     }
 
+    /// What TLS knows of the connection; `None` while its handshake is under way, and as a client.
+    #[must_use]
+    pub fn info(&self) -> Option<crate::tls::TlsInfo> {
+        match &self.tls {
+            Connection::Server(tls) if !tls.is_handshaking() => Some(crate::tls::TlsInfo::of(tls)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }

@@ -1,18 +1,21 @@
 //! The one poll of a connection: moves bytes between the transport and the protocol, side by side
 //! with the handler in one task. All output of one poll leaves in one write.
 
+mod accept;
+mod dropped;
+
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use adieu_proto::{
-    Cause, Close, CloseCode, CloseRequest, Decision, Event, HandshakeError, LetGo, Negotiated,
-    Output, Scratch,
+    Cause, Close, CloseCode, CloseRequest, Event, HandshakeError, Negotiated, Output, Scratch,
 };
-use tokio::runtime::Handle;
 use tokio::time::Sleep;
+
+use accept::Asked;
 
 use super::pings::Answers;
 use super::scratch::with_scratch;
@@ -43,7 +46,7 @@ pub(crate) struct Driver {
 struct Own {
     endpoint: Arc<Endpoint>,
     /// What the request asked for, until the connection is open.
-    asked: Option<Box<Opened>>,
+    asked: Option<Box<Asked>>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Reading waits for the application to catch up.
     paused: bool,
@@ -88,7 +91,7 @@ impl Driver {
     pub(crate) fn expected(link: Arc<Link>, endpoint: Arc<Endpoint>, asked: Opened) -> Self {
         endpoint.drain.register(&link, true);
         let mut driver = Self::registered(link, endpoint);
-        driver.own.asked = Some(Box::new(asked));
+        driver.own.asked = Some(Box::new(Asked::new(asked)));
         driver
     }
 
@@ -265,8 +268,7 @@ impl Own {
         let mut bytes = 0;
         for _ in 0..READS_PER_POLL {
             self.paused = state.reading_waits();
-            // A request is decided before more is read.
-            if self.paused || self.undecided {
+            if self.paused || self.waits_for_decision(state) {
                 return;
             }
             let Poll::Ready(read) = state.read_once(cx, scratch) else { return };
@@ -326,7 +328,7 @@ impl Own {
         match event {
             Event::Request(request, version) => {
                 let negotiated = Negotiated::new(version).over(state.transport.kind());
-                self.asked = Some(Box::new(Opened::new(Some(request), negotiated)));
+                self.asked = Some(Box::new(Asked::new(Opened::new(Some(request), negotiated))));
                 self.undecided = true;
             }
             Event::Opened(negotiated) => {
@@ -338,7 +340,8 @@ impl Own {
                 let negotiated = negotiated.over(state.transport.kind());
                 link.opened.get_or_init(|| Opened {
                     negotiated: negotiated.clone(),
-                    ..asked.map_or_else(|| Opened::new(None, negotiated.clone()), |asked| *asked)
+                    ..asked
+                        .map_or_else(|| Opened::new(None, negotiated.clone()), |asked| asked.opened)
                 });
             }
             Event::EndOfMessages => self.end_messages(state),
@@ -365,39 +368,6 @@ impl Own {
         if let Some(pings) = &mut state.pings {
             self.untold.get_or_insert_default().answers.push(pings.given_up());
         }
-    }
-
-    /// Judges the request, outside of the lock, for it is the application that judges; then reads
-    /// what came behind it.
-    fn decide(&mut self, link: &Link, cx: &mut Context<'_>) {
-        if !std::mem::take(&mut self.undecided) {
-            return;
-        }
-        let Some(mut asked) = self.asked.take() else { return };
-        let Some(request) = &asked.request else { return };
-        let transport = link.transport();
-        let sender = link.lock().sender(transport);
-        let peer = self.endpoint.proxies.client(sender, request);
-        let (endpoint, permit) = (&self.endpoint, &mut self.permit);
-        let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(request, peer, permit)));
-        asked.is_of(peer, transport);
-        link.polls(|state, scratch| {
-            // The application may have taken its time.
-            state.polled = now();
-            let decision = match decided.unwrap_or(Err(HandshakeError::Panicked)) {
-                Ok(subprotocol) => {
-                    asked.negotiated.subprotocol = subprotocol;
-                    Decision::Accept(asked.negotiated.clone())
-                }
-                Err(error) => Decision::Refuse(error),
-            };
-            self.asked = Some(asked);
-            // The subprotocol is one of those that the request offers, so nothing is wrong with it.
-            let _ = state.connection.decide(state.polled, decision, scratch);
-            state.take_in(&mut scratch.messages);
-            self.do_outputs(link, cx, state, scratch);
-            self.read(link, cx, state, scratch);
-        });
     }
 
     /// Writes what the handler and the protocol have queued.
@@ -462,9 +432,12 @@ impl Own {
         drop(state);
         drop(unread);
         link.over.notify_waiters();
-        let opened = link.opened.get().or(self.asked.as_deref());
+        if let Some(asked) = &mut self.asked {
+            asked.forget_decision();
+        }
+        let opened = link.opened.get().or(self.asked.as_deref().map(|asked| &asked.opened));
         let ended = Ended {
-            peer: opened.and_then(|opened| opened.proxied.as_deref()).copied().unwrap_or(sender),
+            peer: opened.and_then(Opened::proxied).unwrap_or(sender),
             request: opened.and_then(|opened| opened.request.as_ref()),
             version: opened.map(|opened| opened.negotiated.version),
             ending: &ending,
@@ -514,84 +487,6 @@ fn poll_caught(
         Ok(handled) => handled,
         Err(_) => Poll::Ready(Handled::new(Cause::Panicked, CloseCode::INTERNAL_ERROR.into())),
     }
-}
-
-impl Drop for Driver {
-    /// The task is gone before the connection was over: say what can be said at once, let go,
-    /// and report it.
-    fn drop(&mut self) {
-        let Driver { link, own } = self;
-        if own.told {
-            return;
-        }
-        let why = match own.turned_away {
-            true => LetGo::Refused,
-            false if runtime_is_going() => LetGo::RuntimeGone,
-            false => LetGo::TaskDropped,
-        };
-        // A stream of the application's own may panic, and the task may be unwinding already.
-        let ends = AssertUnwindSafe(|| {
-            own.say_last_words(link);
-            own.let_go(link, why);
-        });
-        if catch_unwind(ends).is_err() {
-            own.let_go_of_broken(link, why);
-        }
-        drop_caught(own.released.take());
-        own.tell_what_came(link);
-        own.tell(link);
-    }
-}
-
-impl Own {
-    /// What can leave at once leaves, our Close last.
-    fn say_last_words(&mut self, link: &Link) {
-        let mut cx = Context::from_waker(Waker::noop());
-        link.polls(|state, scratch| {
-            state.polling = true;
-            state.handler_is_next = false;
-            let close = CloseCode::GOING_AWAY.into();
-            state.close(CloseRequest::of(Cause::Dropped, close), scratch);
-            self.do_outputs(link, &mut cx, state, scratch);
-            self.write(link, &mut cx, state, scratch);
-        });
-    }
-
-    fn let_go(&mut self, link: &Link, why: LetGo) {
-        let mut cx = Context::from_waker(Waker::noop());
-        link.polls(|state, scratch| {
-            state.let_go(why, scratch);
-            self.do_outputs(link, &mut cx, state, scratch);
-            state.lend_back(scratch);
-            state.polling = false;
-        });
-    }
-
-    /// Lets go of a stream that has panicked: it is not asked again.
-    fn let_go_of_broken(&mut self, link: &Link, why: LetGo) {
-        let broken = link.lock().transport.release();
-        drop_caught(broken);
-        self.let_go(link, why);
-        if link.lock().ending.is_none() {
-            // It panicked when we were letting go of it.
-            link.polls(|state, scratch| drop(state.disconnect(scratch)));
-            self.let_go(link, why);
-        }
-    }
-}
-
-/// Drops the transport; the stream of an application may panic even then.
-fn drop_caught<T>(transport: T) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(transport)));
-}
-
-/// Whether the runtime is shutting down: it drops its tasks then, and takes no new ones.
-fn runtime_is_going() -> bool {
-    let Ok(runtime) = Handle::try_current() else { return false };
-    let probe = runtime.spawn(std::future::pending::<()>());
-    let refused = probe.is_finished();
-    probe.abort();
-    refused
 }
 
 #[cfg(test)]
