@@ -26,6 +26,8 @@
 //! - `legacy` (on by default): the versions before RFC 6455.
 //! - `tls`: `wss://` by rustls, for server and client ([`tls`]).
 //! - `hyper`, `axum`: WebSockets inside such an application, by the same driver.
+//! - `tower`: a tower layer and service that serves WebSockets in front of another service
+//!   ([`hyper::WebSocketLayer`]).
 //! - `futures`: [`Socket`], [`Receiver`] and [`Sender`] as `Stream` and `Sink`.
 //! - `json`: values with serde's traits as messages, [`Socket::recv_json`], [`Socket::send_json`].
 //! - `session`: a client whose session outlives its connections, for the gateway ([`session`]).

@@ -14,6 +14,7 @@
 
 mod refused;
 mod report;
+mod service;
 mod take_back;
 
 use std::future::Future;
@@ -46,6 +47,9 @@ use crate::socket::Socket;
 use crate::transport::Options;
 pub(crate) use refused::Refused;
 use report::Report;
+#[cfg(feature = "tower")]
+pub use service::WebSocketLayer;
+pub use service::WebSocketService;
 use take_back::take_back;
 
 /// The bytes of a hixie-76 nonce.
