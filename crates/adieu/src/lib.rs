@@ -22,9 +22,11 @@
 //! One that blocks its thread does; use `tokio::task::spawn_blocking` for such work.
 //!
 //! # Features
-//! None changes a default but `legacy`.
+//! None changes a default but `legacy`, and `ring` and `aws-lc-rs` that of TLS.
 //! - `legacy` (on by default): the versions before RFC 6455.
 //! - `tls`: `wss://` by rustls, for server and client ([`tls`]).
+//! - `ring` (on by default), `aws-lc-rs`: the cryptography of `tls`, and nothing without it; a
+//!   provider that the application has installed comes first, then aws-lc-rs, then ring ([`tls`]).
 //! - `hyper`, `axum`: WebSockets inside such an application, by the same driver.
 //! - `tower`: a tower layer and service that serves WebSockets in front of another service
 //!   ([`hyper::WebSocketLayer`]).

@@ -1,4 +1,12 @@
 //! TLS by rustls: configurations, and the stream for servers with an HTTP library of their own.
+//!
+//! # Cryptography
+//! A provider that the application has installed for its process
+//! (`rustls::crypto::CryptoProvider::install_default`) is used. Where it has installed none, it is
+//! aws-lc-rs if the feature `aws-lc-rs` is on, else ring (the feature `ring`, on by default). With
+//! neither feature the application has to install one:
+//! [`server_config`] and [`client_config`] fail without, [`client_config_with`] panics. A
+//! configuration that the application has made itself is used as it is.
 
 use std::io;
 use std::path::Path;
@@ -9,8 +17,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 mod info;
+mod provider;
 
 pub use info::TlsInfo;
+use provider::provider;
 pub use rustls;
 
 pub use crate::transport::tls::TlsStream;
@@ -18,8 +28,10 @@ pub use crate::transport::tls::TlsStream;
 /// A server's configuration from PEM files: a certificate chain and its private key.
 ///
 /// # Errors
-/// Names the file that cannot be read or used, and why.
+/// Names the file that cannot be read or used, and why. Without a provider of cryptography:
+/// [`Unsupported`](io::ErrorKind::Unsupported).
 pub fn server_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
+    provider::check()?;
     let named = |path: &Path, e: &dyn std::fmt::Display| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {e}", path.display()))
     };
@@ -40,8 +52,10 @@ pub fn server_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
 /// A client's configuration that trusts what the operating system trusts.
 ///
 /// # Errors
-/// If the system has no root certificates.
+/// If the system has no root certificates. Without a provider of cryptography:
+/// [`Unsupported`](io::ErrorKind::Unsupported).
 pub fn client_config() -> io::Result<Arc<ClientConfig>> {
+    provider::check()?;
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -55,6 +69,9 @@ pub fn client_config() -> io::Result<Arc<ClientConfig>> {
 }
 
 /// A client's configuration that trusts the given roots and no others.
+///
+/// # Panics
+/// Without a provider of cryptography.
 #[must_use]
 pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(provider());
@@ -62,8 +79,4 @@ pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
     // The provider supports both versions of TLS that rustls has on by default.
     let builder = builder.unwrap_or_else(|e| unreachable!("{e}"));
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -29,6 +29,7 @@ impl Refused {
         Refused { error, own: Some(response), report }
     }
 
+    #[cfg(feature = "axum")]
     pub(crate) fn error(&self) -> &HandshakeError {
         &self.error
     }
