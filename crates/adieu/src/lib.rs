@@ -56,11 +56,11 @@ mod transport;
 
 pub use adieu_proto::{
     Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, LetGo, Message,
-    Negotiated, ProtocolError, RefusedBy, Request, Side, Timeline, Timer, Transport,
+    Negotiated, ProtocolError, Refusal, RefusedBy, Request, Side, Timeline, Timer, Transport,
     TransportError, TransportKind, Truncation, Unsent, UsageError, Utf8Bytes, Version, VersionSet,
     defaults,
 };
-pub use client::{Client, ConnectError, connect};
+pub use client::{Client, ConnectError, ProxyError, RedirectError, UrlError, connect};
 pub use closed::Closed;
 pub use drain::{Drain, Drained, Phase, Progress};
 pub use endpoint::{Closing, Ended, Endpoint};
