@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// A certificate as `openssl req -x509` makes it: self-signed, and it says it is an authority. Gives
-/// the file that is trusted, the URL of a server that shows it, and how its handshakes went.
+/// A certificate as `openssl req -x509` makes it: self-signed, and it says it is an authority.
+/// Gives the file that is trusted, the URL of a server that shows it, and how its handshakes went.
 async fn server(
     name: &str,
     change: impl FnOnce(&mut CertificateParams),
@@ -95,4 +95,19 @@ async fn a_certificate_that_is_not_in_the_file_is_refused() {
     let client = Client::new().tls(client_config_trusting(&pem).unwrap());
     let error = connect(&client, &url).await.unwrap_err();
     assert!(matches!(error, ConnectError::Handshake(adieu::HandshakeError::Tls(_), _)), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_said_to_have_none() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("wss://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let _ = tcp.read(&mut [0; 1024]).await;
+        let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    });
+    let (pem, ..) = server("plain", |_| {}).await;
+    let client = Client::new().tls(client_config_trusting(&pem).unwrap());
+    let error = connect(&client, &url).await.unwrap_err().to_string();
+    assert!(error.contains("does not speak TLS"), "{error}");
 }
