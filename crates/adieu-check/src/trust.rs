@@ -9,11 +9,8 @@ use adieu::tls::rustls::client::danger::{
 use adieu::tls::rustls::crypto::{
     CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
 };
-use adieu::tls::rustls::pki_types::pem::PemObject;
 use adieu::tls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use adieu::tls::rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use adieu::tls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 /// A configuration for `wss://`: trusts the certificates in `ca` and no others, or everything
 /// if `insecure`, or else what the operating system trusts.
@@ -27,17 +24,7 @@ pub fn client_config(ca: Option<&PathBuf>, insecure: bool) -> Result<Arc<ClientC
     let Some(file) = ca else {
         return adieu::tls::client_config().map_err(|error| error.to_string());
     };
-    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| named(&error))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| named(&error))?;
-        roots.add(certificate).map_err(|error| named(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(named(&"holds no certificate in PEM form"));
-    }
-    Ok(adieu::tls::client_config_with(roots))
+    adieu::tls::client_config_trusting(file).map_err(|error| error.to_string())
 }
 
 fn trust_all() -> Arc<ClientConfig> {

@@ -15,6 +15,9 @@ pub mod defaults {
     pub const MAX_HEAD: usize = 16 * 1024;
     /// Fields in a head. Browsers send about 15; more than this is answered 431.
     pub const MAX_FIELDS: usize = 100;
+    /// Bytes of the body that is kept of an answer that refuses a client's request: sentences and
+    /// small pages are whole, and what a hostile server sends without end costs no more.
+    pub const MAX_REFUSAL_BODY: usize = 64 * 1024;
     /// Bytes of one message, fragments' charges included. More is a Close 1009.
     pub const MAX_MESSAGE: u64 = 16 * 1024 * 1024;
     /// Bytes that each fragment after the first costs beside its payload, so that endless empty
@@ -170,6 +173,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long the opening handshake may take, bounded as all clocks are; `None` where that is
+    /// switched off. For a driver whose client has to connect first.
+    #[must_use]
+    pub fn handshake_deadline(&self) -> Option<Duration> {
+        let length = self.length(Timer::Handshake, false, false);
+        (length != Duration::MAX).then_some(length)
+    }
+
     /// How long a clock runs. [`Timer::Flush`] has another length where the transport gives
     /// evidence of acknowledged bytes, and [`Timer::Close`] while the server stops.
     pub(crate) fn length(&self, timer: Timer, has_evidence: bool, draining: bool) -> Duration {

@@ -47,7 +47,10 @@ pub use error::{HandshakeError, ProtocolError, RefusedBy, TransportError, UsageE
 pub use frame::Opcode;
 #[cfg(feature = "legacy")]
 pub use handshake::key76;
-pub use handshake::{ClientRequest, Request, Response, accept_response, client_accept, detect};
+pub use handshake::{
+    Answer, AnswerReader, ClientRequest, Refusal, Request, Response, accept_response,
+    client_accept, detect,
+};
 pub use liveness::Evidence;
 pub use message::Message;
 pub use negotiated::Negotiated;

@@ -8,9 +8,11 @@
 //! [`server_config`] and [`client_config`] fail without, [`client_config_with`] panics. A
 //! configuration that the application has made itself is used as it is.
 
+mod trusting;
+
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -49,13 +51,22 @@ pub fn server_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
-/// A client's configuration that trusts what the operating system trusts.
+/// The configuration of [`client_config`], once it was asked for.
+static SYSTEM: Mutex<Option<Arc<ClientConfig>>> = Mutex::new(None);
+
+/// A client's configuration that trusts what the operating system trusts. The roots are read once
+/// in a process, which takes some 10 ms and blocks; all who call this share the configuration, and
+/// with it the TLS sessions that are resumed.
 ///
 /// # Errors
 /// If the system has no root certificates. Without a provider of cryptography:
 /// [`Unsupported`](io::ErrorKind::Unsupported).
 pub fn client_config() -> io::Result<Arc<ClientConfig>> {
     provider::check()?;
+    let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(config) = &*system {
+        return Ok(config.clone());
+    }
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -65,7 +76,40 @@ pub fn client_config() -> io::Result<Arc<ClientConfig>> {
             "the system has no root certificates (on Debian: apt-get install ca-certificates)",
         ));
     }
-    Ok(client_config_with(roots))
+    Ok(system.insert(client_config_with(roots)).clone())
+}
+
+/// The same on a thread that may block.
+pub(crate) async fn client_config_off_the_runtime() -> io::Result<Arc<ClientConfig>> {
+    let ready = SYSTEM.try_lock().ok().and_then(|system| system.clone());
+    match ready {
+        Some(config) => Ok(config),
+        None => tokio::task::spawn_blocking(client_config).await.map_err(io::Error::other)?,
+    }
+}
+
+/// A client's configuration that trusts the certificates in a PEM file and no others: authorities,
+/// and servers' own certificates. A server that shows one of them byte for byte is accepted for the
+/// names in it while it is valid, whoever issued it: also where it is self-signed and says that it
+/// is an authority, as `openssl req -x509` makes it.
+///
+/// # Errors
+/// Names the file that cannot be read or used, and why.
+pub fn client_config_trusting(pem: &Path) -> io::Result<Arc<ClientConfig>> {
+    let named = |e: &dyn std::fmt::Display| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {e}", pem.display()))
+    };
+    let certificates: Vec<_> =
+        CertificateDer::pem_file_iter(pem).and_then(Iterator::collect).map_err(|e| named(&e))?;
+    if certificates.is_empty() {
+        return Err(named(&"holds no certificate in PEM form"));
+    }
+    let verifier = trusting::Trusting::new(certificates, provider()).map_err(|e| named(&e))?;
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.unwrap_or_else(|e| unreachable!("{e}"));
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 /// A client's configuration that trusts the given roots and no others.

@@ -233,7 +233,7 @@ async fn what_came_before_a_close_is_received_before_the_end_is_told() {
 
 #[tokio::test]
 async fn what_cannot_be_tried_is_refused_at_once() {
-    let error = Session::connect("http://127.0.0.1/").unwrap_err();
+    let error = Session::connect("ftp://127.0.0.1/").unwrap_err();
     assert!(matches!(error, ConnectError::Url(_)), "{error}");
     let client = adieu::Client::new().header("X-Bad", "a\r\nb");
     let error = Session::builder("ws://127.0.0.1/").client(client).connect().unwrap_err();

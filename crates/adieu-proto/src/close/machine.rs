@@ -178,6 +178,9 @@ impl Machine {
             (_, State::Ended) => return (self.on_ended(&input), Vec::new()),
             (Input::LetGo(why), _) => return self.let_go_at_once(context, *why),
             (Input::Draining, _) => return self.drains(),
+            (Input::Timer(Timer::Handshake), _) if self.deadline_ends_all() => {
+                return self.let_go(context, LetGo::Clock(Timer::Handshake));
+            }
             _ => {}
         }
         if input == Input::CloseNotify {
@@ -216,8 +219,17 @@ impl Machine {
         };
         self.record.cause = Some(Cause::Handshake(error));
         let (machine, mut actions) = self.flush(false, None);
-        actions.push(Action::Stop(Timer::Handshake));
+        if machine.role == Role::Server {
+            actions.push(Action::Stop(Timer::Handshake));
+        }
         (machine, actions)
+    }
+
+    /// Whether the handshake's deadline ends what is left of the ending: a client's caller waits
+    /// for it, and the deadline is all that the caller was told. A server's peer has its time to
+    /// read the refusal.
+    fn deadline_ends_all(&self) -> bool {
+        self.role == Role::Client && !self.opened() && self.state != State::Connecting
     }
 
     fn on_open(mut self, context: Context, input: Input) -> (Self, Actions) {
@@ -520,7 +532,9 @@ impl Machine {
             actions.push(Action::Disconnect);
         } else {
             for timer in [Timer::Handshake, Timer::Grace, Timer::Flush, Timer::Close] {
-                actions.push(Action::Stop(timer));
+                if timer != Timer::Handshake || self.role == Role::Server {
+                    actions.push(Action::Stop(timer));
+                }
             }
             self.state = State::AwaitingFin;
             actions.push(Action::Start(Timer::Linger));

@@ -109,7 +109,11 @@ impl Connection {
     pub(super) fn expired(&mut self, now: Instant, timer: Timer, scratch: &mut Scratch) {
         match timer {
             Timer::Ping => self.ping_when_due(now, scratch),
-            Timer::Handshake => self.fail_opening(now, HandshakeError::TimedOut, scratch),
+            Timer::Handshake => {
+                self.fail_opening(now, HandshakeError::TimedOut, scratch);
+                // A client's caller waits: what is left of the ending has no time beyond this.
+                self.advance(now, Input::Timer(timer), scratch);
+            }
             Timer::Grace | Timer::Drain => self.advance(now, Input::Timer(timer), scratch),
             Timer::Write | Timer::Flush => {
                 let flushing = matches!(self.machine.state(), State::Flushing { .. });

@@ -337,6 +337,9 @@ impl Connection {
 
     /// Gives the close machine an input and does what it says.
     fn advance(&mut self, now: Instant, input: Input, scratch: &mut Scratch) {
+        if self.opening.is_some() {
+            self.end_refusal(now, &input, scratch);
+        }
         let truncation = match self.opening.as_deref() {
             None => self.reader.truncation(),
             Some(opening) if opening.is_between_heads() => Truncation::BetweenMessages,

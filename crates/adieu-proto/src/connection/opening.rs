@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Connection, Decision};
 #[cfg(feature = "legacy")]
 use crate::close::CloseCapability;
-use crate::close::{Input, State};
+use crate::close::{Input, PeerEnd, State};
 use crate::config::{Config, defaults};
 use crate::error::{HandshakeError, UsageError};
 #[cfg(feature = "legacy")]
@@ -14,7 +14,9 @@ use crate::frame::Reader;
 #[cfg(feature = "legacy")]
 use crate::handshake::opening::take_nonce;
 use crate::handshake::opening::{HeadBuffer, Opening, WholeHead};
-use crate::handshake::{self, ClientRequest, Limits, Request, Response};
+use crate::handshake::{
+    self, Answer, AnswerReader, ClientRequest, Limits, Refusal, Request, Response,
+};
 use crate::liveness::Heartbeat;
 use crate::negotiated::Negotiated;
 use crate::output::{Event, Output};
@@ -46,7 +48,8 @@ impl Connection {
         let nonce = seed.nonce();
         let head = request.to_bytes(nonce);
         let request = Box::new(request);
-        let opening = Opening::Response { head: HeadBuffer::default(), request, nonce };
+        let reader = AnswerReader::to_upgrade(config.max_head);
+        let opening = Opening::Response { reader, request, nonce };
         let mut connection = Self::new(now, config, opening, Some(Box::new(seed)));
         connection.outgoing.head(&head, scratch);
         Ok(connection)
@@ -247,25 +250,40 @@ impl Connection {
     }
 
     fn read_response(&mut self, now: Instant, input: &[u8], scratch: &mut Scratch) {
-        let limits = self.limits();
-        let Some(Opening::Response { head, request, nonce }) = self.opening.as_deref_mut() else {
+        let Some(Opening::Response { reader, request, nonce }) = self.opening.as_deref_mut() else {
             return;
         };
-        let response = match head.push(input, limits) {
+        let agreed = match reader.push(input) {
             Ok(None) => return,
-            Ok(Some(WholeHead { head, rest })) => {
-                let chosen = request.check_response(&head, *nonce, limits.fields);
-                chosen.map(|chosen| (chosen, rest))
+            Ok(Some(Answer::Agreed { head, rest })) => {
+                request.check_response(&head, *nonce).map(|chosen| (chosen, rest))
             }
+            Ok(Some(Answer::Refused(refusal))) => Err(refused(refusal)),
             Err(error) => Err(error),
         };
-        match response {
+        match agreed {
             Ok((subprotocol, mut rest)) => {
                 let negotiated = Negotiated { subprotocol, ..Negotiated::new(Version::Rfc6455) };
                 self.opened(now, negotiated, scratch);
                 self.read_frames(now, &mut rest, scratch);
             }
             Err(error) => self.fail_opening(now, error, scratch),
+        }
+    }
+
+    /// As a client: a refusal whose body was still to come is over with this input. What came of
+    /// it is the reason, not the input.
+    pub(super) fn end_refusal(&mut self, now: Instant, input: &Input, scratch: &mut Scratch) {
+        let finished = match input {
+            Input::PeerEnded(how) => *how == PeerEnd::Finished,
+            Input::CloseNotify => true,
+            Input::Refused(_) | Input::LetGo(_) | Input::Close(_) => false,
+            _ => return,
+        };
+        let Some(Opening::Response { reader, .. }) = self.opening.as_deref_mut() else { return };
+        if let Some(refusal) = reader.end(finished) {
+            self.opening = None;
+            self.advance(now, Input::Refused(refused(refusal)), scratch);
         }
     }
 
@@ -285,10 +303,8 @@ impl Connection {
         };
         match Response::refusal(&error, self.config.versions) {
             Some(response) if answers => self.refuse_with(now, error, &response, scratch),
-            _ => {
-                self.opening = None;
-                self.advance(now, Input::Refused(error), scratch);
-            }
+            // What a client has read of a refusal says more than the error.
+            _ => self.advance(now, Input::Refused(error), scratch),
         }
     }
 
@@ -312,6 +328,10 @@ impl Connection {
         self.push(Output::Event(Event::Opened(negotiated)), scratch);
         self.advance(now, Input::Opened, scratch);
     }
+}
+
+fn refused(refusal: Refusal) -> HandshakeError {
+    HandshakeError::RefusedByServer(Arc::new(refusal))
 }
 
 /// Adds fields to a 101, in front of the blank line that ends it.

@@ -1,8 +1,10 @@
 //! Why an opening handshake may come to nothing.
 
+use std::sync::Arc;
 use std::{error, fmt};
 
 use crate::error::TransportError;
+use crate::handshake::Refusal;
 use crate::version::Version;
 
 /// Why an opening handshake came to nothing.
@@ -78,8 +80,8 @@ pub enum HandshakeError {
     /// What stands in front of the request is no PROXY header (version 2), though the peer is a
     /// proxy that has to send one; says which part of it is wrong.
     ProxyHeader(&'static str),
-    /// The server answered our request with this status (client only).
-    Status(u16),
+    /// The server answered our request with another status than 101 (client only).
+    RefusedByServer(Arc<Refusal>),
     /// The server's answer does not fit our request: which field (client only).
     BadAnswer(&'static str),
 }
@@ -92,7 +94,8 @@ impl HandshakeError {
         match self {
             H::Incomplete | H::Reset | H::Unreachable | H::Failed | H::Abandoned => None,
             H::RequestDropped | H::Declined => None,
-            H::NotUpgraded | H::Tls(_) | H::Status(_) | H::BadAnswer(_) | H::ProxyHeader(_) => None,
+            H::NotUpgraded | H::Tls(_) | H::RefusedByServer(_) | H::BadAnswer(_) => None,
+            H::ProxyHeader(_) => None,
             H::Full | H::Draining => Some(503),
             H::TooManyFromAddress => Some(429),
             H::TimedOut => Some(408),
@@ -112,6 +115,15 @@ impl HandshakeError {
         }
     }
 
+    /// What the server answered instead of 101 (client only).
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            HandshakeError::RefusedByServer(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// Who refused the request; `None` where nobody did: the peer or the transport ended it, or
     /// our side gave up.
     #[must_use]
@@ -122,7 +134,7 @@ impl HandshakeError {
             H::Panicked => Some(RefusedBy::Panic),
             H::Draining => Some(RefusedBy::Drain),
             H::Full | H::TooManyFromAddress => Some(RefusedBy::Limit),
-            H::Status(_) => Some(RefusedBy::Server),
+            H::RefusedByServer(_) => Some(RefusedBy::Server),
             H::Incomplete | H::Reset | H::Unreachable | H::Failed | H::Abandoned => None,
             H::NotUpgraded | H::RequestDropped | H::TimedOut => None,
             _ => Some(RefusedBy::Protocol),
@@ -217,7 +229,9 @@ impl fmt::Display for HandshakeError {
                 f.write_str("the application's function that looks at requests panicked")
             }
             H::Draining => f.write_str("the server is stopping"),
-            H::Status(status) => write!(f, "the server answered with status {status}"),
+            H::RefusedByServer(refusal) => {
+                write!(f, "the server answered with status {refusal}")
+            }
             H::BadAnswer(field) => {
                 write!(f, "the server's answer does not fit the request: {field}")
             }

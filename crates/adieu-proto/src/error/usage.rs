@@ -27,8 +27,16 @@ pub enum UsageError {
     Request {
         /// Which part: `"host"`, `"target"`, a field's name, …
         part: &'static str,
-        /// The value given.
+        /// The value given; for a field's value and for a query, which may be secret, the field's
+        /// name and the path.
         value: String,
+    },
+    /// A field of the client's request that is not the caller's to set.
+    Field {
+        /// Its name, as it was given.
+        name: String,
+        /// Why, and what to do.
+        why: &'static str,
     },
     /// The answer names a subprotocol that the client did not offer.
     Subprotocol(String),
@@ -58,6 +66,9 @@ impl fmt::Display for UsageError {
             }
             UsageError::Request { part, value } => {
                 write!(f, "the request's {part} cannot be sent: {value:?}")
+            }
+            UsageError::Field { name, why } => {
+                write!(f, "the field {name} cannot be set: {why}")
             }
             UsageError::Subprotocol(name) => {
                 write!(f, "the client did not offer the subprotocol {name:?}")

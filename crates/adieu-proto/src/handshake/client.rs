@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::error::{HandshakeError, UsageError};
-use crate::handshake::rfc6455;
+use crate::handshake::{answer, rfc6455};
 
 /// A request for a WebSocket, to be sent.
 ///
@@ -45,7 +45,13 @@ impl ClientRequest {
         }
     }
 
-    /// Adds a field.
+    /// Adds a field. `Host` and `Sec-WebSocket-Protocol` replace what would be sent without them,
+    /// and of `Host` and `Origin` one line is sent, the last. What is written in
+    /// `Sec-WebSocket-Protocol` is what is offered: the answer is checked against it.
+    ///
+    /// [`check`](Self::check) refuses the fields of the opening handshake itself (`Connection`,
+    /// `Upgrade`, `Sec-WebSocket-Key`, `-Version`, `-Extensions`) and those of a body
+    /// (`Content-Length`, `Transfer-Encoding`).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -59,30 +65,61 @@ impl ClientRequest {
         self
     }
 
-    /// Whether it can be sent: no line breaks, no blanks where none may be.
+    /// Whether it can be sent: no line breaks, no blanks where none may be, no field that is not
+    /// the caller's to set.
     ///
     /// # Errors
-    /// [`UsageError::Request`] names the part and its value.
+    /// [`UsageError::Request`] names the part, [`UsageError::Field`] the field. Neither shows a
+    /// query or a field's value: they may hold secrets.
     pub fn check(&self) -> Result<(), UsageError> {
         let refuse = |part, value: &str| Err(UsageError::Request { part, value: value.to_owned() });
-        if self.host.is_empty() || !self.host.bytes().all(|b| b.is_ascii_graphic()) {
-            return refuse("host", &self.host);
+        let host = self.host();
+        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic()) {
+            return refuse("host", host);
         }
-        if !self.target.starts_with('/') || !self.target.bytes().all(|b| b.is_ascii_graphic()) {
-            return refuse("target", &self.target);
+        let path = self.target.split('?').next().unwrap_or_default();
+        if !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic()) {
+            return refuse("target", path);
+        }
+        if !self.target.bytes().all(|b| b.is_ascii_graphic()) {
+            return refuse("target, behind this path,", path);
         }
         for (name, value) in &self.headers {
             if name.is_empty() || !name.bytes().all(is_token) {
                 return refuse("field name", name);
             }
             if value.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7F) {
-                return refuse("field value", value);
+                return refuse("value of the field", name);
+            }
+            if let Some((_, why)) = OURS.iter().find(|(ours, _)| ours.eq_ignore_ascii_case(name)) {
+                return Err(UsageError::Field { name: name.clone(), why });
             }
         }
-        match self.subprotocols.iter().find(|s| s.is_empty() || !s.bytes().all(is_token)) {
+        match self.offers().find(|s| !s.bytes().all(is_token) || s.is_empty()) {
             Some(name) => refuse("subprotocol", name),
             None => Ok(()),
         }
+    }
+
+    /// The last field of this name that the caller has set.
+    fn set(&self, name: &str) -> Option<&str> {
+        let mut fields = self.headers.iter().rev();
+        fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    fn host(&self) -> &str {
+        self.set("host").unwrap_or(&self.host)
+    }
+
+    /// The subprotocols that are offered: those of the caller's own fields, if there are any.
+    fn offers(&self) -> impl Iterator<Item = &str> {
+        let fields = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(PROTOCOL));
+        let by_hand = fields.flat_map(|(_, value)| value.split(',')).map(str::trim);
+        // §9.1 by way of RFC 9110 §5.6.1: empty elements of a list are skipped.
+        let by_hand = by_hand.filter(|name| !name.is_empty());
+        let ours = self.subprotocols.iter().map(String::as_str);
+        let has_none = self.set(PROTOCOL).is_none();
+        by_hand.chain(ours.filter(move |_| has_none))
     }
 
     /// The head, with the key made of `nonce` (§4.1: 16 random bytes).
@@ -91,43 +128,49 @@ impl ClientRequest {
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n",
             self.target,
-            self.host,
+            self.host(),
             STANDARD.encode(nonce)
         );
-        if !self.subprotocols.is_empty() {
-            out.extend(["Sec-WebSocket-Protocol: ", &self.subprotocols.join(", "), "\r\n"]);
+        let mut offers: Vec<&str> = Vec::new();
+        for offer in self.offers() {
+            // §4.1 item 10: each stands there once.
+            if !offers.contains(&offer) {
+                offers.push(offer);
+            }
+        }
+        if !offers.is_empty() {
+            out.extend([PROTOCOL, ": ", &offers.join(", "), "\r\n"]);
+        }
+        if let Some(origin) = self.set("origin") {
+            out.extend(["Origin: ", origin, "\r\n"]);
         }
         for (name, value) in &self.headers {
-            out.extend([name, ": ", value, "\r\n"]);
+            let is_written = |written: &&str| written.eq_ignore_ascii_case(name);
+            if !["Host", "Origin", PROTOCOL].iter().any(is_written) {
+                out.extend([name, ": ", value, "\r\n"]);
+            }
         }
         out += "\r\n";
         out.into_bytes()
     }
 
-    /// Checks the answer's head (§4.1, "the client MUST validate the server's response") and
+    /// Checks the head of a 101 (§4.1, "the client MUST validate the server's response") and
     /// gives the subprotocol that the server chose.
     pub(crate) fn check_response(
         &self,
         head: &[u8],
         nonce: [u8; 16],
-        max_fields: usize,
     ) -> Result<Option<String>, HandshakeError> {
-        let mut fields = vec![httparse::EMPTY_HEADER; max_fields];
-        let mut answer = httparse::Response::new(&mut fields);
-        match answer.parse(head) {
-            Ok(httparse::Status::Complete(_)) => {}
-            Err(httparse::Error::TooManyHeaders) => {
-                return Err(HandshakeError::TooManyFields(max_fields));
-            }
-            _ => return Err(HandshakeError::BadHttp("answer")),
-        }
-        match answer.code {
-            Some(101) => {}
-            Some(status) => return Err(HandshakeError::Status(status)),
-            None => return Err(HandshakeError::BadHttp("status line")),
-        }
+        answer::parse(head, |answer| self.check_fields(answer.headers, nonce))?
+    }
+
+    fn check_fields(
+        &self,
+        fields: &[httparse::Header<'_>],
+        nonce: [u8; 16],
+    ) -> Result<Option<String>, HandshakeError> {
         let values = |name: &'static str| {
-            let fields = answer.headers.iter().filter(move |f| f.name.eq_ignore_ascii_case(name));
+            let fields = fields.iter().filter(move |f| f.name.eq_ignore_ascii_case(name));
             fields.map(|f| std::str::from_utf8(f.value).unwrap_or_default().trim())
         };
         let has = |name, token: &str| {
@@ -149,13 +192,29 @@ impl ClientRequest {
         let mut chosen = values("sec-websocket-protocol");
         match (chosen.next(), chosen.next()) {
             (None, _) => Ok(None),
-            (Some(name), None) if self.subprotocols.iter().any(|s| s == name) => {
+            (Some(name), None) if self.offers().any(|offer| offer == name) => {
                 Ok(Some(name.to_owned()))
             }
             _ => Err(HandshakeError::BadAnswer("Sec-WebSocket-Protocol")),
         }
     }
 }
+
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+/// Fields that are not the caller's to set, and why.
+const OURS: [(&str, &str); 7] = [
+    ("Connection", HANDSHAKE),
+    ("Upgrade", HANDSHAKE),
+    ("Sec-WebSocket-Key", "it is made anew for each connection; leave it out"),
+    ("Sec-WebSocket-Version", "version 13 is what this client speaks; leave it out"),
+    ("Sec-WebSocket-Extensions", "this client speaks no extension; leave it out"),
+    ("Content-Length", BODY),
+    ("Transfer-Encoding", BODY),
+];
+
+const HANDSHAKE: &str = "it is part of the opening handshake and is sent anyway; leave it out";
+const BODY: &str = "the request for a WebSocket has no body (RFC 6455 \u{a7}4.1); leave it out";
 
 /// The `Sec-WebSocket-Accept` that answers the key made of `nonce`.
 #[must_use]
@@ -180,7 +239,7 @@ mod tests {
              Sec-WebSocket-Accept: {}\r\n{fields}\r\n",
             accept(NONCE)
         );
-        ClientRequest::new("h", "/").subprotocol("a").check_response(head.as_bytes(), NONCE, 20)
+        ClientRequest::new("h", "/").subprotocol("a").check_response(head.as_bytes(), NONCE)
     }
 
     #[test]
@@ -206,5 +265,68 @@ mod tests {
         assert!(request.clone().header("X\r\n", "a").check().is_err());
         assert!(request.subprotocol("a b").check().is_err());
         assert!(ClientRequest::new("h\r\n", "/").check().is_err());
+    }
+
+    fn lines(request: &ClientRequest) -> Vec<String> {
+        request.check().expect("a request that can be sent");
+        let head = String::from_utf8(request.to_bytes(NONCE)).unwrap();
+        head.split("\r\n").skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn host_origin_and_subprotocols_of_the_caller_are_sent_once_and_instead_of_ours() {
+        let request = ClientRequest::new("h", "/").subprotocol("ours").header("Cookie", "a=b");
+        let request = request.header("HOST", "first").header("host", "theirs:80");
+        let request = request.header("origin", "http://a").header("Origin", "http://b");
+        let request = request.header("sec-websocket-protocol", "x, y").header(PROTOCOL, "x,z,");
+        let lines = lines(&request);
+        let of = |name: &str| -> Vec<&str> {
+            let all = lines.iter().filter_map(|line| line.split_once(": "));
+            all.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+        };
+        assert_eq!(of("Host"), ["theirs:80"]);
+        assert_eq!(of("Origin"), ["http://b"]);
+        assert_eq!(of(PROTOCOL), ["x, y, z"]);
+        assert_eq!(of("Cookie"), ["a=b"]);
+        let chosen = |name: &str| {
+            let field = httparse::Header { name: PROTOCOL, value: name.as_bytes() };
+            let accept = accept(NONCE);
+            let fields = [
+                httparse::Header { name: "Upgrade", value: b"websocket" },
+                httparse::Header { name: "Connection", value: b"Upgrade" },
+                httparse::Header { name: "Sec-WebSocket-Accept", value: accept.as_bytes() },
+                field,
+            ];
+            request.check_fields(&fields, NONCE)
+        };
+        assert_eq!(chosen("z"), Ok(Some("z".to_owned())));
+        assert_eq!(chosen("ours"), Err(HandshakeError::BadAnswer("Sec-WebSocket-Protocol")));
+    }
+
+    #[test]
+    fn fields_of_the_handshake_and_of_a_body_are_refused_with_a_reason() {
+        for name in [
+            "Connection",
+            "upgrade",
+            "SEC-WEBSOCKET-KEY",
+            "Sec-WebSocket-Version",
+            "Sec-WebSocket-Extensions",
+            "content-length",
+            "Transfer-Encoding",
+        ] {
+            let error = ClientRequest::new("h", "/").header(name, "0").check().unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(name) && text.contains("leave it out"), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_query_or_the_value_of_a_field() {
+        let request = ClientRequest::new("h", "/path?token=secret x");
+        let query = request.check().unwrap_err().to_string();
+        let request = ClientRequest::new("h", "/").header("Authorization", "secret\n");
+        let value = request.check().unwrap_err().to_string();
+        assert!(query.contains("/path") && value.contains("Authorization"), "{query}; {value}");
+        assert!(!query.contains("secret") && !value.contains("secret"), "{query}; {value}");
     }
 }

@@ -1,12 +1,16 @@
 //! The opening handshake: which version a request speaks, and how each is answered.
 
+mod answer;
+mod body;
 mod client;
 mod head;
 #[cfg(feature = "legacy")]
 mod hixie;
 pub(crate) mod opening;
+mod refusal;
 mod rfc6455;
 
+pub use answer::{Answer, AnswerReader};
 pub use client::{ClientRequest, accept as client_accept};
 pub use head::Request;
 pub(crate) use head::{Limits, find_end};
@@ -14,6 +18,7 @@ pub(crate) use head::{Limits, find_end};
 pub use hixie::key76;
 #[cfg(feature = "legacy")]
 pub(crate) use hixie::{NONCE, challenge};
+pub use refusal::Refusal;
 
 use crate::error::HandshakeError;
 use crate::negotiated::Negotiated;

@@ -5,7 +5,7 @@ use std::mem;
 use crate::error::HandshakeError;
 #[cfg(feature = "legacy")]
 use crate::handshake::NONCE;
-use crate::handshake::{ClientRequest, Limits, Request, find_end};
+use crate::handshake::{AnswerReader, ClientRequest, Limits, Request, find_end};
 #[cfg(feature = "legacy")]
 use crate::negotiated::Negotiated;
 use crate::version::Version;
@@ -21,14 +21,15 @@ pub(crate) enum Opening {
     #[cfg(feature = "legacy")]
     Nonce { request: Request, nonce: Vec<u8>, negotiated: Box<Negotiated> },
     /// As a client: the answer comes in.
-    Response { head: HeadBuffer, request: Box<ClientRequest>, nonce: [u8; 16] },
+    Response { reader: AnswerReader, request: Box<ClientRequest>, nonce: [u8; 16] },
 }
 
 impl Opening {
     /// Whether no head or nonce is cut here.
     pub(crate) fn is_between_heads(&self) -> bool {
         match self {
-            Opening::Request(head) | Opening::Response { head, .. } => head.is_empty(),
+            Opening::Request(head) => head.is_empty(),
+            Opening::Response { reader, .. } => reader.is_between_heads(),
             Opening::PendingAccept { rest, .. } => rest.is_empty(),
             #[cfg(feature = "legacy")]
             Opening::Nonce { .. } => false,
@@ -68,6 +69,7 @@ impl HeadBuffer {
         }
         Ok(end.map(|end| {
             let rest = self.bytes.split_off(end);
+            self.searched = 0;
             WholeHead { head: mem::take(&mut self.bytes), rest }
         }))
     }

@@ -288,7 +288,9 @@ pub(crate) fn head(role: Role, input: Input, theirs: &[u8]) -> Vec<u8> {
              Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              Sec-WebSocket-Version: 13\r\n\r\n"
             .to_owned(),
-        (Role::Client, Input::BadHead) => "HTTP/1.1 404 Not Found\r\n\r\n".to_owned(),
+        (Role::Client, Input::BadHead) => {
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned()
+        }
         (Role::Client, _) => format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\n\r\n",

@@ -2,6 +2,7 @@
 //! close_notify came, and what TCP did after it; and whether our bytes have left the TLS layer or
 //! only entered it.
 
+use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -151,7 +152,11 @@ impl TlsStream {
                 Err(e) => return Poll::Ready(self.failed(e)),
             }
             if let Inbound::Failing(error) = &self.inbound {
-                let error = io::Error::new(ErrorKind::InvalidData, error.clone());
+                let client = matches!(self.tls, Connection::Client(_));
+                let error = match client && self.tls.is_handshaking() {
+                    true => io::Error::new(ErrorKind::InvalidData, Explained(error.clone())),
+                    false => io::Error::new(ErrorKind::InvalidData, error.clone()),
+                };
                 return Poll::Ready(self.failed(error));
             }
             if let Some(over) = ready!(self.poll_records(cx)) {
@@ -264,6 +269,41 @@ impl Transport for TlsStream {
 
     fn close_notify(&self) -> Option<bool> {
         Some(matches!(self.inbound, Inbound::CloseNotify))
+    }
+}
+
+/// Why a client's TLS handshake failed, in words. What rustls says follows them, and is the source.
+#[derive(Debug)]
+struct Explained(rustls::Error);
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use rustls::CertificateError as C;
+        use rustls::Error as E;
+        let words = match &self.0 {
+            E::InvalidMessage(_) => "the server does not speak TLS on this port (ws:// has none)",
+            E::AlertReceived(_) => "the server ended the TLS handshake",
+            E::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+                "the server's certificate has expired"
+            }
+            E::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+                "the server's certificate is not valid yet, or the clock here is wrong"
+            }
+            E::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+                "the server's certificate is for another name"
+            }
+            E::InvalidCertificate(C::UnknownIssuer) => {
+                "the server's certificate was issued by nobody who is trusted here"
+            }
+            error => return error.fmt(f),
+        };
+        write!(f, "{words}: {}", self.0)
+    }
+}
+
+impl std::error::Error for Explained {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
     }
 }
 

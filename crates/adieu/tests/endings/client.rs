@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adieu::{
     Cause, Client, Close, CloseCode, ClosingHandshake, Config, ConnectError, End, Ending,
-    HandshakeError, ProtocolError, Side, Socket, Truncation,
+    HandshakeError, ProtocolError, Refusal, Side, Socket, Truncation,
 };
 use testkit::{Frame, Listener, Peer, TcpEnd};
 
@@ -183,9 +183,12 @@ fn answers_that_are_no_agreement() {
         })
     };
     use HandshakeError as H;
+    let mut forbidden = Refusal::new(403);
+    forbidden.reason = "Forbidden".to_owned();
+    forbidden.headers.push(("Content-Length".to_owned(), b"0".to_vec()));
     let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let cases = [
-        (raw(refused), H::Status(403)),
+        (raw(refused), H::RefusedByServer(Arc::new(forbidden))),
         (raw(wrong_key), H::BadAnswer("Sec-WebSocket-Accept")),
         (with(extension), H::BadAnswer("Sec-WebSocket-Extensions")),
         (with("Sec-WebSocket-Protocol: other\r\n"), H::BadAnswer("Sec-WebSocket-Protocol")),

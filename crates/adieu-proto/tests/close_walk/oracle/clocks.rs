@@ -14,7 +14,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(
 impl Oracle {
     /// The clock that runs out next, if any runs, and when.
     pub(crate) fn deadline(&self) -> Option<(Timer, Instant)> {
-        let clocks = [self.deadline_of_step(), self.deadline_of_output()];
+        let clocks =
+            [self.deadline_of_step(), self.deadline_of_output(), self.deadline_of_caller()];
         clocks.into_iter().flatten().min_by_key(|(_, at)| *at)
     }
 
@@ -27,6 +28,12 @@ impl Oracle {
     fn deadline_of_output(&self) -> Option<(Timer, Instant)> {
         let since = self.blocked.filter(|_| self.may_send())?;
         Some((Timer::Write, since + defaults::WRITE_TIMEOUT))
+    }
+
+    /// As a client that has not opened: the caller waits for the end, and no longer than this.
+    fn deadline_of_caller(&self) -> Option<(Timer, Instant)> {
+        let waits = self.role == Role::Client && self.opened.is_none() && !self.over;
+        waits.then(|| (Timer::Handshake, self.started + defaults::HANDSHAKE_TIMEOUT))
     }
 
     /// The one clock over what has to happen next.
@@ -75,10 +82,17 @@ impl Oracle {
             self.tell_end(steps);
         }
         match timer {
+            Timer::Handshake if self.role == Role::Client => {
+                self.refuse(HandshakeError::TimedOut, None, now);
+                if self.broken.is_none() && self.our_fin.is_none() && self.queued() == 0 {
+                    self.our_fin_leaves(now, steps);
+                }
+                self.lets_go(LetGo::Clock(timer), now, steps);
+            }
             Timer::Handshake => {
                 // Nothing was asked, so nothing is answered; so too when the 101 has gone out.
                 let asked = match &self.stage {
-                    Stage::Head { begun } => *begun && self.role == Role::Server,
+                    Stage::Head { begun } => *begun,
                     stage => matches!(stage, Stage::Decision { .. }),
                 };
                 match asked {

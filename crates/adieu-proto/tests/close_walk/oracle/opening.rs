@@ -1,5 +1,7 @@
 //! The facts of the opening handshake.
 
+use std::sync::Arc;
+
 use super::*;
 
 /// Bytes of the 101 that answers the script's request: RFC 6455, hixie-76 (without the challenge).
@@ -32,7 +34,7 @@ impl Oracle {
         }
         match input {
             Input::HalfHead => self.stage = Stage::Head { begun: true },
-            Input::BadHead if client => self.refuse(HandshakeError::Status(404), None, now),
+            Input::BadHead if client => self.refuse(not_found(), None, now),
             Input::BadHead => self.refuse_politely(HandshakeError::BadHttp("request line"), now),
             Input::Head if client => self.open(now, steps),
             Input::Head | Input::Head76 => {
@@ -119,4 +121,12 @@ impl Oracle {
     fn add_head(&mut self, status: u16, len: u64) {
         self.outbox.add(Frame::Head(format!("HTTP/1.1 {status}")), len);
     }
+}
+
+/// What a client is told of the script's refusal.
+fn not_found() -> HandshakeError {
+    let mut refusal = adieu_proto::Refusal::new(404);
+    refusal.reason = "Not Found".to_owned();
+    refusal.headers.push(("Content-Length".to_owned(), b"0".to_vec()));
+    HandshakeError::RefusedByServer(Arc::new(refusal))
 }

@@ -1,0 +1,357 @@
+//! The client: [`connect`] and [`Client`].
+
+mod dial;
+mod error;
+mod eyeballs;
+mod proxy;
+mod redirect;
+mod url;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::{fmt, io};
+
+use adieu_proto::{Cause, ClientRequest, Config, Connection, HandshakeError, Scratch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+pub use error::{ConnectError, ProxyError, RedirectError};
+pub use url::UrlError;
+
+use crate::endpoint::{Ended, Endpoint};
+use crate::link::{Driver, Link};
+use crate::peer::Peer;
+use crate::socket::Socket;
+use crate::transport::{AnyTransport, Options, Tcp};
+use dial::{Deadline, Resolver, dial};
+use proxy::{Environment, Proxies};
+use redirect::Journey;
+use url::Target;
+
+/// Connects to `ws://host[:port]/path?query`, or `wss://…` with the feature `tls`, with the
+/// defaults of [`Client`].
+///
+/// ```no_run
+/// # async fn run() -> Result<(), adieu::ConnectError> {
+/// let mut socket = adieu::connect("ws://127.0.0.1:9001/").await?;
+/// let _ = socket.send("hello").await;
+/// println!("{:?}", socket.recv().await);
+/// println!("{}", socket.close(adieu::CloseCode::NORMAL).await);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// A [`ConnectError`] that says what was wrong.
+pub async fn connect(url: &str) -> Result<Socket, ConnectError> {
+    Client::new().connect(url).await
+}
+
+/// Connects to servers, with more to say than [`connect`].
+///
+/// ```no_run
+/// # async fn run() -> Result<(), adieu::ConnectError> {
+/// let client = adieu::Client::new().subprotocol("chat.v1").header("Authorization", "Bearer abc");
+/// let socket = client.connect("ws://127.0.0.1:9001/chat").await?;
+/// assert_eq!(socket.subprotocol(), Some("chat.v1"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Client {
+    endpoint: Endpoint,
+    headers: Vec<(String, String)>,
+    subprotocols: Vec<String>,
+    resolver: Resolver,
+    proxies: Proxies,
+    redirects: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl fmt::Debug for Client {
+    /// Without the fields of its own: they may hold cookies and do not belong in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subprotocols = &self.subprotocols;
+        let mut debug = f.debug_struct("Client");
+        debug.field("endpoint", &self.endpoint).field("subprotocols", subprotocols);
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// The defaults: no fields of its own, no subprotocol, no proxy, no redirects.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits and time-outs.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.endpoint = self.endpoint.config(config);
+        self
+    }
+
+    /// Adds a field to the request. `Host`, `Origin` and `Sec-WebSocket-Protocol` replace what
+    /// would be sent without them. The fields of the opening handshake itself and of a body are
+    /// refused when it connects ([`UsageError::Field`](crate::UsageError::Field)).
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Offers a subprotocol, behind those offered before.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocols.push(name.into());
+        self
+    }
+
+    /// Hears the report of each connection on which a request was sent, exactly once: those that
+    /// were refused or redirected too.
+    #[must_use]
+    pub fn on_end(mut self, hear: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
+        self.endpoint = self.endpoint.on_end(hear);
+        self
+    }
+
+    /// Follows up to so many redirects (301, 302, 303, 307, 308 with a `Location`). By default
+    /// none is followed, and the answer is a [refusal](ConnectError::refusal).
+    ///
+    /// No redirect leads from `wss://` to `ws://`. At another origin the fields `Authorization`,
+    /// `Cookie`, `Proxy-Authorization` and `Host` and the URL's user and password are not sent,
+    /// from then on. All is done within the one deadline.
+    #[must_use]
+    pub fn redirects(mut self, max: usize) -> Self {
+        self.redirects = max;
+        self
+    }
+
+    /// Goes through this HTTP proxy, `http://[user:password@]host[:port]`, with CONNECT
+    /// (RFC 9110 §9.3.6), for `ws://` and `wss://`. The proxy looks up the server's name, and
+    /// [`Socket::peer`] is the proxy. Proxies over TLS and SOCKS proxies are not spoken to: for
+    /// those connect yourself and use [`connect_with`](Self::connect_with).
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxies = Proxies::All(url.into());
+        self
+    }
+
+    /// Goes through the proxies that the environment names now: `http_proxy` for `ws://`,
+    /// `https_proxy` for `wss://`, else `all_proxy`, but for hosts in `no_proxy`. Each may be
+    /// written in large letters; `HTTP_PROXY` is not read in a CGI program (where
+    /// `REQUEST_METHOD` is set), because a request's field would set it there.
+    #[must_use]
+    pub fn proxy_from_env(mut self) -> Self {
+        let environment = Environment::of(|name| std::env::var(name).ok());
+        self.proxies = Proxies::Environment(environment);
+        self
+    }
+
+    /// Takes these addresses for a name instead of looking it up. Port 0 stands for the URL's.
+    #[must_use]
+    pub fn resolve(mut self, host: &str, to: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.resolver.give(host, to.into_iter().collect());
+        self
+    }
+
+    /// Looks names up with this function, which gets the host and the port, instead of the
+    /// operating system's resolver.
+    #[must_use]
+    pub fn resolver<F, T>(mut self, resolve: F) -> Self
+    where
+        F: Fn(String, u16) -> T + Send + Sync + 'static,
+        T: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        self.resolver.ask(resolve);
+        self
+    }
+
+    /// The TLS configuration for `wss://`; the default trusts the system's roots. Connections with
+    /// the same configuration resume each other's TLS sessions.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Connects. All addresses of the name are tried, a new one each 250 ms or when one has failed,
+    /// side by side (RFC 8305); the first connection is taken.
+    ///
+    /// `user:password@` in the URL becomes `Authorization: Basic` (RFC 7617), unless that field is
+    /// set. `http://` and `https://` are read as `ws://` and `wss://`. A fragment is refused.
+    ///
+    /// # Errors
+    /// A [`ConnectError`] that says what was wrong. [`Config::handshake_timeout`] is the one
+    /// deadline of it all: names, TCP, proxy, TLS, handshake, redirects, a refusal's body, and the
+    /// end of a connection that was refused.
+    pub async fn connect(&self, url: &str) -> Result<Socket, ConnectError> {
+        let deadline = Deadline::new(&self.endpoint.config);
+        let mut journey = Journey::new(Target::parse(url)?);
+        loop {
+            let request = self.request(&journey);
+            request.check()?;
+            let (transport, peer) = self.reach(&journey.target, &deadline).await?;
+            match self.open(transport, peer, request, &deadline).await {
+                Err(ConnectError::Handshake(error, ending)) => {
+                    let followed = journey.follow(&error, self.redirects);
+                    if !followed.map_err(ConnectError::Redirect)? {
+                        return Err(ConnectError::Handshake(error, ending));
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Opens a WebSocket on a stream that the caller has connected: through a proxy of another
+    /// kind, in memory, over another TLS library. The stream is used as it is: of the URL the
+    /// request is made, and its scheme makes no TLS. Redirects are not followed.
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), adieu::ConnectError> {
+    /// let (ours, theirs) = tokio::io::duplex(1024);
+    /// # drop(theirs);
+    /// let socket = adieu::Client::new().connect_with(ours, "ws://in.memory/chat").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        url: &str,
+    ) -> Result<Socket, ConnectError> {
+        let deadline = Deadline::new(&self.endpoint.config);
+        self.over(stream, url, &deadline).await
+    }
+
+    /// Connects to a Unix socket. The URL gives the request: `ws://localhost/chat`.
+    ///
+    /// # Errors
+    /// As [`connect_with`](Self::connect_with); [`ConnectError::Io`] names the path.
+    #[cfg(unix)]
+    pub async fn connect_unix(
+        &self,
+        path: impl AsRef<std::path::Path>,
+        url: &str,
+    ) -> Result<Socket, ConnectError> {
+        let deadline = Deadline::new(&self.endpoint.config);
+        let path = path.as_ref();
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let stream = async { tokio::net::UnixStream::connect(path).await.map_err(named) };
+        let stream = deadline.within(stream, || format!("no answer from {}", path.display()));
+        self.over(stream.await?, url, &deadline).await
+    }
+
+    async fn over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        url: &str,
+        deadline: &Deadline,
+    ) -> Result<Socket, ConnectError> {
+        let request = self.request(&Journey::new(Target::parse(url)?));
+        self.open(AnyTransport::stream(stream), Peer::new(None), request, deadline).await
+    }
+
+    /// Whether a connection can be tried at all.
+    #[cfg(feature = "session")]
+    pub(crate) fn check(&self, url: &str) -> Result<(), ConnectError> {
+        Ok(self.request(&Journey::new(Target::parse(url)?)).check()?)
+    }
+
+    fn request(&self, journey: &Journey) -> ClientRequest {
+        let target = &journey.target;
+        let mut request = ClientRequest::new(target.authority(), target.path_and_query());
+        let mut authorized = false;
+        for (name, value) in self.headers.iter().filter(|(name, _)| journey.takes(name)) {
+            authorized |= name.eq_ignore_ascii_case("authorization");
+            request = request.header(name, value);
+        }
+        if let Some(value) = target.authorization.as_ref().filter(|_| !authorized) {
+            request = request.header("Authorization", value);
+        }
+        self.subprotocols.iter().fold(request, |r, name| r.subprotocol(name))
+    }
+
+    /// A transport to the target, and its peer.
+    async fn reach(
+        &self,
+        target: &Target,
+        deadline: &Deadline,
+    ) -> Result<(AnyTransport, Peer), ConnectError> {
+        let max_head = self.endpoint.config.max_head;
+        let tcp = match self.proxies.choose(target)? {
+            Some(proxy) => proxy.tunnel(target, &self.resolver, deadline, max_head).await?,
+            None => dial(&self.resolver, &target.host(), target.port(), deadline).await?,
+        };
+        Options::of(&self.endpoint.config).set(&tcp)?;
+        let peer = Peer::new(tcp.peer_addr().ok());
+        Ok((self.transport(tcp, target, deadline).await?, peer))
+    }
+
+    async fn open(
+        &self,
+        transport: AnyTransport,
+        peer: Peer,
+        request: ClientRequest,
+        deadline: &Deadline,
+    ) -> Result<Socket, ConnectError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::from)?;
+        let config = self.endpoint.config.clone();
+        let scratch = &mut Scratch::default();
+        let connection = Connection::client(deadline.started, config, request, seed, scratch)?;
+        let link = Link::new(connection, transport, peer);
+        let mut driver = Driver::new(link.clone(), Arc::new(self.endpoint.clone()));
+        if driver.open().await {
+            tokio::spawn(async move { driver.run_alone().await });
+            return Ok(Socket::new(link));
+        }
+        let ending = link.ending().unwrap_or_else(|| unreachable!("it is over"));
+        let error = match &ending.cause {
+            Cause::Handshake(error) => error.clone(),
+            _ => HandshakeError::Incomplete,
+        };
+        Err(ConnectError::Handshake(error, Box::new((*ending).clone())))
+    }
+
+    #[cfg(feature = "tls")]
+    async fn transport(
+        &self,
+        tcp: TcpStream,
+        target: &Target,
+        deadline: &Deadline,
+    ) -> Result<AnyTransport, ConnectError> {
+        if !target.is_secure() {
+            return Ok(AnyTransport::Tcp(Tcp::new(tcp)));
+        }
+        let config = match &self.tls {
+            Some(config) => config.clone(),
+            None => {
+                let loaded = crate::tls::client_config_off_the_runtime();
+                deadline.within(loaded, || "the system's roots were not read".to_owned()).await?
+            }
+        };
+        let name = target.host().try_into().map_err(io::Error::other)?;
+        let tls = crate::tls::TlsStream::connect(tcp, config, name)?;
+        Ok(AnyTransport::Tls(Box::new(tls)))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_async, clippy::unnecessary_wraps, reason = "with TLS it needs both")]
+    async fn transport(
+        &self,
+        tcp: TcpStream,
+        _: &Target,
+        _: &Deadline,
+    ) -> Result<AnyTransport, ConnectError> {
+        Ok(AnyTransport::Tcp(Tcp::new(tcp)))
+    }
+}
