@@ -211,7 +211,7 @@ fn a_nonce_that_never_comes_ends_at_the_deadline() {
     // Before it, something can.
     let request = hixie76().field("Content-Length", "8");
     let body = refused(&served, [&request.bytes(), &NONCE.0[..7]].concat(), 408);
-    assert_eq!(body, format!("{}\n", HandshakeError::TimedOut));
+    assert_eq!(body, served::refusal_body(&HandshakeError::TimedOut));
     served.stop();
 }
 
@@ -271,13 +271,13 @@ fn refusals_are_answers_of_http() {
     let (head, body) = refusal(&served, plain);
     assert_eq!((head.status(), head.field("Sec-WebSocket-Version")), (426, Some("13, 8, 7")));
     assert_eq!(head.field("Upgrade"), Some("websocket"));
-    assert_eq!(body, format!("{}\n", HandshakeError::NotUpgrade));
+    assert_eq!(body, served::refusal_body(&HandshakeError::NotUpgrade));
     let unknown = rfc6455().set("Sec-WebSocket-Version", "99");
     let (head, _) = refusal(&served, unknown.bytes());
     assert_eq!((head.status(), head.field("Sec-WebSocket-Version")), (426, Some("13, 8, 7")));
     let post = String::from_utf8(rfc6455().bytes()).unwrap().replacen("GET", "POST", 1);
     let (head, _) = refusal(&served, post);
-    assert_eq!((head.status(), head.field("Allow")), (405, Some("GET")));
+    assert_eq!((head.status(), head.field("Allow")), (405, Some("GET, HEAD")));
     for (request, status) in [
         (rfc6455().set("Sec-WebSocket-Key", "too short"), 400),
         (rfc6455().without("Sec-WebSocket-Key"), 400),

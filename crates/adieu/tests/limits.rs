@@ -56,7 +56,7 @@ fn what_is_above_the_limit_hears_503_and_when_to_come_again() {
     for _ in 0..3 {
         let (head, body) = refused(Peer::connect(host.addr));
         assert_eq!((head.status(), head.field("Retry-After")), (503, Some("5")));
-        assert_eq!(body, format!("{}\n", HandshakeError::Full));
+        assert_eq!(body, refusal_body(&HandshakeError::Full));
         assert_eq!(refused_as(&host.account()), &HandshakeError::Full);
     }
     drop(first);
@@ -164,7 +164,7 @@ fn an_address_may_have_so_many_and_another_address_as_many() {
     let mut peers: Vec<Peer> = (0..2).map(|_| Peer::open(host.addr)).collect();
     let (head, body) = refused(Peer::connect(host.addr));
     assert_eq!(head.status(), 429);
-    assert_eq!(body, format!("{}\n", HandshakeError::TooManyFromAddress));
+    assert_eq!(body, refusal_body(&HandshakeError::TooManyFromAddress));
     assert_eq!(refused_as(&host.account()), &HandshakeError::TooManyFromAddress);
     for _ in 0..2 {
         let mut other = connect_from("127.0.0.2", host.addr);
@@ -329,4 +329,9 @@ mod axum_app {
         third.send(&Frame::text("now?"));
         assert_eq!(third.read_frame(), Frame::text("now?"));
     }
+}
+
+/// The body of an answer that refuses with this error.
+fn refusal_body(error: &HandshakeError) -> String {
+    format!("{error}\n{}\n", error.help())
 }

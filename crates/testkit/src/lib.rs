@@ -34,6 +34,7 @@ mod figure;
 mod frame;
 #[path = "../../adieu-check/src/head.rs"]
 mod head;
+mod heads;
 pub mod hixie;
 mod kernel;
 mod key;
@@ -48,6 +49,7 @@ pub use faults::{Direction, Fault, FaultProxy};
 pub use figure::{figure, seed};
 pub use frame::{Frame, MASK};
 pub use head::{ACCEPT, Head, NONCE, Request};
+pub use heads::{HeadRow, heads};
 pub use kernel::{Tcp, wait_until};
 pub use key::accept_key;
 pub use listener::Listener;

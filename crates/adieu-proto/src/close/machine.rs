@@ -36,11 +36,11 @@ use crate::timer::Timer;
 /// The state of the closing handshake and the report so far.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Machine {
-    state: State,
-    role: Role,
+    pub(super) state: State,
+    pub(super) role: Role,
     capability: CloseCapability,
     opened: Option<Duration>,
-    record: CloseRecord,
+    pub(super) record: CloseRecord,
 }
 
 type Actions = Vec<Action>;
@@ -110,41 +110,6 @@ impl Machine {
     pub(crate) fn parses(&self) -> bool {
         // What follows a refused handshake is no frame.
         self.opened() && self.record.truncation.is_none() && self.state != State::Ended
-    }
-
-    /// Whether a Ping is still answered: our Close may wait behind much output.
-    pub(crate) fn answers_pings(&self) -> bool {
-        matches!(self.state, State::Open | State::Flushing { .. }) && !self.peer_has_ended()
-    }
-
-    /// Whether the peer has ended: its Close was read, its close_notify, or its end.
-    pub(crate) fn peer_has_ended(&self) -> bool {
-        let record = &self.record;
-        // That our side let go is no end of the peer's.
-        let ended = record.end.is_some_and(|end| !matches!(end, End::LetGo(_)));
-        ended
-            || record.closing_handshake.received().is_some()
-            || record.timeline.close_notify.is_some()
-    }
-
-    /// Whether our FIN follows the output that leaves at once.
-    pub(crate) fn fin_follows(&self) -> bool {
-        self.nothing_is_awaited() && !self.server_ends_first()
-    }
-
-    fn nothing_is_awaited(&self) -> bool {
-        let flushing = matches!(self.state, State::Flushing { .. });
-        flushing && (self.state != State::Flushing { await_close: true } || self.peer_has_ended())
-    }
-
-    /// §7.1.1: of a client and a server that have exchanged Closes the server ends TCP first, so
-    /// that the server's port, not the client's, is kept in TIME_WAIT.
-    fn server_ends_first(&self) -> bool {
-        let record = &self.record;
-        self.role == Role::Client
-            && record.closing_handshake.is_complete()
-            && record.end.is_none()
-            && !record.violated
     }
 
     /// The report, complete once the state is [`State::Ended`].

@@ -4,6 +4,7 @@ mod ending;
 mod frame;
 mod inputs;
 mod machine;
+mod meaning;
 mod record;
 mod sentence;
 mod state;

@@ -237,15 +237,22 @@ impl Connection {
             Ok(Some(whole)) => whole,
             Err(error) => return self.refuse(now, error, scratch),
         };
-        let request = Request::parse(&head, limits)
-            .and_then(|request| Ok((handshake::detect(&request, self.config.versions)?, request)));
-        match request {
-            Ok((version, request)) => {
+        let request = match Request::parse(&head, limits) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(now, error, scratch),
+        };
+        match handshake::detect(&request, self.config.versions) {
+            Ok(version) => {
                 let event = Event::Request(request.clone(), version);
                 self.opening = Some(Box::new(Opening::PendingAccept { request, version, rest }));
                 self.push(Output::Event(event), scratch);
             }
-            Err(error) => self.refuse(now, error, scratch),
+            Err(error) => match Response::refusal(&error, self.config.versions) {
+                Some(response) if request.method() == "HEAD" => {
+                    self.refuse_with(now, error, &response.without_body(), scratch);
+                }
+                _ => self.refuse(now, error, scratch),
+            },
         }
     }
 

@@ -53,6 +53,12 @@ pub enum HandshakeError {
     Missing(&'static str),
     /// A field has a value that cannot be.
     BadField(&'static str),
+    /// A field that may stand in a request once stands there twice (RFC 9112 §3.2 for Host,
+    /// RFC 6455 §11.3 for those of the handshake).
+    Repeated(&'static str),
+    /// The request has a body: a Content-Length above 0, or a Transfer-Encoding. What follows the
+    /// head of a request for a WebSocket are frames.
+    Body,
     /// A version that is not served (or not switched on).
     Version(String),
     /// A version that is served by `adieu::Server` only: its clients compare the answer byte by
@@ -63,7 +69,7 @@ pub enum HandshakeError {
     /// The nonce of this hixie-76 request is its body, and our application takes requests without
     /// their bodies.
     NonceInBody,
-    /// Bytes where none may be, such as a body in a hixie-75 request.
+    /// More bytes came behind the request than may come before it is answered.
     UnexpectedBytes,
     /// The server's policy does not allow this Origin.
     Origin(String),
@@ -109,6 +115,8 @@ impl HandshakeError {
             | H::NotThroughHttp(_)
             | H::Missing(_)
             | H::BadField(_)
+            | H::Repeated(_)
+            | H::Body
             | H::Challenge(_)
             | H::NonceInBody
             | H::UnexpectedBytes => Some(400),
@@ -121,6 +129,54 @@ impl HandshakeError {
         match self {
             HandshakeError::RefusedByServer(refusal) => Some(refusal),
             _ => None,
+        }
+    }
+
+    /// What a client, or its author, can do about a refusal: a sentence for the body of the answer.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        use HandshakeError as H;
+        match self {
+            H::TimedOut => "Send the whole request at once, as soon as the connection is there.",
+            H::HeadTooLong(_) | H::TooManyFields(_) => {
+                "Send fewer and shorter fields; cookies are the longest ones as a rule."
+            }
+            H::Method => "A WebSocket is opened with GET (RFC 6455 section 4.1).",
+            H::NotUpgrade => {
+                "This address serves WebSockets: connect to it with a WebSocket client. A proxy in \
+                 between has to pass on the fields Upgrade and Connection."
+            }
+            H::Version(_) => "Ask for a version that the field Sec-WebSocket-Version names.",
+            H::NotThroughHttp(_) => "Ask for a newer version.",
+            H::Origin(_) => {
+                "Open the connection from a page of an allowed origin, or have this origin allowed \
+                 in the settings of the server."
+            }
+            H::Refused(_) => "The operator of this server knows what its application asks for.",
+            H::Panicked => "The log of the server has the panic. Try again later.",
+            H::Draining | H::Full => "Try again after the seconds that Retry-After names.",
+            H::TooManyFromAddress => {
+                "Close another connection, or try again after the seconds that Retry-After names."
+            }
+            H::BadHttp(_) => {
+                "Send a request of HTTP/1.1 (RFC 9112). Is this the right port, and does the URL \
+                 need wss:// or ws://?"
+            }
+            H::Missing("Connection: Upgrade") => {
+                "Send the field. A proxy in between has to pass on the fields Upgrade and \
+                 Connection."
+            }
+            H::Missing(_) | H::BadField(_) | H::Repeated(_) => {
+                "Send the field once, with a value that is valid (RFC 9110 section 7.2 for Host, \
+                 RFC 6455 section 4.1 for the others)."
+            }
+            H::Body | H::UnexpectedBytes => {
+                "Send no body, no Content-Length and no Transfer-Encoding: frames follow the \
+                 request, once it is answered."
+            }
+            H::NonceInBody => "Send a request of a newer version.",
+            H::Challenge(_) => "The rules are in draft-ietf-hybi-thewebsocketprotocol-00, 5.2.",
+            _ => "Try again later.",
         }
     }
 
@@ -202,6 +258,8 @@ impl fmt::Display for HandshakeError {
             H::NotUpgrade => f.write_str("the request does not ask for a WebSocket"),
             H::Missing(field) => write!(f, "the field {field} is missing"),
             H::BadField(field) => write!(f, "the field {field} has an invalid value"),
+            H::Repeated(field) => write!(f, "the field {field} stands there more than once"),
+            H::Body => f.write_str("the request has a body (Content-Length, Transfer-Encoding)"),
             H::Version(version) => {
                 write!(f, "WebSocket version {version} is not served here")
             }
@@ -215,7 +273,7 @@ impl fmt::Display for HandshakeError {
                 "the nonce of this hixie-76 request is its body, which is not read here (in axum: \
                  LegacyWebSocketUpgrade reads it)",
             ),
-            H::UnexpectedBytes => f.write_str("bytes follow where the handshake has none"),
+            H::UnexpectedBytes => f.write_str("too many bytes follow the request"),
             H::Origin(origin) => write!(f, "the origin {origin:?} is not allowed"),
             H::Full => f.write_str("the server has as many connections as it may have"),
             H::TooManyFromAddress => {

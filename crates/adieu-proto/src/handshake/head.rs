@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use crate::error::HandshakeError;
+use crate::handshake::target::{self, Target};
 
 /// How big a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +81,11 @@ impl Request {
         if parsed.version != Some(1) {
             return Err(HandshakeError::BadHttp("version (1.1 is needed)"));
         }
-        Ok(Request { head: head.into() })
+        let target = parsed.path.unwrap_or_default();
+        if !target::is_valid(target.as_bytes()) {
+            return Err(HandshakeError::BadHttp("request target"));
+        }
+        Ok(Request { head: target::with_path(head, target).into() })
     }
 
     /// Builds a head from parts that an HTTP library has parsed.
@@ -124,10 +129,15 @@ impl Request {
         self.request_line().next().unwrap_or_default()
     }
 
-    /// The request target as sent: path and query (RFC 9112 §3.2).
+    fn split_target(&self) -> Target<'_> {
+        Target::split(self.request_line().nth(1).unwrap_or_default())
+    }
+
+    /// Path and query, whether the client sent them alone or behind a scheme and a host
+    /// (RFC 9112 §3.2.1, §3.2.2).
     #[must_use]
     pub fn target(&self) -> &str {
-        self.request_line().nth(1).unwrap_or_default()
+        self.split_target().path_and_query
     }
 
     /// The path, without the query.
@@ -216,10 +226,11 @@ impl Request {
         self.header("sec-websocket-origin").or_else(|| self.header("origin"))
     }
 
-    /// The host that the client asked for.
+    /// The host that the client asked for, with its port if there is one: of the request target
+    /// where that names a host, else of the field `Host` (RFC 9112 §3.2.2).
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.header("host")
+        self.split_target().authority.or_else(|| self.header("host"))
     }
 
     /// The subprotocols that the client offers, in its order of preference (RFC 6455 §1.9).

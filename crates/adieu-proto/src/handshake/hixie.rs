@@ -3,6 +3,7 @@
 use md5::{Digest, Md5};
 
 use crate::error::HandshakeError;
+use crate::handshake::http::{self, Body};
 use crate::handshake::{Request, Response};
 use crate::version::Version;
 
@@ -12,21 +13,18 @@ pub(crate) const NONCE: usize = 8;
 /// Digits of a key at most: 12 spaces × (2^32 - 1) has 11; a real client pads with no more.
 const MAX_DIGITS: usize = 19;
 
+/// A client that is no browser need not send an Origin: those of that age send none.
 pub(super) fn check(request: &Request, version: Version) -> Result<(), HandshakeError> {
-    if request.origin().is_none() {
-        return Err(HandshakeError::Missing("Origin"));
+    if version == Version::Hixie75 {
+        return http::check_no_body(request);
     }
-    let length = request.header("content-length");
-    match version {
-        Version::Hixie76 => {
-            keys(request)?;
-            match length {
-                None | Some("8") => Ok(()),
-                Some(_) => Err(HandshakeError::BadField("Content-Length")),
-            }
-        }
-        _ if length.is_some_and(|n| n != "0") => Err(HandshakeError::UnexpectedBytes),
-        _ => Ok(()),
+    keys(request)?;
+    // The nonce is the body of the request. Some clients announce it, and some do not.
+    match http::body(request)? {
+        Body::None => Ok(()),
+        Body::Length(length) if length == NONCE as u64 => Ok(()),
+        Body::Length(_) => Err(HandshakeError::BadField("Content-Length")),
+        Body::Coded => Err(HandshakeError::Body),
     }
 }
 
@@ -79,7 +77,8 @@ pub(crate) fn challenge(request: &Request, nonce: [u8; NONCE]) -> Result<[u8; 16
     Ok(md5.finalize().into())
 }
 
-/// The order and the capitals are the drafts': some clients compare them.
+/// The order and the capitals are the drafts': some clients compare them. Where the request has no
+/// Origin, the field is there and empty: a client may look for it.
 pub(super) fn answer(
     request: &Request,
     version: Version,

@@ -6,9 +6,12 @@ mod client;
 mod head;
 #[cfg(feature = "legacy")]
 mod hixie;
+mod http;
 pub(crate) mod opening;
 mod refusal;
+mod response;
 mod rfc6455;
+mod target;
 
 pub use answer::{Answer, AnswerReader};
 pub use client::{ClientRequest, accept as client_accept};
@@ -19,6 +22,7 @@ pub use hixie::key76;
 #[cfg(feature = "legacy")]
 pub(crate) use hixie::{NONCE, challenge};
 pub use refusal::Refusal;
+pub use response::Response;
 
 use crate::error::HandshakeError;
 use crate::negotiated::Negotiated;
@@ -30,8 +34,12 @@ use crate::version::{Version, VersionSet};
 /// # Errors
 /// What the request lacks. Each has an HTTP status.
 pub fn detect(request: &Request, served: VersionSet) -> Result<Version, HandshakeError> {
-    if request.method() != "GET" {
-        return Err(HandshakeError::Method);
+    http::check_host(request)?;
+    match request.method() {
+        "GET" => {}
+        // Answered as GET is, without the body (RFC 9110 §9.3.2). It opens nothing.
+        "HEAD" => return Err(HandshakeError::NotUpgrade),
+        _ => return Err(HandshakeError::Method),
     }
     if !request.has_token("upgrade", "websocket") {
         return Err(HandshakeError::NotUpgrade);
@@ -39,9 +47,7 @@ pub fn detect(request: &Request, served: VersionSet) -> Result<Version, Handshak
     if !request.has_token("connection", "upgrade") {
         return Err(HandshakeError::Missing("Connection: Upgrade"));
     }
-    if request.header("host").is_none_or(str::is_empty) {
-        return Err(HandshakeError::Missing("Host"));
-    }
+    http::check_single(request)?;
     let version = match request.header("sec-websocket-version") {
         Some("13") => Version::Rfc6455,
         Some("8") => Version::Hybi08,
@@ -57,6 +63,7 @@ pub fn detect(request: &Request, served: VersionSet) -> Result<Version, Handshak
         hixie::check(request, version)?;
         return Ok(version);
     }
+    http::check_no_body(request)?;
     rfc6455::check(request, version)?;
     Ok(version)
 }
@@ -81,80 +88,6 @@ fn detect_hixie(request: &Request) -> Result<Version, HandshakeError> {
 /// A value of the peer as it may be shown: short, and free of control characters.
 fn shown(value: &str) -> String {
     value.chars().filter(|c| !c.is_control()).take(40).collect()
-}
-
-/// An HTTP response to an opening handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
-    /// The status.
-    pub status: u16,
-    /// The reason phrase. hixie-75 clients compare it.
-    pub phrase: &'static str,
-    /// The fields, in the order in which the drafts want them.
-    pub fields: Vec<(&'static str, String)>,
-    /// The body: a sentence for people, in a refusal.
-    pub body: String,
-}
-
-/// Room for the head of an answer, in bytes: more than most take.
-const USUAL_ANSWER: usize = 256;
-
-impl Response {
-    /// The head and the body as bytes.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = String::with_capacity(USUAL_ANSWER + self.body.len());
-        out.extend(["HTTP/1.1 ", &self.status.to_string(), " ", self.phrase, "\r\n"]);
-        for (name, value) in &self.fields {
-            out.extend([name, ": ", value, "\r\n"]);
-        }
-        out += "\r\n";
-        out += &self.body;
-        out.into_bytes()
-    }
-
-    /// The refusal that tells a peer what was wrong; never a bare FIN. `None` where nobody is
-    /// left to tell.
-    #[must_use]
-    pub fn refusal(error: &HandshakeError, served: VersionSet) -> Option<Self> {
-        let status = error.status()?;
-        let body = format!("{error}\n");
-        let mut fields = vec![("Connection", "close".to_owned())];
-        match status {
-            // RFC 6455 §4.2.2 item 4, §4.4; RFC 9110 §15.5.22.
-            426 => {
-                fields.push(("Upgrade", "websocket".to_owned()));
-                fields.push(("Sec-WebSocket-Version", served.numbers()));
-            }
-            405 => fields.push(("Allow", "GET".to_owned())),
-            503 => fields.push(("Retry-After", RETRY_AFTER.to_owned())),
-            _ => {}
-        }
-        fields.push(("Content-Type", "text/plain; charset=utf-8".to_owned()));
-        fields.push(("Content-Length", body.len().to_string()));
-        Some(Response { status, phrase: phrase(status), fields, body })
-    }
-}
-
-/// Seconds until a server that stops is likely to have a successor (RFC 9110 §10.2.3).
-const RETRY_AFTER: &str = "5";
-
-fn phrase(status: u16) -> &'static str {
-    match status {
-        101 => "Switching Protocols",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        _ => "Refused",
-    }
 }
 
 /// The 101 for a request that [`detect`] has accepted, with what is agreed on. For hixie-76 the

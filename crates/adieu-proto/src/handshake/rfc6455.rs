@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
 
 use crate::error::HandshakeError;
-use crate::handshake::{Request, Response, phrase};
+use crate::handshake::{Request, Response};
 use crate::version::Version;
 
 /// §1.3: appended to the key before it is hashed.
@@ -35,7 +35,7 @@ pub(super) fn answer(request: &Request, subprotocol: Option<&str>) -> Response {
     if let Some(name) = subprotocol {
         fields.push(("Sec-WebSocket-Protocol", name.to_owned()));
     }
-    Response { status: 101, phrase: phrase(101), fields, body: String::new() }
+    Response { status: 101, phrase: "Switching Protocols", fields, body: String::new() }
 }
 
 #[cfg(test)]

@@ -420,12 +420,13 @@ fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
     if parts.version != http::Version::HTTP_11 {
         return Err(HandshakeError::BadHttp("version (1.1 is needed)"));
     }
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    // In absolute-form it names the host (RFC 9112 §3.2.2).
+    let target = parts.uri.to_string();
     let fields = parts.headers.iter();
     // A value that is left out changes the meaning of those beside it.
     let fields =
         fields.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
     let fields: Vec<_> = fields.collect();
     let fields = fields.iter().map(|(name, value)| (*name, value.as_ref()));
-    Request::from_parts(parts.method.as_str(), target, fields)
+    Request::from_parts(parts.method.as_str(), &target, fields)
 }

@@ -153,7 +153,6 @@ fn requests_that_are_none() {
         (Request::hixie75().field("Content-Length", "5").bytes(), 400),
         (Request::hixie76().field("Content-Length", "9").bytes(), 400),
         (Request::hixie76().without("Sec-WebSocket-Key2").bytes(), 400),
-        (Request::hixie76().without("Origin").bytes(), 400),
     ];
     for (request, status) in cases {
         refused(&host, &request, status);

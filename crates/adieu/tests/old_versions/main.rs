@@ -13,7 +13,7 @@ use adieu::{
     Cause, Close, ClosingHandshake, Config, End, Endpoint, HandshakeError, Side, Version,
     VersionSet,
 };
-use served::{Account, Served, echo, echo_some, with};
+use served::{Account, Served, echo, echo_some, refusal_body, with};
 use testkit::{Peer, TcpEnd, hixie};
 
 const HEAD_76: &str = "HTTP/1.1 101 WebSocket Protocol Handshake\r\n\
@@ -63,7 +63,7 @@ fn refused(
     assert_eq!(head.field("Sec-WebSocket-Version"), versions);
     assert_eq!(head.field("Connection"), Some("close"));
     let rest = peer.read_to_end();
-    assert_eq!((rest.text(), rest.end), (format!("{error}\n"), TcpEnd::Fin));
+    assert_eq!((rest.text(), rest.end), (refusal_body(&error), TcpEnd::Fin));
     drop(peer);
     served.ended(Cause::Handshake(error), ClosingHandshake::None, End::Finished, Side::Local);
 }

@@ -43,7 +43,7 @@ fn hixie_75_has_no_challenge_and_no_goodbye() {
     Peer::open_with(served.addr, &request).close();
     served.ended(Cause::Eof, ClosingHandshake::None, End::Finished, Side::Peer);
     let body = [request.field("Content-Length", "4").bytes(), b"body".to_vec()].concat();
-    refused(&served, &body, 400, None, HandshakeError::UnexpectedBytes);
+    refused(&served, &body, 400, None, HandshakeError::Body);
     served.stop();
 }
 

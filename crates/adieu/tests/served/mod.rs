@@ -53,6 +53,11 @@ pub(crate) fn echo_some(count: usize) -> impl Handler {
     }
 }
 
+/// The body of an answer that refuses with this error.
+pub(crate) fn refusal_body(error: &adieu::HandshakeError) -> String {
+    format!("{error}\n{}\n", error.help())
+}
+
 /// An endpoint with these limits.
 pub(crate) fn with(config: Config) -> Endpoint {
     Endpoint::new().config(config)

@@ -1,0 +1,42 @@
+//! What the state of the closing handshake means for the rest of the connection.
+
+use super::machine::Machine;
+use super::state::{Role, State};
+use super::End;
+
+impl Machine {
+    /// Whether a Ping is still answered: our Close may wait behind much output.
+    pub(crate) fn answers_pings(&self) -> bool {
+        matches!(self.state, State::Open | State::Flushing { .. }) && !self.peer_has_ended()
+    }
+
+    /// Whether the peer has ended: its Close was read, its close_notify, or its end.
+    pub(crate) fn peer_has_ended(&self) -> bool {
+        let record = &self.record;
+        // That our side let go is no end of the peer's.
+        let ended = record.end.is_some_and(|end| !matches!(end, End::LetGo(_)));
+        ended
+            || record.closing_handshake.received().is_some()
+            || record.timeline.close_notify.is_some()
+    }
+
+    /// Whether our FIN follows the output that leaves at once.
+    pub(crate) fn fin_follows(&self) -> bool {
+        self.nothing_is_awaited() && !self.server_ends_first()
+    }
+
+    pub(super) fn nothing_is_awaited(&self) -> bool {
+        let flushing = matches!(self.state, State::Flushing { .. });
+        flushing && (self.state != State::Flushing { await_close: true } || self.peer_has_ended())
+    }
+
+    /// §7.1.1: of a client and a server that have exchanged Closes the server ends TCP first, so
+    /// that the server's port, not the client's, is kept in TIME_WAIT.
+    pub(super) fn server_ends_first(&self) -> bool {
+        let record = &self.record;
+        self.role == Role::Client
+            && record.closing_handshake.is_complete()
+            && record.end.is_none()
+            && !record.violated
+    }
+}
