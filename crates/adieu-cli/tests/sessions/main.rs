@@ -12,6 +12,7 @@ mod example;
 mod failing_backend;
 mod faults;
 mod formats;
+mod heads;
 mod kill;
 mod leaving;
 mod many_sessions;

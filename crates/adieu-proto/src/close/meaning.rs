@@ -1,8 +1,8 @@
 //! What the state of the closing handshake means for the rest of the connection.
 
+use super::End;
 use super::machine::Machine;
 use super::state::{Role, State};
-use super::End;
 
 impl Machine {
     /// Whether a Ping is still answered: our Close may wait behind much output.
