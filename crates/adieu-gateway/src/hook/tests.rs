@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adieu::tls::rustls::{ClientConfig, RootCertStore};
+use adieu::tls::rustls::client::WantsClientCert;
+use adieu::tls::rustls::{ClientConfig, ConfigBuilder, RootCertStore, crypto};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +18,14 @@ use crate::session::wire::Payload;
 use crate::session::{SessionId, Timestamp};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// TLS that trusts nobody. The provider is named: with all features there are two.
+fn no_roots() -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    config.with_root_certificates(RootCertStore::empty())
+}
 
 /// A request as a backend sees it.
 #[derive(Clone)]
@@ -79,7 +88,7 @@ impl Server {
     }
 
     fn with(&self, change: impl Fn(&mut BackendOptions), keep: Duration) -> Backend {
-        let tls = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+        let tls = no_roots();
         let mut options = BackendOptions {
             url: format!("http://{}/hooks?key=hidden", self.addr),
             secret: Secret::read(SECRET).unwrap(),
@@ -482,7 +491,7 @@ async fn an_address_with_a_password_is_refused_without_naming_it() {
         ("backend", "is not http://HOST/PATH"),
         ("http://a b/", "cannot be read as a URL"),
     ] {
-        let tls = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+        let tls = no_roots();
         let options = BackendOptions {
             url: url.into(),
             secret: Secret::read(SECRET).unwrap(),
