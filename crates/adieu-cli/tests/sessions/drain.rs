@@ -102,12 +102,15 @@ async fn time_in_which_the_gateway_was_down_counts_against_nobody() {
     let backend = Backend::start().await;
     let scratch = Scratch::new();
     let waits = ["--wait-lost", "9s", "--wait-hidden", "800ms", "--wait-restart", "2s"];
-    let gateway = Gateway::start(Some(scratch.path()), &backend, &waits);
+    let tells = [&waits[..], &["--tell-connections"]].concat();
+    let gateway = Gateway::start(Some(scratch.path()), &backend, &tells);
     let (mut here, mut away) = (Page::default(), Page::default());
     here.connect(&gateway.url()).await;
     away.connect(&gateway.url()).await;
     away.hide().await;
-    gateway.until_metric("adieu_sessions_away", 1.0).await;
+    // What the backend was told is on the disk.
+    let lost = |backend: &Backend| !backend.of_type("connection.lost").is_empty();
+    backend.until("it is away", lost).await;
     let addr = gateway.addr.to_string();
     gateway.kill_9();
     let long = std::env::var_os("ADIEU_LONG").is_some();

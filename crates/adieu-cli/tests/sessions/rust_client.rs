@@ -71,10 +71,11 @@ async fn another_process_goes_on_with_what_was_saved() {
     let mut member = Member::start(&url).await;
     gateway.send(&member.id, "one").await;
     member.receive(1).await;
-    let mut member = member.replaced(Session::builder(&url)).await;
+    let gone = member.gone().await;
     let lost = |backend: &Backend| !backend.of_type("connection.lost").is_empty();
     backend.until("it is away", lost).await;
     assert_eq!(backend.of_type("connection.lost")[0].json()["departure"], "hidden");
+    let mut member = gone.back(Session::builder(&url));
     gateway.send(&member.id, "two").await;
     member.receive(2).await;
     // It lets go of the session without a connection, and of what it has said since.

@@ -123,8 +123,29 @@ impl Member {
 
     /// Its process is replaced by another one, which goes on.
     pub(crate) async fn replaced(self, builder: Builder) -> Self {
+        self.gone().await.back(builder)
+    }
+
+    /// Its process ends; its session waits for another one.
+    pub(crate) async fn gone(self) -> Gone {
         let Member { session, id, received, said, resumed, .. } = self;
         let saved = soon("it is detached", session.detach()).await.expect("a session");
+        Gone { saved, id, received, said, resumed }
+    }
+}
+
+/// What the next process of a member goes on with.
+pub(crate) struct Gone {
+    saved: Saved,
+    id: String,
+    received: Vec<String>,
+    said: Vec<String>,
+    resumed: usize,
+}
+
+impl Gone {
+    pub(crate) fn back(self, builder: Builder) -> Member {
+        let Gone { saved, id, received, said, resumed } = self;
         let session = builder.resume(saved).connect().unwrap();
         Member { session, id, received, said, resumed, interrupted: None }
     }
