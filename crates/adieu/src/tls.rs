@@ -8,18 +8,18 @@
 //! [`server_config`] and [`client_config`] fail without, [`client_config_with`] panics. A
 //! configuration that the application has made itself is used as it is.
 
+mod info;
+mod provider;
 mod trusting;
 
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-
-mod info;
-mod provider;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
 pub use info::TlsInfo;
 use provider::provider;
@@ -34,20 +34,12 @@ pub use crate::transport::tls::TlsStream;
 /// [`Unsupported`](io::ErrorKind::Unsupported).
 pub fn server_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
     provider::check()?;
-    let named = |path: &Path, e: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {e}", path.display()))
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(|e| named(cert, &e))?;
-    if chain.is_empty() {
-        return Err(named(cert, &"holds no certificate in PEM form"));
-    }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, &e))?;
+    let chain = certificates(cert)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|e| named(key, &e))?;
+        .map_err(|e| named(key, e))?;
     Ok(Arc::new(config))
 }
 
@@ -94,21 +86,13 @@ pub(crate) async fn client_config_off_the_runtime() -> io::Result<Arc<ClientConf
 /// is an authority, as `openssl req -x509` makes it.
 ///
 /// # Errors
-/// Names the file that cannot be read or used, and why.
+/// Names the file that cannot be read or used, and why. Without a provider of cryptography:
+/// [`Unsupported`](io::ErrorKind::Unsupported).
 pub fn client_config_trusting(pem: &Path) -> io::Result<Arc<ClientConfig>> {
-    let named = |e: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {e}", pem.display()))
-    };
-    let certificates: Vec<_> =
-        CertificateDer::pem_file_iter(pem).and_then(Iterator::collect).map_err(|e| named(&e))?;
-    if certificates.is_empty() {
-        return Err(named(&"holds no certificate in PEM form"));
-    }
-    let verifier = trusting::Trusting::new(certificates, provider()).map_err(|e| named(&e))?;
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.unwrap_or_else(|e| unreachable!("{e}"));
-    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    provider::check()?;
+    let verifier =
+        trusting::Trusting::new(certificates(pem)?, provider()).map_err(|e| named(pem, e))?;
+    let builder = client().dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 
@@ -118,9 +102,26 @@ pub fn client_config_trusting(pem: &Path) -> io::Result<Arc<ClientConfig>> {
 /// Without a provider of cryptography.
 #[must_use]
 pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
+    Arc::new(client().with_root_certificates(roots).with_no_client_auth())
+}
+
+fn client() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions();
     // The provider supports both versions of TLS that rustls has on by default.
-    let builder = builder.unwrap_or_else(|e| unreachable!("{e}"));
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    builder.unwrap_or_else(|e| unreachable!("{e}"))
+}
+
+/// The certificates of a PEM file; there is one at least.
+fn certificates(pem: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(pem).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|e| named(pem, e))?;
+    if certificates.is_empty() {
+        return Err(named(pem, "holds no certificate in PEM form"));
+    }
+    Ok(certificates)
+}
+
+fn named(path: &Path, why: impl Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {why}", path.display()))
 }

@@ -1,13 +1,16 @@
 //! How a client connects, over real sockets: addresses, the one deadline, interim answers,
 //! refusals, redirects, proxies, and streams of the caller's own.
 
+mod scripted;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adieu::{Client, Config, ConnectError, HandshakeError, ProxyError, Socket};
+use scripted::{agreed, read_head};
 use testkit::DEADLINE;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -52,28 +55,6 @@ impl Scripted {
     }
 }
 
-async fn read_head(tcp: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if tcp.read(&mut byte).await.unwrap_or(0) == 0 {
-            break;
-        }
-        bytes.push(byte[0]);
-    }
-    String::from_utf8(bytes).unwrap()
-}
-
-/// The 101 for a request.
-fn agreed(head: &str) -> String {
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let accept = testkit::accept_key(key.expect("a key"));
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
-}
-
 async fn connect(client: &Client, url: &str) -> Result<Socket, ConnectError> {
     timeout(DEADLINE, client.connect(url)).await.expect("connect returns")
 }
@@ -97,17 +78,16 @@ async fn a_refused_address_is_followed_by_the_next() {
     assert!(closed.iter().all(|address| error.contains(&address.to_string())), "{error}");
 }
 
-#[tokio::test]
+/// In the runtime's own time, over a stream in memory: nothing depends on how busy the machine is.
+#[tokio::test(start_paused = true)]
 async fn the_deadline_is_the_deadline_of_the_linger_too() {
-    // The peer accepts and neither answers nor ends: with a linger of its own this takes an hour.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let config = Config {
-        handshake_timeout: Duration::from_millis(50),
-        linger: Duration::from_secs(3600),
-        ..Config::default()
-    };
-    let error = connect(&Client::new().config(config), &url).await.unwrap_err();
+    // The peer neither answers nor ends: with a linger of its own this takes an hour.
+    let (ours, _theirs) = tokio::io::duplex(1024);
+    let config = Config { linger: Duration::from_secs(3600), ..Config::default() };
+    let handshake_timeout = config.handshake_timeout;
+    let start = tokio::time::Instant::now();
+    let error = Client::new().config(config).connect_with(ours, "ws://h/").await.unwrap_err();
+    assert_eq!(start.elapsed(), handshake_timeout);
     assert!(error.is_timeout(), "{error}");
     assert!(matches!(error, ConnectError::Handshake(HandshakeError::TimedOut, _)), "{error}");
 }
@@ -136,22 +116,22 @@ async fn a_refusal_is_kept_in_each_framing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_stalls_is_given_as_far_as_it_came() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let config = Config { handshake_timeout: Duration::from_millis(500), ..Config::default() };
-    let server = tokio::spawn(async move {
-        let (mut tcp, _) = listener.accept().await.unwrap();
-        read_head(&mut tcp).await;
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let server = async {
+        read_head(&mut theirs).await;
         let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nhalf";
-        tcp.write_all(answer).await.unwrap();
-        tcp
-    });
-    let error = connect(&Client::new().config(config), &url).await.unwrap_err();
+        theirs.write_all(answer).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let client = Client::new();
+    let error = tokio::select! {
+        opened = client.connect_with(ours, "ws://h/") => opened.unwrap_err(),
+        () = server => unreachable!("it waits for ever"),
+    };
     let refusal = error.refusal().unwrap_or_else(|| panic!("{error}"));
     assert_eq!((&*refusal.body_text(), refusal.body_is_whole), ("half", false));
-    drop(server.await);
 }
 
 fn redirect(to: &str) -> String {
@@ -257,12 +237,8 @@ async fn a_proxy_that_refuses_ends_or_stalls_is_named() {
 #[cfg(unix)]
 #[tokio::test]
 async fn streams_of_the_callers_own_and_unix_sockets() {
-    async fn serve(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) -> String {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
-        }
-        let head = String::from_utf8(head).unwrap();
+    async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
+        let head = read_head(&mut stream).await;
         stream.write_all(agreed(&head).as_bytes()).await.unwrap();
         head
     }

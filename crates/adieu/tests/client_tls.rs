@@ -1,6 +1,8 @@
 //! Whom a client trusts over TLS, and that its sessions are resumed.
 #![cfg(feature = "tls")]
 
+mod scripted;
+
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
@@ -38,18 +40,8 @@ async fn server(
         while let Ok((tcp, _)) = listener.accept().await {
             let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
             seen.lock().unwrap().extend(tls.get_ref().1.handshake_kind());
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(tls.read_u8().await.unwrap());
-            }
-            let head = String::from_utf8(head).unwrap();
-            let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-            let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-                 Connection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
-                testkit::accept_key(key.expect("a key"))
-            );
-            tls.write_all(answer.as_bytes()).await.unwrap();
+            let head = scripted::read_head(&mut tls).await;
+            tls.write_all(scripted::agreed(&head).as_bytes()).await.unwrap();
             tls.flush().await.unwrap();
             // The client's Close, then its end.
             let _ = tls.read(&mut [0; 64]).await;

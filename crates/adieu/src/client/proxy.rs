@@ -37,12 +37,11 @@ impl Environment {
     /// Small letters go before large ones, as with curl. `HTTP_PROXY` is not read in a CGI program:
     /// there a request's `Proxy` field sets it ("httpoxy", CVE-2016-5385).
     pub(super) fn of(var: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| var(name).filter(|value| !value.is_empty());
         let either = |small: &str, large: &str| var(small).or_else(|| var(large));
-        let is_cgi = set("REQUEST_METHOD").is_some();
+        let filled = |value: &String| !value.is_empty();
+        let is_cgi = var("REQUEST_METHOD").is_some_and(|method| filled(&method));
         let all = || either("all_proxy", "ALL_PROXY");
         let http = var("http_proxy").or_else(|| var("HTTP_PROXY").filter(|_| !is_cgi));
-        let filled = |value: &String| !value.is_empty();
         Environment {
             plain: http.or_else(all).filter(filled),
             secure: either("https_proxy", "HTTPS_PROXY").or_else(all).filter(filled),
@@ -144,13 +143,7 @@ impl Proxy {
             });
         match asked.await {
             Ok(answered) => answered?,
-            // What came of a refusal says more than the deadline.
-            Err(error) => {
-                return Err(match reader.end(false) {
-                    Some(refusal) => ProxyError::Refused(Box::new(refusal)),
-                    None => ProxyError::Io(error),
-                });
-            }
+            Err(error) => return Err(cut_short(&mut reader, false, error)),
         }
         Ok(tcp)
     }
@@ -170,17 +163,11 @@ impl Proxy {
         tcp.write_all(request.as_bytes()).await.map_err(ProxyError::Io)?;
         let mut bytes = [0; READ];
         loop {
-            let n = tcp.read(&mut bytes).await;
-            let (n, over) = match n {
-                Ok(n) => (n, (n == 0).then_some(None)),
-                Err(error) => (0, Some(Some(error))),
+            let n = match tcp.read(&mut bytes).await {
+                Ok(0) => return Err(cut_short(reader, true, ended())),
+                Ok(n) => n,
+                Err(error) => return Err(cut_short(reader, false, error)),
             };
-            if let Some(error) = over {
-                return Err(match reader.end(error.is_none()) {
-                    Some(refusal) => ProxyError::Refused(Box::new(refusal)),
-                    None => ProxyError::Io(error.unwrap_or_else(ended)),
-                });
-            }
             match reader.push(&bytes[..n]).map_err(ProxyError::Answer)? {
                 None => {}
                 Some(Answer::Refused(refusal)) => {
@@ -194,6 +181,14 @@ impl Proxy {
                 }
             }
         }
+    }
+}
+
+/// Nothing more comes of the answer: what came of a refusal says more than why.
+fn cut_short(reader: &mut AnswerReader, finished: bool, why: io::Error) -> ProxyError {
+    match reader.end(finished) {
+        Some(refusal) => ProxyError::Refused(Box::new(refusal)),
+        None => ProxyError::Io(why),
     }
 }
 

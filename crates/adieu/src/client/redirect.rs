@@ -15,7 +15,7 @@ pub(super) struct Journey {
     pub(super) target: Target,
     been: Vec<String>,
     /// It has left the origin of the caller's URL: credentials stay behind for good.
-    pub(super) left_origin: bool,
+    left_origin: bool,
 }
 
 impl Journey {

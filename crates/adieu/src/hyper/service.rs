@@ -102,6 +102,23 @@ impl<H: Handler> Sockets<H> {
         is_here && asks_for_websocket(request)
     }
 
+    /// Our answer, or that of the inner service.
+    fn route<B, R, E, F>(
+        &self,
+        request: hyper::Request<B>,
+        inner: impl FnOnce(hyper::Request<B>) -> F,
+    ) -> Answering<R, E>
+    where
+        B: Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
+        F: Future<Output = Result<hyper::Response<R>, E>> + Send + 'static,
+    {
+        if self.serves(&request) {
+            return self.answer(request);
+        }
+        let answering = inner(request);
+        Box::pin(async { Ok(answering.await?.map(Either::Right)) })
+    }
+
     fn answer<B, R, E>(&self, request: hyper::Request<B>) -> Answering<R, E>
     where
         B: Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
@@ -126,13 +143,6 @@ impl<H: Handler> HandlerOnce for Shared<H> {
     }
 }
 
-/// The answer of the inner service.
-fn passed_on<R, E>(
-    inner: impl Future<Output = Result<hyper::Response<R>, E>> + Send + 'static,
-) -> Answering<R, E> {
-    Box::pin(async { Ok(inner.await?.map(Either::Right)) })
-}
-
 impl<S, H, B, R> hyper::service::Service<hyper::Request<B>> for WebSocketService<S, H>
 where
     S: hyper::service::Service<hyper::Request<B>, Response = hyper::Response<R>>,
@@ -145,11 +155,7 @@ where
     type Future = Answering<R, S::Error>;
 
     fn call(&self, request: hyper::Request<B>) -> Self::Future {
-        if self.sockets.serves(&request) {
-            self.sockets.answer(request)
-        } else {
-            passed_on(self.inner.call(request))
-        }
+        self.sockets.route(request, |request| self.inner.call(request))
     }
 }
 
@@ -183,9 +189,7 @@ mod tower {
 
     use hyper::body::Body;
 
-    use super::{
-        Answer, Answering, BoxError, Sockets, WebSocketLayer, WebSocketService, passed_on,
-    };
+    use super::{Answer, Answering, BoxError, Sockets, WebSocketLayer, WebSocketService};
     use crate::endpoint::Endpoint;
     use crate::handler::Handler;
 
@@ -233,11 +237,7 @@ mod tower {
         }
 
         fn call(&mut self, request: hyper::Request<B>) -> Self::Future {
-            if self.sockets.serves(&request) {
-                self.sockets.answer(request)
-            } else {
-                passed_on(self.inner.call(request))
-            }
+            self.sockets.route(request, |request| self.inner.call(request))
         }
     }
 }

@@ -64,7 +64,7 @@ impl Slow {
 #[test]
 fn its_deadline_is_that_of_the_handshake() {
     for through in ALL {
-        let handshake_timeout = Duration::from_millis(100);
+        let handshake_timeout = Duration::from_secs(1);
         let config = Config { handshake_timeout, ..Config::default() };
         let mut slow = slow(Endpoint::new().config(config));
         let served = serve(through, std::mem::take(&mut slow.endpoint));
