@@ -126,19 +126,9 @@ impl Machine {
         ending
     }
 
-    /// The one transition function. The application hears that no more messages come at the step
-    /// after which none is delivered.
+    /// The one transition function.
     #[must_use]
-    pub(crate) fn on(self, context: Context, input: Input) -> (Self, Actions) {
-        let delivered = self.opened() && self.delivers();
-        let (machine, mut actions) = self.step(context, input);
-        if delivered && !machine.delivers() {
-            actions.insert(0, Action::EndMessages);
-        }
-        (machine, actions)
-    }
-
-    fn step(mut self, context: Context, input: Input) -> (Self, Actions) {
+    pub(crate) fn on(mut self, context: Context, input: Input) -> (Self, Actions) {
         match (&input, self.state) {
             (_, State::Ended) => return (self.on_ended(&input), Vec::new()),
             (Input::LetGo(why), _) => return self.let_go_at_once(context, *why),

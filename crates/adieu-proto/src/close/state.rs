@@ -61,8 +61,6 @@ pub(crate) enum Input {
 /// What to do about it, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// The application gets no more messages than it has.
-    EndMessages,
     /// Tell the application early that the peer's Close was read.
     TellClose(Close),
     /// Queue our Close behind all output. Nothing may be queued after it.

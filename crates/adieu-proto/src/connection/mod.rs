@@ -346,9 +346,14 @@ impl Connection {
             Some(_) => Truncation::MidFrame,
         };
         let context = Context { at: now - self.started, truncation };
+        let delivered = self.machine.delivers();
         let machine = mem::replace(&mut self.machine, Machine::new(Role::Server));
         let (machine, actions) = machine.on(context, input);
         self.machine = machine;
+        // The application hears it at the step after which no message is delivered.
+        if delivered && !self.machine.delivers() {
+            self.push(Output::Event(Event::EndOfMessages), scratch);
+        }
         for action in actions {
             self.act(now, action, scratch);
         }
@@ -372,7 +377,6 @@ impl Connection {
 
     fn act(&mut self, now: Instant, action: Action, scratch: &mut Scratch) {
         match action {
-            Action::EndMessages => self.push(Output::Event(Event::EndOfMessages), scratch),
             Action::TellClose(close) => {
                 self.push(Output::Event(Event::CloseReceived(close)), scratch);
             }

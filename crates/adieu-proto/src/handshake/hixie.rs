@@ -3,7 +3,7 @@
 use md5::{Digest, Md5};
 
 use crate::error::HandshakeError;
-use crate::handshake::http::{self, Body};
+use crate::handshake::http::{Body, Fields};
 use crate::handshake::{Request, Response};
 use crate::version::Version;
 
@@ -14,13 +14,17 @@ pub(crate) const NONCE: usize = 8;
 const MAX_DIGITS: usize = 19;
 
 /// A client that is no browser need not send an Origin: those of that age send none.
-pub(super) fn check(request: &Request, version: Version) -> Result<(), HandshakeError> {
+pub(super) fn check(
+    request: &Request,
+    fields: &Fields<'_>,
+    version: Version,
+) -> Result<(), HandshakeError> {
     if version == Version::Hixie75 {
-        return http::check_no_body(request);
+        return fields.check_no_body();
     }
     keys(request)?;
     // The nonce is the body of the request. Some clients announce it, and some do not.
-    match http::body(request)? {
+    match fields.body()? {
         Body::None => Ok(()),
         Body::Length(length) if length == NONCE as u64 => Ok(()),
         Body::Length(_) => Err(HandshakeError::BadField("Content-Length")),

@@ -17,6 +17,10 @@ const SINGLE: [&str; 6] = [
     "Sec-WebSocket-Key2",
 ];
 
+/// Places in [`SINGLE`].
+const KEY: usize = 0;
+const VERSION: usize = 1;
+
 /// What a request says of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
@@ -28,51 +32,125 @@ pub(super) enum Body {
     Coded,
 }
 
-/// RFC 9112 §3.2: exactly one Host, with a valid value.
-pub(super) fn check_host(request: &Request) -> Result<(), HandshakeError> {
-    let mut hosts = request.values("host");
-    let Some(host) = hosts.next().filter(|host| !host.is_empty()) else {
-        return Err(HandshakeError::Missing("Host"));
-    };
-    if hosts.next().is_some() {
-        return Err(HandshakeError::Repeated("Host"));
-    }
-    if is_authority(host) { Ok(()) } else { Err(HandshakeError::BadField("Host")) }
+/// What the fields say that is asked of every request, found in one walk over them.
+pub(super) struct Fields<'a> {
+    hosts: usize,
+    host: &'a [u8],
+    /// The first value of each of [`SINGLE`].
+    first: [Option<&'a [u8]>; SINGLE.len()],
+    twice: Option<&'static str>,
+    /// `Upgrade: websocket` (RFC 6455 §4.2.1, item 3).
+    pub(super) upgrade_is_websocket: bool,
+    /// `Connection: Upgrade` (item 4).
+    pub(super) connection_has_upgrade: bool,
+    is_coded: bool,
+    length: Length,
 }
 
-/// Fields that may stand there once do not stand there twice.
-pub(super) fn check_single(request: &Request) -> Result<(), HandshakeError> {
-    let twice = |name: &&&str| request.values(name).nth(1).is_some();
-    match SINGLE.iter().find(twice) {
-        Some(name) => Err(HandshakeError::Repeated(name)),
-        None => Ok(()),
-    }
+/// What the fields Content-Length say, all together.
+#[derive(Clone, Copy)]
+enum Length {
+    None,
+    Of(u64),
+    Bad,
 }
 
-/// The bytes behind the head are frames, so there is no place for a body.
-pub(super) fn check_no_body(request: &Request) -> Result<(), HandshakeError> {
-    if body(request)? == Body::None { Ok(()) } else { Err(HandshakeError::Body) }
-}
-
-/// RFC 9112 §6.3: a transfer coding counts before a length, and lengths that are repeated have to
-/// be equal.
-pub(super) fn body(request: &Request) -> Result<Body, HandshakeError> {
-    if request.values("transfer-encoding").next().is_some() {
-        return Ok(Body::Coded);
-    }
-    let mut found = None;
-    for value in request.values("content-length").flat_map(|value| value.split(|b| *b == b',')) {
-        let length = length(value.trim_ascii());
-        let length = length.ok_or(HandshakeError::BadField("Content-Length"))?;
-        if found.is_some_and(|other| other != length) {
-            return Err(HandshakeError::BadField("Content-Length"));
+impl<'a> Fields<'a> {
+    pub(super) fn of(request: &'a Request) -> Self {
+        let mut fields = Fields {
+            hosts: 0,
+            host: b"",
+            first: [None; SINGLE.len()],
+            twice: None,
+            upgrade_is_websocket: false,
+            connection_has_upgrade: false,
+            is_coded: false,
+            length: Length::None,
+        };
+        for (name, value) in request.fields() {
+            fields.take(name, value);
         }
-        found = Some(length);
+        fields
     }
-    Ok(match found {
-        None | Some(0) => Body::None,
-        Some(length) => Body::Length(length),
-    })
+
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is("host") {
+            self.hosts += 1;
+            self.host = value;
+        } else if is("transfer-encoding") {
+            self.is_coded = true;
+        } else if is("content-length") {
+            let lengths = value.split(|b| *b == b',').map(|value| length(value.trim_ascii()));
+            self.length = lengths.fold(self.length, Length::and);
+        } else if is("upgrade") {
+            self.upgrade_is_websocket |= has_token(value, b"websocket");
+        } else if is("connection") {
+            self.connection_has_upgrade |= has_token(value, b"upgrade");
+        } else if let Some(at) = SINGLE.iter().position(|known| is(known)) {
+            match self.first[at] {
+                None => self.first[at] = Some(value),
+                Some(_) => self.twice = self.twice.or(Some(SINGLE[at])),
+            }
+        }
+    }
+
+    /// The key of RFC 6455 and its drafts.
+    pub(super) fn key(&self) -> Option<&'a [u8]> {
+        self.first[KEY]
+    }
+
+    /// The number of the version.
+    pub(super) fn version(&self) -> Option<&'a [u8]> {
+        self.first[VERSION]
+    }
+
+    /// RFC 9112 §3.2: exactly one Host, with a valid value.
+    pub(super) fn check_host(&self) -> Result<(), HandshakeError> {
+        match self.hosts {
+            0 => Err(HandshakeError::Missing("Host")),
+            1 if self.host.is_empty() => Err(HandshakeError::Missing("Host")),
+            1 if is_authority(self.host) => Ok(()),
+            1 => Err(HandshakeError::BadField("Host")),
+            _ => Err(HandshakeError::Repeated("Host")),
+        }
+    }
+
+    /// Fields that may stand there once do not stand there twice.
+    pub(super) fn check_single(&self) -> Result<(), HandshakeError> {
+        self.twice.map_or(Ok(()), |name| Err(HandshakeError::Repeated(name)))
+    }
+
+    /// The bytes behind the head are frames, so there is no place for a body.
+    pub(super) fn check_no_body(&self) -> Result<(), HandshakeError> {
+        if self.body()? == Body::None { Ok(()) } else { Err(HandshakeError::Body) }
+    }
+
+    /// RFC 9112 §6.3: a transfer coding counts before a length, and lengths that are repeated have
+    /// to be equal.
+    pub(super) fn body(&self) -> Result<Body, HandshakeError> {
+        match self.length {
+            _ if self.is_coded => Ok(Body::Coded),
+            Length::None | Length::Of(0) => Ok(Body::None),
+            Length::Of(length) => Ok(Body::Length(length)),
+            Length::Bad => Err(HandshakeError::BadField("Content-Length")),
+        }
+    }
+}
+
+impl Length {
+    fn and(self, other: Option<u64>) -> Self {
+        match (self, other) {
+            (Length::None, Some(length)) => Length::Of(length),
+            (Length::Of(length), Some(other)) if length == other => self,
+            _ => Length::Bad,
+        }
+    }
+}
+
+/// Whether a list (RFC 9110 §5.6.1) has this token, in any case.
+fn has_token(list: &[u8], token: &[u8]) -> bool {
+    list.split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 /// RFC 9110 §8.6: digits, and nothing else.
@@ -150,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_body_is_what_its_fields_announce() {
-        let body = |fields: &[(&str, &str)]| body(&with(fields));
+        let body = |fields: &[(&str, &str)]| Fields::of(&with(fields)).body();
         let bad = Err(HandshakeError::BadField("Content-Length"));
         assert_eq!(body(&[]), Ok(Body::None));
         assert_eq!(body(&[("Content-Length", "0")]), Ok(Body::None));

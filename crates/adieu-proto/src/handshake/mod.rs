@@ -24,6 +24,7 @@ pub(crate) use hixie::{NONCE, challenge};
 pub use refusal::Refusal;
 pub use response::Response;
 
+use self::http::Fields;
 use crate::error::HandshakeError;
 use crate::negotiated::Negotiated;
 use crate::version::{Version, VersionSet};
@@ -34,25 +35,28 @@ use crate::version::{Version, VersionSet};
 /// # Errors
 /// What the request lacks. Each has an HTTP status.
 pub fn detect(request: &Request, served: VersionSet) -> Result<Version, HandshakeError> {
-    http::check_host(request)?;
+    let fields = Fields::of(request);
+    fields.check_host()?;
     match request.method() {
         "GET" => {}
         // Answered as GET is, without the body (RFC 9110 §9.3.2). It opens nothing.
         "HEAD" => return Err(HandshakeError::NotUpgrade),
         _ => return Err(HandshakeError::Method),
     }
-    if !request.has_token("upgrade", "websocket") {
+    if !fields.upgrade_is_websocket {
         return Err(HandshakeError::NotUpgrade);
     }
-    if !request.has_token("connection", "upgrade") {
+    if !fields.connection_has_upgrade {
         return Err(HandshakeError::Missing("Connection: Upgrade"));
     }
-    http::check_single(request)?;
-    let version = match request.header("sec-websocket-version") {
-        Some("13") => Version::Rfc6455,
-        Some("8") => Version::Hybi08,
-        Some("7") => Version::Hybi07,
-        Some(other) => return Err(HandshakeError::Version(shown(other))),
+    fields.check_single()?;
+    let version = match fields.version() {
+        Some(b"13") => Version::Rfc6455,
+        Some(b"8") => Version::Hybi08,
+        Some(b"7") => Version::Hybi07,
+        Some(other) => {
+            return Err(HandshakeError::Version(shown(&String::from_utf8_lossy(other))));
+        }
         None => detect_hixie(request)?,
     };
     if !served.spoken().contains(version) {
@@ -60,11 +64,11 @@ pub fn detect(request: &Request, served: VersionSet) -> Result<Version, Handshak
     }
     #[cfg(feature = "legacy")]
     if version.is_hixie() {
-        hixie::check(request, version)?;
+        hixie::check(request, &fields, version)?;
         return Ok(version);
     }
-    http::check_no_body(request)?;
-    rfc6455::check(request, version)?;
+    fields.check_no_body()?;
+    rfc6455::check(fields.key(), version)?;
     Ok(version)
 }
 

@@ -12,9 +12,8 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The key has to be the base64 of 16 bytes (§4.2.1 item 5). Clients of the drafts, such as an
 /// early npm `ws`, send 15.
-pub(super) fn check(request: &Request, version: Version) -> Result<(), HandshakeError> {
-    let key =
-        request.header("sec-websocket-key").ok_or(HandshakeError::Missing("Sec-WebSocket-Key"))?;
+pub(super) fn check(key: Option<&[u8]>, version: Version) -> Result<(), HandshakeError> {
+    let key = key.ok_or(HandshakeError::Missing("Sec-WebSocket-Key"))?;
     let len = STANDARD.decode(key).map_or(0, |bytes| bytes.len());
     let fits = len == 16 || (version != Version::Rfc6455 && len == 15);
     if fits { Ok(()) } else { Err(HandshakeError::BadField("Sec-WebSocket-Key")) }
