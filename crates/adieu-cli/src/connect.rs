@@ -69,9 +69,8 @@ async fn open(options: &Connect) -> Result<Socket, String> {
     }
     client.connect(&options.url).await.map_err(|error| match error {
         ConnectError::Handshake(error, ending) => format!("{error}. {ending}."),
-        ConnectError::Io(error) => {
-            format!("cannot connect to {}: {error}; is a server running there?", options.url)
-        }
+        // The error names each address; of the URL, user and query are secrets.
+        ConnectError::Io(_) => format!("{error}; is a server running there?"),
         error => error.to_string(),
     })
 }

@@ -81,9 +81,11 @@ fn no_connection_is_told_apart_from_a_bad_end() {
 fn who_cannot_connect_is_told_where_to() {
     // A port that was free a moment ago, with nobody listening.
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let url = format!("ws://{}/", free.local_addr().expect("its address"));
+    let addr = free.local_addr().expect("its address").to_string();
     drop(free);
+    let url = format!("ws://user:secret@{addr}/?token=secret");
     let (_, err, code) = said(&connect(&[&url]).wait_with_output().expect("an end"));
-    assert!(err.contains(&url) && err.contains("refused"), "{err}");
+    assert!(err.contains(&addr) && err.contains("refused"), "{err}");
+    assert!(!err.contains("secret"), "a log keeps what an error shows: {err}");
     assert_eq!(code, Some(2), "{err}");
 }
