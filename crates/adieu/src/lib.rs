@@ -33,6 +33,15 @@
 //! - `futures`: [`Socket`], [`Receiver`] and [`Sender`] as `Stream` and `Sink`.
 //! - `json`: values with serde's traits as messages, [`Socket::recv_json`], [`Socket::send_json`].
 //! - `session`: a client whose session outlives its connections, for the gateway ([`session`]).
+//!
+//! # Logs
+//! The library logs by [`tracing`](https://docs.rs/tracing), what is sent never among it. Each
+//! connection of a server has a span, `connection`, at the level DEBUG with the target `adieu`: its
+//! number in this process (`id`, as [`Socket::id`] tells it), its `peer` and the `path` of its
+//! request, never the query. It starts when the request is read (through hyper and axum: when the
+//! connection is upgraded) and is over with the connection. What the functions of [`Endpoint`] and
+//! the handler log stands inside of it; a task that the handler spawns joins it by
+//! `tracing::Instrument::in_current_span`. Where no subscriber wants the span it costs nothing.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;

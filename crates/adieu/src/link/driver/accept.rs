@@ -8,12 +8,14 @@ use std::task::{Context, Poll, ready};
 use adieu_proto::{Decision, HandshakeError};
 
 use super::Own;
+use super::aside::{self, Aside};
 use super::dropped::drop_caught;
 use crate::accept;
 use crate::handshake::{self, Decided, Deciding, Handshake};
 use crate::link::state::State;
 use crate::link::{Link, Opened};
 use crate::now;
+use crate::peer::Peer;
 
 /// What a request asked for, until its connection is open.
 pub(super) struct Asked {
@@ -44,7 +46,7 @@ impl Own {
     #[cold]
     fn reads_early(&self, state: &State) -> bool {
         let status = state.connection.status();
-        let takes_its_time = self.asked.as_ref().is_some_and(|asked| asked.deciding.is_some());
+        let takes_its_time = self.asked().is_some_and(|asked| asked.deciding.is_some());
         takes_its_time && (status.keeps_early_bytes() || !status.awaits_decision())
     }
 
@@ -58,16 +60,16 @@ impl Own {
 
     #[inline(never)]
     fn decide_now(&mut self, link: &Link, cx: &mut Context<'_>) {
-        let Some(mut asked) = self.asked.take() else { return };
+        let Some(mut aside) = self.aside.take() else { return };
         let decision = if link.lock().connection.status().awaits_decision() {
-            self.poll_decision(link, &mut asked, cx)
+            self.poll_decision(link, &mut aside, cx)
         } else {
             // Its clock has run out, its peer has gone, or its server stops.
-            asked.forget_decision();
+            aside.forget_decision();
             Poll::Ready(None)
         };
         self.undecided = decision.is_pending();
-        self.asked = Some(asked);
+        self.aside = Some(aside);
         link.polls(|state, scratch| {
             if let Poll::Ready(Some(decision)) = decision {
                 // The application may have taken its time.
@@ -86,10 +88,19 @@ impl Own {
     fn poll_decision(
         &mut self,
         link: &Link,
-        asked: &mut Asked,
+        aside: &mut Aside,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Decision>> {
-        if asked.deciding.is_none() {
+        let Aside { asked: Some(asked), span } = aside else { return Poll::Ready(None) };
+        let is_new = asked.deciding.is_none();
+        if is_new {
+            let transport = link.transport();
+            asked.opened.is_of(self.client(link, &asked.opened), transport);
+            *span = aside::span(link, &asked.opened);
+        }
+        // A later poll is inside of it already.
+        let _entered = is_new.then(|| span.enter());
+        if is_new {
             match self.judge(link, asked) {
                 Ok(deciding) => asked.deciding = deciding,
                 Err(error) => return Poll::Ready(Some(Decision::Refuse(error))),
@@ -110,6 +121,13 @@ impl Own {
         }))
     }
 
+    /// The peer, as a trusted proxy may have told it.
+    fn client(&self, link: &Link, opened: &Opened) -> Peer {
+        let sender = link.lock().sender(link.transport());
+        let Some(request) = &opened.request else { return sender };
+        self.endpoint.proxies.client(sender, request)
+    }
+
     /// What the endpoint says of the request; and what asks the application, if it is to be asked.
     fn judge(
         &mut self,
@@ -118,13 +136,10 @@ impl Own {
     ) -> Result<Option<Deciding>, HandshakeError> {
         let opened = &mut asked.opened;
         let Some(request) = &opened.request else { return Ok(None) };
-        let transport = link.transport();
-        let sender = link.lock().sender(transport);
-        let peer = self.endpoint.proxies.client(sender, request);
+        let peer = opened.proxied().unwrap_or_else(|| link.transport());
         let (endpoint, permit) = (&self.endpoint, &mut self.permit);
         let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(request, peer, permit)));
         let request = endpoint.on_handshake.as_ref().map(|_| request.clone());
-        opened.is_of(peer, transport);
         opened.negotiated.subprotocol = decided.unwrap_or(Err(HandshakeError::Panicked))?;
         let Some((ask, request)) = endpoint.on_handshake.as_ref().zip(request) else {
             return Ok(None);

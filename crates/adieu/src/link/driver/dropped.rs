@@ -2,6 +2,7 @@
 //! then the driver lets go, and reports.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use adieu_proto::{Cause, CloseCode, CloseRequest, LetGo};
@@ -23,21 +24,25 @@ impl Drop for Driver {
             false if runtime_is_going() => LetGo::RuntimeGone,
             false => LetGo::TaskDropped,
         };
-        // A stream of the application's own may panic, and the task may be unwinding already.
-        let ends = AssertUnwindSafe(|| {
-            own.say_last_words(link);
-            own.let_go(link, why);
-        });
-        if catch_unwind(ends).is_err() {
-            own.let_go_of_broken(link, why);
-        }
-        drop_caught(own.released.take());
-        own.tell_what_came(link);
-        own.tell(link);
+        own.in_span(|own| own.end(link, why));
     }
 }
 
 impl Own {
+    fn end(&mut self, link: &Arc<Link>, why: LetGo) {
+        // A stream of the application's own may panic, and the task may be unwinding already.
+        let ends = AssertUnwindSafe(|| {
+            self.say_last_words(link);
+            self.let_go(link, why);
+        });
+        if catch_unwind(ends).is_err() {
+            self.let_go_of_broken(link, why);
+        }
+        drop_caught(self.released.take());
+        self.tell_what_came(link);
+        self.tell(link);
+    }
+
     /// What can leave at once leaves, our Close last.
     fn say_last_words(&mut self, link: &Link) {
         let mut cx = Context::from_waker(Waker::noop());

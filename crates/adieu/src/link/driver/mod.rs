@@ -2,6 +2,7 @@
 //! with the handler in one task. All output of one poll leaves in one write.
 
 mod accept;
+mod aside;
 mod dropped;
 
 use std::future::{Future, poll_fn};
@@ -16,6 +17,7 @@ use adieu_proto::{
 use tokio::time::Sleep;
 
 use accept::Asked;
+use aside::Aside;
 
 use super::pings::Answers;
 use super::scratch::with_scratch;
@@ -45,8 +47,8 @@ pub(crate) struct Driver {
 /// What a driver has for itself.
 struct Own {
     endpoint: Arc<Endpoint>,
-    /// What the request asked for, until the connection is open.
-    asked: Option<Box<Asked>>,
+    /// What few polls need: nothing, where the connection is open and no log wants its span.
+    aside: Option<Box<Aside>>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Reading waits for the application to catch up.
     paused: bool,
@@ -91,14 +93,14 @@ impl Driver {
     pub(crate) fn expected(link: Arc<Link>, endpoint: Arc<Endpoint>, asked: Opened) -> Self {
         endpoint.drain.register(&link, true);
         let mut driver = Self::registered(link, endpoint);
-        driver.own.asked = Some(Box::new(Asked::new(asked)));
+        driver.own.aside = Some(Aside::accepted(&driver.link, asked));
         driver
     }
 
     fn registered(link: Arc<Link>, endpoint: Arc<Endpoint>) -> Self {
         let own = Own {
             endpoint,
-            asked: None,
+            aside: None,
             sleep: None,
             paused: false,
             finishing: false,
@@ -183,11 +185,21 @@ impl Own {
     /// Read, let the handler run, write. Whether the connection is over.
     fn poll(&mut self, link: &Arc<Link>, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
         self.again = false;
+        self.in_span(|own| own.take_in(link, cx));
+        self.in_span(|own| own.go_on(link, cx, handler))
+    }
+
+    /// Reads, tells what came, and has a request decided on; its span starts then.
+    fn take_in(&mut self, link: &Link, cx: &mut Context<'_>) {
         self.before_handler(link, cx);
         // The application's functions run outside of the lock.
         self.released = None;
         self.tell_what_came(link);
         self.decide(link, cx);
+    }
+
+    /// Lets the handler run, and writes. Whether the connection is over.
+    fn go_on(&mut self, link: &Arc<Link>, cx: &mut Context<'_>, handler: Handler<'_>) -> bool {
         let handled = handler(cx);
         if matches!(handled, Poll::Ready(Handled::Ends(_))) {
             link.warn_of_lost_socket();
@@ -328,7 +340,8 @@ impl Own {
         match event {
             Event::Request(request, version) => {
                 let negotiated = Negotiated::new(version).over(state.transport.kind());
-                self.asked = Some(Box::new(Asked::new(Opened::new(Some(request), negotiated))));
+                let opened = Opened::new(Some(request), negotiated);
+                self.aside = Some(Aside::new(Asked::new(opened)));
                 self.undecided = true;
             }
             Event::Opened(negotiated) => {
@@ -336,7 +349,7 @@ impl Own {
                 if negotiated.version.is_hixie() {
                     state.transport.keep_alive();
                 }
-                let asked = self.asked.take();
+                let asked = Aside::take_asked(&mut self.aside);
                 let negotiated = negotiated.over(state.transport.kind());
                 link.opened.get_or_init(|| Opened {
                     negotiated: negotiated.clone(),
@@ -432,10 +445,10 @@ impl Own {
         drop(state);
         drop(unread);
         link.over.notify_waiters();
-        if let Some(asked) = &mut self.asked {
-            asked.forget_decision();
+        if let Some(aside) = &mut self.aside {
+            aside.forget_decision();
         }
-        let opened = link.opened.get().or(self.asked.as_deref().map(|asked| &asked.opened));
+        let opened = link.opened.get().or(self.asked().map(|asked| &asked.opened));
         let ended = Ended {
             peer: opened.and_then(Opened::proxied).unwrap_or(sender),
             request: opened.and_then(|opened| opened.request.as_ref()),
