@@ -16,6 +16,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fonts-dejavu-core", "letters on the pictures of the page"),
     ("iproute2", "makes networks of their own: a peer that vanishes, a black hole"),
     ("iptables", "makes the peer vanish"),
+    ("tinyproxy-bin", "a proxy that the client goes through"),
+    ("squid", "another; Debian starts a service with it, which no test needs"),
     ("libprotocol-websocket-perl", "a client that still speaks hixie-76 and version 8"),
 ];
 
