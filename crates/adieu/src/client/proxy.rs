@@ -178,11 +178,7 @@ impl Proxy {
                     return Err(ProxyError::Refused(Box::new(refusal)));
                 }
                 Some(Answer::Agreed { rest, .. }) if rest.is_empty() => return Ok(()),
-                // The server speaks after us: those bytes are not its own.
-                Some(_) => {
-                    let error = adieu_proto::HandshakeError::UnexpectedBytes;
-                    return Err(ProxyError::Answer(error));
-                }
+                Some(_) => return Err(ProxyError::UnexpectedBytes),
             }
         }
     }
