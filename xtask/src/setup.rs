@@ -14,8 +14,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("webkit2gtk-driver", "brings MiniBrowser, which is WebKitGTK, and drives it"),
     ("xvfb", "a screen for the browsers on a machine without one"),
     ("fonts-dejavu-core", "letters on the pictures of the page"),
-    ("iproute2", "makes a network of its own for a peer that vanishes"),
-    ("iptables", "makes it vanish"),
+    ("iproute2", "makes networks of their own: a peer that vanishes, a black hole"),
+    ("iptables", "makes the peer vanish"),
+    ("tinyproxy-bin", "a proxy that the client goes through"),
+    ("squid", "another; Debian starts a service with it, which no test needs"),
     ("libprotocol-websocket-perl", "a client that still speaks hixie-76 and version 8"),
 ];
 

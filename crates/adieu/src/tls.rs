@@ -10,12 +10,13 @@
 
 mod info;
 mod provider;
+mod shared;
 mod trusting;
 
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -24,6 +25,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVeri
 pub use info::TlsInfo;
 use provider::provider;
 pub use rustls;
+use shared::Shared;
 
 pub use crate::transport::tls::TlsStream;
 
@@ -44,7 +46,7 @@ pub fn server_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
 }
 
 /// The configuration of [`client_config`], once it was asked for.
-static SYSTEM: Mutex<Option<Arc<ClientConfig>>> = Mutex::new(None);
+static SYSTEM: Shared<ClientConfig> = Shared::new();
 
 /// A client's configuration that trusts what the operating system trusts. The roots are read once
 /// in a process, which takes some 10 ms and blocks; all who call this share the configuration, and
@@ -54,11 +56,16 @@ static SYSTEM: Mutex<Option<Arc<ClientConfig>>> = Mutex::new(None);
 /// If the system has no root certificates. Without a provider of cryptography:
 /// [`Unsupported`](io::ErrorKind::Unsupported).
 pub fn client_config() -> io::Result<Arc<ClientConfig>> {
+    SYSTEM.get(trusting_the_system)
+}
+
+/// The same on a thread that may block.
+pub(crate) async fn client_config_off_the_runtime() -> io::Result<Arc<ClientConfig>> {
+    SYSTEM.get_off_the_runtime(trusting_the_system).await
+}
+
+fn trusting_the_system() -> io::Result<Arc<ClientConfig>> {
     provider::check()?;
-    let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(config) = &*system {
-        return Ok(config.clone());
-    }
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -68,16 +75,7 @@ pub fn client_config() -> io::Result<Arc<ClientConfig>> {
             "the system has no root certificates (on Debian: apt-get install ca-certificates)",
         ));
     }
-    Ok(system.insert(client_config_with(roots)).clone())
-}
-
-/// The same on a thread that may block.
-pub(crate) async fn client_config_off_the_runtime() -> io::Result<Arc<ClientConfig>> {
-    let ready = SYSTEM.try_lock().ok().and_then(|system| system.clone());
-    match ready {
-        Some(config) => Ok(config),
-        None => tokio::task::spawn_blocking(client_config).await.map_err(io::Error::other)?,
-    }
+    Ok(client_config_with(roots))
 }
 
 /// A client's configuration that trusts the certificates in a PEM file and no others: authorities,

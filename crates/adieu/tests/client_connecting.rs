@@ -7,53 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adieu::{Client, Config, ConnectError, HandshakeError, ProxyError, Socket};
-use scripted::{agreed, read_head};
+use adieu::{Cause, Client, Config, ConnectError, HandshakeError, ProxyError, Socket};
+use scripted::{Scripted, agreed, proxy, read_head, redirect};
 use testkit::DEADLINE;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
-
-/// A server that answers each connection's request with what `answer` makes of its head; an answer
-/// ends with TCP's end unless it is a 101.
-struct Scripted {
-    addr: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl Scripted {
-    async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let seen = heads.clone();
-        let answer = Arc::new(answer);
-        tokio::spawn(async move {
-            while let Ok((mut tcp, _)) = listener.accept().await {
-                let (answer, seen) = (answer.clone(), seen.clone());
-                tokio::spawn(async move {
-                    let head = read_head(&mut tcp).await;
-                    let text = answer(&head);
-                    seen.lock().unwrap().push(head);
-                    let _ = tcp.write_all(text.as_bytes()).await;
-                    if text.contains(" 101 ") {
-                        // The client's Close, and its end.
-                        let _ = tcp.read(&mut [0; 64]).await;
-                    }
-                });
-            }
-        });
-        Scripted { addr, heads }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("ws://{}{path}", self.addr)
-    }
-
-    fn head(&self, n: usize) -> String {
-        self.heads.lock().unwrap()[n].clone()
-    }
-}
 
 async fn connect(client: &Client, url: &str) -> Result<Socket, ConnectError> {
     timeout(DEADLINE, client.connect(url)).await.expect("connect returns")
@@ -76,6 +35,75 @@ async fn a_refused_address_is_followed_by_the_next() {
     let error = connect(&Client::new().resolve("many.test", closed), "ws://many.test/").await;
     let error = error.unwrap_err().to_string();
     assert!(closed.iter().all(|address| error.contains(&address.to_string())), "{error}");
+}
+
+#[tokio::test]
+async fn a_resolver_of_the_callers_own_is_asked_for_names() {
+    let server = Scripted::start(agreed).await;
+    let (port, good) = (closed_port().await.port(), server.addr);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let client = Client::new().resolver(move |name, for_port| {
+        seen.lock().unwrap().push((name.clone(), for_port));
+        async move {
+            match name.as_str() {
+                // A service of many machines, of which only the last is up.
+                "forty.test" => {
+                    let down = (2..=40).map(|n| SocketAddr::from(([127, 0, 0, n], port)));
+                    Ok(down.chain([good]).collect())
+                }
+                // Port 0 stands for the URL's.
+                "zero.test" => Ok(vec![(good.ip(), 0).into()]),
+                "none.test" => Ok(Vec::new()),
+                _ => Err(std::io::Error::other("the directory is closed")),
+            }
+        }
+    });
+    connect(&client, "ws://forty.test:81/").await.unwrap();
+    connect(&client, &format!("ws://zero.test:{}/", good.port())).await.unwrap();
+    let none = connect(&client, "ws://none.test/").await.unwrap_err();
+    assert_eq!(none.to_string(), "cannot connect: the name none.test has no address");
+    let error = connect(&client, "ws://other.test/").await.unwrap_err();
+    let says = "cannot connect: the name other.test was not found: the directory is closed";
+    assert_eq!(error.to_string(), says);
+    // What the caller gives for a name goes before.
+    connect(&client.clone().resolve("other.test", [good]), "ws://other.test/").await.unwrap();
+    let asked = asked.lock().unwrap();
+    let want =
+        [("forty.test", 81), ("zero.test", good.port()), ("none.test", 80), ("other.test", 80)];
+    assert!(asked.iter().map(|(name, port)| (name.as_str(), *port)).eq(want), "{asked:?}");
+}
+
+#[tokio::test]
+async fn on_end_hears_once_of_each_connection_on_which_a_request_was_sent() {
+    let server = Scripted::start(|head| match head.split(' ').nth(1) {
+        Some("/moved") => redirect("/no"),
+        Some("/no") => "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        _ => agreed(head),
+    })
+    .await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let client = Client::new().redirects(1).on_end(move |ended| {
+        let _ = tell.send((ended.peer.addr(), ended.ending.cause.clone()));
+    });
+    // Nobody is there, so nothing ends.
+    let closed = format!("ws://{}/", closed_port().await);
+    connect(&client, &closed).await.unwrap_err();
+    connect(&client, &server.url("/moved")).await.unwrap_err();
+    let socket = connect(&client, &server.url("/")).await.unwrap();
+    let ending = timeout(DEADLINE, socket.close(adieu::CloseCode::NORMAL)).await.unwrap();
+    drop(client);
+    let mut causes = Vec::new();
+    while let Some((peer, cause)) = timeout(DEADLINE, told.recv()).await.unwrap() {
+        assert_eq!(peer, Some(server.addr));
+        causes.push(cause);
+    }
+    let status = |cause: &Cause| match cause {
+        Cause::Handshake(error) => error.refusal().map(|refusal| refusal.status),
+        _ => None,
+    };
+    assert_eq!(causes.iter().map(status).collect::<Vec<_>>(), [Some(302), Some(403), None]);
+    assert_eq!(causes[2], ending.cause);
 }
 
 /// In the runtime's own time, over a stream in memory: nothing depends on how busy the machine is.
@@ -134,10 +162,6 @@ async fn a_body_that_stalls_is_given_as_far_as_it_came() {
     assert_eq!((&*refusal.body_text(), refusal.body_is_whole), ("half", false));
 }
 
-fn redirect(to: &str) -> String {
-    format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
-}
-
 #[tokio::test]
 async fn redirects_are_followed_when_asked_and_leave_credentials_behind() {
     let end = Scripted::start(agreed).await;
@@ -179,31 +203,10 @@ async fn redirects_in_a_circle_and_without_end_are_errors_that_say_so() {
     assert_eq!(endless.heads.lock().unwrap().len(), 4);
 }
 
-/// A proxy that makes tunnels, and tells what was asked of it.
-async fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let seen = asked.clone();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let head = read_head(&mut client).await;
-            let to = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            seen.lock().unwrap().push(head);
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(to).await.unwrap();
-                client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-            });
-        }
-    });
-    (addr, asked)
-}
-
 #[tokio::test]
 async fn a_proxy_makes_a_tunnel() {
     let server = Scripted::start(agreed).await;
-    let (proxy, asked) = proxy().await;
+    let (proxy, asked) = proxy(server.addr).await;
     let client = Client::new().proxy(format!("http://Aladdin:open%20sesame@{proxy}"));
     connect(&client, &server.url("/x")).await.unwrap();
     let asked = asked.lock().unwrap()[0].clone();
@@ -211,6 +214,47 @@ async fn a_proxy_makes_a_tunnel() {
     let field = "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
     assert!(asked.contains(field), "{asked}");
     assert!(!server.head(0).contains("Proxy-Authorization"));
+}
+
+#[tokio::test]
+async fn the_proxy_is_told_the_name_as_the_url_standard_writes_it() {
+    let server = Scripted::start(agreed).await;
+    let (proxy, asked) = proxy(server.addr).await;
+    let client = Client::new().proxy(format!("http://{proxy}"));
+    let hosts = [
+        ("[0:0::1]:81", "[::1]:81", "[::1]:81"),
+        ("[::1]", "[::1]:80", "[::1]"),
+        ("b\u{fc}cher.test", "xn--bcher-kva.test:80", "xn--bcher-kva.test"),
+        ("Server.test.:80", "server.test.:80", "server.test."),
+    ];
+    for (n, (host, connect_to, in_host)) in hosts.into_iter().enumerate() {
+        connect(&client, &format!("ws://{host}/")).await.unwrap();
+        let asked = asked.lock().unwrap()[n].clone();
+        let want = format!("CONNECT {connect_to} HTTP/1.1\r\nHost: {connect_to}\r\n");
+        assert!(asked.starts_with(&want), "{asked}");
+        let head = server.head(n);
+        assert!(head.contains(&format!("\r\nHost: {in_host}\r\n")), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_ipv6_is_connected_to_directly_and_as_a_proxy() {
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+        let line = b"SKIPPED: an address of IPv6 (this machine has none)\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line);
+        return;
+    };
+    let server = Scripted::on(listener, |head| match head.split(' ').next() {
+        Some("CONNECT") => "HTTP/1.1 403 Forbidden\r\n\r\nnot here".to_owned(),
+        _ => agreed(head),
+    });
+    let socket = connect(&Client::new(), &server.url("/")).await.unwrap();
+    assert_eq!(socket.peer().addr(), Some(server.addr));
+    let head = server.head(0);
+    assert!(head.contains(&format!("\r\nHost: [::1]:{}\r\n", server.addr.port())), "{head}");
+    let client = Client::new().proxy(format!("http://{}", server.addr));
+    let error = connect(&client, "ws://server.test/").await.unwrap_err();
+    assert!(matches!(error, ConnectError::Proxy(ProxyError::Refused(_))), "{error}");
 }
 
 #[tokio::test]
@@ -232,6 +276,34 @@ async fn a_proxy_that_refuses_ends_or_stalls_is_named() {
     let error = connect(&Client::new().config(config).proxy(url), "ws://server.test/").await;
     let error = error.unwrap_err();
     assert!(error.is_timeout() && error.to_string().contains("proxy"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_of_a_proxy_that_is_too_long_or_goes_on_is_an_error_that_says_so() {
+    async fn error_of(answer: String) -> ConnectError {
+        let proxy = Scripted::start(move |_| answer.clone()).await;
+        let client = Client::new().proxy(format!("http://{}", proxy.addr));
+        connect(&client, "ws://server.test/").await.unwrap_err()
+    }
+    // Whose server speaks first is no server of WebSockets.
+    let error = error_of("HTTP/1.1 200 Made\r\n\r\n220 mail.test ESMTP\r\n".to_owned()).await;
+    assert!(matches!(error, ConnectError::Proxy(ProxyError::UnexpectedBytes)), "{error}");
+    let fields = "X-Long: ".to_owned() + &"x".repeat(100_000);
+    for head in [format!("HTTP/1.1 200 Made\r\n{fields}"), "x".repeat(100_000)] {
+        let error = error_of(head).await;
+        let long = matches!(
+            error,
+            ConnectError::Proxy(ProxyError::Answer(HandshakeError::HeadTooLong(_)))
+        );
+        assert!(long, "{error}");
+    }
+    for framing in ["Content-Length: 10000000", "Connection: close"] {
+        let page = format!("HTTP/1.1 502 No\r\n{framing}\r\n\r\n{}", "x".repeat(10_000_000));
+        let error = error_of(page).await;
+        let ConnectError::Proxy(ProxyError::Refused(refusal)) = error else { panic!("{error}") };
+        assert_eq!(refusal.body.len(), adieu::defaults::MAX_REFUSAL_BODY);
+        assert!(!refusal.body_is_whole);
+    }
 }
 
 #[cfg(unix)]
@@ -256,4 +328,7 @@ async fn streams_of_the_callers_own_and_unix_sockets() {
     socket.unwrap();
     assert!(head.starts_with("GET /u "), "{head}");
     std::fs::remove_file(&path).unwrap();
+    let error = client.connect_unix(&path, "ws://localhost/").await.unwrap_err();
+    assert!(matches!(error, ConnectError::Io(_)), "{error}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }

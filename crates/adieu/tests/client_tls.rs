@@ -4,51 +4,17 @@
 mod scripted;
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
 
+use adieu::tls::client_config_trusting;
 use adieu::tls::rustls::HandshakeKind;
-use adieu::tls::{client_config_trusting, server_config};
 use adieu::{Client, ConnectError};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+use rcgen::{CertificateParams, date_time_ymd};
+use scripted::tls::{TlsServer, names};
+use scripted::{Scripted, agreed, proxy, redirect};
 use testkit::DEADLINE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-
-/// A certificate as `openssl req -x509` makes it: self-signed, and it says it is an authority.
-/// Gives the file that is trusted, the URL of a server that shows it, and how its handshakes went.
-async fn server(
-    name: &str,
-    change: impl FnOnce(&mut CertificateParams),
-) -> (std::path::PathBuf, String, Arc<Mutex<Vec<HandshakeKind>>>) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    change(&mut params);
-    let certificate = params.self_signed(&key).unwrap();
-    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let file = |kind: &str| dir.join(format!("client-tls-{}-{name}.{kind}", std::process::id()));
-    std::fs::write(file("pem"), certificate.pem()).unwrap();
-    std::fs::write(file("key"), key.serialize_pem()).unwrap();
-    let config = server_config(&file("pem"), &file("key")).unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(config);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("wss://{}/", listener.local_addr().unwrap());
-    let kinds = Arc::new(Mutex::new(Vec::new()));
-    let seen = kinds.clone();
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
-            seen.lock().unwrap().extend(tls.get_ref().1.handshake_kind());
-            let head = scripted::read_head(&mut tls).await;
-            tls.write_all(scripted::agreed(&head).as_bytes()).await.unwrap();
-            tls.flush().await.unwrap();
-            // The client's Close, then its end.
-            let _ = tls.read(&mut [0; 64]).await;
-        }
-    });
-    (file("pem"), url, kinds)
-}
 
 async fn connect(client: &Client, url: &str) -> Result<adieu::Socket, ConnectError> {
     timeout(DEADLINE, client.connect(url)).await.expect("connect returns")
@@ -56,7 +22,7 @@ async fn connect(client: &Client, url: &str) -> Result<adieu::Socket, ConnectErr
 
 #[tokio::test]
 async fn a_self_signed_certificate_is_trusted_by_the_name_of_its_file_and_sessions_are_resumed() {
-    let (pem, url, kinds) = server("good", |_| {}).await;
+    let TlsServer { pem, url, kinds, .. } = TlsServer::start("good", |_| {}).await;
     let client = Client::new().tls(client_config_trusting(&pem).unwrap());
     for _ in 0..2 {
         drop(connect(&client, &url).await.unwrap());
@@ -66,13 +32,13 @@ async fn a_self_signed_certificate_is_trusted_by_the_name_of_its_file_and_sessio
 
 #[tokio::test]
 async fn a_certificate_of_the_file_has_to_be_valid_and_for_the_name() {
-    let (pem, url, _) = server("old", |p| p.not_after = date_time_ymd(2001, 2, 3)).await;
+    let old = |p: &mut CertificateParams| p.not_after = date_time_ymd(2001, 2, 3);
+    let TlsServer { pem, url, .. } = TlsServer::start("old", old).await;
     let client = Client::new().tls(client_config_trusting(&pem).unwrap());
     let error = connect(&client, &url).await.unwrap_err().to_string();
     assert!(error.contains("expired"), "{error}");
-    let (pem, url, _) = server("other", |params| {
-        params.subject_alt_names =
-            CertificateParams::new(["example.org".to_owned()]).unwrap().subject_alt_names;
+    let TlsServer { pem, url, .. } = TlsServer::start("other", |params| {
+        params.subject_alt_names = names(["example.org"]);
     })
     .await;
     let client = Client::new().tls(client_config_trusting(&pem).unwrap());
@@ -82,8 +48,8 @@ async fn a_certificate_of_the_file_has_to_be_valid_and_for_the_name() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_in_the_file_is_refused() {
-    let (_, url, _) = server("shown", |_| {}).await;
-    let (pem, ..) = server("trusted", |_| {}).await;
+    let TlsServer { url, .. } = TlsServer::start("shown", |_| {}).await;
+    let TlsServer { pem, .. } = TlsServer::start("trusted", |_| {}).await;
     let client = Client::new().tls(client_config_trusting(&pem).unwrap());
     let error = connect(&client, &url).await.unwrap_err();
     assert!(matches!(error, ConnectError::Handshake(adieu::HandshakeError::Tls(_), _)), "{error}");
@@ -98,8 +64,84 @@ async fn a_server_without_tls_is_said_to_have_none() {
         let _ = tcp.read(&mut [0; 1024]).await;
         let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     });
-    let (pem, ..) = server("plain", |_| {}).await;
+    let TlsServer { pem, .. } = TlsServer::start("plain", |_| {}).await;
     let client = Client::new().tls(client_config_trusting(&pem).unwrap());
     let error = connect(&client, &url).await.unwrap_err().to_string();
     assert!(error.contains("does not speak TLS"), "{error}");
+}
+
+#[tokio::test]
+async fn no_redirect_leads_out_of_tls() {
+    let plain = Scripted::start(agreed).await;
+    let to = plain.url("/");
+    for to in [to.clone(), to.replace("ws://", "http://")] {
+        let server = TlsServer::answering("away", |_| {}, move |_| redirect(&to)).await;
+        let client = Client::new().tls(client_config_trusting(&server.pem).unwrap()).redirects(9);
+        let error = connect(&client, &server.url).await.unwrap_err();
+        assert!(error.to_string().contains("redirects from TLS"), "{error}");
+        assert_eq!(error.refusal().map(|refusal| refusal.status), Some(302));
+    }
+    assert!(plain.heads.lock().unwrap().is_empty(), "nobody was asked");
+}
+
+#[tokio::test]
+async fn a_redirect_leads_into_tls_and_to_other_servers_without_credentials() {
+    let end = TlsServer::start("end", |_| {}).await;
+    let (to, there) = (end.url.clone(), end.url.replace("wss://", "https://"));
+    let begin = Scripted::start(move |_| redirect(&there)).await;
+    let client = Client::new().tls(client_config_trusting(&end.pem).unwrap()).redirects(1);
+    let client = client.header("Authorization", "Bearer secret").header("X-Kept", "1");
+    connect(&client, &begin.url("/")).await.unwrap();
+    let head = end.heads.lock().unwrap()[0].clone();
+    assert!(head.contains("X-Kept: 1") && !head.contains("secret"), "{head}");
+    assert!(
+        head.contains(&format!("Host: {}", to.trim_start_matches("wss://").trim_end_matches('/')))
+    );
+}
+
+/// The proxy sees whom it is to connect to, and no more: TLS is with the server, for its name.
+#[tokio::test]
+async fn tls_goes_through_a_proxy_to_the_server() {
+    let server = TlsServer::start("tunnel", |p| p.subject_alt_names = names(["server.test"])).await;
+    let (proxy, asked) = proxy(server.addr).await;
+    let client = Client::new().tls(client_config_trusting(&server.pem).unwrap());
+    let client = client.proxy(format!("http://user:secret@{proxy}"));
+    let socket = connect(&client, "wss://server.test/x?token=secret").await.unwrap();
+    assert_eq!(socket.peer().addr(), Some(proxy));
+    let asked = asked.lock().unwrap()[0].clone();
+    assert!(asked.starts_with("CONNECT server.test:443 HTTP/1.1\r\nHost: server.test:443\r\n"));
+    assert!(!asked.contains("token"), "{asked}");
+    assert_eq!(*server.names.lock().unwrap(), [Some("server.test".to_owned())]);
+    let head = server.heads.lock().unwrap()[0].clone();
+    assert!(head.contains("Host: server.test\r\n") && !head.contains("Proxy-"), "{head}");
+    // The name of the proxy is nobody's to show.
+    let error = connect(&client, "wss://another.test/").await.unwrap_err().to_string();
+    assert!(error.contains("server.test"), "what is presented is named: {error}");
+}
+
+/// As it is written in the URL, as the server name of TLS (RFC 6066 §3: without the last dot, and
+/// no address), and in `Host`.
+#[tokio::test]
+async fn a_certificate_is_for_the_name_however_it_is_written() {
+    for (host, is_for, server_name, in_host) in [
+        ("server.test", "server.test", Some("server.test"), "server.test"),
+        ("Server.Test.", "server.test", Some("server.test"), "server.test."),
+        (
+            "b\u{fc}cher.test",
+            "xn--bcher-kva.test",
+            Some("xn--bcher-kva.test"),
+            "xn--bcher-kva.test",
+        ),
+        ("[0:0::1]", "::1", None, "[::1]"),
+        ("127.1", "127.0.0.1", None, "127.0.0.1"),
+    ] {
+        let server = TlsServer::start("names", |p| p.subject_alt_names = names([is_for])).await;
+        let client = Client::new().tls(client_config_trusting(&server.pem).unwrap());
+        // The name, and the address too, are answered by the server of this test.
+        let client = client.resolve(host, [server.addr]);
+        connect(&client, &format!("wss://{host}/")).await.unwrap_or_else(|e| panic!("{host}: {e}"));
+        assert_eq!(*server.names.lock().unwrap(), [server_name.map(str::to_owned)], "{host}");
+        let head = server.heads.lock().unwrap()[0].clone();
+        assert!(head.contains(&format!("\r\nHost: {in_host}\r\n")), "{host}: {head}");
+    }
 }

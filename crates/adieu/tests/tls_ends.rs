@@ -144,7 +144,7 @@ fn authority_that_signs(change: impl FnOnce(&mut CertificateParams)) -> Authorit
     let leaf = params.signed_by(&server, &issuer).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(root.der().clone()).unwrap();
-    Authority { roots, chain: leaf.pem(), key: server.serialize_pem() }
+    Authority { roots, pem: root.pem(), chain: leaf.pem(), key: server.serialize_pem() }
 }
 
 /// Connects a client that trusts one authority to a server of another (or the same): what the

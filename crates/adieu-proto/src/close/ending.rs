@@ -127,13 +127,25 @@ impl Ending {
     /// Whether the connection ended cleanly. This is the one definition, for all that counts clean
     /// endings: a Close went each way (RFC 6455 §7.1.4) and the peer's keeps the rules of §5.5.1
     /// and §7.4, the peer finished its direction of the transport, and nothing of ours is known to
-    /// be lost, neither unsent nor unacknowledged.
+    /// be lost, neither unsent nor unacknowledged. An RST behind the FIN is a loss, but for one that
+    /// answers our close_notify: for that nobody has to wait (RFC 8446 §6.1).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let lost = self.unsent.bytes > 0 || self.unsent.unacknowledged.is_some_and(|n| n > 0);
         let violated = matches!(self.cause, Cause::Violation(_)) || self.wrong_close();
-        let finished = self.transport.end == End::Finished;
+        let finished = match self.transport.end {
+            End::Finished => true,
+            End::FinishedThenReset => self.resets_only_our_close_notify(),
+            _ => false,
+        };
         self.closing_handshake.is_complete() && finished && !lost && !violated
+    }
+
+    /// Whether the peer had read all that we said before it ended TLS: its Close answered ours,
+    /// which was our last word but for our close_notify.
+    fn resets_only_our_close_notify(&self) -> bool {
+        let answered = matches!(self.closing_handshake, ClosingHandshake::SentThenReceived { .. });
+        answered && self.transport.close_notify == Some(true)
     }
 
     /// Whether the peer's Close has a code that must not be on the wire.
@@ -439,4 +451,30 @@ impl Timeline {
         fin_sent: None,
         peer_ended: None,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proxies and servers that close their socket behind close_notify and FIN, as squid does.
+    #[test]
+    fn an_rst_that_answers_our_close_notify_is_no_loss() {
+        let close = Close::new(1000, "").unwrap();
+        let (ours, theirs) = (close.clone(), close);
+        let we_first = ClosingHandshake::SentThenReceived { ours, theirs };
+        let (ours, theirs) = (Close::empty(), Close::empty());
+        let they_first = ClosingHandshake::ReceivedThenSent { ours, theirs };
+        let clean = |handshake: &ClosingHandshake, close_notify| {
+            let mut ending = Ending::of(Cause::Application, Duration::ZERO);
+            ending.closing_handshake = handshake.clone();
+            ending.transport.end = End::FinishedThenReset;
+            ending.transport.close_notify = close_notify;
+            ending.is_clean()
+        };
+        assert!(clean(&we_first, Some(true)));
+        assert!(!clean(&we_first, Some(false)), "the end of TLS may be forged");
+        assert!(!clean(&we_first, None), "an RST of TCP answers what we said");
+        assert!(!clean(&they_first, Some(true)), "our answer may be lost");
+    }
 }

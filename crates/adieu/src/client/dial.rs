@@ -1,7 +1,7 @@
 //! From a name to a TCP connection: look its addresses up, and try them side by side.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,23 +11,27 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout_at};
 
+use super::attempts::Attempts;
 use super::eyeballs::{Eyeballs, Step};
+use super::url::canonical_name;
 use crate::now;
 
 type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Where addresses come from: those that the caller gave for a name, else the caller's resolver,
-/// else the operating system's.
+/// else the operating system's. What is an address already is not looked up.
 #[derive(Clone, Default)]
 pub(super) struct Resolver {
+    /// Names in their canonical form.
     given: Vec<(String, Vec<SocketAddr>)>,
     resolve: Option<Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>>,
 }
 
 impl Resolver {
     pub(super) fn give(&mut self, host: &str, addresses: Vec<SocketAddr>) {
-        self.given.retain(|(name, _)| !name.eq_ignore_ascii_case(host));
-        self.given.push((host.to_owned(), addresses));
+        let host = canonical_name(host);
+        self.given.retain(|(name, _)| *name != host);
+        self.given.push((host, addresses));
     }
 
     pub(super) fn ask<F, T>(&mut self, resolve: F)
@@ -39,11 +43,14 @@ impl Resolver {
     }
 
     async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let given = self.given.iter().find(|(name, _)| name.eq_ignore_ascii_case(host));
-        let mut addresses = match (given, &self.resolve) {
-            (Some((_, given)), _) => given.clone(),
-            (None, Some(resolve)) => resolve(host.to_owned(), port).await?,
-            (None, None) => tokio::net::lookup_host((host, port)).await?.collect(),
+        let name = canonical_name(host);
+        let given = self.given.iter().find(|(given, _)| *given == name);
+        let literal = host.parse::<IpAddr>();
+        let mut addresses = match (given, literal, &self.resolve) {
+            (Some((_, given)), ..) => given.clone(),
+            (None, Ok(address), _) => vec![SocketAddr::new(address, port)],
+            (None, Err(_), Some(resolve)) => resolve(host.to_owned(), port).await?,
+            (None, Err(_), None) => tokio::net::lookup_host((host, port)).await?.collect(),
         };
         for address in addresses.iter_mut().filter(|address| address.port() == 0) {
             address.set_port(port);
@@ -73,10 +80,34 @@ impl Deadline {
         what: impl FnOnce() -> String,
     ) -> io::Result<T> {
         let Some(at) = self.at else { return future.await };
-        timeout_at(at.into(), future).await.unwrap_or_else(|_| {
-            let limit = (at - self.started).as_secs_f64();
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("{} within {limit} s", what())))
-        })
+        let passed = |_| Err(timed_out(format!("{} {self}", what())));
+        timeout_at(at.into(), future).await.unwrap_or_else(passed)
+    }
+
+    /// Waits until it has passed.
+    async fn wait(&self) {
+        until(self.at).await;
+    }
+}
+
+impl fmt::Display for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            Some(at) => write!(f, "within {} s", (at - self.started).as_secs_f64()),
+            None => f.write_str("so far"),
+        }
+    }
+}
+
+fn timed_out(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+/// Waits until then; for ever, if there is no such time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -99,16 +130,15 @@ pub(super) async fn dial(
         let text = format!("the name {host} has no address");
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
-    let no_answer = || format!("no answer from {}", listed(&found));
-    let connect = |address| TcpStream::connect(address);
-    deadline.within(race(found.iter().copied(), connect), no_answer).await
+    race(found, TcpStream::connect, deadline).await
 }
 
 /// Tries addresses side by side as RFC 8305 says. The first connection wins, the other attempts are
-/// given up.
+/// given up. An error says of each address what came of it.
 async fn race<S, F>(
     addresses: impl IntoIterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
+    deadline: &Deadline,
 ) -> io::Result<S>
 where
     S: Send + 'static,
@@ -116,36 +146,35 @@ where
 {
     let mut eyeballs = Eyeballs::new(addresses);
     // Dropped, it ends the attempts that are left in it.
-    let mut attempts = JoinSet::new();
-    let mut failed = Attempts::default();
+    let mut running = JoinSet::new();
+    let mut attempts = Attempts::default();
     loop {
-        let wait = match eyeballs.step(now()) {
+        let next = match eyeballs.step(now()) {
             Step::Start(address) => {
+                attempts.begun(address);
                 let attempt = connect(address);
-                attempts.spawn(async move { (address, attempt.await) });
+                running.spawn(async move { (address, attempt.await) });
                 continue;
             }
-            Step::Wait(until) => until,
-            Step::Exhausted => return Err(failed.into()),
-        };
-        let next = async {
-            match wait {
-                Some(at) => sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
+            Step::Wait(next) => next,
+            Step::Exhausted => return Err(attempts.into()),
         };
         tokio::select! {
             biased;
-            Some(done) = attempts.join_next() => match done {
+            Some(done) = running.join_next() => match done {
                 Ok((_, Ok(stream))) => return Ok(stream),
                 Ok((address, Err(error))) => {
-                    failed.0.push((address, error));
+                    attempts.failed(address, error);
                     eyeballs.failed();
                 }
-                // A resolver's or a system's panic in an attempt is that attempt's failure.
+                // A system's panic in an attempt is that attempt's failure.
                 Err(_) => eyeballs.failed(),
             },
-            () = next => {}
+            () = deadline.wait() => {
+                attempts.not_begun(eyeballs.left());
+                return Err(timed_out(format!("no connection {deadline}: {attempts}")));
+            }
+            () = until(next) => {}
         }
     }
 }
@@ -164,39 +193,6 @@ impl std::error::Error for NotFound {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.1)
     }
-}
-
-/// Why each address did not connect.
-#[derive(Debug, Default)]
-struct Attempts(Vec<(SocketAddr, io::Error)>);
-
-impl From<Attempts> for io::Error {
-    fn from(attempts: Attempts) -> Self {
-        let kind = attempts.0.last().map_or(io::ErrorKind::Other, |(_, error)| error.kind());
-        io::Error::new(kind, attempts)
-    }
-}
-
-impl fmt::Display for Attempts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (address, error)) in self.0.iter().enumerate() {
-            let and = if i == 0 { "" } else { "; " };
-            write!(f, "{and}{address}: {error}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Attempts {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.last().map(|(_, error)| error as _)
-    }
-}
-
-/// A few addresses for an error.
-fn listed(addresses: &[SocketAddr]) -> String {
-    let few: Vec<_> = addresses.iter().take(8).map(ToString::to_string).collect();
-    few.join(", ")
 }
 
 #[cfg(test)]
@@ -226,11 +222,12 @@ mod tests {
     /// Races addresses of these kinds, in the runtime's own time: which connected, after how many
     /// milliseconds; when each attempt began; which attempts are gone.
     async fn raced(does: &[Does]) -> (Result<u16, String>, u128, Vec<(u16, u128)>, Vec<u16>) {
+        let deadline = Deadline::new(&adieu_proto::Config::default());
         let start = tokio::time::Instant::now();
         let begun = Mutex::new(Vec::new());
         let gone = Arc::new(Mutex::new(Vec::new()));
         let addresses = (0..does.len()).map(|n| SocketAddr::from(([127, 0, 0, 1], n as u16)));
-        let result = race(addresses, |address| {
+        let connect = |address: SocketAddr| {
             let (n, does) = (address.port(), does[usize::from(address.port())]);
             begun.lock().unwrap().push((n, start.elapsed().as_millis()));
             let attempt = Attempt(n, gone.clone());
@@ -245,7 +242,8 @@ mod tests {
                     }
                 }
             }
-        });
+        };
+        let result = race(addresses, connect, &deadline);
         let result = result.await.map_err(|error| error.to_string());
         let took = start.elapsed().as_millis();
         // The attempts that were given up are dropped by the runtime.
@@ -284,5 +282,62 @@ mod tests {
         let error = result.unwrap_err();
         assert!(error.contains("127.0.0.1:0: ") && error.contains("127.0.0.1:1: "), "{error}");
         assert_eq!(took, 0);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_tells_what_came_of_each_address() {
+        let (result, took, ..) =
+            raced(&[Does::SwallowsSyns, Does::Refuses, Does::SwallowsSyns]).await;
+        let error = result.unwrap_err();
+        assert_eq!(
+            error,
+            "no connection within 10 s: 127.0.0.1:0: no answer; \
+             127.0.0.1:1: connection refused; 127.0.0.1:2: no answer"
+        );
+        assert_eq!(took, 10_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_silent_addresses_forty_are_tried_within_the_deadline() {
+        let (result, took, begun, gone) = raced(&[Does::SwallowsSyns; 41]).await;
+        let error = result.unwrap_err();
+        assert_eq!((took, begun.len(), begun[39]), (10_000, 40, (39, 9_750)));
+        assert!(error.contains("127.0.0.1:39: no answer; 127.0.0.1:40: not tried"), "{error}");
+        assert_eq!(gone.len(), 40, "no attempt is left behind");
+        let mut does = [Does::SwallowsSyns; 40];
+        does[39] = Does::ConnectsAfter(20);
+        let (result, took, ..) = raced(&does).await;
+        assert_eq!((result, took), (Ok(39), 9_770));
+    }
+
+    #[tokio::test]
+    async fn what_is_an_address_is_not_looked_up() {
+        let mut resolver = Resolver::default();
+        resolver.ask(|host, _| async move { panic!("{host} is looked up") });
+        for (host, address) in [("::1", "[::1]:7"), ("127.0.0.1", "127.0.0.1:7")] {
+            let found = resolver.addresses(host, 7).await.unwrap();
+            assert_eq!(found, [address.parse().unwrap()]);
+        }
+        resolver.give("127.0.0.1", vec!["[::1]:0".parse().unwrap()]);
+        let found = resolver.addresses("127.0.0.1", 7).await.unwrap();
+        assert_eq!(found, ["[::1]:7".parse().unwrap()], "unless the caller says so");
+    }
+
+    #[tokio::test]
+    async fn addresses_are_given_for_a_name_however_it_is_written() {
+        let address = "127.0.0.1:7".parse().unwrap();
+        for (given, asked) in [
+            ("Host.Example", "host.example"),
+            ("host.example", "host.example."),
+            ("host.example.", "host.example"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("[::1]", "::1"),
+            ("::1", "::1"),
+            ("under_score.test", "under_score.test"),
+        ] {
+            let mut resolver = Resolver::default();
+            resolver.give(given, vec![address]);
+            let found = resolver.addresses(asked, 7).await.unwrap();
+            assert_eq!(found, [address], "{given} for {asked}");
+        }
     }
 }

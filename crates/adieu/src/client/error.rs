@@ -36,6 +36,9 @@ pub enum ProxyError {
     Io(io::Error),
     /// The proxy's answer is no HTTP, or is too long.
     Answer(HandshakeError),
+    /// Bytes came with the proxy's answer before anything was asked of the server, which speaks
+    /// second in a WebSocket.
+    UnexpectedBytes,
     /// The proxy refused, with this answer.
     Refused(Box<Refusal>),
 }
@@ -113,6 +116,10 @@ impl fmt::Display for ProxyError {
             ),
             ProxyError::Io(error) => write!(f, "no tunnel through the proxy: {error}"),
             ProxyError::Answer(error) => write!(f, "the proxy's answer cannot be read: {error}"),
+            ProxyError::UnexpectedBytes => f.write_str(
+                "bytes came through the proxy before anything was asked: whoever is at the other \
+                 end is no server of WebSockets",
+            ),
             ProxyError::Refused(refusal) => {
                 write!(f, "the proxy refused the tunnel with status {refusal}")
             }
@@ -142,7 +149,7 @@ impl std::error::Error for ProxyError {
         match self {
             ProxyError::Io(error) => error.source(),
             ProxyError::Answer(error) => error.source(),
-            ProxyError::Url(_) | ProxyError::Refused(_) => None,
+            ProxyError::Url(_) | ProxyError::Refused(_) | ProxyError::UnexpectedBytes => None,
         }
     }
 }

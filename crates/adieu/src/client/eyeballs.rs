@@ -1,6 +1,6 @@
 //! Which address to try when (RFC 8305, "Happy Eyeballs"): a choice without a socket or a clock.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,11 @@ impl Eyeballs {
         }
     }
 
+    /// The addresses whose turn has not come.
+    pub(super) fn left(&self) -> impl Iterator<Item = SocketAddr> {
+        self.waiting.iter().copied()
+    }
+
     /// An attempt has failed: the next begins at once.
     pub(super) fn failed(&mut self) {
         self.running = self.running.saturating_sub(1);
@@ -62,14 +67,11 @@ impl Eyeballs {
 }
 
 fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
-    let mut unique: Vec<SocketAddr> = Vec::new();
-    for address in addresses.into_iter().take(MOST_ADDRESSES) {
-        if !unique.contains(&address) {
-            unique.push(address);
-        }
-    }
-    let first = unique.first().is_some_and(SocketAddr::is_ipv6);
-    let (ours, others): (Vec<_>, Vec<_>) = unique.into_iter().partition(|a| a.is_ipv6() == first);
+    let mut seen = HashSet::new();
+    let unique = addresses.into_iter().filter(|address| seen.insert(*address));
+    let mut unique = unique.peekable();
+    let first = unique.peek().is_some_and(SocketAddr::is_ipv6);
+    let (ours, others): (Vec<_>, Vec<_>) = unique.partition(|a| a.is_ipv6() == first);
     let mut others = others.into_iter();
     let mut turns = VecDeque::new();
     for address in ours {
@@ -77,6 +79,8 @@ fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<Socke
         turns.extend(others.next());
     }
     turns.extend(others);
+    // Only now: a list of many of one family keeps its few of the other.
+    turns.truncate(MOST_ADDRESSES);
     turns
 }
 
@@ -101,6 +105,14 @@ mod tests {
         assert_eq!(order(&[]), []);
         let many: Vec<_> = (0..500).map(|n| SocketAddr::from(([1, 1, 1, 1], n))).collect();
         assert_eq!(interleave(many).len(), MOST_ADDRESSES);
+    }
+
+    #[test]
+    fn many_addresses_of_one_family_leave_room_for_the_other() {
+        let six = (1..=200).map(|n| SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, n)));
+        let four = SocketAddr::from(([1, 1, 1, 1], 1));
+        let order = interleave(six.chain([four]));
+        assert_eq!((order.len(), order[1]), (MOST_ADDRESSES, four));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::dial::{Deadline, Resolver, dial};
 use super::error::ProxyError;
-use super::url::{Target, basic, shown};
+use super::url::{Target, basic, canonical_name, shown};
 use crate::proxy::Cidr;
 
 /// Bytes of a proxy's answer that are read at a time.
@@ -57,7 +57,7 @@ impl Environment {
     /// Whether `NO_PROXY` names the target: its name or a domain that it is in, with or without a
     /// dot in front; its address or a prefix of it; each with or without a port; or `*`.
     fn spares(&self, target: &Target) -> bool {
-        let host = target.host().to_ascii_lowercase();
+        let host = canonical_name(&target.host());
         let (address, port) = (target.address(), target.port());
         let entries = self.none.split([',', ' ']).map(str::trim).filter(|e| !e.is_empty());
         entries.map(str::to_ascii_lowercase).any(|entry| {
@@ -85,8 +85,8 @@ fn matches_host(entry: &str, host: &str, address: Option<IpAddr>) -> bool {
         let bare = entry.trim_start_matches('[').trim_end_matches(']');
         return bare.parse::<Cidr>().is_ok_and(|cidr| cidr.contains(address));
     }
-    let domain = entry.trim_start_matches("*.").trim_start_matches('.');
-    host.strip_suffix(domain).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    let domain = canonical_name(entry.trim_start_matches("*.").trim_start_matches('.'));
+    host.strip_suffix(&domain).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
 impl Proxies {
@@ -160,11 +160,15 @@ impl Proxy {
             request.extend(["Proxy-Authorization: ", value, "\r\n"]);
         }
         request += "\r\n";
-        tcp.write_all(request.as_bytes()).await.map_err(ProxyError::Io)?;
+        // A proxy that refuses may do so, and end, before it reads: its answer is there all the same.
+        let written = tcp.write_all(request.as_bytes()).await;
         let mut bytes = [0; READ];
         loop {
             let n = match tcp.read(&mut bytes).await {
-                Ok(0) => return Err(cut_short(reader, true, ended())),
+                Ok(0) => {
+                    let why = written.err().unwrap_or_else(ended);
+                    return Err(cut_short(reader, true, why));
+                }
                 Ok(n) => n,
                 Err(error) => return Err(cut_short(reader, false, error)),
             };
@@ -174,11 +178,7 @@ impl Proxy {
                     return Err(ProxyError::Refused(Box::new(refusal)));
                 }
                 Some(Answer::Agreed { rest, .. }) if rest.is_empty() => return Ok(()),
-                // The server speaks after us: those bytes are not its own.
-                Some(_) => {
-                    let error = adieu_proto::HandshakeError::UnexpectedBytes;
-                    return Err(ProxyError::Answer(error));
-                }
+                Some(_) => return Err(ProxyError::UnexpectedBytes),
             }
         }
     }
@@ -234,6 +234,11 @@ mod tests {
             (".example", "ws://a.example/", true),
             ("x, A.Example", "ws://a.example/", true),
             ("ample", "ws://a.example/", false),
+            ("a.example.", "ws://a.example/", true),
+            ("a.example", "ws://a.example./", true),
+            ("b\u{fc}cher.example", "ws://b\u{fc}cher.example/", true),
+            ("*.example", "ws://a.example/", true),
+            (".", "ws://a.example/", false),
             ("a.example:81", "ws://a.example/", false),
             ("a.example:80", "ws://a.example/", true),
             ("127.0.0.1", "ws://127.0.0.1:9/", true),
@@ -255,5 +260,23 @@ mod tests {
         let proxy = Proxy::parse("u:p@h:3128").unwrap();
         assert_eq!((&*proxy.host, proxy.port), ("h", 3128));
         assert_eq!(proxy.authorization.as_deref(), Some("Basic dTpw"));
+    }
+    /// A proxy that has too much to do answers who has asked nothing, and resets.
+    #[tokio::test]
+    async fn an_answer_from_before_the_question_is_heard() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap());
+        let (ours, theirs) = tokio::join!(ours, listener.accept());
+        let (mut ours, (mut theirs, _)) = (ours.unwrap(), theirs.unwrap());
+        let answer = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 7\r\n\r\nfull";
+        theirs.write_all(answer).await.unwrap();
+        socket2::SockRef::from(&theirs).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(theirs);
+        ours.ready(tokio::io::Interest::ERROR).await.unwrap();
+        let proxy = Proxy::parse("p").unwrap();
+        let target = Target::parse("ws://h/").unwrap();
+        let error = proxy.ask(&mut ours, &mut AnswerReader::to_connect(1000), &target).await;
+        let Err(ProxyError::Refused(refusal)) = error else { panic!("{error:?}") };
+        assert_eq!((refusal.status, &*refusal.body_text()), (503, "full"));
     }
 }

@@ -69,6 +69,9 @@ impl Target {
         if rest.starts_with(['/', '\\', '?', '#']) {
             return Err(refuse("the host is missing"));
         }
+        if has_zone(rest) {
+            return Err(refuse(NO_ZONE));
+        }
         let url = Url::parse(trimmed).map_err(|error| refuse(&error.to_string()))?;
         // RFC 6455 §3: it would never be sent.
         if url.fragment().is_some() {
@@ -153,6 +156,28 @@ impl Target {
     pub(super) fn same_origin(&self, other: &Self) -> bool {
         self.url.origin() == other.url.origin()
     }
+}
+
+/// Whether the host is an IPv6 address with a zone, as in `[fe80::1%25eth0]` (RFC 6874).
+fn has_zone(rest: &str) -> bool {
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.strip_prefix('[')
+        .and_then(|host| host.split_once(']'))
+        .is_some_and(|(ip, _)| ip.contains('%'))
+}
+
+/// The WHATWG URL standard leaves zones out on purpose (§3.5), and so no browser knows them.
+const NO_ZONE: &str = "an address in a URL cannot name a network interface; write a name instead, \
+                       and give the address with its scope to `Client::resolve`";
+
+/// A name by which it can be compared with others: international names in ASCII, in small letters,
+/// without the dot that may stand at the end (RFC 1034 §3.1).
+pub(super) fn canonical_name(name: &str) -> String {
+    let parsed = Host::parse(name).map(|host| host.to_string());
+    let ascii = parsed.unwrap_or_else(|_| name.to_ascii_lowercase());
+    let bare = ascii.trim_start_matches('[').trim_end_matches([']', '.']);
+    bare.to_owned()
 }
 
 const SCHEMES: [&str; 4] = ["ws", "wss", "http", "https"];
@@ -257,6 +282,16 @@ mod tests {
         ] {
             assert!(Target::parse(bad).is_err(), "{bad}: {:?}", parts(bad));
         }
+    }
+
+    #[test]
+    fn an_address_with_a_zone_is_refused_with_the_way_out() {
+        for url in ["ws://[fe80::1%25eth0]/", "ws://u:p@[fe80::1%eth0]:80/x", "wss://[fe80::1%1]"] {
+            let error = Target::parse(url).unwrap_err().to_string();
+            assert!(error.contains("Client::resolve"), "{error}");
+        }
+        let error = Target::parse("ws://h/[::1%eth0]").err();
+        assert_eq!(error, None);
     }
 
     #[cfg(feature = "tls")]

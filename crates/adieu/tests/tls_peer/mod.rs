@@ -20,6 +20,8 @@ use testkit::{DEADLINE, Frame, Head, Request};
 /// An authority of this run's own, and what it has signed.
 pub(crate) struct Authority {
     pub(crate) roots: RootCertStore,
+    /// The root, for a file.
+    pub(crate) pem: String,
     pub(crate) chain: String,
     pub(crate) key: String,
 }
@@ -39,7 +41,7 @@ pub(crate) fn authority() -> Authority {
     let leaf = params.signed_by(&server, &issuer).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(root.der().clone()).unwrap();
-    Authority { roots, chain: leaf.pem(), key: server.serialize_pem() }
+    Authority { roots, pem: root.pem(), chain: leaf.pem(), key: server.serialize_pem() }
 }
 
 impl Authority {

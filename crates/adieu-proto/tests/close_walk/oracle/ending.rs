@@ -45,12 +45,19 @@ impl Oracle {
             times: self.times(),
             lasted: now - self.started,
             error: self.error.map(str::to_owned),
-            clean: end == End::Finished
+            clean: self.finished_well(end)
                 && self.our_close_left.is_some()
                 && self.heard.is_some()
                 && !self.offended
                 && self.queued() == 0,
         }
+    }
+
+    /// An RST behind the FIN takes nothing of ours but a close_notify where our Close was answered
+    /// and the peer's close_notify came: nobody has to wait for the other's (RFC 8446 §6.1).
+    fn finished_well(&self, end: End) -> bool {
+        let answered = self.spoke_first && self.notified();
+        end == End::Finished || (end == End::FinishedThenReset && answered)
     }
 
     /// What crossed, in the order in which our side saw it.
