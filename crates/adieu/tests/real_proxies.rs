@@ -150,12 +150,13 @@ fn a_tunnel_that_the_proxy_does_not_make_is_told_with_status_and_body() {
             let refusal = refusal(error);
             assert_eq!((refusal.status, refusal.body_is_whole), (403, true), "{text}");
             assert!(!refusal.body.is_empty());
+            figure(&format!("{:?}, a port that it does not serve", proxy.kind), &text);
         }
         let error = servers.connect(&client, &format!("ws://{closed}/")).unwrap_err();
         let text = error.to_string();
         let refusal = refusal(error);
         assert!(matches!(refusal.status, 500..=599), "nobody listens there: {text}");
-        figure(&format!("{:?}, a port that is not served; nobody there", proxy.kind), &text);
+        figure(&format!("{:?}, a port where nobody listens", proxy.kind), &text);
     }
     servers.finish();
 }
