@@ -1,8 +1,8 @@
-//! A client in networks that swallow what it sends: a namespace with routes into nowhere, the kernel's
-//! own errors, and the operating system's resolver.
+//! A client in networks that swallow what it sends: a namespace with routes into nowhere, the
+//! kernel's own errors, and the operating system's resolver.
 //!
-//! The order of attempts is told by the kernel, which counts how many it has begun. What takes no time
-//! of the kernel's is asserted in the runtime's own time.
+//! The order of attempts is told by the kernel, which counts how many it has begun. What takes no
+//! time of the kernel's is asserted in the runtime's own time.
 //! Takes root and iproute2, or each test says that it is skipped.
 #![cfg(target_os = "linux")]
 

@@ -1,6 +1,6 @@
-//! A client through tinyproxy and squid, as Debian has them: tunnels, credentials, refusals, a proxy
-//! that is killed, and the environment. `cargo xtask setup` installs both; the test run says which
-//! of them is missing.
+//! A client through tinyproxy and squid, as Debian has them: tunnels, credentials, refusals, a
+//! proxy that is killed, and the environment. `cargo xtask setup` installs both; the test run says
+//! which of them is missing.
 #![cfg(all(target_os = "linux", feature = "tls"))]
 
 mod proxy_program;
