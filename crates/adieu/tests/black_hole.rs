@@ -1,8 +1,8 @@
-//! A client in networks that swallow what it sends: a namespace with routes into nowhere, the kernel's
-//! own errors, and the operating system's resolver.
+//! A client in networks that swallow what it sends: a namespace with routes into nowhere, the
+//! kernel's own errors, and the operating system's resolver.
 //!
-//! The order of attempts is told by the kernel, which counts how many it has begun. What takes no time
-//! of the kernel's is asserted in the runtime's own time.
+//! The order of attempts is told by the kernel, which counts how many it has begun. What takes no
+//! time of the kernel's is asserted in the runtime's own time.
 //! Takes root and iproute2, or each test says that it is skipped.
 #![cfg(target_os = "linux")]
 
@@ -11,7 +11,7 @@ mod namespace;
 use std::fs;
 use std::future::Future;
 use std::net::{SocketAddr, SocketAddrV6};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adieu::{Client, CloseCode, Config, ConnectError, Server, Socket};
 use testkit::{DEADLINE, figure};
@@ -152,6 +152,21 @@ fn where_all_is_a_black_hole_the_deadline_names_each_address() {
                 tokio::task::yield_now().await;
             }
             figure("nothing but black holes", &format!("after {took:?} of virtual time: {error}"));
+        });
+    });
+}
+
+#[test]
+fn a_connect_that_nobody_waits_for_any_more_leaves_no_attempt() {
+    namespace::apart("an attempt that is given up", &HOLE, || {
+        runtime(true).block_on(async {
+            let both = [address(SILENT_6), address(SILENT_4)];
+            let client = Client::new().resolve("two.test", both);
+            let connecting = client.connect("ws://two.test/");
+            timeout(Duration::from_secs(1), connecting).await.expect_err("nobody answers");
+            while waits_for_somebody() {
+                tokio::task::yield_now().await;
+            }
         });
     });
 }

@@ -1,6 +1,6 @@
-//! A client through tinyproxy and squid, as Debian has them: tunnels, credentials, refusals, a proxy
-//! that is killed, and the environment. `cargo xtask setup` installs both; the test run says which
-//! of them is missing.
+//! A client through tinyproxy and squid, as Debian has them: tunnels, credentials, refusals, a
+//! proxy that is killed, and the environment. `cargo xtask setup` installs both; the test run says
+//! which of them is missing.
 #![cfg(all(target_os = "linux", feature = "tls"))]
 
 mod proxy_program;
@@ -150,12 +150,13 @@ fn a_tunnel_that_the_proxy_does_not_make_is_told_with_status_and_body() {
             let refusal = refusal(error);
             assert_eq!((refusal.status, refusal.body_is_whole), (403, true), "{text}");
             assert!(!refusal.body.is_empty());
+            figure(&format!("{:?}, a port that it does not serve", proxy.kind), &text);
         }
         let error = servers.connect(&client, &format!("ws://{closed}/")).unwrap_err();
         let text = error.to_string();
         let refusal = refusal(error);
         assert!(matches!(refusal.status, 500..=599), "nobody listens there: {text}");
-        figure(&format!("{:?}, a port that is not served; nobody there", proxy.kind), &text);
+        figure(&format!("{:?}, a port where nobody listens", proxy.kind), &text);
     }
     servers.finish();
 }

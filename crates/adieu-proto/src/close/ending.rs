@@ -127,8 +127,8 @@ impl Ending {
     /// Whether the connection ended cleanly. This is the one definition, for all that counts clean
     /// endings: a Close went each way (RFC 6455 §7.1.4) and the peer's keeps the rules of §5.5.1
     /// and §7.4, the peer finished its direction of the transport, and nothing of ours is known to
-    /// be lost, neither unsent nor unacknowledged. An RST behind the FIN is a loss, but for one that
-    /// answers our close_notify: for that nobody has to wait (RFC 8446 §6.1).
+    /// be lost, neither unsent nor unacknowledged. An RST behind the FIN is a loss, but for one
+    /// that answers our close_notify: for that nobody has to wait (RFC 8446 §6.1).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let lost = self.unsent.bytes > 0 || self.unsent.unacknowledged.is_some_and(|n| n > 0);

@@ -210,6 +210,16 @@ mod tests {
         ConnectsAfter(u64),
     }
 
+    impl fmt::Display for Does {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Does::Refuses => f.write_str("refused"),
+                Does::SwallowsSyns => f.write_str("silent"),
+                Does::ConnectsAfter(ms) => write!(f, "answers after {ms} ms"),
+            }
+        }
+    }
+
     /// Tells when it is dropped.
     struct Attempt(u16, Arc<Mutex<Vec<u16>>>);
 
@@ -250,7 +260,28 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut dropped = gone.lock().unwrap().clone();
         dropped.sort_unstable();
-        (result, took, begun.into_inner().unwrap(), dropped)
+        let begun = begun.into_inner().unwrap();
+        told(does, &result, took, &begun);
+        (result, took, begun, dropped)
+    }
+
+    /// For conformance/client-network.txt.
+    fn told(does: &[Does], result: &Result<u16, String>, took: u128, begun: &[(u16, u128)]) {
+        let addresses = match does {
+            [first, .., last] if does.len() > 5 => {
+                format!("{first}, {} like it, then {last}", does.len() - 2)
+            }
+            few => few.iter().map(Does::to_string).collect::<Vec<_>>().join(", "),
+        };
+        let at: Vec<_> = begun.iter().map(|(_, at)| at.to_string()).collect();
+        let (at, more) = (&at[..at.len().min(4)], at.len().saturating_sub(4));
+        let attempts = format!("attempts begun at {} ms and {more} more", at.join(", "));
+        let attempts = attempts.replace(" and 0 more", "");
+        let came = match result {
+            Ok(n) => format!("number {} connected", n + 1),
+            Err(_) => "an error that names each".to_owned(),
+        };
+        testkit::figure(&addresses, &format!("{attempts}; {came} after {took} ms of virtual time"));
     }
 
     #[tokio::test(start_paused = true)]

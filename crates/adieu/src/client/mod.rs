@@ -193,9 +193,9 @@ impl Client {
     }
 
     /// Connects. All addresses of the name are tried, a new one each 250 ms or when one has failed,
-    /// side by side (RFC 8305); the first connection is taken. Where the deadline passes before, the
-    /// error says of each address what came of it: of forty silent ones the last is tried 250 ms
-    /// before the default deadline.
+    /// side by side (RFC 8305); the first connection is taken. Where the deadline passes before,
+    /// the error says of each address what came of it: of forty silent ones the last is tried
+    /// 250 ms before the default deadline.
     ///
     /// `user:password@` in the URL becomes `Authorization: Basic` (RFC 7617), unless that field is
     /// set. `http://` and `https://` are read as `ws://` and `wss://`. A fragment is refused.

@@ -160,7 +160,7 @@ impl Proxy {
             request.extend(["Proxy-Authorization: ", value, "\r\n"]);
         }
         request += "\r\n";
-        // A proxy that refuses may do so, and end, before it reads: its answer is there all the same.
+        // A proxy that refuses may do so, and end, before it reads. Its answer is there then.
         let written = tcp.write_all(request.as_bytes()).await;
         let mut bytes = [0; READ];
         loop {

@@ -112,7 +112,8 @@ impl Kind {
             Kind::Tinyproxy => {
                 let served = each("\nConnectPort ");
                 format!(
-                    "Listen {ip}\nPort {at_port}\nTimeout 600\nBasicAuth {USER} {PASSWORD}{served}\n"
+                    "Listen {ip}\nPort {at_port}\nTimeout 600\n\
+                     BasicAuth {USER} {PASSWORD}{served}\n"
                 )
             }
             Kind::Squid => {
