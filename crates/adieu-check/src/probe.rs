@@ -99,10 +99,12 @@ pub(crate) fn explain(target: &Target, error: OpenError) -> String {
         OpenError::Refused(head) => match head.try_status() {
             Some(status) => format!(
                 "{url} answered `{}` instead of 101: {}",
-                head.first_line(),
+                head.first_line().escape_debug(),
                 status_hint(status)
             ),
-            None => format!("{url} is no web server: it said `{}`", head.first_line()),
+            None => {
+                format!("{url} is no web server: it said `{}`", head.first_line().escape_debug())
+            }
         },
         OpenError::BadAccept => format!(
             "{url} answered 101 with a wrong Sec-WebSocket-Accept: no browser would open it"

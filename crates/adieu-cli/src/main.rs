@@ -48,7 +48,7 @@ enum Command {
     /// Find out how a WebSocket server says goodbye: a doctor for any server
     Check(adieu_check::Check),
     /// Talk to a WebSocket server: lines in, messages out, and how it ended
-    Connect(connect::Connect),
+    Connect(Box<connect::Connect>),
 }
 
 /// Where and how to serve.
@@ -94,14 +94,20 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    runtime.block_on(async {
+    let is_client = matches!(cli.command, Some(Command::Connect(_)));
+    let code = runtime.block_on(async {
         match cli.command {
             Some(Command::Check(options)) => adieu_check::run(&options, stop_signal()).await,
             Some(Command::Connect(options)) => connect::run(&options).await,
             Some(Command::Serve(options)) => served(&options).await,
             None => served(&cli.serve).await,
         }
-    })
+    });
+    if is_client {
+        // A name that is still looked up behind the deadline keeps nobody waiting.
+        runtime.shutdown_background();
+    }
+    code
 }
 
 /// What `RUST_LOG` asks for; colours are for a terminal.

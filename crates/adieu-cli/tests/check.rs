@@ -302,3 +302,24 @@ fn what_cannot_be_checked_is_said_in_a_sentence() {
     cannot(&[&url], "`HTTP/1.1 404 Not Found` instead of 101");
     web.join().expect("a web server");
 }
+
+#[test]
+fn what_a_server_says_moves_no_terminal() {
+    for answer in ["HTTP/1.1 404 \u{1b}]0;x\u{7}", "SSH-2.0 \u{1b}[2J\u{9b}31m"] {
+        let listener = testkit::Listener::bind();
+        let url = listener.url();
+        let server = thread::spawn(move || {
+            let mut peer = listener.accept();
+            let _ = peer.read_head();
+            peer.write(format!("{answer}\r\nContent-Length: 0\r\n\r\n"));
+            peer.fin();
+            let _ = peer.read_to_end();
+        });
+        let output = check(&[&url]);
+        server.join().expect("a server");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said:?}");
+        assert_eq!(said.chars().find(|c| c.is_control() && *c != '\n'), None, "{said:?}");
+        assert!(said.contains("\\u{1b}"), "{said}");
+    }
+}

@@ -48,7 +48,7 @@ pub use frame::Opcode;
 #[cfg(feature = "legacy")]
 pub use handshake::key76;
 pub use handshake::{
-    Answer, AnswerReader, ClientRequest, Refusal, Request, Response, accept_response,
+    Answer, AnswerReader, ClientRequest, Refusal, Request, Response, ResponseHead, accept_response,
     client_accept, detect,
 };
 pub use liveness::Evidence;

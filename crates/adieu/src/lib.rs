@@ -77,9 +77,9 @@ mod transport;
 pub use accept::{Accept, IntoRefusal};
 pub use adieu_proto::{
     Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, IntoCloseCode,
-    IntoReason, LetGo, Message, Negotiated, ProtocolError, Refusal, RefusedBy, Request, Side,
-    Timeline, Timer, Transport, TransportError, TransportKind, Truncation, Unsent, UsageError,
-    Utf8Bytes, Version, VersionSet, defaults,
+    IntoReason, LetGo, Message, Negotiated, ProtocolError, Refusal, RefusedBy, Request,
+    ResponseHead, Side, Timeline, Timer, Transport, TransportError, TransportKind, Truncation,
+    Unsent, UsageError, Utf8Bytes, Version, VersionSet, defaults,
 };
 pub use client::{Client, ConnectError, ProxyError, RedirectError, UrlError, connect};
 pub use closed::{Closed, ConnectionId};

@@ -18,8 +18,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
 pub use info::TlsInfo;
@@ -101,6 +103,37 @@ pub fn client_config_trusting(pem: &Path) -> io::Result<Arc<ClientConfig>> {
 #[must_use]
 pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
     Arc::new(client().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The same configuration of a client, which shows a certificate where the server asks for one
+/// (RFC 8446 §4.4.2): the chain in the PEM file `cert`, its own first, with the private key in the
+/// PEM file `key`, which may be the same file. Sessions of the configuration it is made of are not
+/// resumed: they are without the certificate.
+///
+/// ```no_run
+/// # use std::path::Path;
+/// # fn of() -> std::io::Result<adieu::Client> {
+/// let trusted = adieu::tls::client_config()?;
+/// let (cert, key) = (Path::new("me.pem"), Path::new("me.key"));
+/// let tls = adieu::tls::with_client_certificate(&trusted, cert, key)?;
+/// # Ok(adieu::Client::new().tls(tls)) }
+/// ```
+///
+/// # Errors
+/// Names the file that cannot be read or used, and why.
+pub fn with_client_certificate(
+    config: &ClientConfig,
+    cert: &Path,
+    key: &Path,
+) -> io::Result<Arc<ClientConfig>> {
+    let chain = certificates(cert)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
+    let certified = CertifiedKey::from_der(chain, private, config.crypto_provider());
+    let certified = certified.map_err(|e| named(key, e))?;
+    let mut config = config.clone();
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+    config.resumption = Resumption::default();
+    Ok(Arc::new(config))
 }
 
 fn client() -> ConfigBuilder<ClientConfig, WantsVerifier> {

@@ -184,6 +184,38 @@ async fn redirects_are_followed_when_asked_and_leave_credentials_behind() {
 }
 
 #[tokio::test]
+async fn user_and_password_are_sent_instead_of_the_urls_and_not_to_another_origin() {
+    let end = Scripted::start(agreed).await;
+    let there = end.url("/").replace("ws://", "http://");
+    let begin = Scripted::start(move |_| redirect(&there)).await;
+    let url = begin.url("/").replace("ws://", "ws://url:url@");
+    let client = Client::new().basic_auth("Aladdin", "open sesame");
+    connect(&client.clone().redirects(1), &url).await.unwrap();
+    // The example of RFC 7617 §2.
+    let field = "\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
+    assert!(begin.head(0).contains(field), "{}", begin.head(0));
+    assert!(!end.head(0).contains("Authorization"), "{}", end.head(0));
+    connect(&client.header("authorization", "Bearer x"), &end.url("/")).await.unwrap();
+    let head = end.head(1);
+    assert!(head.contains("authorization: Bearer x") && !head.contains("Basic"), "{head}");
+    let error = connect(&Client::new().basic_auth("a:secret", "secret"), &url).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("colon") && !text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn the_head_of_the_answer_is_kept() {
+    let server = Scripted::start(|head| {
+        agreed(head).replace("Upgrade: websocket", "Set-Cookie: a=b\r\nUpgrade: websocket")
+    })
+    .await;
+    let socket = connect(&Client::new(), &server.url("/")).await.unwrap();
+    let head = socket.response().expect("an answer");
+    assert_eq!(head.status_line(), b"HTTP/1.1 101 Switching Protocols");
+    assert_eq!(head.header("set-cookie"), Some("a=b"));
+}
+
+#[tokio::test]
 async fn redirects_in_a_circle_and_without_end_are_errors_that_say_so() {
     let circle = Scripted::start(|head| match head.split(' ').nth(1) {
         Some("/a") => redirect("/b"),

@@ -4,11 +4,16 @@
 mod scripted;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use adieu::tls::client_config_trusting;
-use adieu::tls::rustls::HandshakeKind;
+use adieu::tls::rustls::crypto::ring;
+use adieu::tls::rustls::pki_types::pem::PemObject;
+use adieu::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use adieu::tls::rustls::server::WebPkiClientVerifier;
+use adieu::tls::rustls::{HandshakeKind, RootCertStore, ServerConfig};
+use adieu::tls::{client_config_trusting, with_client_certificate};
 use adieu::{Client, ConnectError};
-use rcgen::{CertificateParams, date_time_ymd};
+use rcgen::{CertificateParams, IsCa, date_time_ymd};
 use scripted::tls::{TlsServer, names};
 use scripted::{Scripted, agreed, proxy, redirect};
 use testkit::DEADLINE;
@@ -53,6 +58,46 @@ async fn a_certificate_that_is_not_in_the_file_is_refused() {
     let client = Client::new().tls(client_config_trusting(&pem).unwrap());
     let error = connect(&client, &url).await.unwrap_err();
     assert!(matches!(error, ConnectError::Handshake(adieu::HandshakeError::Tls(_), _)), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate_to_a_server_that_asks() {
+    let TlsServer { pem, .. } = TlsServer::start("client", |p| p.is_ca = IsCa::NoCa).await;
+    let key = pem.with_extension("key");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&pem).unwrap()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let asks = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(asks.build().unwrap())
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(&pem).unwrap()],
+            PrivateKeyDer::from_pem_file(&key).unwrap(),
+        );
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config.unwrap()));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("wss://{}/", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        assert!(acceptor.accept(tcp).await.is_err(), "a client without a certificate");
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut tls = acceptor.accept(tcp).await.unwrap();
+        let head = scripted::read_head(&mut tls).await;
+        tls.write_all(agreed(&head).as_bytes()).await.unwrap();
+        let _ = tls.read(&mut [0; 64]).await;
+        tls.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec())
+    });
+    let trusting = client_config_trusting(&pem).unwrap();
+    let without = connect(&Client::new().tls(trusting.clone()), &url).await.unwrap_err();
+    assert!(matches!(without, ConnectError::Handshake(..)), "{without}");
+    let with = with_client_certificate(&trusting, &pem, &key).unwrap();
+    drop(connect(&Client::new().tls(with), &url).await.unwrap());
+    let shown = timeout(DEADLINE, served).await.unwrap().unwrap();
+    assert_eq!(shown, Some(CertificateDer::from_pem_file(&pem).unwrap().to_vec()));
+    let error = with_client_certificate(&trusting, &pem, &pem).unwrap_err().to_string();
+    assert!(error.contains("client.pem"), "the file without a key is named: {error}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::frame::Reader;
 use crate::handshake::opening::take_nonce;
 use crate::handshake::opening::{HeadBuffer, Opening, WholeHead};
 use crate::handshake::{
-    self, Answer, AnswerReader, ClientRequest, Limits, Refusal, Request, Response,
+    self, Answer, AnswerReader, ClientRequest, Limits, Refusal, Request, Response, ResponseHead,
 };
 use crate::liveness::Heartbeat;
 use crate::negotiated::Negotiated;
@@ -263,14 +263,16 @@ impl Connection {
         let agreed = match reader.push(input) {
             Ok(None) => return,
             Ok(Some(Answer::Agreed { head, rest })) => {
-                request.check_response(&head, *nonce).map(|chosen| (chosen, rest))
+                request.check_response(&head, *nonce).map(|chosen| (chosen, head, rest))
             }
             Ok(Some(Answer::Refused(refusal))) => Err(refused(refusal)),
             Err(error) => Err(error),
         };
         match agreed {
-            Ok((subprotocol, mut rest)) => {
-                let negotiated = Negotiated { subprotocol, ..Negotiated::new(Version::Rfc6455) };
+            Ok((subprotocol, head, mut rest)) => {
+                let response = Some(Box::new(ResponseHead::new(head)));
+                let negotiated =
+                    Negotiated { subprotocol, response, ..Negotiated::new(Version::Rfc6455) };
                 self.opened(now, negotiated, scratch);
                 self.read_frames(now, &mut rest, scratch);
             }

@@ -55,6 +55,24 @@ pub(crate) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
+/// The lines of a head, without their ends.
+pub(super) fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(head);
+    let lines = std::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = memchr::memchr(b'\n', bytes);
+        rest = end.map(|end| &bytes[end + 1..]);
+        Some(&bytes[..end.unwrap_or(bytes.len())])
+    });
+    lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// A line's name, and its value without surrounding white space.
+pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
 impl Request {
     /// Parses a whole head, blank line included.
     pub(crate) fn parse(head: &[u8], limits: Limits) -> Result<Self, HandshakeError> {
@@ -108,14 +126,7 @@ impl Request {
     }
 
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = Some(&self.head[..]);
-        let lines = std::iter::from_fn(move || {
-            let bytes = rest?;
-            let end = memchr::memchr(b'\n', bytes);
-            rest = end.map(|end| &bytes[end + 1..]);
-            Some(&bytes[..end.unwrap_or(bytes.len())])
-        });
-        lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        lines(&self.head)
     }
 
     fn request_line(&self) -> impl Iterator<Item = &str> {
@@ -164,10 +175,7 @@ impl Request {
     /// space.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.lines().skip_while(|line| line.is_empty()).skip(1);
-        lines.filter_map(|line| {
-            let colon = memchr::memchr(b':', line)?;
-            Some((&line[..colon], line[colon + 1..].trim_ascii()))
-        })
+        lines.filter_map(split_field)
     }
 
     /// What follows the colon in the fields of this name, in any case: most lines are passed over

@@ -10,6 +10,7 @@ mod http;
 pub(crate) mod opening;
 mod refusal;
 mod response;
+mod response_head;
 mod rfc6455;
 mod target;
 
@@ -23,6 +24,7 @@ pub use hixie::key76;
 pub(crate) use hixie::{NONCE, challenge};
 pub use refusal::Refusal;
 pub use response::Response;
+pub use response_head::ResponseHead;
 
 use self::http::Fields;
 use crate::error::HandshakeError;

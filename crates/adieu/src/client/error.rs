@@ -15,9 +15,12 @@ pub enum ConnectError {
     Url(UrlError),
     /// The request cannot be sent.
     Usage(UsageError),
-    /// No TCP connection: the name was not found, no address answered, or a TLS configuration
-    /// cannot be used. Each address that was tried is named with its error.
+    /// No TCP connection: the name was not found, or no address answered. Each address that was
+    /// tried is named with its error.
     Io(io::Error),
+    /// TLS could not be begun: the system has no root certificates, or no cryptography is there.
+    /// What fails in its handshake is [`HandshakeError::Tls`].
+    Tls(io::Error),
     /// The proxy made no tunnel.
     Proxy(ProxyError),
     /// A redirect was not followed.
@@ -85,9 +88,9 @@ impl ConnectError {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match self {
-            ConnectError::Io(error) | ConnectError::Proxy(ProxyError::Io(error)) => {
-                error.kind() == io::ErrorKind::TimedOut
-            }
+            ConnectError::Io(error)
+            | ConnectError::Tls(error)
+            | ConnectError::Proxy(ProxyError::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
             ConnectError::Handshake(error, _) => *error == HandshakeError::TimedOut,
             _ => false,
         }
@@ -100,6 +103,7 @@ impl fmt::Display for ConnectError {
             ConnectError::Url(error) => error.fmt(f),
             ConnectError::Usage(error) => error.fmt(f),
             ConnectError::Io(error) => write!(f, "cannot connect: {error}"),
+            ConnectError::Tls(error) => write!(f, "cannot begin TLS: {error}"),
             ConnectError::Proxy(error) => error.fmt(f),
             ConnectError::Redirect(error) => error.fmt(f),
             ConnectError::Handshake(error, _) => error.fmt(f),
@@ -162,7 +166,7 @@ impl std::error::Error for ConnectError {
         match self {
             ConnectError::Url(_) | ConnectError::Redirect(_) => None,
             ConnectError::Usage(error) => error.source(),
-            ConnectError::Io(error) => error.source(),
+            ConnectError::Io(error) | ConnectError::Tls(error) => error.source(),
             ConnectError::Proxy(error) => error.source(),
             ConnectError::Handshake(error, ending) => {
                 let explains = ending.error.as_ref().map(|error| error as _);

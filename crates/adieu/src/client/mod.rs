@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use adieu_proto::{Cause, ClientRequest, Config, Connection, HandshakeError, Scratch};
+use adieu_proto::{Cause, ClientRequest, Config, Connection, HandshakeError, Scratch, UsageError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -28,7 +28,7 @@ use crate::transport::{AnyTransport, Options, Tcp};
 use dial::{Deadline, Resolver, dial};
 use proxy::{Environment, Proxies};
 use redirect::Journey;
-use url::Target;
+use url::{Target, basic_of};
 
 /// Connects to `ws://host[:port]/path?query`, or `wss://…` with the feature `tls`, with the
 /// defaults of [`Client`].
@@ -63,6 +63,8 @@ pub async fn connect(url: &str) -> Result<Socket, ConnectError> {
 pub struct Client {
     endpoint: Endpoint,
     headers: Vec<(String, String)>,
+    /// The value of `Authorization` that user and password make, or why they make none.
+    basic: Option<Result<String, &'static str>>,
     subprotocols: Vec<String>,
     resolver: Resolver,
     proxies: Proxies,
@@ -70,6 +72,8 @@ pub struct Client {
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ClientConfig>>,
 }
+
+const AUTHORIZATION: &str = "Authorization";
 
 impl fmt::Debug for Client {
     /// Without the fields of its own: they may hold cookies and do not belong in a log.
@@ -101,6 +105,16 @@ impl Client {
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sends `Authorization: Basic` (RFC 7617) with this user and password, instead of those in the
+    /// URL. A [`header`](Self::header) `Authorization` goes before it. A colon in the user, or a
+    /// control character in either, is refused when it connects
+    /// ([`UsageError::Field`](crate::UsageError::Field)).
+    #[must_use]
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
+        self.basic = Some(basic_of(user.as_bytes(), password.as_bytes()));
         self
     }
 
@@ -208,8 +222,7 @@ impl Client {
         let deadline = Deadline::new(&self.endpoint.config);
         let mut journey = Journey::new(Target::parse(url)?);
         loop {
-            let request = self.request(&journey);
-            request.check()?;
+            let request = self.request(&journey)?;
             let (transport, peer) = self.reach(&journey.target, &deadline).await?;
             match self.open(transport, peer, request, &deadline).await {
                 Err(ConnectError::Handshake(error, ending)) => {
@@ -271,28 +284,39 @@ impl Client {
         url: &str,
         deadline: &Deadline,
     ) -> Result<Socket, ConnectError> {
-        let request = self.request(&Journey::new(Target::parse(url)?));
+        let request = self.request(&Journey::new(Target::parse(url)?))?;
         self.open(AnyTransport::stream(stream), Peer::new(None), request, deadline).await
     }
 
     /// Whether a connection can be tried at all.
     #[cfg(feature = "session")]
     pub(crate) fn check(&self, url: &str) -> Result<(), ConnectError> {
-        Ok(self.request(&Journey::new(Target::parse(url)?)).check()?)
+        self.request(&Journey::new(Target::parse(url)?))?;
+        Ok(())
     }
 
-    fn request(&self, journey: &Journey) -> ClientRequest {
+    /// A request that can be sent.
+    fn request(&self, journey: &Journey) -> Result<ClientRequest, UsageError> {
         let target = &journey.target;
         let mut request = ClientRequest::new(target.authority(), target.path_and_query());
         let mut authorized = false;
         for (name, value) in self.headers.iter().filter(|(name, _)| journey.takes(name)) {
-            authorized |= name.eq_ignore_ascii_case("authorization");
+            authorized |= name.eq_ignore_ascii_case(AUTHORIZATION);
             request = request.header(name, value);
         }
-        if let Some(value) = target.authorization.as_ref().filter(|_| !authorized) {
-            request = request.header("Authorization", value);
+        let basic = match &self.basic {
+            Some(basic) if journey.takes(AUTHORIZATION) => {
+                let named = |why| UsageError::Field { name: AUTHORIZATION.to_owned(), why };
+                Some(basic.as_ref().map_err(|why| named(why))?)
+            }
+            _ => target.authorization.as_ref(),
+        };
+        if let Some(value) = basic.filter(|_| !authorized) {
+            request = request.header(AUTHORIZATION, value);
         }
-        self.subprotocols.iter().fold(request, |r, name| r.subprotocol(name))
+        let request = self.subprotocols.iter().fold(request, |r, name| r.subprotocol(name));
+        request.check()?;
+        Ok(request)
     }
 
     /// A transport to the target, and its peer.
@@ -308,7 +332,8 @@ impl Client {
         };
         Options::of(&self.endpoint.config).set(&tcp)?;
         let peer = Peer::new(tcp.peer_addr().ok());
-        Ok((self.transport(tcp, target, deadline).await?, peer))
+        let transport = self.transport(tcp, target, deadline).await.map_err(ConnectError::Tls)?;
+        Ok((transport, peer))
     }
 
     async fn open(
@@ -343,7 +368,7 @@ impl Client {
         tcp: TcpStream,
         target: &Target,
         deadline: &Deadline,
-    ) -> Result<AnyTransport, ConnectError> {
+    ) -> io::Result<AnyTransport> {
         if !target.is_secure() {
             return Ok(AnyTransport::Tcp(Tcp::new(tcp)));
         }
@@ -366,7 +391,7 @@ impl Client {
         tcp: TcpStream,
         _: &Target,
         _: &Deadline,
-    ) -> Result<AnyTransport, ConnectError> {
+    ) -> io::Result<AnyTransport> {
         Ok(AnyTransport::Tcp(Tcp::new(tcp)))
     }
 }

@@ -189,15 +189,20 @@ pub(super) fn basic(url: &Url) -> Result<Option<String>, String> {
     }
     let user: Vec<u8> = percent_decode_str(url.username()).collect();
     let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
+    basic_of(&user, &password).map(Some).map_err(str::to_owned)
+}
+
+/// User and password as the value of a field (RFC 7617).
+pub(super) fn basic_of(user: &[u8], password: &[u8]) -> Result<String, &'static str> {
     // §2: the first colon ends the user.
     if user.contains(&b':') {
-        return Err("its user has a colon, which Basic authentication cannot say".to_owned());
+        return Err("the user has a colon, which Basic authentication cannot say");
     }
-    if user.iter().chain(&password).any(u8::is_ascii_control) {
-        return Err("its user or its password has a control character".to_owned());
+    if user.iter().chain(password).any(u8::is_ascii_control) {
+        return Err("the user or the password has a control character");
     }
-    let both = [user.as_slice(), b":", &password].concat();
-    Ok(Some(format!("Basic {}", STANDARD.encode(both))))
+    let both = [user, b":", password].concat();
+    Ok(format!("Basic {}", STANDARD.encode(both)))
 }
 
 /// What may be shown of a text that may be no URL: nothing behind a `?` or `#`, and of one with an

@@ -15,7 +15,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 
-use adieu_proto::{Ending, Message, Negotiated, Request, Utf8Bytes, Version};
+use adieu_proto::{Ending, Message, Negotiated, Request, ResponseHead, Utf8Bytes, Version};
 
 use crate::closed::{Closed, ConnectionId};
 use crate::into_close::IntoClose;
@@ -261,6 +261,20 @@ impl Socket {
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         self.opened()?.request.as_ref()
+    }
+
+    /// As a client: the head of the server's answer, with its cookies and what else it says. `None`
+    /// as a server.
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), adieu::ConnectError> {
+    /// let socket = adieu::connect("ws://127.0.0.1:9001/").await?;
+    /// let cookie = socket.response().and_then(|head| head.header("Set-Cookie"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn response(&self) -> Option<&ResponseHead> {
+        self.negotiated()?.response.as_deref()
     }
 
     /// What [`Endpoint::on_handshake`](crate::Endpoint::on_handshake) has left for the handler

@@ -351,10 +351,9 @@ impl Own {
                 }
                 let asked = Aside::take_asked(&mut self.aside);
                 let negotiated = negotiated.over(state.transport.kind());
-                link.opened.get_or_init(|| Opened {
-                    negotiated: negotiated.clone(),
-                    ..asked
-                        .map_or_else(|| Opened::new(None, negotiated.clone()), |asked| asked.opened)
+                link.opened.get_or_init(|| match asked {
+                    Some(asked) => Opened { negotiated, ..asked.opened },
+                    None => Opened::new(None, negotiated),
                 });
             }
             Event::EndOfMessages => self.end_messages(state),

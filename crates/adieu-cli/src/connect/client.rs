@@ -1,0 +1,142 @@
+//! The library's client, as the command line wants it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use adieu::tls::rustls::ClientConfig;
+use adieu::tls::with_client_certificate;
+use adieu::{Client, Config, ConnectError, Ended, Socket};
+use adieu_check::trust;
+
+use super::exit::Exit;
+use super::options::{Connect, Limits, Request, Tls};
+use super::report;
+use super::resolve::Resolver;
+
+/// Why there is no connection.
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    /// In words, without a secret.
+    pub(super) why: String,
+    pub(super) error: Option<ConnectError>,
+}
+
+impl Failure {
+    fn new(exit: Exit, why: impl Into<String>) -> Self {
+        Failure { exit, why: why.into(), error: None }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let exit = Exit::of_error(&error);
+        let why = format!("{error}{}", help(exit, &error));
+        Failure { exit, why, error: Some(error) }
+    }
+}
+
+/// What to do, where that is known.
+fn help(exit: Exit, error: &ConnectError) -> &'static str {
+    match exit {
+        Exit::Unreached if matches!(error, ConnectError::Io(_)) => "; is a server running there?",
+        Exit::Tls if error.to_string().contains("UnknownIssuer") => {
+            "; --cacert FILE trusts the certificates in a file, --insecure any"
+        }
+        Exit::Refused if matches!(error, ConnectError::Handshake(..)) && redirects(error) => {
+            "; -L follows redirects"
+        }
+        _ => "",
+    }
+}
+
+fn redirects(error: &ConnectError) -> bool {
+    error.refusal().is_some_and(|it| report::is_redirect(it.status))
+}
+
+/// Connects.
+pub(super) async fn open(options: &Connect) -> Result<Socket, Failure> {
+    let client = client(options)?;
+    #[cfg(unix)]
+    if let Some(path) = &options.way.unix_socket {
+        let scheme = options.url.trim_start().get(..6).unwrap_or_default();
+        if scheme.eq_ignore_ascii_case("wss://") || scheme.eq_ignore_ascii_case("https:") {
+            let why = "through --unix-socket nothing is encrypted: the URL has to begin with ws://";
+            return Err(Failure::new(Exit::Usage, why));
+        }
+        return Ok(client.connect_unix(path, &options.url).await?);
+    }
+    Ok(client.connect(&options.url).await?)
+}
+
+fn client(options: &Connect) -> Result<Client, Failure> {
+    let mut client = asking(&options.request)?.config(config(&options.limits));
+    client = client.redirects(options.request.redirects());
+    if let Some(proxy) = &options.way.proxy {
+        client = client.proxy(proxy);
+    }
+    if options.way.proxy_from_env {
+        client = client.proxy_from_env();
+    }
+    if let Some(resolver) = Resolver::of(&options.way) {
+        client = client.resolver(move |host, port| resolver.clone().addresses(host, port));
+    }
+    if let Some(tls) = tls(&options.tls)? {
+        client = client.tls(tls);
+    }
+    if options.output.verbose {
+        client = client.on_end(|ended: Ended<'_>| report::redirect(ended.ending));
+    }
+    Ok(client)
+}
+
+/// What of the options stands in the request. No error shows a value: it may be secret.
+fn asking(request: &Request) -> Result<Client, Failure> {
+    let mut client = Client::new();
+    for field in &request.header {
+        let (name, value) = field.split_once(':').ok_or_else(|| {
+            Failure::new(Exit::Usage, "a --header looks like 'Name: value': one has no colon")
+        })?;
+        client = client.header(name.trim(), value.trim());
+    }
+    for name in &request.subprotocol {
+        client = client.subprotocol(name);
+    }
+    if let Some(origin) = &request.origin {
+        client = client.header("Origin", origin);
+    }
+    if let Some(both) = &request.user {
+        let (user, password) = both.split_once(':').unwrap_or((both, ""));
+        client = client.basic_auth(user, password);
+    }
+    Ok(client)
+}
+
+fn config(limits: &Limits) -> Config {
+    let default = Config::default();
+    let interval = limits.ping_interval.map(|length| (length != std::time::Duration::MAX, length));
+    Config {
+        handshake_timeout: limits.connect_timeout.unwrap_or(default.handshake_timeout),
+        ping_interval: interval.map_or(default.ping_interval, |(on, length)| on.then_some(length)),
+        pong_timeout: limits.pong_timeout.unwrap_or(default.pong_timeout),
+        write_timeout: limits.write_timeout.unwrap_or(default.write_timeout),
+        close_timeout: limits.close_timeout.unwrap_or(default.close_timeout),
+        max_message: limits.max_message.unwrap_or(default.max_message),
+        ..default
+    }
+}
+
+/// `None` if the system is trusted and nothing is shown: then the library does what it does.
+fn tls(options: &Tls) -> Result<Option<Arc<ClientConfig>>, Failure> {
+    if options.cacert.is_none() && !options.insecure && options.cert.is_none() {
+        return Ok(None);
+    }
+    // Without a file of ours, it is the system that has no certificates.
+    let exit = if options.cacert.is_some() { Exit::Usage } else { Exit::Tls };
+    let trusting = trust::client_config(options.cacert.as_ref(), options.insecure)
+        .map_err(|why| Failure::new(exit, why))?;
+    let Some(cert) = &options.cert else { return Ok(Some(trusting)) };
+    let key: &Path = options.key.as_ref().unwrap_or(cert);
+    let showing = with_client_certificate(&trusting, cert, key);
+    let showing = showing.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    Ok(Some(showing))
+}

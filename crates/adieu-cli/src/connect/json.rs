@@ -1,0 +1,119 @@
+//! The ending as one line of JSON. The words are those of hooks, metrics and the live page, but for
+//! the sides: `local` is this program, `peer` the server.
+
+use std::time::Duration;
+
+use adieu::{Cause, Close, CloseCode, ClosingHandshake, Ending, Refusal, Side, Timer};
+use adieu_session::words;
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::report;
+
+/// All that is known of how it went. What is not known is `null`.
+pub(super) fn report(
+    exit: Exit,
+    error: Option<&str>,
+    refusal: Option<&Value>,
+    ending: Option<&Ending>,
+) -> Value {
+    json!({
+        "class": exit.word(),
+        "exitCode": exit as u8,
+        "error": error,
+        "refusal": refusal,
+        "ending": ending.map(self::ending),
+    })
+}
+
+/// An answer that refused. Bytes that are no UTF-8 are replaced.
+pub(super) fn refusal(refusal: &Refusal, secrets: bool) -> Value {
+    let field = |(name, value): &(String, Vec<u8>)| {
+        json!([name, String::from_utf8_lossy(&report::shown(name, value, secrets))])
+    };
+    json!({
+        "status": refusal.status,
+        "reason": refusal.reason,
+        "headers": refusal.headers.iter().map(field).collect::<Vec<_>>(),
+        "body": refusal.body_text(),
+        "bodyIsWhole": refusal.body_is_whole,
+    })
+}
+
+fn ending(ending: &Ending) -> Value {
+    let handshake = &ending.closing_handshake;
+    let (transport, timeline) = (&ending.transport, &ending.timeline);
+    json!({
+        "sentence": ending.to_string(),
+        "clean": ending.is_clean(),
+        "initiator": initiator(&ending.cause),
+        "mechanism": words::mechanism(&ending.cause).word(),
+        "detail": words::detail(&ending.cause),
+        "received": handshake.received().map(said),
+        "sent": handshake.sent().map(said),
+        "firstClose": first_close(handshake).map(side),
+        "transport": words::transport(transport.end),
+        "transportKind": words::transport_kind(transport.kind),
+        "transportEndedFirst": transport.active_closer.map(side),
+        "letGo": words::let_go(transport.end),
+        "closeNotify": transport.close_notify,
+        "cut": words::cut(ending.truncation),
+        "unsentMessages": ending.unsent.messages,
+        "unsentBytes": ending.unsent.bytes,
+        "unacknowledgedBytes": ending.unsent.unacknowledged,
+        "timelineMs": {
+            "opened": timeline.opened.map(ms),
+            "lastReceived": timeline.last_received.map(ms),
+            "closeSent": timeline.close_sent.map(ms),
+            "closeReceived": timeline.close_received.map(ms),
+            "closeNotify": timeline.close_notify.map(ms),
+            "weEnded": timeline.fin_sent.map(ms),
+            "peerEnded": timeline.peer_ended.map(ms),
+        },
+        "lastedMs": ms(ending.lasted),
+        "roundTripMs": ending.round_trip.map(ms),
+        "switchedOff": words::switched_off(ending),
+        "error": ending.error.as_ref().map(ToString::to_string),
+    })
+}
+
+/// Which side began it, as far as a client can know.
+pub(super) fn initiator(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Peer | Cause::Violation(_) => "peer",
+        Cause::Timeout(Timer::Pong) | Cause::Unreachable => "network",
+        Cause::Eof | Cause::Reset | Cause::TransportFailed => "unknown",
+        Cause::Handshake(error) if error.refused_by().is_some() => "peer",
+        Cause::Handshake(adieu::HandshakeError::TimedOut) => "local",
+        Cause::Handshake(_) => "unknown",
+        _ => "local",
+    }
+}
+
+fn said(close: &Close) -> Value {
+    json!({ "code": close.code().map(CloseCode::get), "reason": close.reason() })
+}
+
+fn first_close(handshake: &ClosingHandshake) -> Option<Side> {
+    match handshake {
+        ClosingHandshake::None => None,
+        ClosingHandshake::Sent { .. } | ClosingHandshake::SentThenReceived { .. } => {
+            Some(Side::Local)
+        }
+        ClosingHandshake::Received { .. } | ClosingHandshake::ReceivedThenSent { .. } => {
+            Some(Side::Peer)
+        }
+    }
+}
+
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Local => "local",
+        Side::Peer => "peer",
+    }
+}
+
+/// Milliseconds with three digits behind the point.
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,110 @@
+//! `adieu connect`: a terminal, or a script, as a WebSocket client. Lines go in, messages come out,
+//! and at the end it says how it ended.
+
+mod client;
+mod escape;
+mod exit;
+mod input;
+mod json;
+mod messages;
+mod options;
+mod report;
+mod resolve;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use adieu::{CloseCode, Ending, Socket};
+use tokio::sync::Notify;
+
+use crate::say;
+use crate::signals::Signals;
+use exit::Exit;
+use messages::Messages;
+pub(crate) use options::Connect;
+use report::Report;
+
+/// Runs until either side ends. Gives the exit code of how that was.
+pub(crate) async fn run(options: &Connect) -> ExitCode {
+    let report = Report::new(&options.output);
+    // Heard from now on: none falls between being connected and being listened to.
+    let mut signals = Signals::new();
+    let opened = tokio::select! {
+        biased;
+        opened = client::open(options) => opened,
+        () = signals.stop() => end_at_once("before it was connected"),
+    };
+    let socket = match opened {
+        Ok(socket) => socket,
+        Err(failure) => {
+            report.failed(&failure);
+            return failure.exit.into();
+        }
+    };
+    report.opened(&socket, options);
+    let goodbye = Arc::new(Notify::new());
+    tokio::spawn(leave(signals, goodbye.clone()));
+    let input = (!options.output.no_input).then(|| {
+        tokio::spawn(input::send(socket.sender(), options.output.binary, goodbye.clone()))
+    });
+    let ending = listen(socket, &goodbye, Messages::new(&options.output)).await;
+    let problem = match input {
+        Some(input) if input.is_finished() => input.await.ok().flatten(),
+        _ => None,
+    };
+    if let Some(why) = &problem {
+        report.problem(why);
+    }
+    let exit = if problem.is_some() { Exit::Usage } else { Exit::of_ending(&ending) };
+    report.ended(&ending, exit, problem.as_deref());
+    exit.into()
+}
+
+/// Writes messages until the connection is over, and says goodbye when it is time to. Neither
+/// waits for whoever reads our output.
+async fn listen(mut socket: Socket, goodbye: &Notify, messages: Messages) -> Ending {
+    let (to, written) = messages.on_a_thread();
+    let mut next = None;
+    // Once: a closing handshake has begun, or nobody reads the output any more.
+    let (mut closing, mut unread) = (false, false);
+    loop {
+        tokio::select! {
+            () = goodbye.notified(), if !closing => {
+                closing = true;
+                socket.start_close(CloseCode::NORMAL);
+            }
+            // Who has gone does not want the rest either (`| head`).
+            () = to.closed(), if !unread => {
+                (unread, closing, next) = (true, true, None);
+                socket.start_close(CloseCode::NORMAL);
+            }
+            room = to.reserve(), if next.is_some() => {
+                if let (Ok(room), Some(message)) = (room, next.take()) {
+                    room.send(message);
+                }
+            }
+            message = socket.recv(), if next.is_none() => match message {
+                Some(_) if unread => {}
+                Some(message) => next = Some(message),
+                None => break,
+            },
+        }
+    }
+    let ending = socket.ended().await;
+    drop(to);
+    let _ = written.await;
+    ending
+}
+
+/// At the first signal asks to say goodbye, at the second ends at once.
+async fn leave(mut signals: Signals, goodbye: Arc<Notify>) {
+    signals.stop().await;
+    goodbye.notify_one();
+    signals.insist().await;
+    end_at_once("without knowing how the connection ended");
+}
+
+fn end_at_once(how: &str) -> ! {
+    say::warn(format_args!("ended at once, {how}"));
+    std::process::exit(exit::INSISTED)
+}
