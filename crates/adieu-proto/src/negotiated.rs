@@ -1,7 +1,6 @@
 //! What an opening handshake agreed on.
 
 use crate::close::TransportKind;
-use crate::handshake::ResponseHead;
 use crate::version::Version;
 
 /// What the opening handshake agreed on: one value from the handshake to the application's handle.
@@ -25,16 +24,13 @@ pub struct Negotiated {
     /// Whether the client's URL is `wss://`: hixie-76 repeats the URL. So it is over TLS, and where
     /// something in front of the server has TLS.
     pub secure: bool,
-    /// As a client: the head of the server's answer. `None` as a server.
-    pub response: Option<Box<ResponseHead>>,
 }
 
 impl Negotiated {
     /// This version, and no subprotocol, over TCP.
     #[must_use]
     pub fn new(version: Version) -> Self {
-        let (subprotocol, response) = (None, None);
-        Negotiated { version, subprotocol, transport: TransportKind::Tcp, secure: false, response }
+        Negotiated { version, subprotocol: None, transport: TransportKind::Tcp, secure: false }
     }
 
     /// With this subprotocol.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::close::{Close, Ending};
-use crate::handshake::Request;
+use crate::handshake::{Request, ResponseHead};
 use crate::negotiated::Negotiated;
 use crate::version::Version;
 
@@ -36,6 +36,9 @@ pub enum Event {
     /// As a server: a valid request. Answer with
     /// [`Connection::decide`](crate::Connection::decide).
     Request(Request, Version),
+    /// As a client: the head of the answer that opened the WebSocket. [`Opened`](Event::Opened)
+    /// follows.
+    Response(ResponseHead),
     /// The opening handshake is complete: what was agreed on.
     Opened(Negotiated),
     /// No further messages will come.

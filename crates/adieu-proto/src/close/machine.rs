@@ -205,9 +205,8 @@ impl Machine {
                 self.record.cause = Some(Cause::Peer);
                 self.record.receive(context, close.clone());
                 self.record.truncation = Some(context.truncation);
-                let (machine, mut actions) = self.half_close();
-                actions.push(Action::TellClose(close));
-                (machine, actions)
+                self.state = State::HalfClosed;
+                (self, vec![Action::Start(Timer::Grace), Action::TellClose(close)])
             }
             Input::Violation { error, said } => {
                 self.record.cause = Some(Cause::Violation(error));
@@ -468,15 +467,12 @@ impl Machine {
     fn fin(mut self, context: Context) -> (Self, Actions) {
         self.record.timeline.fin_sent = Some(context.at);
         self.record.active_closer.get_or_insert(Side::Local);
-        let mut actions = vec![Action::Stop(Timer::Close), Action::Finish];
-        if self.record.end.is_some() {
-            self.state = State::Ended;
-            actions.push(Action::Disconnect);
-        } else {
-            self.state = State::AwaitingFin;
-            actions.push(Action::Start(Timer::Linger));
-        }
-        (self, actions)
+        let (state, next) = match self.record.end {
+            Some(_) => (State::Ended, Action::Disconnect),
+            None => (State::AwaitingFin, Action::Start(Timer::Linger)),
+        };
+        self.state = state;
+        (self, vec![Action::Stop(Timer::Close), Action::Finish, next])
     }
 
     /// Nothing can leave any more. A write error is no evidence of how the peer ended: read on.

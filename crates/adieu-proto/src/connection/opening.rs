@@ -270,9 +270,9 @@ impl Connection {
         };
         match agreed {
             Ok((subprotocol, head, mut rest)) => {
-                let response = Some(Box::new(ResponseHead::new(head)));
-                let negotiated =
-                    Negotiated { subprotocol, response, ..Negotiated::new(Version::Rfc6455) };
+                let head = ResponseHead::new(head);
+                self.push(Output::Event(Event::Response(head)), scratch);
+                let negotiated = Negotiated { subprotocol, ..Negotiated::new(Version::Rfc6455) };
                 self.opened(now, negotiated, scratch);
                 self.read_frames(now, &mut rest, scratch);
             }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use adieu_proto::{
     Cause, Close, CloseRequest, Connection, Ending, Message, Messages, Negotiated, Outbound,
-    Request, Scratch, UsageError,
+    Request, ResponseHead, Scratch, UsageError, Version,
 };
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
@@ -72,18 +72,32 @@ pub(crate) struct Opened {
     extra: Option<Box<Extra>>,
 }
 
-/// What few connections have.
+/// What few connections of a server have.
 #[derive(Default)]
 struct Extra {
     /// The client, where a trusted proxy names another peer than that of the transport.
     proxied: Option<Peer>,
     /// What the application has left for its handler.
     extensions: http::Extensions,
+    /// As a client: the head of the server's answer.
+    response: Option<ResponseHead>,
 }
 
 impl Opened {
     pub(crate) fn new(request: Option<Request>, negotiated: Negotiated) -> Self {
         Opened { request, negotiated, extra: None }
+    }
+
+    /// As a client: a server has answered with this head.
+    fn answered(response: ResponseHead) -> Self {
+        let mut opened = Opened::new(None, Negotiated::new(Version::Rfc6455));
+        opened.extra.get_or_insert_default().response = Some(response);
+        opened
+    }
+
+    /// As a client: the head of the server's answer.
+    pub(crate) fn response(&self) -> Option<&ResponseHead> {
+        self.extra.as_ref()?.response.as_ref()
     }
 
     /// The request came from this peer, whose transport is that one.

@@ -274,7 +274,7 @@ impl Socket {
     /// ```
     #[must_use]
     pub fn response(&self) -> Option<&ResponseHead> {
-        self.negotiated()?.response.as_deref()
+        self.opened()?.response()
     }
 
     /// What [`Endpoint::on_handshake`](crate::Endpoint::on_handshake) has left for the handler

@@ -344,6 +344,9 @@ impl Own {
                 self.aside = Some(Aside::new(Asked::new(opened)));
                 self.undecided = true;
             }
+            Event::Response(head) => {
+                self.aside = Some(Aside::new(Asked::new(Opened::answered(head))));
+            }
             Event::Opened(negotiated) => {
                 state.unasked = state.connection.status().config().receive_unasked;
                 if negotiated.version.is_hixie() {
