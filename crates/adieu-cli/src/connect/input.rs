@@ -25,7 +25,8 @@ enum Piece {
 /// Why the input is not read on.
 type Problem = String;
 
-/// Sends what is read, then asks to say goodbye. Gives what was wrong with the input, if it was that.
+/// Sends what is read, then asks to say goodbye. Gives what was wrong with the input, if that is
+/// why.
 pub(super) async fn send(sender: Sender, binary: bool, goodbye: Arc<Notify>) -> Option<Problem> {
     let mut pieces = read(binary);
     let mut problem = None;

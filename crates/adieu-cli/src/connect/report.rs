@@ -157,9 +157,12 @@ fn via(socket: &Socket, way: &Way) -> String {
     if let Some(path) = &way.unix_socket {
         return path.display().to_string();
     }
+    let peer = socket.peer();
     match way.proxy {
-        Some(_) => format!("the server through the proxy {}", socket.peer()),
-        None => socket.peer().to_string(),
+        Some(_) => format!("the server through the proxy {peer}"),
+        // Which hosts the environment spares, the library knows.
+        None if way.proxy_from_env => format!("{peer}, or through it if it is a proxy"),
+        None => peer.to_string(),
     }
 }
 
