@@ -63,7 +63,7 @@ impl Report {
     /// The connection that was open is over.
     pub(super) fn ended(&self, ending: &Ending, exit: Exit, problem: Option<&str>) {
         if self.json {
-            return say(&json::report(exit, problem, None, Some(ending)).to_string());
+            return say(&json::report(exit, problem, None, Some(ending)));
         }
         say_ending(ending);
     }
@@ -78,8 +78,7 @@ impl Report {
         };
         if self.json {
             let refusal = refusal.map(|refusal| json::refusal(refusal, self.verbose));
-            let report = json::report(failure.exit, Some(&failure.why), refusal.as_ref(), ending);
-            return say(&report.to_string());
+            return say(&json::report(failure.exit, Some(&failure.why), refusal.as_ref(), ending));
         }
         self.problem(&failure.why);
         if let Some(refusal) = refusal {
