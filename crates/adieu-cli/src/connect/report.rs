@@ -53,17 +53,13 @@ impl Report {
         }
     }
 
-    /// Something is wrong, and what.
-    pub(super) fn problem(&self, why: &str) {
-        if !self.json {
-            say(&format!("adieu connect: {why}"));
-        }
-    }
-
     /// The connection that was open is over.
     pub(super) fn ended(&self, ending: &Ending, exit: Exit, problem: Option<&str>) {
         if self.json {
             return say(&json::report(exit, problem, None, Some(ending)));
+        }
+        if let Some(why) = problem {
+            say_problem(why);
         }
         say_ending(ending);
     }
@@ -80,7 +76,7 @@ impl Report {
             let refusal = refusal.map(|refusal| json::refusal(refusal, self.verbose));
             return say(&json::report(failure.exit, Some(&failure.why), refusal.as_ref(), ending));
         }
-        self.problem(&failure.why);
+        say_problem(&failure.why);
         if let Some(refusal) = refusal {
             self.refusal(refusal);
         }
@@ -168,6 +164,10 @@ fn via(socket: &Socket, way: &Way) -> String {
 /// A line that is free of control characters.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", escape::line(line));
+}
+
+fn say_problem(why: &str) {
+    say(&format!("adieu connect: {why}"));
 }
 
 fn say_field(name: &[u8], value: &[u8]) {
