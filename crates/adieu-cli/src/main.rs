@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use adieu_gateway::serve::Handshakes;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
 use listen::Listen;
@@ -88,7 +89,7 @@ fn count(text: &str) -> Result<usize, String> {
 
 fn main() -> ExitCode {
     memory::give_back();
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| without_urls(error).exit());
     log_to_stderr();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -108,6 +109,20 @@ fn main() -> ExitCode {
         runtime.shutdown_background();
     }
     code
+}
+
+/// An error of the command line that shows of a URL no more than its scheme: there may be a
+/// password or a token in it.
+fn without_urls(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(shown)) = error.get(kind)
+            && let Some((scheme, _)) = shown.split_once("://")
+        {
+            let shown = format!("{scheme}://…");
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+    error
 }
 
 /// What `RUST_LOG` asks for; colours are for a terminal.

@@ -4,7 +4,9 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use adieu::Sender;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
+
+use super::goodbye::Goodbye;
 
 /// Pieces that were read and not sent yet; more stay with whoever writes them.
 const PIECES: usize = 16;
@@ -25,25 +27,20 @@ enum Piece {
 /// Why the input is not read on.
 type Problem = String;
 
-/// Sends what is read, then asks to say goodbye. Gives what was wrong with the input, if it was that.
-pub(super) async fn send(sender: Sender, binary: bool, goodbye: Arc<Notify>) -> Option<Problem> {
+/// Sends what is read, then asks to close.
+pub(super) async fn send(sender: Sender, binary: bool, goodbye: Arc<Goodbye>) {
     let mut pieces = read(binary);
-    let mut problem = None;
     while let Some(piece) = pieces.recv().await {
         let sent = match piece {
             Ok(Piece::Text(text)) => sender.send(text).await,
             Ok(Piece::Binary(bytes)) => sender.send(bytes).await,
-            Err(why) => {
-                problem = Some(why);
-                break;
-            }
+            Err(why) => return goodbye.because(why),
         };
         if sent.is_err() {
-            return None;
+            return;
         }
     }
-    goodbye.notify_one();
-    problem
+    goodbye.say();
 }
 
 /// Reads on a thread that the program's end does not wait for.

@@ -10,20 +10,33 @@ use serde_json::{Value, json};
 use super::exit::Exit;
 use super::report;
 
-/// All that is known of how it went. What is not known is `null`.
+/// All that is known of how it went, as a line. What is not known is `null`.
 pub(super) fn report(
     exit: Exit,
     error: Option<&str>,
     refusal: Option<&Value>,
     ending: Option<&Ending>,
-) -> Value {
-    json!({
+) -> String {
+    let report = json!({
         "class": exit.word(),
         "exitCode": exit as u8,
         "error": error,
         "refusal": refusal,
         "ending": ending.map(self::ending),
-    })
+    });
+    without_control(&report.to_string())
+}
+
+/// JSON lets DEL and C1 stand in a string (RFC 8259 §7); a terminal acts on them.
+fn without_control(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if c.is_control() => line += &format!("\\u{:04x}", u32::from(c)),
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 /// An answer that refused. Bytes that are no UTF-8 are replaced.

@@ -41,8 +41,8 @@ impl Messages {
         Messages { form, escaped: terminal }
     }
 
-    /// Writes on a thread of its own, for a pipe may be full. The sender is closed when nobody reads
-    /// any more; the handle tells that all is written.
+    /// Writes on a thread of its own, for a pipe may be full. The sender is closed when nobody
+    /// reads any more; the handle tells that all is written.
     pub(super) fn on_a_thread(self) -> (mpsc::Sender<Message>, JoinHandle<()>) {
         let (to, mut messages) = mpsc::channel(WAITING);
         let written = spawn_blocking(move || {

@@ -4,6 +4,7 @@
 mod client;
 mod escape;
 mod exit;
+mod goodbye;
 mod input;
 mod json;
 mod messages;
@@ -15,11 +16,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use adieu::{CloseCode, Ending, Socket};
-use tokio::sync::Notify;
 
 use crate::say;
 use crate::signals::Signals;
 use exit::Exit;
+use goodbye::Goodbye;
 use messages::Messages;
 pub(crate) use options::Connect;
 use report::Report;
@@ -42,34 +43,28 @@ pub(crate) async fn run(options: &Connect) -> ExitCode {
         }
     };
     report.opened(&socket, options);
-    let goodbye = Arc::new(Notify::new());
+    let goodbye = Arc::new(Goodbye::default());
     tokio::spawn(leave(signals, goodbye.clone()));
-    let input = (!options.output.no_input).then(|| {
-        tokio::spawn(input::send(socket.sender(), options.output.binary, goodbye.clone()))
-    });
-    let ending = listen(socket, &goodbye, Messages::new(&options.output)).await;
-    let problem = match input {
-        Some(input) if input.is_finished() => input.await.ok().flatten(),
-        _ => None,
-    };
-    if let Some(why) = &problem {
-        report.problem(why);
+    if !options.output.no_input {
+        tokio::spawn(input::send(socket.sender(), options.output.binary, goodbye.clone()));
     }
+    let ending = listen(socket, &goodbye, Messages::new(&options.output)).await;
+    let problem = goodbye.problem();
     let exit = if problem.is_some() { Exit::Usage } else { Exit::of_ending(&ending) };
-    report.ended(&ending, exit, problem.as_deref());
+    report.ended(&ending, exit, problem);
     exit.into()
 }
 
 /// Writes messages until the connection is over, and says goodbye when it is time to. Neither
 /// waits for whoever reads our output.
-async fn listen(mut socket: Socket, goodbye: &Notify, messages: Messages) -> Ending {
+async fn listen(mut socket: Socket, goodbye: &Goodbye, messages: Messages) -> Ending {
     let (to, written) = messages.on_a_thread();
     let mut next = None;
     // Once: a closing handshake has begun, or nobody reads the output any more.
     let (mut closing, mut unread) = (false, false);
     loop {
         tokio::select! {
-            () = goodbye.notified(), if !closing => {
+            () = goodbye.due(), if !closing => {
                 closing = true;
                 socket.start_close(CloseCode::NORMAL);
             }
@@ -97,9 +92,9 @@ async fn listen(mut socket: Socket, goodbye: &Notify, messages: Messages) -> End
 }
 
 /// At the first signal asks to say goodbye, at the second ends at once.
-async fn leave(mut signals: Signals, goodbye: Arc<Notify>) {
+async fn leave(mut signals: Signals, goodbye: Arc<Goodbye>) {
     signals.stop().await;
-    goodbye.notify_one();
+    goodbye.say();
     signals.insist().await;
     end_at_once("without knowing how the connection ended");
 }

@@ -53,17 +53,13 @@ impl Report {
         }
     }
 
-    /// Something is wrong, and what.
-    pub(super) fn problem(&self, why: &str) {
-        if !self.json {
-            say(&format!("adieu connect: {why}"));
-        }
-    }
-
     /// The connection that was open is over.
     pub(super) fn ended(&self, ending: &Ending, exit: Exit, problem: Option<&str>) {
         if self.json {
-            return say(&json::report(exit, problem, None, Some(ending)).to_string());
+            return say(&json::report(exit, problem, None, Some(ending)));
+        }
+        if let Some(why) = problem {
+            say_problem(why);
         }
         say_ending(ending);
     }
@@ -78,10 +74,9 @@ impl Report {
         };
         if self.json {
             let refusal = refusal.map(|refusal| json::refusal(refusal, self.verbose));
-            let report = json::report(failure.exit, Some(&failure.why), refusal.as_ref(), ending);
-            return say(&report.to_string());
+            return say(&json::report(failure.exit, Some(&failure.why), refusal.as_ref(), ending));
         }
-        self.problem(&failure.why);
+        say_problem(&failure.why);
         if let Some(refusal) = refusal {
             self.refusal(refusal);
         }
@@ -157,15 +152,22 @@ fn via(socket: &Socket, way: &Way) -> String {
     if let Some(path) = &way.unix_socket {
         return path.display().to_string();
     }
+    let peer = socket.peer();
     match way.proxy {
-        Some(_) => format!("the server through the proxy {}", socket.peer()),
-        None => socket.peer().to_string(),
+        Some(_) => format!("the server through the proxy {peer}"),
+        // Which hosts the environment spares, the library knows.
+        None if way.proxy_from_env => format!("{peer}, or through it if it is a proxy"),
+        None => peer.to_string(),
     }
 }
 
 /// A line that is free of control characters.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", escape::line(line));
+}
+
+fn say_problem(why: &str) {
+    say(&format!("adieu connect: {why}"));
 }
 
 fn say_field(name: &[u8], value: &[u8]) {

@@ -18,7 +18,7 @@ impl FromStr for Given {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "it looks like example.org:443:192.0.2.1 or [2001:db8::1]:443:[2001:db8::2],192.0.2.2";
+        let wrong = || "it looks like example.org:443:192.0.2.1 or [2001:db8::1]:443:[2001:db8::2]";
         let end = if text.starts_with('[') { text.find(']').ok_or_else(wrong)? } else { 0 };
         let colon = end + text[end..].find(':').ok_or_else(wrong)?;
         let (port, addresses) = text[colon + 1..].split_once(':').ok_or_else(wrong)?;

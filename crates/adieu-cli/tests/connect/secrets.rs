@@ -2,7 +2,7 @@
 
 use testkit::{Frame, Listener, Peer};
 
-use crate::world::{close, closed_port, connect, ended, refuse, run};
+use crate::world::{Said, close, closed_port, connect, ended, refuse, run};
 
 /// What stands at each place where a secret may be.
 const SECRET: &str = "hush";
@@ -47,6 +47,13 @@ fn errors_of_the_command_line_are_silent() {
         let said = run(&args);
         assert_eq!(said.code, Some(2), "{args:?}: {said:?}");
         assert!(!said.err.contains(SECRET), "{args:?}: {said:?}");
+    }
+    // Two URLs, as where a shell has split one; and one where a command is missing.
+    for args in [&["connect", "ws://h/", "ws://me:hush@h/?hush"][..], &["ws://me:hush@h/?hush"]] {
+        let adieu = std::process::Command::new(env!("CARGO_BIN_EXE_adieu")).args(args).output();
+        let said = Said::from(adieu.expect("adieu runs"));
+        assert_eq!(said.code, Some(2), "{args:?}: {said:?}");
+        assert!(said.err.contains("ws://…") && !said.err.contains(SECRET), "{args:?}: {said:?}");
     }
     silent(&url(&addr), &["--subprotocol", "a b"], 2, &|| {});
     silent("ws://me:hush@h/pa\u{7f}th?hush\u{7f}", &["--subprotocol", ""], 2, &|| {});
