@@ -13,6 +13,8 @@ use crate::wire::{Frame, Said};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Request,
+    /// The head of the answer, for a client.
+    Response,
     Opened,
     Message(String),
     EndOfMessages,
@@ -101,6 +103,7 @@ impl From<&Event> for Step {
     fn from(event: &Event) -> Self {
         match event {
             Event::Request(..) => Step::Request,
+            Event::Response(_) => Step::Response,
             Event::Opened(_) => Step::Opened,
             Event::EndOfMessages => Step::EndOfMessages,
             Event::CloseReceived(close) => Step::CloseReceived(said(close)),

@@ -56,6 +56,9 @@ impl Oracle {
         self.stage = Stage::Opened;
         self.opened = Some(now);
         self.heard_at = now;
+        if self.role == Role::Client {
+            steps.push(Step::Response);
+        }
         steps.push(Step::Opened);
     }
 
