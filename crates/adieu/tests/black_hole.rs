@@ -128,7 +128,7 @@ fn a_black_hole_of_ipv6_that_the_system_resolver_names_costs_250_ms() {
     });
 }
 
-/// Files that stand in the place of others within a namespace, and the commands that put them there.
+/// Files that stand in the place of others within a namespace, and the commands for it.
 struct Instead {
     files: Vec<PathBuf>,
     commands: Vec<String>,
