@@ -172,8 +172,9 @@ impl Driver {
         let request: Vec<u8> = said[..n].iter().flat_map(|slice| slice.to_vec()).collect();
         self.drain(&mut client);
         self.receive(&mut client, frames::upgrade_answer(&request).as_bytes());
-        let output = client.poll_output(&mut self.scratch);
-        assert!(matches!(output, Output::Event(Event::Opened(_))));
+        let mut told = || client.poll_output(&mut self.scratch);
+        assert!(matches!(told(), Output::Event(Event::Response(_))));
+        assert!(matches!(told(), Output::Event(Event::Opened(_))));
         self.drain(&mut client);
         client
     }

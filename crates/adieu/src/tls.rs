@@ -136,6 +136,16 @@ pub fn with_client_certificate(
     Ok(Arc::new(config))
 }
 
+/// The same configuration, which offers no protocol by ALPN but HTTP/1.1, if it offers any. The
+/// sessions that it resumes are the same ones.
+pub(crate) fn speaking_http1(mut config: Arc<ClientConfig>) -> Arc<ClientConfig> {
+    const HTTP_1_1: &[u8] = b"http/1.1";
+    if config.alpn_protocols.iter().any(|name| name != HTTP_1_1) {
+        Arc::make_mut(&mut config).alpn_protocols = vec![HTTP_1_1.to_vec()];
+    }
+    config
+}
+
 fn client() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions();

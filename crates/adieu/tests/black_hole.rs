@@ -11,6 +11,8 @@ mod namespace;
 use std::fs;
 use std::future::Future;
 use std::net::{SocketAddr, SocketAddrV6};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use adieu::{Client, CloseCode, Config, ConnectError, Server, Socket};
@@ -112,12 +114,11 @@ fn a_black_hole_of_ipv6_costs_250_ms() {
 /// With `/etc/hosts` of its own, by getaddrinfo, which puts IPv6 first (RFC 6724).
 #[test]
 fn a_black_hole_of_ipv6_that_the_system_resolver_names_costs_250_ms() {
-    let hosts = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("hosts-{}", std::process::id()));
-    fs::write(&hosts, "198.18.0.1 two.test\n2001:db8:1::2 two.test\n").unwrap();
-    let mount = format!("mount --bind {} /etc/hosts", hosts.display());
-    let commands = [HOLE.as_slice(), &[&mount]].concat();
-    namespace::apart("a black hole of IPv6 in /etc/hosts", &commands, || {
+    let files = Instead::of(&[
+        ("/etc/hosts", "198.18.0.1 two.test\n2001:db8:1::2 two.test\n"),
+        ("/etc/nsswitch.conf", "hosts: files dns\n"),
+    ]);
+    namespace::apart("a black hole of IPv6 in /etc/hosts", &files.commands(), || {
         runtime(false).block_on(async {
             let good = server("198.18.0.1:0").await;
             let (client, url) = (Client::new(), format!("ws://two.test:{}/", good.port()));
@@ -125,7 +126,59 @@ fn a_black_hole_of_ipv6_that_the_system_resolver_names_costs_250_ms() {
             passes_by("the same, looked up by getaddrinfo", good, connecting).await;
         });
     });
-    fs::remove_file(hosts).unwrap();
+}
+
+/// Files that stand in the place of others within a namespace, and the commands for it.
+struct Instead {
+    files: Vec<PathBuf>,
+    commands: Vec<String>,
+}
+
+impl Instead {
+    fn of(texts: &[(&str, &str)]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (mut files, mut commands) = (Vec::new(), HOLE.map(str::to_owned).to_vec());
+        for (path, text) in texts {
+            let (process, n) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let name = format!("instead-{process}-{n}");
+            let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+            fs::write(&file, text).unwrap();
+            commands.push(format!("mount --bind {} {path}", file.display()));
+            files.push(file);
+        }
+        Instead { files, commands }
+    }
+
+    fn commands(&self) -> Vec<&str> {
+        self.commands.iter().map(String::as_str).collect()
+    }
+}
+
+impl Drop for Instead {
+    fn drop(&mut self) {
+        self.files.iter().for_each(|file| drop(fs::remove_file(file)));
+    }
+}
+
+/// getaddrinfo waits for 10 s here and cannot be told to stop.
+#[test]
+fn a_name_server_that_never_answers_is_told_at_the_deadline() {
+    let files = Instead::of(&[
+        ("/etc/resolv.conf", "nameserver 198.18.0.2\n"),
+        ("/etc/nsswitch.conf", "hosts: files dns\n"),
+    ]);
+    namespace::apart("a name server that never answers", &files.commands(), || {
+        let runtime = runtime(false);
+        let handshake_timeout = Duration::from_millis(300);
+        let config = Config { handshake_timeout, ..Config::default() };
+        let client = Client::new().config(config);
+        let error = runtime.block_on(client.connect("ws://two.test/")).unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        let text = "cannot connect: the name two.test was not looked up within 0.3 s";
+        assert_eq!(error.to_string(), text);
+        figure("a name server that never answers", text);
+        runtime.shutdown_background();
+    });
 }
 
 /// In the runtime's own time, which stands still but for its clocks.

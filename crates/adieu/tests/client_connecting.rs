@@ -272,8 +272,7 @@ async fn the_proxy_is_told_the_name_as_the_url_standard_writes_it() {
 #[tokio::test]
 async fn an_address_of_ipv6_is_connected_to_directly_and_as_a_proxy() {
     let Ok(listener) = TcpListener::bind("[::1]:0").await else {
-        let line = b"SKIPPED: an address of IPv6 (this machine has none)\n";
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), line);
+        testkit::skipped("an address of IPv6", "this machine has none");
         return;
     };
     let server = Scripted::on(listener, |head| match head.split(' ').next() {

@@ -36,6 +36,21 @@ async fn a_self_signed_certificate_is_trusted_by_the_name_of_its_file_and_sessio
 }
 
 #[tokio::test]
+async fn a_configuration_that_is_made_for_http_2_too_speaks_http_1() {
+    let server = TlsServer::start("alpn", |_| {}).await;
+    let mut config = client_config_trusting(&server.pem).unwrap();
+    let http1 = || b"http/1.1".to_vec();
+    for offers in [vec![b"h2".to_vec(), http1()], vec![http1()], vec![]] {
+        std::sync::Arc::make_mut(&mut config).alpn_protocols = offers;
+        connect(&Client::new().tls(config.clone()), &server.url).await.unwrap();
+    }
+    assert_eq!(*server.protocols.lock().unwrap(), [Some(http1()), Some(http1()), None]);
+    let kinds = server.kinds.lock().unwrap().clone();
+    let resumed = HandshakeKind::Resumed;
+    assert_eq!(kinds, [HandshakeKind::Full, resumed, resumed], "sessions are shared all the same");
+}
+
+#[tokio::test]
 async fn a_certificate_of_the_file_has_to_be_valid_and_for_the_name() {
     let old = |p: &mut CertificateParams| p.not_after = date_time_ymd(2001, 2, 3);
     let TlsServer { pem, url, .. } = TlsServer::start("old", old).await;
@@ -177,6 +192,7 @@ async fn a_certificate_is_for_the_name_however_it_is_written() {
             Some("xn--bcher-kva.test"),
             "xn--bcher-kva.test",
         ),
+        ("under_score.test", "under_score.test", Some("under_score.test"), "under_score.test"),
         ("[0:0::1]", "::1", None, "[::1]"),
         ("127.1", "127.0.0.1", None, "127.0.0.1"),
     ] {

@@ -208,7 +208,7 @@ fn a_peer_that_vanishes_is_noticed_within_30_s_and_frees_a_send() {
     let Some(namespace) = Namespace::new() else {
         let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
         assert!(!root || std::env::var_os("CI").is_none(), "root may make a namespace");
-        eprintln!("SKIPPED: a peer that vanishes (needs root, iproute2 and iptables)");
+        testkit::skipped("a peer that vanishes", "needs root, iproute2 and iptables");
         return;
     };
     let bench = Bench::start(&namespace.ours.to_string());

@@ -19,6 +19,13 @@ pub fn figure(what: &str, measured: &str) {
     file.expect("the file of figures").write_all(line.as_bytes()).expect("it is written");
 }
 
+/// Says that a test, or a part of one, is skipped, and why. The test run shows it: what a test that
+/// passes prints with `println` and `eprintln` it does not.
+pub fn skipped(what: &str, why: &str) {
+    let line = format!("SKIPPED: {what}: {why}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 /// The seed of this run: `ADIEU_SEED`, or always the same; in the long forms another each time. It
 /// is printed.
 #[must_use]

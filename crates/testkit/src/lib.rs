@@ -46,7 +46,7 @@ use std::time::Duration;
 
 pub use address::own_address;
 pub use faults::{Direction, Fault, FaultProxy};
-pub use figure::{figure, seed};
+pub use figure::{figure, seed, skipped};
 pub use frame::{Frame, MASK};
 pub use head::{ACCEPT, Head, NONCE, Request};
 pub use heads::{HeadRow, heads};

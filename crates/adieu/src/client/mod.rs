@@ -199,10 +199,13 @@ impl Client {
 
     /// The TLS configuration for `wss://`; the default trusts the system's roots. Connections with
     /// the same configuration resume each other's TLS sessions.
+    ///
+    /// A configuration that offers more than HTTP/1.1 by ALPN (RFC 7301), made for a client of
+    /// HTTP/2 as well, offers only that here: it is what is spoken.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
-        self.tls = Some(config);
+        self.tls = Some(crate::tls::speaking_http1(config));
         self
     }
 

@@ -1,7 +1,6 @@
 //! A network of a test's own. It has no name and is a thread's: whatever becomes of the test, it is
 //! gone when that thread is, and two runs beside each other do not meet.
 
-use std::io::Write;
 use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -17,15 +16,12 @@ pub(crate) fn apart<T: Send>(
         let begun = scope.spawn(|| leave(commands).map(|()| act()));
         begun.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
-    done.map_err(|why| skipped(what, &why)).ok()
-}
-
-/// `println` and `eprintln` of a test that passes are not shown; this is.
-fn skipped(what: &str, why: &str) {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-    assert!(!root || std::env::var_os("CI").is_none(), "root may make a namespace: {why}");
-    let line = format!("SKIPPED: {what}: {why} (needs root and iproute2)\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    done.map_err(|why| {
+        let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+        assert!(!root || std::env::var_os("CI").is_none(), "root may make a namespace: {why}");
+        testkit::skipped(what, &format!("{why} (needs root and iproute2)"));
+    })
+    .ok()
 }
 
 /// Moves the calling thread, and the threads and programs that it starts, into new namespaces.

@@ -1,11 +1,10 @@
 //! Real CONNECT proxies, tinyproxy and squid, each as a program of a test's own.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, io};
+use std::{env, fs};
 
 use testkit::{own_address, wait_until};
 
@@ -97,9 +96,7 @@ impl Kind {
         let found = dirs.map(|dir| dir.join(name)).find(|file| file.is_file());
         if found.is_none() {
             assert!(env::var_os("CI").is_none(), "{name} is installed by `cargo xtask setup`");
-            // `println` and `eprintln` of a test that passes are not shown; this is.
-            let line = format!("SKIPPED: {name} is not installed (`cargo xtask setup` does it)\n");
-            let _ = io::stderr().write_all(line.as_bytes());
+            testkit::skipped(name, "it is not installed; `cargo xtask setup` does that");
         }
         found
     }

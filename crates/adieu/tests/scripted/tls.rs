@@ -24,6 +24,8 @@ pub(crate) struct TlsServer {
     pub(crate) kinds: Arc<Mutex<Vec<HandshakeKind>>>,
     /// Which names they were for.
     pub(crate) names: Arc<Mutex<Vec<Option<String>>>>,
+    /// Which protocols were agreed on; its own choice would be HTTP/2.
+    pub(crate) protocols: Arc<Mutex<Vec<Option<Vec<u8>>>>>,
     pub(crate) heads: Arc<Mutex<Vec<String>>>,
 }
 
@@ -41,14 +43,20 @@ impl TlsServer {
         answer: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
         let (pem, key) = certificate(name, change);
-        let acceptor = tokio_rustls::TlsAcceptor::from(server_config(&pem, &key).unwrap());
+        let mut config = server_config(&pem, &key).unwrap();
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = tokio_rustls::TlsAcceptor::from(config);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (kinds, names, heads) = <(Arc<_>, Arc<_>, Arc<_>)>::default();
+        let (kinds, names, protocols, heads) = <(Arc<_>, Arc<_>, Arc<_>, Arc<_>)>::default();
         let url = format!("wss://{addr}/");
-        let server = TlsServer { pem, addr, url, kinds, names, heads };
-        let (kinds, names, heads) =
-            (server.kinds.clone(), server.names.clone(), server.heads.clone());
+        let server = TlsServer { pem, addr, url, kinds, names, protocols, heads };
+        let (kinds, names, protocols, heads) = (
+            server.kinds.clone(),
+            server.names.clone(),
+            server.protocols.clone(),
+            server.heads.clone(),
+        );
         let answer = Arc::new(answer);
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
@@ -56,6 +64,7 @@ impl TlsServer {
                 let shaken = tls.get_ref().1;
                 kinds.lock().unwrap().extend(shaken.handshake_kind());
                 names.lock().unwrap().push(shaken.server_name().map(str::to_owned));
+                protocols.lock().unwrap().push(shaken.alpn_protocol().map(<[u8]>::to_vec));
                 let (answer, heads) = (answer.clone(), heads.clone());
                 tokio::spawn(async move {
                     let head = read_head(&mut tls).await;
