@@ -20,11 +20,19 @@ pub fn receive(connection: &mut Connection, now: Instant, bytes: &[u8], scratch:
     }
 }
 
-/// What a write may take, all of it.
+/// What a write may take: all of it, or what its slices have room for.
 #[must_use]
 pub fn waiting(connection: &Connection) -> Vec<u8> {
-    // A write takes some of it where there are more slices than these.
     let mut slices = [IoSlice::new(&[]); 8];
     let filled = connection.slices(&mut slices);
-    slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect()
+    let mut bytes = Vec::new();
+    slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
+    bytes
+}
+
+/// Whether there is anything to write.
+#[must_use]
+pub fn waits(connection: &Connection) -> bool {
+    let mut slices = [IoSlice::new(&[]); 1];
+    connection.slices(&mut slices) > 0 && !slices[0].is_empty()
 }

@@ -24,7 +24,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adieu_fuzz::{memory, receive, waiting};
+use adieu_fuzz::{memory, receive, waiting, waits};
 use adieu_proto::{
     ClientRequest, Config, Connection, Ending, Event, Negotiated, Output, Request, Scratch, Status,
     TransportEvent, TransportKind, VersionSet,
@@ -198,7 +198,7 @@ impl World {
                 Output::Finish => self.wire.finish(),
                 Output::Disconnect => self.release(),
                 Output::Transmit => {
-                    assert!(!waiting(&self.connection).is_empty(), "nothing is to be written");
+                    assert!(waits(&self.connection), "nothing is to be written");
                     return;
                 }
                 Output::Timeout(at) => {
