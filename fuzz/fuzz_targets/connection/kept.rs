@@ -9,9 +9,9 @@ use bytes::Bytes;
 /// What one read brings at most: what stood behind a head in one is kept until it is decided on.
 const READ: usize = 64 * 1024;
 
-/// Buffers of a driver that are kept for the next connection: a queue that is empty, 1,024 messages
-/// and 1,024 outputs.
-const DRIVERS: usize = 512 * 1024;
+/// Buffers of a driver that are kept for the next connection: room for 1,024 messages and as many
+/// outputs.
+const DRIVERS: usize = 128 * 1024;
 
 /// The connection itself, what it notes of its ending, and events that it has told.
 const ITSELF: usize = 16 * 1024;
@@ -19,7 +19,10 @@ const ITSELF: usize = 16 * 1024;
 /// Output that has left is moved out of the way when there are so many bytes.
 const COMPACT: usize = 64 * 1024;
 
-/// Bytes that are kept, counted, and how many there may be without output that waits.
+/// Bytes of the longest message that the application sends, with its header.
+const SENT: usize = 16 * 1024 + 14;
+
+/// Bytes that are kept, counted, and how many there may be.
 pub(crate) struct Kept {
     bytes: isize,
     most: usize,
@@ -32,7 +35,9 @@ impl Kept {
         let refusal = 2 * (defaults::MAX_REFUSAL_BODY + READ);
         let message = 2 * usize::try_from(config.max_message).expect("a small limit");
         let control = 2 * defaults::PONG_QUEUE;
-        let most = ITSELF + DRIVERS + head + refusal + message + control + 2 * COMPACT;
+        // The application sends none while too much waits; where each message ends is noted too.
+        let output = 4 * (config.send_queue + SENT) + 2 * COMPACT;
+        let most = ITSELF + DRIVERS + head + refusal + message + control + output;
         Kept { bytes: 0, most }
     }
 
@@ -41,11 +46,8 @@ impl Kept {
         self.bytes += bytes;
     }
 
-    /// `queued`: bytes of output that wait. The application sends none while too many do, and what
-    /// the peer makes us answer has a limit of its own.
-    pub(crate) fn check(&self, queued: u64) {
-        let output = 4 * usize::try_from(queued).expect("what waits fits into memory");
-        let most = (self.most + output).cast_signed();
+    pub(crate) fn check(&self) {
+        let most = self.most.cast_signed();
         assert!(self.bytes <= most, "{} bytes are kept, and {most} may be", self.bytes);
     }
 }

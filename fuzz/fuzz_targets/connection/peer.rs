@@ -2,7 +2,30 @@
 
 use adieu_proto::{Version, client_accept};
 
-use crate::script::{Frame, Payload, Spoken};
+use crate::script::{Flood, Frame, Payload, Spoken};
+
+/// How often a flood repeats: with Pings that is a megabyte.
+const FLOOD: usize = 8000;
+
+/// A flood as it stands on the wire. `masks`: whether the peer has to mask.
+pub(crate) fn flood(flood: Flood, masks: bool) -> Vec<u8> {
+    let of = |first, len| {
+        let (payload, key) = (Payload::Bytes(vec![b'x'; len]), [1, 2, 3, 4]);
+        frame(&Frame { first, payload, wrong_mask: false, key, more: None }, masks)
+    };
+    let one = match flood {
+        Flood::Pings => of(0x89, 125),
+        Flood::Pongs => of(0x8A, 125),
+        // The first begins a message, or breaks the rules behind another.
+        Flood::EmptyFragments => return [of(0x01, 0), of(0x00, 0).repeat(FLOOD)].concat(),
+        Flood::EmptyTexts => of(0x81, 0),
+        Flood::HixieTexts => b"\x00hello\xFF".to_vec(),
+        Flood::HixieBytes => return [&[0x00], &[0x80; 64][..].repeat(FLOOD)[..]].concat(),
+        Flood::Fields => [b"X-Field: ", &[b'x'; 60][..], b"\r\n"].concat(),
+        Flood::Chunks => [b"40\r\n", &[b'x'; 64][..], b"\r\n"].concat(),
+    };
+    one.repeat(FLOOD)
+}
 
 /// A frame as it stands on the wire. `masks`: whether the peer has to mask.
 pub(crate) fn frame(frame: &Frame, masks: bool) -> Vec<u8> {

@@ -88,6 +88,8 @@ pub(crate) enum Step {
         byte: u8,
         kib: u8,
     },
+    /// What a hostile peer repeats, in hope that all of it is kept.
+    Flood(Flood),
     /// The request of such a client, or the right answer to ours.
     Head(Spoken),
     /// The eight bytes of hixie-76.
@@ -98,6 +100,23 @@ pub(crate) enum Step {
     Time(u16),
     /// Time passes until the next clock.
     Clock,
+}
+
+/// What is sent by the thousand.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum Flood {
+    /// Pings of 125 bytes, each of which asks for a Pong.
+    Pings,
+    Pongs,
+    EmptyFragments,
+    EmptyTexts,
+    HixieTexts,
+    /// Bytes that are no UTF-8, in a text that does not end.
+    HixieBytes,
+    /// Fields of a head.
+    Fields,
+    /// Chunks of a body.
+    Chunks,
 }
 
 /// A frame of RFC 6455 §5.2, right or wrong.
@@ -133,7 +152,7 @@ pub(crate) enum App {
     RefuseWith(Vec<u8>),
     Send(String),
     SendBinary(Vec<u8>),
-    /// A message of so many bytes, the same for many connections or not.
+    /// A message of a quarter of so many bytes, encoded for many connections or not.
     SendLarge {
         len: u16,
         prepared: bool,

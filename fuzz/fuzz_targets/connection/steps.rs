@@ -30,6 +30,9 @@ impl World {
             Step::Payload { byte, kib } => {
                 self.peer_says(&vec![*byte; usize::from(*kib) * 1024], 0);
             }
+            Step::Flood(flood) => {
+                self.peer_says(&peer::flood(*flood, self.nonce.is_none()), 0);
+            }
             Step::Head(spoken) => match self.nonce {
                 Some(nonce) => self.peer_says(&peer::answer(nonce), 0),
                 None => self.peer_says(&peer::request(*spoken), 0),
@@ -85,7 +88,7 @@ impl World {
             App::Send(text) => self.send(true, text.as_bytes(), false),
             App::SendBinary(bytes) => self.send(false, bytes, false),
             App::SendLarge { len, prepared } => {
-                self.send(false, &vec![b'x'; usize::from(*len)], *prepared);
+                self.send(false, &vec![b'x'; usize::from(*len) / 4], *prepared);
             }
             App::Ping => self.ping(),
             App::Close { code, reason, reads_on } => {
