@@ -8,6 +8,7 @@ mod autobahn;
 mod bench;
 mod client;
 mod endings;
+mod fuzz;
 mod long_forms;
 mod run;
 mod sessions;
@@ -63,6 +64,10 @@ Usage: cargo xtask <task>
   instructions        counts the instructions of the protocol's hot parts with valgrind; fails if
                       one has grown by more than 3 % over bench/instructions.json
       --bless         keep what is counted now
+  fuzz [options]      the fuzz targets, for a minute all together; needs a compiler for C++
+      --minutes N     N minutes for each, two at a time; all of them: writes conformance/fuzz.txt
+      --target NAME   this one alone: connection, heads, wire, forwarded, offer, token or proxy
+      --repeat FILE   runs one input again, such as a finding
   fairness            how late a timer is beside a busy connection, a busy Sender, a broadcast and
                       a drain on the same single-threaded runtime (needs two cores and 10,100 open
                       files): a quarter of a minute after the build; writes docs/fairness.txt
@@ -94,6 +99,9 @@ fn main() -> ExitCode {
         ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
+        ["fuzz", options @ ..] => fuzz::Options::parse(options)
+            .and_then(|options| fuzz::run(&options))
+            .map(|()| ExitCode::SUCCESS),
         ["fairness"] => bench::fairness().map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::autobahn;
 use crate::client;
+use crate::fuzz;
 use crate::run;
 use crate::setup;
 use crate::tally::{Need, Outcome, Tally};
@@ -66,6 +67,7 @@ fn the_rest(tally: &mut Tally, ready: bool) {
     // themselves in a debug build.
     let release = ["test", "--release", "-p", "adieu-proto", "--lib", "--tests", "--no-fail-fast"];
     cargo(tally, "protocol tests, optimized", &release);
+    tally.step("fuzz targets", Need::Always, || fuzz::run(&fuzz::Options::default()).into());
     let examples = ["test", "--workspace", "--exclude", "browser", "--all-features", "--doc"];
     cargo(tally, "documentation tests", &examples);
     tally.step("documentation", Need::Always, || documentation().into());

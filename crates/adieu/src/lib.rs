@@ -93,6 +93,9 @@ pub use http;
 pub use into_close::IntoClose;
 pub use into_message::IntoMessage;
 pub use peer::Peer;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use proxy::fuzzing;
 pub use proxy::{Cidr, CidrError};
 pub use server::{Server, accept, listen, serve};
 #[cfg(feature = "json")]

@@ -29,7 +29,7 @@ enum State {
     /// Between frames.
     Type,
     /// Type 00: text up to FF.
-    Text(Vec<u8>),
+    Text(Lossy),
     /// Types 01 to 7F: nobody defined them; skipped up to FF. Counts what was skipped.
     Unknown(u64),
     /// Types 80 to FF: a length in base 128, then as many bytes that are skipped.
@@ -57,7 +57,7 @@ impl Decoder {
     }
 
     /// Takes the next piece off the front of `input`; `None` if more bytes are needed. `limit`
-    /// is what a frame may have in bytes.
+    /// is what a frame may have in bytes, and a text with its bad UTF-8 replaced.
     pub(crate) fn next(
         &mut self,
         input: &mut &[u8],
@@ -68,17 +68,16 @@ impl Decoder {
                 State::Type => {
                     *input = rest;
                     self.state = match first {
-                        0x00 => State::Text(Vec::new()),
+                        0x00 => State::Text(Lossy::default()),
                         0x01..=0x7F => State::Unknown(0),
                         _ => State::Length { closing: first == 0xFF, len: 0, bytes: 0 },
                     };
                 }
                 State::Text(text) => {
                     let (part, whole) = up_to_ff(input);
-                    within(limit, text.len() as u64 + part.len() as u64)?;
-                    text.extend_from_slice(part);
+                    text.push(part, limit)?;
                     if whole {
-                        let text = String::from_utf8_lossy(text).into_owned();
+                        let text = std::mem::take(text).end(limit)?;
                         self.state = State::Type;
                         return Ok(Some(Piece::Text(text)));
                     }
@@ -123,6 +122,65 @@ impl Decoder {
 
 fn within(limit: u64, len: u64) -> Result<(), ProtocolError> {
     if len > limit { Err(ProtocolError::MessageTooBig { limit }) } else { Ok(()) }
+}
+
+/// A text under way. Bad UTF-8 is replaced as it comes, and grows by that: the limit is kept by the
+/// text as it is delivered.
+#[derive(Clone, Debug, Default, Hash)]
+struct Lossy {
+    text: String,
+    /// The beginning of a character whose other bytes are still to come: three bytes at most.
+    cut: Vec<u8>,
+}
+
+impl Lossy {
+    fn len(&self) -> usize {
+        self.text.len() + self.cut.len()
+    }
+
+    fn push(&mut self, bytes: &[u8], limit: u64) -> Result<(), ProtocolError> {
+        if self.cut.is_empty() {
+            return self.push_behind_whole(bytes, limit);
+        }
+        let bytes = [&std::mem::take(&mut self.cut), bytes].concat();
+        self.push_behind_whole(&bytes, limit)
+    }
+
+    /// The same where all characters so far are whole.
+    fn push_behind_whole(&mut self, bytes: &[u8], limit: u64) -> Result<(), ProtocolError> {
+        let mut chunks = bytes.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            self.append(chunk.valid(), limit)?;
+            let bad = chunk.invalid();
+            if chunks.peek().is_none() && may_go_on(bad) {
+                self.cut = bad.to_vec();
+            } else if !bad.is_empty() {
+                self.append(REPLACEMENT, limit)?;
+            }
+        }
+        within(limit, self.len() as u64)
+    }
+
+    fn append(&mut self, text: &str, limit: u64) -> Result<(), ProtocolError> {
+        within(limit, (self.text.len() + text.len()) as u64)?;
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    /// No more bytes follow.
+    fn end(mut self, limit: u64) -> Result<String, ProtocolError> {
+        if !self.cut.is_empty() {
+            self.append(REPLACEMENT, limit)?;
+        }
+        Ok(self.text)
+    }
+}
+
+const REPLACEMENT: &str = "\u{FFFD}";
+
+/// Whether bytes that are no UTF-8 are only the beginning of a character.
+fn may_go_on(bad: &[u8]) -> bool {
+    std::str::from_utf8(bad).is_err_and(|error| error.error_len().is_none())
 }
 
 /// Takes what stands before the next FF, and the FF; says whether there was one.
@@ -178,6 +236,38 @@ mod tests {
             for step in 1..=bytes.len() {
                 assert_eq!(decode(bytes, step).as_ref(), Ok(want), "{bytes:x?} in steps of {step}");
             }
+        }
+    }
+
+    /// Each bad byte becomes U+FFFD, which has three: what is delivered counts, not what came.
+    #[test]
+    fn the_limit_holds_for_a_text_whose_bad_bytes_were_replaced() {
+        let too_big = ProtocolError::MessageTooBig { limit: 1000 };
+        let frame = |bytes: &[u8]| [&[0x00], bytes, &[0xFF]].concat();
+        for step in [1, 7, 5000] {
+            // 999 bytes of it, and a thousand with a letter.
+            let replaced = "\u{FFFD}".repeat(333);
+            let text = decode(&frame(&[0x80; 333]), step).unwrap();
+            assert_eq!(text, [Piece::Text(replaced.clone())]);
+            let whole = decode(&frame(&[&[0x80; 333][..], b"a"].concat()), step).unwrap();
+            assert_eq!(whole, [Piece::Text(replaced + "a")]);
+            for bad in [&[0x80; 334][..], &[&[b'a'; 998][..], b"\x80"].concat()] {
+                assert_eq!(decode(&frame(bad), step), Err(too_big), "in steps of {step}");
+            }
+            // The beginning of a character that does not go on is replaced at the end.
+            let cut = [&[b'a'; 998][..], b"\xE2\x82"].concat();
+            assert_eq!(decode(&frame(&cut), step), Err(too_big), "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn bad_bytes_are_replaced_the_same_wherever_the_text_is_cut() {
+        let bytes = b"a\xE2\x82\xACb\xF0\x9F\xE2\x82c\x80\xF0\x9F\x98\x80\xC3(\xED\xA0\x80\xF4";
+        let want = String::from_utf8_lossy(bytes).into_owned();
+        let frame = [&[0x00], &bytes[..], &[0xFF]].concat();
+        for step in 1..=frame.len() {
+            let text = decode(&frame, step).unwrap();
+            assert_eq!(text, [Piece::Text(want.clone())], "in steps of {step}");
         }
     }
 

@@ -66,26 +66,38 @@ impl ProxyHeader {
         cx: &mut Context<'_>,
         tcp: &TcpStream,
     ) -> Poll<Result<(), Failed>> {
-        let ProxyHeader::Reading { bytes, got } = self else { return Poll::Ready(Ok(())) };
+        loop {
+            match self.read_from(|buffer| tcp.try_read(buffer)) {
+                Err(Failed::Ended(Some(e))) if e.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(tcp.poll_read_ready(cx)).map_err(|e| Failed::Ended(Some(e)))?;
+                }
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// The same from anything that is read. What came before `read` failed is kept.
+    pub(super) fn read_from(
+        &mut self,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<(), Failed> {
+        let ProxyHeader::Reading { bytes, got } = self else { return Ok(()) };
         loop {
             let len = length(&bytes[..KEPT.min(*got)]).map_err(Failed::Malformed)?;
             if *got == len {
                 *self = ProxyHeader::Read(source(bytes));
-                return Poll::Ready(Ok(()));
+                return Ok(());
             }
             let mut skipped = [0; SKIPPED];
             let buffer = match bytes.get_mut(*got..len.min(KEPT)) {
                 Some(buffer) if !buffer.is_empty() => buffer,
                 _ => &mut skipped[..SKIPPED.min(len - *got)],
             };
-            match tcp.try_read(buffer) {
-                Ok(0) => return Poll::Ready(Err(Failed::Ended(None))),
+            match read(buffer) {
+                Ok(0) => return Err(Failed::Ended(None)),
                 Ok(n) => *got += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(tcp.poll_read_ready(cx)).map_err(|e| Failed::Ended(Some(e)))?;
-                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Poll::Ready(Err(Failed::Ended(Some(e)))),
+                Err(e) => return Err(Failed::Ended(Some(e))),
             }
         }
     }

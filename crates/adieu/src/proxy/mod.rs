@@ -3,6 +3,8 @@
 
 mod cidr;
 mod forwarded;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod header;
 
 use std::net::{IpAddr, SocketAddr};
