@@ -33,10 +33,20 @@ pub use crate::transport::tls::TlsStream;
 
 /// A server's configuration from PEM files: a certificate chain and its private key.
 ///
+/// ```no_run
+/// # fn run() -> std::io::Result<()> {
+/// let config = adieu::tls::server_config("cert.pem", "key.pem")?;
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// Names the file that cannot be read or used, and why. Without a provider of cryptography:
 /// [`Unsupported`](io::ErrorKind::Unsupported).
-pub fn server_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
+pub fn server_config(
+    cert: impl AsRef<Path>,
+    key: impl AsRef<Path>,
+) -> io::Result<Arc<ServerConfig>> {
+    let (cert, key) = (cert.as_ref(), key.as_ref());
     provider::check()?;
     let chain = certificates(cert)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
@@ -88,7 +98,8 @@ fn trusting_the_system() -> io::Result<Arc<ClientConfig>> {
 /// # Errors
 /// Names the file that cannot be read or used, and why. Without a provider of cryptography:
 /// [`Unsupported`](io::ErrorKind::Unsupported).
-pub fn client_config_trusting(pem: &Path) -> io::Result<Arc<ClientConfig>> {
+pub fn client_config_trusting(pem: impl AsRef<Path>) -> io::Result<Arc<ClientConfig>> {
+    let pem = pem.as_ref();
     provider::check()?;
     let verifier =
         trusting::Trusting::new(certificates(pem)?, provider()).map_err(|e| named(pem, e))?;
