@@ -9,10 +9,10 @@ use adieu::{Group, Member, Request, Server, SlowConsumer, Socket};
 struct Rooms(Mutex<HashMap<String, Group>>);
 
 impl Rooms {
-    fn join(&self, name: &str, socket: &Socket) -> (Group, Member) {
+    fn join(&self, name: &str, socket: &Socket) -> Member {
         let mut rooms = self.0.lock().unwrap();
         let room = rooms.entry(name.to_owned()).or_insert_with(|| Group::new(SlowConsumer::Skip));
-        (room.clone(), room.join(socket))
+        room.join(socket)
     }
 
     fn leave(&self, name: &str, member: Member) {
@@ -26,9 +26,9 @@ impl Rooms {
 
 async fn guest(rooms: Arc<Rooms>, mut socket: Socket) {
     let name = socket.request().map_or("/", Request::path).to_owned();
-    let (room, member) = rooms.join(&name, &socket);
+    let member = rooms.join(&name, &socket);
     while let Some(message) = socket.recv().await {
-        room.broadcast(message).await;
+        member.group().broadcast(message).await;
     }
     rooms.leave(&name, member);
 }
