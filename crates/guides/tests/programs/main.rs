@@ -4,5 +4,6 @@
 mod conversations;
 mod differences;
 mod documents;
+mod names;
 mod process;
 mod smallest;
