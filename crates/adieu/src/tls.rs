@@ -122,11 +122,9 @@ pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
 /// resumed: they are without the certificate.
 ///
 /// ```no_run
-/// # use std::path::Path;
 /// # fn of() -> std::io::Result<adieu::Client> {
 /// let trusted = adieu::tls::client_config()?;
-/// let (cert, key) = (Path::new("me.pem"), Path::new("me.key"));
-/// let tls = adieu::tls::with_client_certificate(&trusted, cert, key)?;
+/// let tls = adieu::tls::with_client_certificate(&trusted, "me.pem", "me.key")?;
 /// # Ok(adieu::Client::new().tls(tls)) }
 /// ```
 ///
@@ -134,9 +132,10 @@ pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
 /// Names the file that cannot be read or used, and why.
 pub fn with_client_certificate(
     config: &ClientConfig,
-    cert: &Path,
-    key: &Path,
+    cert: impl AsRef<Path>,
+    key: impl AsRef<Path>,
 ) -> io::Result<Arc<ClientConfig>> {
+    let (cert, key) = (cert.as_ref(), key.as_ref());
     let chain = certificates(cert)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
     let certified = CertifiedKey::from_der(chain, private, config.crypto_provider());

@@ -182,7 +182,9 @@ impl std::error::Error for ConnectError {
 impl From<ConnectError> for io::Error {
     fn from(error: ConnectError) -> Self {
         let kind = match &error {
-            ConnectError::Io(error) | ConnectError::Proxy(ProxyError::Io(error)) => error.kind(),
+            ConnectError::Io(error)
+            | ConnectError::Tls(error)
+            | ConnectError::Proxy(ProxyError::Io(error)) => error.kind(),
             ConnectError::Url(_) | ConnectError::Usage(_) => io::ErrorKind::InvalidInput,
             _ if error.is_timeout() => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::Other,
