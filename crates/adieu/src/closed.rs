@@ -78,3 +78,11 @@ impl fmt::Display for Closed {
 }
 
 impl std::error::Error for Closed {}
+
+/// For functions that return [`std::io::Result`]: of the kind `BrokenPipe`, with the [`Closed`] in
+/// it ([`std::io::Error::get_ref`]). A handler may return it like the [`Closed`] itself.
+impl From<Closed> for std::io::Error {
+    fn from(closed: Closed) -> Self {
+        std::io::Error::new(std::io::ErrorKind::BrokenPipe, closed)
+    }
+}

@@ -5,8 +5,9 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use adieu_proto::{Cause, Close, Message, Prepared};
+use adieu_proto::{Cause, Close, Prepared};
 
+use crate::into_message::IntoMessage;
 use crate::link::{Link, SendOutcome};
 use crate::socket::Socket;
 
@@ -71,6 +72,13 @@ struct Members {
     all: BTreeMap<u64, Arc<Link>>,
 }
 
+impl Members {
+    fn all_but(&self, one: Option<u64>) -> Vec<Arc<Link>> {
+        let others = self.all.iter().filter(|(id, _)| Some(**id) != one);
+        others.map(|(_, link)| link.clone()).collect()
+    }
+}
+
 /// What became of a broadcast.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -97,7 +105,8 @@ impl Group {
         Group { inner: Arc::new(Inner { members, slow, turn }) }
     }
 
-    /// Adds a connection, until the [`Member`] is dropped.
+    /// Adds a connection, until the [`Member`] is dropped. One that is to be
+    /// [split](Socket::split) joins before that.
     #[must_use = "the connection leaves the group when the member is dropped"]
     pub fn join(&self, socket: &Socket) -> Member {
         let mut members = self.members();
@@ -121,10 +130,14 @@ impl Group {
 
     /// Sends a message to all members. Members that are closing are passed over. After each 128
     /// members the other tasks of the thread have their turn.
-    pub async fn broadcast(&self, message: impl Into<Message>) -> BroadcastStats {
-        let prepared = Prepared::new(message);
+    pub async fn broadcast(&self, message: impl IntoMessage) -> BroadcastStats {
+        self.send(Prepared::new(message.into_message()), None).await
+    }
+
+    /// Sends it to all members but one.
+    async fn send(&self, prepared: Prepared, but: Option<u64>) -> BroadcastStats {
         let _turn = self.inner.turn.lock().await;
-        let members: Vec<_> = self.members().all.values().cloned().collect();
+        let members: Vec<_> = self.members().all_but(but);
         let mut result = BroadcastStats::default();
         let mut full = Vec::new();
         for (i, member) in members.into_iter().enumerate() {
@@ -171,6 +184,29 @@ impl Group {
 pub struct Member {
     group: Group,
     id: u64,
+}
+
+impl Member {
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Sends a message to all other members, else as [`Group::broadcast`] does: for what the
+    /// member itself knows already.
+    ///
+    /// ```
+    /// # async fn handler(room: adieu::Group, mut socket: adieu::Socket) {
+    /// let member = room.join(&socket);
+    /// while let Some(message) = socket.recv().await {
+    ///     member.broadcast_to_others(message).await;
+    /// }
+    /// # }
+    /// ```
+    pub async fn broadcast_to_others(&self, message: impl IntoMessage) -> BroadcastStats {
+        self.group.send(Prepared::new(message.into_message()), Some(self.id)).await
+    }
 }
 
 impl Drop for Member {

@@ -10,7 +10,8 @@ use crate::socket::Socket;
 /// how it ends. It is called many times, so it is `Fn`: a closure with state of its own gives each
 /// call a clone.
 ///
-/// Implemented for every `async fn(Socket) -> impl IntoClose`.
+/// Implemented for every `async fn(Socket) -> impl IntoClose`. A closure names the type of its
+/// argument, `|socket: Socket|`, where it does more with it than to pass it on.
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};

@@ -96,12 +96,11 @@ impl Handshake {
         self.request.headers().get(name)?.to_str().ok()
     }
 
-    /// The value of the cookie of this name, as it was sent (RFC 6265 §4.2.1).
+    /// The value of the cookie of this name, as it was sent (RFC 6265 §4.2.1); of several the
+    /// first.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        let fields = self.request.headers().get_all(http::header::COOKIE).iter();
-        let mut pairs = fields.filter_map(|field| field.to_str().ok()).flat_map(|f| f.split(';'));
-        pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+        self.asked.cookie(name)
     }
 
     /// The client, as far as it is known (see [`PeerAddr`](crate::hyper::PeerAddr) for hyper).

@@ -172,7 +172,7 @@ impl Known {
             {
                 return Known::Close(close);
             }
-            next = error.source();
+            next = inside(error);
         }
         Known::Other
     }
@@ -183,6 +183,16 @@ impl Known {
             Known::Close(close) => close,
             Known::Other => CloseCode::INTERNAL_ERROR.into(),
         }
+    }
+}
+
+/// What an error came from. An [`io::Error`](std::io::Error) that was made of another error passes
+/// it over as its source, and gives what that came from.
+fn inside<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
 }
 
@@ -264,6 +274,7 @@ mod tests {
             let closed = Closed::new(whose);
             assert_eq!(code_of(Err::<(), _>(closed), own), expected);
             assert_eq!(code_of(Err::<(), _>(Wrapped(closed.into())), own), expected);
+            assert_eq!(code_of(Err::<(), std::io::Error>(closed.into()), own), expected);
             assert!(closed.to_string().contains(&whose.to_string()), "{closed}");
         }
     }

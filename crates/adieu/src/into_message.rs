@@ -3,8 +3,8 @@
 use adieu_proto::Message;
 
 /// A value that is sent as one message: text from `&str`, [`String`] and
-/// [`Utf8Bytes`](crate::Utf8Bytes), bytes from `Vec<u8>`, [`bytes::Bytes`] and `&'static [u8]`, or
-/// a [`Message`].
+/// [`Utf8Bytes`](crate::Utf8Bytes), bytes from `Vec<u8>`, `[u8; N]`, [`bytes::Bytes`] and
+/// `&'static [u8]`, or a [`Message`].
 ///
 /// It is implemented for all that can be made [`Into<Message>`].
 ///
@@ -16,8 +16,8 @@ use adieu_proto::Message;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a message",
     label = "neither text nor bytes",
-    note = "text is sent from `&str`, `String` and `Utf8Bytes`; bytes from `Vec<u8>`, `Bytes` and \
-            `&'static [u8]`",
+    note = "text is sent from `&str`, `String` and `Utf8Bytes`; bytes from `Vec<u8>`, `[u8; N]`, \
+            `Bytes` and `&'static [u8]`",
     note = "for a number or another value that can be shown, send `value.to_string()`; for a value \
             with `serde::Serialize`, use `send_json` (feature `json`)",
     note = "for bytes that are borrowed, send `bytes.to_vec()`"

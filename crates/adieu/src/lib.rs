@@ -21,6 +21,10 @@
 //! A handler that awaits keeps nothing waiting: Pings are answered and Closes heard meanwhile.
 //! One that blocks its thread does; use `tokio::task::spawn_blocking` for such work.
 //!
+//! The repository has ten small programs to begin with (`docs/programs.md`), and guides for people
+//! who come from axum's own WebSockets (`docs/from-axum-ws.md`) or from tokio-tungstenite
+//! (`docs/from-tungstenite.md`).
+//!
 //! # Features
 //! None changes a default but `legacy`, and `ring` and `aws-lc-rs` that of TLS.
 //! - `legacy` (on by default): the versions before RFC 6455.

@@ -33,10 +33,20 @@ pub use crate::transport::tls::TlsStream;
 
 /// A server's configuration from PEM files: a certificate chain and its private key.
 ///
+/// ```no_run
+/// # fn run() -> std::io::Result<()> {
+/// let config = adieu::tls::server_config("cert.pem", "key.pem")?;
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// Names the file that cannot be read or used, and why. Without a provider of cryptography:
 /// [`Unsupported`](io::ErrorKind::Unsupported).
-pub fn server_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
+pub fn server_config(
+    cert: impl AsRef<Path>,
+    key: impl AsRef<Path>,
+) -> io::Result<Arc<ServerConfig>> {
+    let (cert, key) = (cert.as_ref(), key.as_ref());
     provider::check()?;
     let chain = certificates(cert)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
@@ -88,7 +98,8 @@ fn trusting_the_system() -> io::Result<Arc<ClientConfig>> {
 /// # Errors
 /// Names the file that cannot be read or used, and why. Without a provider of cryptography:
 /// [`Unsupported`](io::ErrorKind::Unsupported).
-pub fn client_config_trusting(pem: &Path) -> io::Result<Arc<ClientConfig>> {
+pub fn client_config_trusting(pem: impl AsRef<Path>) -> io::Result<Arc<ClientConfig>> {
+    let pem = pem.as_ref();
     provider::check()?;
     let verifier =
         trusting::Trusting::new(certificates(pem)?, provider()).map_err(|e| named(pem, e))?;
@@ -111,11 +122,9 @@ pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
 /// resumed: they are without the certificate.
 ///
 /// ```no_run
-/// # use std::path::Path;
 /// # fn of() -> std::io::Result<adieu::Client> {
 /// let trusted = adieu::tls::client_config()?;
-/// let (cert, key) = (Path::new("me.pem"), Path::new("me.key"));
-/// let tls = adieu::tls::with_client_certificate(&trusted, cert, key)?;
+/// let tls = adieu::tls::with_client_certificate(&trusted, "me.pem", "me.key")?;
 /// # Ok(adieu::Client::new().tls(tls)) }
 /// ```
 ///
@@ -123,9 +132,10 @@ pub fn client_config_with(roots: RootCertStore) -> Arc<ClientConfig> {
 /// Names the file that cannot be read or used, and why.
 pub fn with_client_certificate(
     config: &ClientConfig,
-    cert: &Path,
-    key: &Path,
+    cert: impl AsRef<Path>,
+    key: impl AsRef<Path>,
 ) -> io::Result<Arc<ClientConfig>> {
+    let (cert, key) = (cert.as_ref(), key.as_ref());
     let chain = certificates(cert)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
     let certified = CertifiedKey::from_der(chain, private, config.crypto_provider());

@@ -363,3 +363,38 @@ async fn streams_of_the_callers_own_and_unix_sockets() {
     assert!(matches!(error, ConnectError::Io(_)), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
+
+/// A function of a program that does other things than WebSockets as well.
+async fn asks(url: &str) -> std::io::Result<()> {
+    let socket = connect(&Client::new(), url).await?;
+    let sender = socket.sender();
+    socket.close(1000).await;
+    sender.send("too late").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_error_fits_into_a_function_of_std_io() {
+    use std::io::ErrorKind;
+
+    let refusing =
+        Scripted::start(|_| "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n".to_owned()).await;
+    let error = asks(&refusing.url("/")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
+    let inside = error.get_ref().and_then(|error| error.downcast_ref::<ConnectError>());
+    let refusal = inside.and_then(ConnectError::refusal).expect("a refusal");
+    assert_eq!(refusal.status, 401);
+
+    let agreeing = Scripted::start(agreed).await;
+    let error = asks(&agreeing.url("/")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert!(error.get_ref().is_some_and(|error| error.is::<adieu::Closed>()), "{error}");
+
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let nobody = format!("ws://{}/", free.local_addr().unwrap());
+    drop(free);
+    let error = asks(&nobody).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+    let error = asks("not a URL").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+}

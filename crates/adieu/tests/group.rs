@@ -149,3 +149,24 @@ fn all_members_hear_all_messages_in_one_order() {
     }
     host.finish();
 }
+
+#[test]
+fn a_member_speaks_to_the_others_and_does_not_hear_itself() {
+    let group = Group::new(SlowConsumer::Wait);
+    let handler = support::with(group.clone(), async |mut socket: Socket, group: Group| {
+        let member = group.join(&socket);
+        while let Some(message) = socket.recv().await {
+            let stats = member.broadcast_to_others(message).await;
+            let all = member.group().broadcast(format!("told {}", stats.sent)).await;
+            assert_eq!(all.sent, member.group().len());
+        }
+    });
+    let host = Host::run(Server::new(handler));
+    let mut peers: Vec<Peer> = (0..3).map(|_| member(&host, &group)).collect();
+    peers[1].send(&Frame::text("hello"));
+    assert_eq!(peers[0].read_frame(), Frame::text("hello"));
+    assert_eq!(peers[2].read_frame(), Frame::text("hello"));
+    for peer in &mut peers {
+        assert_eq!(peer.read_frame(), Frame::text("told 2"));
+    }
+}

@@ -237,6 +237,20 @@ impl Request {
         self.split_target().authority.or_else(|| self.header("host"))
     }
 
+    /// The value of the cookie of this name, as it was sent (RFC 6265 §4.2.1); of several the
+    /// first.
+    ///
+    /// ```
+    /// # fn of(request: &adieu_proto::Request) {
+    /// let session: Option<&str> = request.cookie("session");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.named_text("cookie").flat_map(|field| field.split(';'));
+        pairs.find_map(|pair| pair.trim_matches([' ', '\t']).strip_prefix(name)?.strip_prefix('='))
+    }
+
     /// The subprotocols that the client offers, in its order of preference (RFC 6455 §1.9).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         // hixie-75 calls the field WebSocket-Protocol; hixie-76 separates names by spaces.
@@ -254,6 +268,24 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits { bytes: 1000, fields: 20 };
+
+    #[test]
+    fn a_cookie_is_found_in_each_field_and_by_its_whole_name() {
+        let head = "GET / HTTP/1.1\r\nHost: x\r\nCookie: my-session=1; theme=a=b;session=2\r\n\
+                    cookie: last=; session=3\r\nX-Cookie: hidden=4\r\n\r\n";
+        let request = Request::parse(head.as_bytes(), LIMITS).unwrap();
+        for (name, value) in [
+            ("session", Some("2")),
+            ("my-session", Some("1")),
+            ("theme", Some("a=b")),
+            ("last", Some("")),
+            ("hidden", None),
+            ("Session", None),
+            ("sess", None),
+        ] {
+            assert_eq!(request.cookie(name), value, "{name}");
+        }
+    }
 
     #[test]
     fn the_end_is_found_however_the_bytes_arrive() {

@@ -2,6 +2,7 @@
 
 mod assembler;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -26,6 +27,26 @@ pub enum Message {
 }
 
 impl Message {
+    /// A text message, where `from` does not say enough.
+    ///
+    /// ```
+    /// use adieu_proto::Message;
+    /// assert_eq!(Message::text("hi"), Message::Text("hi".into()));
+    /// ```
+    pub fn text(text: impl Into<Utf8Bytes>) -> Self {
+        Message::Text(text.into())
+    }
+
+    /// A binary message, also from text.
+    ///
+    /// ```
+    /// use adieu_proto::Message;
+    /// assert_eq!(Message::binary("hi"), Message::Binary("hi".into()));
+    /// ```
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Message::Binary(bytes.into())
+    }
+
     /// The payload's length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -97,6 +118,51 @@ macro_rules! message_from {
     };
 }
 message_from! {
-    Text: &str, String, Utf8Bytes;
-    Binary: Bytes, Vec<u8>, &'static [u8];
+    Text: &str, &String, String, Box<str>, Cow<'_, str>, Utf8Bytes;
+    Binary: Bytes, Vec<u8>, Box<[u8]>, &'static [u8];
+}
+
+impl<const N: usize> From<[u8; N]> for Message {
+    fn from(bytes: [u8; N]) -> Self {
+        Message::Binary(Bytes::copy_from_slice(&bytes))
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Message {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Message::Binary(Bytes::from_static(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_bytes_of_every_usual_type_are_messages() {
+        let string = String::from("hi");
+        let texts: [Message; 7] = [
+            "hi".into(),
+            (&string).into(),
+            string.clone().into(),
+            Box::<str>::from("hi").into(),
+            Cow::Borrowed("hi").into(),
+            Cow::<str>::Owned(string).into(),
+            Utf8Bytes::from("hi").into(),
+        ];
+        for text in texts {
+            assert_eq!(text, Message::text("hi"));
+        }
+        let binaries: [Message; 6] = [
+            b"hi".into(),
+            [b'h', b'i'].into(),
+            b"hi"[..].into(),
+            b"hi".to_vec().into(),
+            Box::<[u8]>::from(*b"hi").into(),
+            Bytes::from_static(b"hi").into(),
+        ];
+        for binary in binaries {
+            assert_eq!(binary, Message::binary("hi"));
+        }
+    }
 }

@@ -176,6 +176,23 @@ impl std::error::Error for ConnectError {
     }
 }
 
+/// For functions that return [`std::io::Result`], such as a `main` that also serves. The whole
+/// [`ConnectError`] is in it ([`io::Error::get_ref`]), and so is its kind: that of the operating
+/// system's error, `TimedOut` when the deadline passed, `InvalidInput` for a wrong URL or request.
+impl From<ConnectError> for io::Error {
+    fn from(error: ConnectError) -> Self {
+        let kind = match &error {
+            ConnectError::Io(error)
+            | ConnectError::Tls(error)
+            | ConnectError::Proxy(ProxyError::Io(error)) => error.kind(),
+            ConnectError::Url(_) | ConnectError::Usage(_) => io::ErrorKind::InvalidInput,
+            _ if error.is_timeout() => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         ConnectError::Io(error)

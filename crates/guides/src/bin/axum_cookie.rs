@@ -1,0 +1,52 @@
+//! Who is it? A cookie says: Adieu inside axum.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use adieu::axum::WebSocketUpgrade;
+use adieu::{Closed, Socket};
+use axum::extract::FromRequestParts;
+use axum::http::{StatusCode, header::COOKIE, request::Parts};
+use axum::{Router, response::Response, routing::get};
+
+type Sessions = Arc<HashMap<&'static str, &'static str>>;
+
+/// The person whose session the cookie names.
+struct User(&'static str);
+
+impl FromRequestParts<Sessions> for User {
+    type Rejection = (StatusCode, &'static str);
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        sessions: &Sessions,
+    ) -> Result<Self, Self::Rejection> {
+        let fields = parts.headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
+        let mut pairs = fields.flat_map(|field| field.split(';'));
+        let session = pairs.find_map(|pair| pair.trim().strip_prefix("session="));
+        let user = session.and_then(|session| sessions.get(session));
+        user.map(|name| User(name)).ok_or((StatusCode::UNAUTHORIZED, "sign in first\n"))
+    }
+}
+
+async fn greet(User(name): User, mut socket: Socket) -> Result<(), Closed> {
+    socket.send(format!("hello, {name}")).await?;
+    while let Some(message) = socket.recv().await {
+        socket.send(message).await?;
+    }
+    Ok(())
+}
+
+async fn ws(user: User, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.run(|socket| greet(user, socket))
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let sessions: Sessions = Arc::new(HashMap::from([("3f9a", "Ann"), ("77b0", "Bob")]));
+    let app = Router::new().route("/ws", get(ws)).with_state(sessions);
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
+    let listener = adieu::listen(&addr).await?;
+    println!("listening on {}", listener.local_addr()?);
+    axum::serve(listener, app).await
+}

@@ -1,0 +1,44 @@
+//! Rooms: Adieu's own server.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use adieu::{Group, Member, Request, Server, SlowConsumer, Socket};
+
+#[derive(Default)]
+struct Rooms(Mutex<HashMap<String, Group>>);
+
+impl Rooms {
+    fn join(&self, name: &str, socket: &Socket) -> Member {
+        let mut rooms = self.0.lock().unwrap();
+        let room = rooms.entry(name.to_owned()).or_insert_with(|| Group::new(SlowConsumer::Skip));
+        room.join(socket)
+    }
+
+    fn leave(&self, name: &str, member: Member) {
+        let mut rooms = self.0.lock().unwrap();
+        drop(member);
+        if rooms.get(name).is_some_and(Group::is_empty) {
+            rooms.remove(name);
+        }
+    }
+}
+
+async fn guest(rooms: Arc<Rooms>, mut socket: Socket) {
+    let name = socket.request().map_or("/", Request::path).to_owned();
+    let member = rooms.join(&name, &socket);
+    while let Some(message) = socket.recv().await {
+        member.group().broadcast(message).await;
+    }
+    rooms.leave(&name, member);
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let rooms = Arc::new(Rooms::default());
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
+    let listener = adieu::listen(&addr).await?;
+    println!("listening on {}", listener.local_addr()?);
+    Server::new(move |socket| guest(rooms.clone(), socket)).serve_on(listener).await?;
+    Ok(())
+}

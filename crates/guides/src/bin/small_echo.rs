@@ -1,0 +1,19 @@
+//! A server that says back what it hears.
+
+use adieu::{Closed, Server, Socket};
+
+async fn echo(mut socket: Socket) -> Result<(), Closed> {
+    while let Some(message) = socket.recv().await {
+        socket.send(message).await?;
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
+    let listener = adieu::listen(addr).await?;
+    println!("listening on {}", listener.local_addr()?);
+    Server::new(echo).serve_on(listener).await?;
+    Ok(())
+}
