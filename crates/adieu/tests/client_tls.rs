@@ -41,7 +41,7 @@ async fn a_configuration_that_is_made_for_http_2_too_speaks_http_1() {
     let mut config = client_config_trusting(&server.pem).unwrap();
     let http1 = || b"http/1.1".to_vec();
     for offers in [vec![b"h2".to_vec(), http1()], vec![http1()], vec![]] {
-        std::sync::Arc::make_mut(&mut config).alpn_protocols = offers;
+        Arc::make_mut(&mut config).alpn_protocols = offers;
         connect(&Client::new().tls(config.clone()), &server.url).await.unwrap();
     }
     assert_eq!(*server.protocols.lock().unwrap(), [Some(http1()), Some(http1()), None]);

@@ -168,12 +168,15 @@ fn refused(server: &Server, request: &Request) -> (Head, Peer) {
     (peer.read_head(), peer)
 }
 
-fn cookie(exe: &str) {
+/// Whether each 401 says how long its body is.
+fn cookie(exe: &str, has_length: bool) {
     let server = Server::start(exe);
     let request = || Request::rfc6455().target("/ws");
     for request in [request(), request().field("Cookie", "session=nobody's; theme=dark")] {
         let (head, mut peer) = refused(&server, &request);
         assert_eq!(head.status(), 401, "{}", head.text);
+        let text = head.text.to_ascii_lowercase();
+        assert_eq!(text.contains("\r\ncontent-length: 14\r\n"), has_length, "{text}");
         assert_eq!(peer.read_exact(14), b"sign in first\n");
     }
     let request = request().field("Cookie", "theme=dark; session=3f9a");
@@ -186,22 +189,22 @@ fn cookie(exe: &str) {
 
 #[test]
 fn auth_by_cookie_in_axum() {
-    cookie(env!("CARGO_BIN_EXE_axum_cookie"));
+    cookie(env!("CARGO_BIN_EXE_axum_cookie"), true);
 }
 
 #[test]
 fn auth_by_cookie_with_axums_own() {
-    cookie(env!("CARGO_BIN_EXE_axum_ws_cookie"));
+    cookie(env!("CARGO_BIN_EXE_axum_ws_cookie"), true);
 }
 
 #[test]
 fn auth_by_cookie_by_the_server() {
-    cookie(env!("CARGO_BIN_EXE_server_cookie"));
+    cookie(env!("CARGO_BIN_EXE_server_cookie"), true);
 }
 
 #[test]
 fn auth_by_cookie_with_tungstenite() {
-    cookie(env!("CARGO_BIN_EXE_tungstenite_cookie"));
+    cookie(env!("CARGO_BIN_EXE_tungstenite_cookie"), false);
 }
 
 /// Gives the last line that the program prints.
