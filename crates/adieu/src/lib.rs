@@ -21,6 +21,15 @@
 //! A handler that awaits keeps nothing waiting: Pings are answered and Closes heard meanwhile.
 //! One that blocks its thread does; use `tokio::task::spawn_blocking` for such work.
 //!
+//! # Install
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
+//! or on the clone:
+//!
+//! ```toml
+//! adieu = { git = "ADDRESS" }
+//! adieu = { path = "adieu/crates/adieu" }
+//! ```
+//!
 //! # Features
 //! None changes a default but `legacy`, and `ring` and `aws-lc-rs` that of TLS.
 //! - `legacy` (on by default): the versions before RFC 6455.
@@ -33,6 +42,11 @@
 //! - `futures`: [`Socket`], [`Receiver`] and [`Sender`] as `Stream` and `Sink`.
 //! - `json`: values with serde's traits as messages, [`Socket::recv_json`], [`Socket::send_json`].
 //! - `session`: a client whose session outlives its connections, for the gateway ([`session`]).
+//!
+//! # Systems
+//! Linux tells which bytes the peer's kernel has acknowledged, and by that a peer that reads slowly is
+//! told from one that is gone. macOS, Windows and other systems do not tell it: there the [`Ending`]
+//! has *unknown* in its place, and the clocks follow what the transport takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;
@@ -91,6 +105,11 @@ pub use socket::JsonError;
 pub use socket::{
     NotText, Permit, PingError, Receiver, ReuniteError, RoundTrip, Sender, Socket, TrySendError,
 };
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The clock of the runtime, so that tests may stand it still.
 fn now() -> std::time::Instant {
