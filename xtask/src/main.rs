@@ -7,10 +7,14 @@ use std::process::ExitCode;
 mod autobahn;
 mod bench;
 mod client;
+mod crates;
 mod endings;
 mod fuzz;
 mod long_forms;
+mod msrv;
+mod package;
 mod run;
+mod semver;
 mod sessions;
 mod setup;
 mod tally;
@@ -71,6 +75,13 @@ Usage: cargo xtask <task>
   fairness            how late a timer is beside a busy connection, a busy Sender, a broadcast and
                       a drain on the same single-threaded runtime (needs two cores and 10,100 open
                       files): a quarter of a minute after the build; writes docs/fairness.txt
+  package [--list]    packs each published crate, builds it from its tarball against the others, and
+                      looks through the tarball; --list builds nothing
+  semver [options]    compares the interfaces that are promised with those of the last release;
+                      installs cargo-semver-checks where it is missing
+      --since REV     with those of another commit
+  msrv                builds the published crates with the oldest compilers that they name, taken
+                      from rustup or from Debian's packages (which are unpacked, not installed)
   help                this text
 ";
 
@@ -103,6 +114,9 @@ fn main() -> ExitCode {
             .and_then(|options| fuzz::run(&options))
             .map(|()| ExitCode::SUCCESS),
         ["fairness"] => bench::fairness().map(|()| ExitCode::SUCCESS),
+        ["package", options @ ..] => package::run(options).map(|()| ExitCode::SUCCESS),
+        ["semver", options @ ..] => semver::run(options).map(|()| ExitCode::SUCCESS),
+        ["msrv"] => msrv::run().map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

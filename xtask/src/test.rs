@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::autobahn;
 use crate::client;
+use crate::crates::published;
 use crate::fuzz;
 use crate::run;
 use crate::setup;
@@ -140,11 +141,8 @@ fn clippy_alone() -> Result<(), String> {
 
 /// Cargo's arguments for each published crate: without features, and with each feature alone.
 fn alone(metadata: &serde_json::Value) -> Vec<String> {
-    let packages = metadata["packages"].as_array().into_iter().flatten();
-    // `publish = false` is an empty list of registries; no word on it is null.
-    let published = packages.filter(|package| package["publish"].is_null());
     let mut all = Vec::new();
-    for package in published {
+    for package in published(metadata) {
         let name = package["name"].as_str().unwrap_or_default();
         all.push(format!("-p {name} --no-default-features"));
         let features = package["features"].as_object().into_iter().flatten();

@@ -50,6 +50,11 @@ const FORMAT: u32 = 1;
 /// Something could not be run: neither well nor bad.
 const CANNOT: u8 = 2;
 
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What to check, and how.
 #[derive(Args, Clone)]
 pub struct Check {

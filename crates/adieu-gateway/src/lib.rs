@@ -37,6 +37,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Install
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
+//! or on the clone:
+//!
+//! ```toml
+//! adieu-gateway = { git = "ADDRESS" }
+//! adieu-gateway = { path = "adieu/crates/adieu-gateway" }
+//! ```
 
 mod account;
 mod accounts;
@@ -54,3 +63,8 @@ pub mod store;
 
 /// Sessions, without I/O.
 pub use adieu_session as session;
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

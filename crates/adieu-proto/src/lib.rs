@@ -8,6 +8,15 @@
 //! [`poll_output`](Connection::poll_output) says. Its last event is the [`Ending`]: the one, exact
 //! report of how the connection ended.
 //!
+//! # Install
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
+//! or on the clone:
+//!
+//! ```toml
+//! adieu-proto = { git = "ADDRESS" }
+//! adieu-proto = { path = "adieu/crates/adieu-proto" }
+//! ```
+//!
 //! # Features
 //! - `legacy` (on by default): the versions before RFC 6455, which are its drafts hybi-07 and
 //!   hybi-08, hixie-76 (draft-ietf-hybi-00) and hixie-75. Without it RFC 6455 (13) is served alone.
@@ -60,3 +69,8 @@ pub use scratch::{Messages, Scratch};
 pub use timer::Timer;
 pub use utf8::Utf8Bytes;
 pub use version::{Version, VersionSet};
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -39,3 +39,8 @@ pub use time::Timestamp;
 pub use token::{Digest, Key, SessionId, Token};
 pub use transaction::{Effect, Handle, Transaction};
 pub use wait::{Departure, Waits};
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -280,9 +280,8 @@ impl Endpoint {
 
     /// Tells that a peer has sent its Close.
     pub(crate) fn closing(&self, closing: Closing<'_>) {
-        if let Some(hear) = &self.on_closing
-            && catch_unwind(AssertUnwindSafe(|| hear(closing))).is_err()
-        {
+        let Some(hear) = &self.on_closing else { return };
+        if catch_unwind(AssertUnwindSafe(|| hear(closing))).is_err() {
             tracing::error!("on_closing panicked; the connection goes on to end");
         }
     }
@@ -300,9 +299,8 @@ impl Endpoint {
             }
             _ => {}
         }
-        if let Some(hear) = &self.on_end
-            && catch_unwind(AssertUnwindSafe(|| hear(ended))).is_err()
-        {
+        let Some(hear) = &self.on_end else { return };
+        if catch_unwind(AssertUnwindSafe(|| hear(ended))).is_err() {
             tracing::error!("on_end panicked; the connection was reported once");
         }
     }

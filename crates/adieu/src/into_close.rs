@@ -167,8 +167,8 @@ impl Known {
                 return Known::Close(not_text.close());
             }
             #[cfg(feature = "json")]
-            if let Some(json) = error.downcast_ref::<crate::socket::JsonError>()
-                && let Some(close) = json.close()
+            if let Some(close) =
+                error.downcast_ref::<crate::socket::JsonError>().and_then(|json| json.close())
             {
                 return Known::Close(close);
             }

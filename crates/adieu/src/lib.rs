@@ -25,6 +25,15 @@
 //! who come from axum's own WebSockets (`docs/from-axum-ws.md`) or from tokio-tungstenite
 //! (`docs/from-tungstenite.md`).
 //!
+//! # Install
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
+//! or on the clone:
+//!
+//! ```toml
+//! adieu = { git = "ADDRESS" }
+//! adieu = { path = "adieu/crates/adieu" }
+//! ```
+//!
 //! # Features
 //! None changes a default but `legacy`, and `ring` and `aws-lc-rs` that of TLS.
 //! - `legacy` (on by default): the versions before RFC 6455.
@@ -46,6 +55,10 @@
 //! connection is upgraded) and is over with the connection. What the functions of [`Endpoint`] and
 //! the handler log stands inside of it; a task that the handler spawns joins it by
 //! `tracing::Instrument::in_current_span`. Where no subscriber wants the span it costs nothing.
+//! # Systems
+//! Linux tells which bytes the peer's kernel has acknowledged, and by that a peer that reads slowly is
+//! told from one that is gone. macOS, Windows and other systems do not tell it: there the [`Ending`]
+//! has *unknown* in its place, and the clocks follow what the transport takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;
@@ -107,6 +120,11 @@ pub use socket::JsonError;
 pub use socket::{
     NotText, Permit, PingError, Receiver, ReuniteError, RoundTrip, Sender, Socket, TrySendError,
 };
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The clock of the runtime, so that tests may stand it still.
 fn now() -> std::time::Instant {

@@ -87,7 +87,7 @@ pub(super) fn spawn(kind: Kind, number: usize, peer: Peer, scene: Scene) -> Join
             Kind::PingPong => ping_pong(peer, scene).await,
             Kind::Batch => batch(peer, scene).await,
             Kind::Slow => slow(peer, scene).await,
-            Kind::Frozen => frozen(peer, scene, number.is_multiple_of(2)).await,
+            Kind::Frozen => frozen(peer, scene, number % 2 == 0).await,
         }
     })
 }

@@ -131,11 +131,11 @@ fn gather(
     have: &mut u8,
     input: &mut &mut [u8],
 ) -> Result<Option<Header>, ProtocolError> {
-    if *have == 0
-        && let Parsed::Header(header, len) = parse(input, masked)?
-    {
-        *input = &mut std::mem::take(input)[len..];
-        return Ok(Some(header));
+    if *have == 0 {
+        if let Parsed::Header(header, len) = parse(input, masked)? {
+            *input = &mut std::mem::take(input)[len..];
+            return Ok(Some(header));
+        }
     }
     loop {
         let need = match parse(&bytes[..usize::from(*have)], masked)? {

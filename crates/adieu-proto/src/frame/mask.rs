@@ -1,20 +1,30 @@
 //! Masking (RFC 6455 §5.3), a word at a time.
 
+/// Bytes that are masked at once.
+const WORD: usize = size_of::<u64>();
+const LINE: usize = 8 * WORD;
+
 /// Masks or unmasks bytes in place. `offset` is how far into the payload they begin.
 pub(crate) fn apply(mask: [u8; 4], offset: u64, bytes: &mut [u8]) {
     // The key as a number whose lowest byte comes first, turned to where the payload stands.
     let key = u32::from_le_bytes(mask).rotate_right(8 * (offset % 4) as u32);
     let word = u64::from(key) << 32 | u64::from(key);
-    let apply = |chunk: &mut [u8; 8]| *chunk = (u64::from_le_bytes(*chunk) ^ word).to_le_bytes();
+    let apply = |chunk: &mut [u8]| {
+        if let Some(bytes) = chunk.first_chunk_mut() {
+            *bytes = (u64::from_le_bytes(*bytes) ^ word).to_le_bytes();
+        }
+    };
     // Many words in each turn, so that the turns do not count.
-    let (lines, rest) = bytes.as_chunks_mut::<64>();
-    for line in lines {
-        line.as_chunks_mut().0.iter_mut().for_each(apply);
+    let mut lines = bytes.chunks_exact_mut(LINE);
+    // As an array, whose length the compiler knows.
+    while let Some(Ok(line)) = lines.next().map(<&mut [u8; LINE]>::try_from) {
+        line.chunks_exact_mut(WORD).for_each(apply);
     }
-    let (words, rest) = rest.as_chunks_mut();
-    words.iter_mut().for_each(apply);
-    for (byte, key) in rest.iter_mut().zip(word.to_le_bytes()) {
-        *byte ^= key;
+    let mut words = lines.into_remainder().chunks_exact_mut(WORD);
+    words.by_ref().for_each(apply);
+    let key = word.to_le_bytes();
+    for (at, byte) in words.into_remainder().iter_mut().enumerate() {
+        *byte ^= key[at % WORD];
     }
 }
 

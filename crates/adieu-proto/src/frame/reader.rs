@@ -105,10 +105,11 @@ impl Reader {
             return Ok(());
         }
         // What is wrong with a header is told by `next`, which parses it again.
-        while let Ok(Parsed::Header(header, at)) = hybi::parse(input, hybi.decoder.masked())
-            && header.is_whole_message(limit)
-            && (input.len() - at) as u64 >= header.len
-        {
+        while let Ok(Parsed::Header(header, at)) = hybi::parse(input, hybi.decoder.masked()) {
+            let is_here = (input.len() - at) as u64 >= header.len;
+            if !(header.is_whole_message(limit) && is_here) {
+                break;
+            }
             let (frame, rest) = std::mem::take(input).split_at_mut(at + header.len as usize);
             *input = rest;
             let payload = match header.mask {

@@ -64,7 +64,7 @@ pub fn key76(key: &str) -> Result<u32, HandshakeError> {
         Ok(number) if digits.len() <= MAX_DIGITS => number,
         _ => return Err(HandshakeError::Challenge("a key with too many digits")),
     };
-    if !number.is_multiple_of(spaces) {
+    if number % spaces != 0 {
         return Err(HandshakeError::Challenge("a key that its spaces do not divide"));
     }
     u32::try_from(number / spaces)

@@ -303,12 +303,13 @@ struct Mixer(u64);
 
 impl Hasher for Mixer {
     fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
+        let (words, rest) = bytes.split_at(bytes.len() / 8 * 8);
+        let words = words.chunks_exact(8).filter_map(<[u8]>::first_chunk);
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
         // The length goes in too, so that what is split elsewhere is something else.
         last[7] = bytes.len() as u8;
-        for word in words.iter().chain([&last]) {
+        for word in words.chain([&last]) {
             let mixed = self.0.rotate_left(23) ^ u64::from_le_bytes(*word);
             self.0 = mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         }

@@ -68,9 +68,7 @@ impl Aggregate {
     /// The backend sends a message. It is kept until the client has acknowledged it; a client that
     /// does not speak adieu.v1 acknowledges nothing, so it gets it once or not at all.
     pub(crate) fn send(&mut self, context: &Context<'_>, outgoing: Outgoing, tx: &mut Transaction) {
-        if let Some(key) = outgoing.key
-            && !self.is_new(key)
-        {
+        if outgoing.key.is_some_and(|key| !self.is_new(key)) {
             return;
         }
         if self.row.plain {

@@ -276,14 +276,13 @@ impl Shard {
         command: SessionCommand,
         tx: &mut Transaction,
     ) -> Reply {
-        if let SessionCommand::Send(outgoing) = &command
-            && let Some(full) = self.full_for(now, id, outgoing)
-        {
-            return Reply::Full(full);
+        if let SessionCommand::Send(outgoing) = &command {
+            if let Some(full) = self.full_for(now, id, outgoing) {
+                return Reply::Full(full);
+            }
         }
-        if let Some(generation) = command.says_a_message_on()
-            && !self.may_speak(now, id, generation)
-        {
+        let speaks = command.says_a_message_on();
+        if let Some(generation) = speaks.filter(|speaks| !self.may_speak(now, id, *speaks)) {
             // Its client comes back a moment later, and says again what was not acknowledged.
             let full = Full::MessagesOfUser;
             let handle = Handle { session: id, generation };

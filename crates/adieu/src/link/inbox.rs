@@ -78,9 +78,7 @@ impl Inbox {
     /// An idle inbox keeps no buffer.
     #[inline]
     pub(super) fn lend_back(&mut self, scratch: &mut Scratch) {
-        if self.is_empty()
-            && let Some(own) = self.messages.take()
-        {
+        if let Some(own) = self.messages.take_if(|messages| messages.is_empty()) {
             scratch.keep_messages(own);
         }
     }

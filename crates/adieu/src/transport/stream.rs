@@ -119,10 +119,11 @@ impl Transport for Stream {
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Err(error) = ready!(Pin::new(&mut self.stream).poll_shutdown(cx))
-            && error.kind() == ErrorKind::ConnectionReset
-        {
-            self.failed(error);
+        match ready!(Pin::new(&mut self.stream).poll_shutdown(cx)) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                self.failed(error);
+            }
+            Ok(()) | Err(_) => {}
         }
         Poll::Ready(())
     }

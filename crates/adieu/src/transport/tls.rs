@@ -183,11 +183,12 @@ impl TlsStream {
         }
         // A failed handshake has an alert to send; a good one its next flight. If that does not
         // fit, the driver's flush goes on with it.
-        if let Poll::Ready(Err(error)) = self.poll_push(Some(cx))
-            && matches!(self.inbound, Inbound::Open)
-        {
+        match self.poll_push(Some(cx)) {
             // How the peer ended is still to be read.
-            let _ = self.tcp.write_failed(error);
+            Poll::Ready(Err(error)) if matches!(self.inbound, Inbound::Open) => {
+                let _ = self.tcp.write_failed(error);
+            }
+            Poll::Ready(_) | Poll::Pending => {}
         }
         Poll::Ready(None)
     }

@@ -184,7 +184,7 @@ impl World {
                 page.received.push(json["text"].as_str().unwrap().to_owned());
                 page.tag = Tag::read(json["tag"].as_str().unwrap());
                 if let Some(handle) = page.handle
-                    && self.chance.is_multiple_of(3)
+                    && self.chance % 3 == 0
                 {
                     let ack = json!({ "type": "sequenceAck", "sequenceId": due }).to_string();
                     let step = self.hub.hear(self.now, handle, FromClient::read(&ack));
