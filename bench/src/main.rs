@@ -96,7 +96,7 @@ impl Options {
         let always = [server::FLOOR, server::ADIEU];
         let named = |name: &str| self.peers.iter().any(|it| it.eq_ignore_ascii_case(name));
         peers.retain(|peer| match self.peers.is_empty() {
-            true => peer.name != server::ADIEU_MULTI && !peer.name.starts_with(server::GATEWAY),
+            true => server::is_measured_unasked(peer.name),
             false => always.contains(&peer.name) || named(peer.name),
         });
         let (samples, large, millis) = if self.quick { (3, 1, 200) } else { (9, 5, 400) };

@@ -30,7 +30,7 @@ pub const ADIEU_MULTI: &str = "Adieu-multi";
 /// where it is asked for, as are the others that begin so.
 pub const GATEWAY: &str = "gateway";
 
-/// Names a program `gateway` of another commit, to be measured beside this one's.
+/// Names a program `adieu` or `gateway` of another commit, to be measured beside this one's.
 const BEFORE: &str = "ADIEU_BENCH_BEFORE";
 
 /// A kind of server.
@@ -44,6 +44,12 @@ pub struct Peer {
     script: Option<PathBuf>,
     /// What follows the mode on its command line.
     option: Option<&'static str>,
+}
+
+/// Whether a server is measured where none is named.
+#[must_use]
+pub fn is_measured_unasked(name: &str) -> bool {
+    name != ADIEU_MULTI && !name.starts_with(GATEWAY) && !name.ends_with("-before")
 }
 
 /// All, in the order of the tables.
@@ -68,8 +74,11 @@ pub fn peers(root: &Path) -> Vec<Peer> {
     };
     let bun = modules.join(".bin/bun");
     let gateway = |name, option| Peer { option: Some(option), ..native(name, "gateway", "") };
-    let before = std::env::var_os(BEFORE)
-        .map(|program| Peer { program: program.into(), ..native("gateway-before", "gateway", "") });
+    let before = std::env::var_os(BEFORE).map(PathBuf::from).map(|program| {
+        let is_gateway = program.file_name().is_some_and(|name| name == GATEWAY);
+        let name = if is_gateway { "gateway-before" } else { "Adieu-before" };
+        Peer { program, ..native(name, "", "") }
+    });
     let mut peers = vec![
         Peer { version: String::new(), ..native(FLOOR, "floor", "bench") },
         native(ADIEU, "adieu", "adieu"),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 mod chart;
 mod markdown;
 mod targets;
+mod turns;
 mod view;
 
 use view::View;
@@ -67,5 +68,5 @@ pub fn plain(servers: &Map<String, Value>) -> String {
         }
         text.push('\n');
     }
-    text
+    text + &turns::ratios(servers)
 }
