@@ -22,8 +22,8 @@
 //! One that blocks its thread does; use `tokio::task::spawn_blocking` for such work.
 //!
 //! # Install
-//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
-//! or on the clone:
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned
+//! it, or on the clone:
 //!
 //! ```toml
 //! adieu = { git = "ADDRESS" }
@@ -44,9 +44,9 @@
 //! - `session`: a client whose session outlives its connections, for the gateway ([`session`]).
 //!
 //! # Systems
-//! Linux tells which bytes the peer's kernel has acknowledged, and by that a peer that reads slowly is
-//! told from one that is gone. macOS, Windows and other systems do not tell it: there the [`Ending`]
-//! has *unknown* in its place, and the clocks follow what the transport takes.
+//! Linux tells which bytes the peer's kernel has acknowledged, and by that a peer that reads slowly
+//! is told from one that is gone. macOS, Windows and other systems do not tell it: there the
+//! [`Ending`] has *unknown* in its place, and the clocks follow what the transport takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;
