@@ -17,6 +17,7 @@ mod run;
 mod semver;
 mod sessions;
 mod setup;
+mod systems;
 mod tally;
 mod test;
 mod webhooks;
@@ -82,6 +83,8 @@ Usage: cargo xtask <task>
       --since REV     with those of another commit
   msrv                builds the published crates with the oldest compilers that they name, taken
                       from rustup or from Debian's packages (which are unpacked, not installed)
+  systems             checks that the library compiles for macOS and Windows (needs their standard
+                      libraries from rustup, or the sources of Rust's)
   help                this text
 ";
 
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         ["package", options @ ..] => package::run(options).map(|()| ExitCode::SUCCESS),
         ["semver", options @ ..] => semver::run(options).map(|()| ExitCode::SUCCESS),
         ["msrv"] => msrv::run().map(|()| ExitCode::SUCCESS),
+        ["systems"] => systems::run().map(|()| ExitCode::SUCCESS),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

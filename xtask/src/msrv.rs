@@ -1,5 +1,6 @@
-//! `cargo xtask msrv`: builds each published crate with the oldest compiler that its manifest names,
-//! and with the newest dependencies that this compiler takes. Our own lock file has newer ones.
+//! `cargo xtask msrv`: builds each published crate with the oldest compiler that its manifest
+//! names, and with the newest dependencies that this compiler takes. Our own lock file has newer
+//! ones.
 
 use std::collections::BTreeMap;
 use std::fs;

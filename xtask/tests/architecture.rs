@@ -168,6 +168,71 @@ fn has_no_io(package: &str) {
     assert!(lib.contains("#![forbid(unsafe_code)]"), "{package} must forbid unsafe code");
 }
 
+/// What only some systems have. Code that names it says for which system it is, and what there is
+/// elsewhere: by `cfg` in the file, or by that of the module that the file is.
+const OF_ONE_SYSTEM: &[&str] = &[
+    "std::os::unix",
+    "std::os::fd",
+    "std::os::linux",
+    "tokio::net::UnixStream",
+    "tokio::net::UnixListener",
+    "tokio::signal::unix",
+    "libc::",
+    "set_tcp_user_timeout",
+    "set_tcp_mss",
+    "set_tcp_quickack",
+    "set_tcp_cork",
+    "send_with_flags",
+    "set_reuseport",
+];
+
+/// Whether a line stands behind a `cfg` that names systems: its own, or that of a block around it.
+/// Read by indentation, which rustfmt keeps.
+fn is_gated(lines: &[(usize, &str)], at: usize) -> bool {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut inner = depth(lines[at].1);
+    // Whether the lines above at this depth still belong to the same item or statement.
+    let (mut same, mut head_goes_on) = (true, false);
+    for (_, line) in lines[..at].iter().rev() {
+        let text = line.trim_start();
+        if text.is_empty() {
+            same = false;
+        } else if depth(line) < inner {
+            inner = depth(line);
+            (same, head_goes_on) = (true, text.starts_with(')') && text.ends_with('{'));
+        } else if depth(line) == inner && same {
+            same = head_goes_on || text.starts_with("#[") || text.starts_with("//");
+            head_goes_on = false;
+        } else {
+            continue;
+        }
+        let names_systems = text.contains("target_os") || text.contains("unix");
+        if same && text.starts_with("#[cfg(") && names_systems {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn what_only_one_system_has_stands_behind_a_cfg() {
+    let mut complaints = Vec::new();
+    for package in ["adieu", "adieu-check", "adieu-gateway", "adieu-cli"] {
+        for file in sources(&root().join("crates").join(package).join("src")) {
+            let text = read(&file);
+            let lines = without_tests(&text);
+            for at in 0..lines.len() {
+                let (number, line) = lines[at];
+                let named = OF_ONE_SYSTEM.iter().find(|name| code(line).contains(**name));
+                if let Some(name) = named.filter(|_| !is_test(&file) && !is_gated(&lines, at)) {
+                    complaints.push(format!("{}:{number}: {name}", shown(&file)));
+                }
+            }
+        }
+    }
+    none(&complaints, "names of one system without a cfg that says so");
+}
+
 #[test]
 fn no_merge_was_left_half_done() {
     let output = Command::new("git")
@@ -205,6 +270,21 @@ fn no_file_of_the_crates_is_longer_than_six_hundred_lines() {
         }
     }
     none(&complaints, "files past 600 lines: which second thing does each do?");
+}
+
+#[test]
+fn a_cfg_counts_for_what_stands_in_it_and_for_nothing_else() {
+    let gated = |text: &str| {
+        let lines = without_tests(text);
+        is_gated(&lines, lines.iter().position(|(_, line)| line.contains("libc::")).expect("it"))
+    };
+    assert!(gated("#[cfg(unix)]\nmod a {\n    fn b() {\n\n        libc::c();\n    }\n}\n"));
+    assert!(gated("#[cfg(unix)]\nfn a(\n    b: C,\n) -> D {\n    libc::c();\n}\n"));
+    assert!(gated("fn a() {\n    #[cfg(target_os = \"linux\")]\n    libc::c();\n}\n"));
+    assert!(!gated("fn a() {\n    libc::c();\n}\n"));
+    assert!(!gated("#[cfg(unix)]\nfn a() {}\n\nfn b() {\n    libc::c();\n}\n"));
+    assert!(!gated("fn a() {\n    #[cfg(unix)]\n    b();\n    libc::c();\n}\n"));
+    assert!(!gated("#[cfg(feature = \"x\")]\nfn a() {\n    libc::c();\n}\n"));
 }
 
 #[test]

@@ -155,6 +155,21 @@ fn each_default_is_the_one_of_the_code() {
     assert!(found >= 7, "only {found} defaults were found in config.rs");
 }
 
+/// The first program of a document that is in Rust.
+fn program(document: &str) -> &str {
+    let (_, after) = document.split_once("```rust").expect("a program");
+    let (_, text) = after.split_once('\n').expect("its first line");
+    text.split_once("```").expect("its end").0
+}
+
+/// The one in the crate is compiled with its documentation tests.
+#[test]
+fn the_first_program_of_the_readme_is_the_one_that_is_compiled() {
+    let of = |file: &str| program(&read(&root().join(file))).to_owned();
+    assert_eq!(of("README.md"), of("crates/adieu/README.md"));
+    assert!(read(&root().join("crates/adieu/examples/hello.rs")).ends_with(&of("README.md")));
+}
+
 #[test]
 fn the_readers_of_documents_see_what_they_should() {
     let document =

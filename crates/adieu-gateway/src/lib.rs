@@ -39,8 +39,8 @@
 //! ```
 //!
 //! # Install
-//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
-//! or on the clone:
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned
+//! it, or on the clone:
 //!
 //! ```toml
 //! adieu-gateway = { git = "ADDRESS" }

@@ -9,8 +9,8 @@
 //! report of how the connection ended.
 //!
 //! # Install
-//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
-//! or on the clone:
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned
+//! it, or on the clone:
 //!
 //! ```toml
 //! adieu-proto = { git = "ADDRESS" }

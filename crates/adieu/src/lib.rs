@@ -26,8 +26,8 @@
 //! (`docs/from-tungstenite.md`).
 //!
 //! # Install
-//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned it,
-//! or on the clone:
+//! Adieu is not on crates.io yet. Depend on its repository, by the address from which you cloned
+//! it, or on the clone:
 //!
 //! ```toml
 //! adieu = { git = "ADDRESS" }
@@ -56,9 +56,9 @@
 //! the handler log stands inside of it; a task that the handler spawns joins it by
 //! `tracing::Instrument::in_current_span`. Where no subscriber wants the span it costs nothing.
 //! # Systems
-//! Linux tells which bytes the peer's kernel has acknowledged, and by that a peer that reads slowly is
-//! told from one that is gone. macOS, Windows and other systems do not tell it: there the [`Ending`]
-//! has *unknown* in its place, and the clocks follow what the transport takes.
+//! Linux tells which bytes the peer's kernel has acknowledged, and by that a peer that reads slowly
+//! is told from one that is gone. macOS, Windows and other systems do not tell it: there the
+//! [`Ending`] has *unknown* in its place, and the clocks follow what the transport takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;

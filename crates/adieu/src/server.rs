@@ -459,6 +459,8 @@ fn listen_at(addr: SocketAddr, port: Port) -> io::Result<TcpListener> {
     } else {
         tokio::net::TcpSocket::new_v6()?
     };
+    // Windows has another meaning for it: a second program could take the port away.
+    #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     if port == Port::Shared {
         share_port(&socket)?;
@@ -468,12 +470,14 @@ fn listen_at(addr: SocketAddr, port: Port) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-#[cfg(unix)]
+/// Only of Linux is it known that its kernel spreads connections over the listeners of a port:
+/// macOS has the option and gives all of them to one.
+#[cfg(target_os = "linux")]
 fn share_port(socket: &tokio::net::TcpSocket) -> io::Result<()> {
     socket.set_reuseport(true)
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn share_port(_: &tokio::net::TcpSocket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -115,16 +115,22 @@ fn private() -> OpenOptions {
 }
 
 /// Refuses a name that is a link.
+#[cfg(unix)]
 fn not_a_link(mut options: OpenOptions) -> OpenOptions {
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    options
+}
+
+/// Elsewhere a link takes rights that a stranger does not have.
+#[cfg(not(unix))]
+fn not_a_link(options: OpenOptions) -> OpenOptions {
     options
 }
 
 /// Others who may write to the directory can remove the store, or put one of theirs in its place.
 /// It is not refused: volumes of containers are made so.
+#[cfg(unix)]
 fn warn_of_others(dir: &Path) {
-    #[cfg(unix)]
     if let Ok(found) = fs::metadata(dir)
         && std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o002 != 0
     {
@@ -135,6 +141,10 @@ fn warn_of_others(dir: &Path) {
         );
     }
 }
+
+/// Elsewhere rights are not in the mode.
+#[cfg(not(unix))]
+fn warn_of_others(_: &Path) {}
 
 /// Makes what is missing of a directory. One that is there keeps its mode: somebody chose it.
 fn make_dir(dir: &Path) -> io::Result<()> {

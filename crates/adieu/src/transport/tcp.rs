@@ -27,6 +27,8 @@ pub(crate) struct Tcp {
     reset_behind_end: bool,
     /// An HTTP library had the connection before, and may have taken the socket's error.
     handed_over: bool,
+    /// The peer was read since: the connection was not over then.
+    heard: bool,
 }
 
 impl Tcp {
@@ -38,6 +40,7 @@ impl Tcp {
             fin_sent: false,
             reset_behind_end: false,
             handed_over: false,
+            heard: false,
         }
     }
 
@@ -59,30 +62,34 @@ impl Tcp {
     /// A read gave nothing: the peer's FIN, or what a failed write has left of another end.
     pub(crate) fn end_of_file(&mut self) -> Over {
         let over = match self.write_error.take() {
-            None if self.broke_before() => {
-                let text = "the connection broke before the HTTP library handed it over";
+            None => self.broke_before().map_or_else(Over::finished, |text| {
                 Over::by(PeerEnd::Unknown, io::Error::other(text))
-            }
-            None => Over::finished(),
-            // EPIPE before our own FIN: an RST came when the peer's FIN was there unread.
-            Some(error) if error.kind() == ErrorKind::BrokenPipe => {
-                Over { then_reset: true, ..Over::finished() }
-            }
-            Some(error) => judge(error),
+            }),
+            Some(error) => after_a_failed_write(error, tcp_info::EPIPE_MEANS_RST),
         };
         self.fin_read = over.how == PeerEnd::Finished;
         over
     }
 
-    /// Whether the connection is over though neither side has finished it: an RST or a time-out,
-    /// whose error the HTTP library took and kept to itself.
-    fn broke_before(&self) -> bool {
-        self.handed_over && !self.fin_sent && tcp_info::is_closed(&self.socket)
+    /// Says so if the connection is over though neither side has finished it: an RST or a time-out,
+    /// whose error the HTTP library took and kept to itself. Where the system does not say whether
+    /// the connection is over, that may be so until the peer is heard.
+    fn broke_before(&self) -> Option<&'static str> {
+        if !self.handed_over || self.fin_sent {
+            return None;
+        }
+        match tcp_info::is_closed(&self.socket) {
+            Some(true) => Some("the connection broke before the HTTP library handed it over"),
+            None if !self.heard => {
+                Some("a FIN, or the connection broke before the HTTP library handed it over")
+            }
+            Some(false) | None => None,
+        }
     }
 
     /// A write failed.
     pub(crate) fn write_failed(&mut self, error: io::Error) -> WriteFailure {
-        if self.fin_read && is_reset(error.kind()) {
+        if self.fin_read && is_reset(error.kind(), tcp_info::EPIPE_MEANS_RST) {
             self.reset_behind_end = true;
             return WriteFailure::ResetBehindEnd;
         }
@@ -91,7 +98,8 @@ impl Tcp {
             Some(code) => io::Error::from_raw_os_error(code),
             None => error.kind().into(),
         };
-        let explains = (!is_reset(error.kind())).then(|| copy().into());
+        let explains = !is_reset(error.kind(), tcp_info::EPIPE_MEANS_RST);
+        let explains = explains.then(|| copy().into());
         self.write_error.get_or_insert(error);
         WriteFailure::Failed(explains)
     }
@@ -132,9 +140,18 @@ pub(crate) fn judge(error: io::Error) -> Over {
     Over { how, then_reset: false, error }
 }
 
+/// How the peer ended, where a read gives nothing and a write had failed before.
+fn after_a_failed_write(error: io::Error, epipe_means_rst: bool) -> Over {
+    if epipe_means_rst && error.kind() == ErrorKind::BrokenPipe {
+        // EPIPE before our own FIN: an RST came when the peer's FIN was there unread.
+        return Over { then_reset: true, ..Over::finished() };
+    }
+    judge(error)
+}
+
 /// Whether the error of a write behind the peer's FIN means an RST: Linux calls that EPIPE.
-fn is_reset(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+fn is_reset(kind: ErrorKind, epipe_means_rst: bool) -> bool {
+    kind == ErrorKind::ConnectionReset || (epipe_means_rst && kind == ErrorKind::BrokenPipe)
 }
 
 impl Transport for Tcp {
@@ -147,7 +164,10 @@ impl Transport for Tcp {
         let mut buf = ReadBuf::new(buf);
         Poll::Ready(match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf)) {
             Ok(()) if buf.filled().is_empty() => Read::Over(self.end_of_file()),
-            Ok(()) => Read::Data(buf.filled().len()),
+            Ok(()) => {
+                self.heard = true;
+                Read::Data(buf.filled().len())
+            }
             Err(error) => Read::Over(judge(error)),
         })
     }
@@ -196,10 +216,28 @@ impl Transport for Tcp {
     fn was_reset_behind_end(&mut self) -> bool {
         let latched = || self.socket.take_error().ok().flatten();
         let met = std::mem::take(&mut self.reset_behind_end);
-        met || (self.fin_read && latched().is_some_and(|error| is_reset(error.kind())))
+        let means_rst = |error: io::Error| is_reset(error.kind(), tcp_info::EPIPE_MEANS_RST);
+        met || (self.fin_read && latched().is_some_and(means_rst))
     }
 
     fn close_notify(&self) -> Option<bool> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_pipe_tells_of_an_rst_only_where_it_can_mean_nothing_else() {
+        let broken = || io::Error::from(ErrorKind::BrokenPipe);
+        let on_linux = after_a_failed_write(broken(), true);
+        assert!(on_linux.how == PeerEnd::Finished && on_linux.then_reset);
+        let elsewhere = after_a_failed_write(broken(), false);
+        assert!(elsewhere.how == PeerEnd::Unknown && !elsewhere.then_reset);
+        assert!(elsewhere.error.is_some(), "the error explains what is not known");
+        assert!(is_reset(ErrorKind::BrokenPipe, true) && !is_reset(ErrorKind::BrokenPipe, false));
+        assert!(is_reset(ErrorKind::ConnectionReset, false));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Linux tells how many bytes the peer's kernel has acknowledged and when it was last heard. That
 //! is the difference between a peer that reads slowly, one that does not read, and one that is
-//! gone. Elsewhere nothing is known, and nothing is guessed.
+//! gone. Elsewhere nothing is known, and nothing is guessed: `linux` and `elsewhere` below have the
+//! same functions.
 #![allow(unsafe_code, reason = "getsockopt and ioctl, nowhere else")]
 
 use std::io::{self, IoSlice};
@@ -11,9 +12,12 @@ use std::time::Duration;
 
 use adieu_proto::{Config, Evidence, defaults};
 use socket2::{SockRef, TcpKeepalive};
-#[cfg(target_os = "linux")]
-use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere as system;
+#[cfg(target_os = "linux")]
+use linux as system;
 
 /// The hixie versions have no Ping: the kernel asks instead, and gives up after this. Linux
 /// ignores the count of probes where a user time-out is set, so the idle time has to be well
@@ -62,86 +66,98 @@ impl Options {
     pub(crate) fn set<'s>(self, socket: impl Into<SockRef<'s>>) -> io::Result<()> {
         let socket = socket.into();
         socket.set_tcp_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(self.user_timeout)?;
-        Ok(())
+        system::set_user_timeout(&socket, self.user_timeout)
     }
 }
 
 /// Whether connections of this listener need no more options than they have from it.
 pub(crate) fn has_options(listener: &TcpListener, options: Options) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        let listener = SockRef::from(listener);
-        let timeout = listener.tcp_user_timeout();
-        let same = timeout.is_ok_and(|timeout| timeout == options.user_timeout);
-        same && matches!(listener.tcp_nodelay(), Ok(true))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (listener, options);
-        false
-    }
+    system::has_options(&SockRef::from(listener), options.user_timeout)
 }
 
 /// Writes the last bytes before our FIN, which comes at once: they leave in one segment
-/// (MSG_MORE, send(2)).
+/// (MSG_MORE, send(2)) where the system can do that.
 pub(crate) fn write_before_fin(tcp: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    #[cfg(target_os = "linux")]
-    return tcp.try_io(Interest::WRITABLE, || match slices {
-        // send(2) does less than sendmsg(2).
-        [bytes] => SockRef::from(tcp).send_with_flags(bytes, libc::MSG_MORE),
-        _ => SockRef::from(tcp).send_vectored_with_flags(slices, libc::MSG_MORE),
-    });
-    #[cfg(not(target_os = "linux"))]
-    return tcp.try_write_vectored(slices);
+    system::write_before_fin(tcp, slices)
 }
 
 /// Has the kernel ask whether the peer is there.
 pub(crate) fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
     let probes = TcpKeepalive::new().with_time(KEEP_ALIVE_IDLE).with_interval(KEEP_ALIVE_INTERVAL);
-    #[cfg(target_os = "linux")]
-    SockRef::from(tcp).set_tcp_user_timeout(Some(HIXIE_USER_TIMEOUT))?;
+    system::set_user_timeout(&SockRef::from(tcp), Some(HIXIE_USER_TIMEOUT))?;
     SockRef::from(tcp).set_tcp_keepalive(&probes)
 }
 
 /// What the kernel knows; `None` where it does not say.
 pub(crate) fn evidence(tcp: &TcpStream) -> Option<Evidence> {
-    #[cfg(target_os = "linux")]
-    return linux::evidence(tcp);
-    #[cfg(not(target_os = "linux"))]
-    return None;
+    system::evidence(tcp)
 }
 
-/// Whether the connection is over in both directions. After the peer's FIN alone it is not
-/// (CLOSE-WAIT, RFC 9293 §3.3.2); after an RST it is.
-pub(crate) fn is_closed(tcp: &TcpStream) -> bool {
-    #[cfg(target_os = "linux")]
-    return linux::is_closed(tcp);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = tcp;
+/// Whether the connection is over in both directions; `None` where the system does not say. After
+/// the peer's FIN alone it is not (CLOSE-WAIT, RFC 9293 §3.3.2); after an RST it is.
+pub(crate) fn is_closed(tcp: &TcpStream) -> Option<bool> {
+    system::is_closed(tcp)
+}
+
+/// Bytes that wait in the kernel to be read (FIONREAD); `None` where it does not say.
+pub(crate) fn unread(tcp: &TcpStream) -> Option<usize> {
+    system::unread(tcp)
+}
+
+/// Whether EPIPE behind the peer's FIN can only mean an RST. On Linux it does: any other end of the
+/// connection has an error of its own, which comes first. Others give EPIPE for each of them.
+pub(crate) const EPIPE_MEANS_RST: bool = system::EPIPE_MEANS_RST;
+
+/// Systems that tell none of this.
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use std::io::{self, IoSlice};
+    use std::time::Duration;
+
+    use adieu_proto::Evidence;
+    use socket2::SockRef;
+    use tokio::net::TcpStream;
+
+    pub(super) const EPIPE_MEANS_RST: bool = false;
+
+    pub(super) fn set_user_timeout(_: &SockRef<'_>, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn has_options(_: &SockRef<'_>, _: Option<Duration>) -> bool {
         false
     }
-}
 
-/// Bytes that wait in the kernel to be read (FIONREAD).
-pub(crate) fn unread(tcp: &TcpStream) -> Option<usize> {
-    #[cfg(target_os = "linux")]
-    return linux::unread(tcp);
-    #[cfg(not(target_os = "linux"))]
-    return None;
+    pub(super) fn write_before_fin(tcp: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        tcp.try_write_vectored(slices)
+    }
+
+    pub(super) fn evidence(_: &TcpStream) -> Option<Evidence> {
+        None
+    }
+
+    pub(super) fn is_closed(_: &TcpStream) -> Option<bool> {
+        None
+    }
+
+    pub(super) fn unread(_: &TcpStream) -> Option<usize> {
+        None
+    }
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::io::{self, IoSlice};
     use std::mem::{MaybeUninit, offset_of, size_of};
     use std::os::fd::AsRawFd;
     use std::time::Duration;
 
+    use adieu_proto::Evidence;
+    use socket2::SockRef;
+    use tokio::io::Interest;
     use tokio::net::TcpStream;
 
-    use adieu_proto::Evidence;
+    pub(super) const EPIPE_MEANS_RST: bool = true;
 
     /// Linux waits at least this long before it sends again.
     const RTO_MIN: Duration = Duration::from_millis(200);
@@ -203,6 +219,26 @@ mod linux {
     // As linux/tcp.h has them, on every architecture.
     const _: () = assert!(WITH_BYTES_ACKED == 128 && WITH_WINDOW == 232);
 
+    pub(super) fn set_user_timeout(
+        socket: &SockRef<'_>,
+        length: Option<Duration>,
+    ) -> io::Result<()> {
+        socket.set_tcp_user_timeout(length)
+    }
+
+    pub(super) fn has_options(listener: &SockRef<'_>, user_timeout: Option<Duration>) -> bool {
+        let same = listener.tcp_user_timeout().is_ok_and(|length| length == user_timeout);
+        same && matches!(listener.tcp_nodelay(), Ok(true))
+    }
+
+    pub(super) fn write_before_fin(tcp: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        tcp.try_io(Interest::WRITABLE, || match slices {
+            // send(2) does less than sendmsg(2).
+            [bytes] => SockRef::from(tcp).send_with_flags(bytes, libc::MSG_MORE),
+            _ => SockRef::from(tcp).send_vectored_with_flags(slices, libc::MSG_MORE),
+        })
+    }
+
     /// What the kernel tells, and how many bytes that is.
     fn info(tcp: &TcpStream) -> Option<(RawTcpInfo, usize)> {
         let mut raw = MaybeUninit::<RawTcpInfo>::zeroed();
@@ -249,8 +285,8 @@ mod linux {
     /// TCP_CLOSE of linux/tcp_states.h; the state is the first byte of `tcp_info`.
     const CLOSE: u8 = 7;
 
-    pub(super) fn is_closed(tcp: &TcpStream) -> bool {
-        info(tcp).is_some_and(|(raw, _)| raw.flags[0] == CLOSE)
+    pub(super) fn is_closed(tcp: &TcpStream) -> Option<bool> {
+        info(tcp).map(|(raw, _)| raw.flags[0] == CLOSE)
     }
 
     /// Bytes that were sent or wait for it, and are not acknowledged; our FIN is one of them.
@@ -271,6 +307,8 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use tokio::io::Interest;
+
     use super::*;
 
     #[tokio::test]
