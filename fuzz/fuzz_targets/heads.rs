@@ -205,7 +205,12 @@ fn ask<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Asked {
     for piece in pieces {
         receive(&mut connection, now, piece, scratch);
         assert!(memory::in_use() - before <= MAX_KEPT);
-        match connection.poll_output(scratch) {
+        let mut output = connection.poll_output(scratch);
+        if let Output::Event(Event::Response(head)) = &output {
+            assert!(head.status_line().starts_with(b"HTTP/1."), "{head:?}");
+            output = connection.poll_output(scratch);
+        }
+        match output {
             Output::Event(Event::Opened(negotiated)) => return Asked::Opened(negotiated),
             Output::Timeout(_) => {}
             // It has failed.
