@@ -32,7 +32,8 @@ impl<'a> Target<'a> {
 /// §3.2), no user information (RFC 9110 §4.2.4) and no byte that is not ASCII.
 pub(super) fn is_valid(target: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(target) else { return false };
-    let plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let plain = has_none(path, b"#<>`") && has_none(query, b"#<>\"");
     if text.starts_with('/') {
         return plain;
     }
@@ -40,6 +41,13 @@ pub(super) fn is_valid(target: &[u8]) -> bool {
     let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
     let authority = Target::split(text).authority.unwrap_or_default();
     plain && known && is_authority(authority.as_bytes())
+}
+
+/// Whether all is visible ASCII but for these. Of what no URI has (RFC 3986 §3.3, §3.4) clients in
+/// use send braces, `|` and the like; what the crate `http` cannot hold is refused as hyper refuses
+/// it, so that the same request is judged alike with a function that looks at it and without.
+fn has_none(text: &str, of: &[u8]) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && !of.contains(&b))
 }
 
 /// The same head, with a path in its request target: an empty path means `/` (RFC 9112 §3.2.1).
@@ -60,10 +68,37 @@ mod tests {
 
     #[test]
     fn targets_that_a_request_may_have_and_those_that_it_may_not() {
-        for legal in ["/", "/a?b=c", "//x", "/@", "ws://h/a", "HTTP://h:80?q", "wss://h_1"] {
+        for legal in [
+            "/",
+            "/a?b=c",
+            "//x",
+            "/@",
+            "ws://h/a",
+            "HTTP://h:80?q",
+            "wss://h_1",
+            "/a{b|c}\"",
+            "/?a={b}|`",
+        ] {
             assert!(is_valid(legal.as_bytes()), "{legal}");
         }
-        for illegal in ["", "*", "h:80", "a", "/a#b", "ws://", "ws:///a", "ftp://h/", "ws://u@h/"] {
+        for illegal in [
+            "",
+            "*",
+            "h:80",
+            "a",
+            "/a#b",
+            "ws://",
+            "ws:///a",
+            "ftp://h/",
+            "ws://u@h/",
+            "/<",
+            "/>",
+            "/`",
+            "/?<",
+            "/?>",
+            "/?\"",
+            "ws://h/?<",
+        ] {
             assert!(!is_valid(illegal.as_bytes()), "{illegal}");
         }
         assert!(!is_valid(b"/\xff"));
