@@ -320,7 +320,8 @@ async fn an_answer_of_a_proxy_that_is_too_long_or_goes_on_is_an_error_that_says_
     let error = error_of("HTTP/1.1 200 Made\r\n\r\n220 mail.test ESMTP\r\n".to_owned()).await;
     assert!(matches!(error, ConnectError::Proxy(ProxyError::UnexpectedBytes)), "{error}");
     let fields = "X-Long: ".to_owned() + &"x".repeat(100_000);
-    for head in [format!("HTTP/1.1 200 Made\r\n{fields}"), "x".repeat(100_000)] {
+    let reason = "HTTP/1.1 200 ".to_owned() + &"x".repeat(100_000);
+    for head in [format!("HTTP/1.1 200 Made\r\n{fields}"), reason] {
         let error = error_of(head).await;
         let long = matches!(
             error,
@@ -328,6 +329,10 @@ async fn an_answer_of_a_proxy_that_is_too_long_or_goes_on_is_an_error_that_says_
         );
         assert!(long, "{error}");
     }
+    // What is no HTTP is known by its first bytes.
+    let error = error_of("SSH-2.0-OpenSSH\r\n".to_owned()).await;
+    let bad = ProxyError::Answer(HandshakeError::BadHttp("answer"));
+    assert_eq!(error.to_string(), ConnectError::Proxy(bad).to_string());
     for framing in ["Content-Length: 10000000", "Connection: close"] {
         let page = format!("HTTP/1.1 502 No\r\n{framing}\r\n\r\n{}", "x".repeat(10_000_000));
         let error = error_of(page).await;
