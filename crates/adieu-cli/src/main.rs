@@ -114,7 +114,8 @@ fn main() -> ExitCode {
 /// An error of the command line that shows of a URL no more than its scheme: there may be a
 /// password or a token in it.
 fn without_urls(mut error: clap::Error) -> clap::Error {
-    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
+    {
         if let Some(ContextValue::String(shown)) = error.get(kind)
             && let Some((scheme, _)) = shown.split_once("://")
         {

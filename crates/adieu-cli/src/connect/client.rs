@@ -11,7 +11,7 @@ use adieu_check::trust;
 use super::exit::Exit;
 use super::options::{Connect, Limits, Request, Tls};
 use super::report;
-use super::resolve::Resolver;
+use super::resolve::{self, Resolver};
 
 /// Why there is no connection.
 pub(super) struct Failure {
@@ -54,13 +54,20 @@ fn is_untrusted(error: &str) -> bool {
     ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|word| error.contains(word))
 }
 
+/// Whether the answer is a redirect that can be followed: with `-L` it was not for want of a
+/// `Location` that is text.
 fn redirects(error: &ConnectError) -> bool {
-    error.refusal().is_some_and(|it| report::is_redirect(it.status))
+    let answer = error.refusal().filter(|it| report::is_redirect(it.status));
+    answer.is_some_and(|it| it.header("Location").is_some())
 }
 
 /// Connects.
 pub(super) async fn open(options: &Connect) -> Result<Socket, Failure> {
     let client = client(options)?;
+    let asked_first = options.way.proxy.as_ref().unwrap_or(&options.url);
+    if let Some(why) = resolve::unwanted(&options.way, asked_first) {
+        return Err(Failure::new(Exit::Unreached, format!("cannot connect: {why}")));
+    }
     #[cfg(unix)]
     if let Some(path) = &options.way.unix_socket {
         let scheme = options.url.trim_start().get(..6).unwrap_or_default();

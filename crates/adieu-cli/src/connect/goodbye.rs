@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Goodbye {
     due: Notify,
+    asked: Notify,
     problem: OnceLock<String>,
 }
 
@@ -16,6 +17,17 @@ impl Goodbye {
     /// It is time.
     pub(super) fn say(&self) {
         self.due.notify_one();
+    }
+
+    /// It is time, because a signal asks for it.
+    pub(super) fn at_signal(&self) {
+        self.asked.notify_one();
+        self.say();
+    }
+
+    /// Waits until a signal asks for the end.
+    pub(super) async fn asked_by_signal(&self) {
+        self.asked.notified().await;
     }
 
     /// It is time, because this is wrong. Only the first problem counts.

@@ -1,16 +1,21 @@
 //! Messages on standard output.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use adieu::Message;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use super::escape::{self, Keep};
 use super::options::Output;
 
 /// Messages that wait for whoever reads standard output; more stay with the server.
 const WAITING: usize = 16;
+
+/// Bytes that are written at a time, so that it is seen whether somebody reads.
+const PORTION: usize = 64 * 1024;
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,20 +48,21 @@ impl Messages {
 
     /// Writes on a thread of its own, for a pipe may be full. The sender is closed when nobody
     /// reads any more; the handle tells that all is written.
-    pub(super) fn on_a_thread(self) -> (mpsc::Sender<Message>, JoinHandle<()>) {
+    pub(super) fn on_a_thread(self) -> (mpsc::Sender<Message>, JoinHandle<()>, Moves) {
         let (to, mut messages) = mpsc::channel(WAITING);
+        let (moved, moves) = watch::channel(());
         let written = spawn_blocking(move || {
             while let Some(message) = messages.blocking_recv() {
-                if self.show(&message).is_err() {
+                if self.show(&message, &moved).is_err() {
                     return;
                 }
             }
         });
-        (to, written)
+        (to, written, Moves(moves))
     }
 
-    fn show(&self, message: &Message) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+    fn show(&self, message: &Message, moved: &watch::Sender<()>) -> io::Result<()> {
+        let mut out = Portions { out: io::stdout().lock(), moved };
         self.write(&mut out, message)?;
         out.flush()
     }
@@ -74,6 +80,38 @@ impl Messages {
             (Form::Lines, None) => write!(out, "[binary, {} bytes]", message.len())?,
         }
         out.write_all(b"\n")
+    }
+}
+
+/// Tells whether the output moves.
+pub(super) struct Moves(watch::Receiver<()>);
+
+impl Moves {
+    /// Waits until nothing was read for so long; for ever, where all is written.
+    pub(super) async fn cease(mut self, patience: Duration) {
+        while let Ok(moved) = timeout(patience, self.0.changed()).await {
+            if moved.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Writes in portions, and tells of each that it left.
+struct Portions<'w, W> {
+    out: W,
+    moved: &'w watch::Sender<()>,
+}
+
+impl<W: Write> Write for Portions<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(&bytes[..bytes.len().min(PORTION)])?;
+        self.moved.send_replace(());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -14,8 +14,10 @@ mod resolve;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use adieu::{CloseCode, Ending, Socket};
+use adieu::{CloseCode, Ending, Message, Socket};
+use tokio::sync::mpsc;
 
 use crate::say;
 use crate::signals::Signals;
@@ -24,6 +26,9 @@ use goodbye::Goodbye;
 use messages::Messages;
 pub(crate) use options::Connect;
 use report::Report;
+
+/// How long an output that nobody reads is kept when a signal has ended the connection.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs until either side ends. Gives the exit code of how that was.
 pub(crate) async fn run(options: &Connect) -> ExitCode {
@@ -48,17 +53,40 @@ pub(crate) async fn run(options: &Connect) -> ExitCode {
     if !options.output.no_input {
         tokio::spawn(input::send(socket.sender(), options.output.binary, goodbye.clone()));
     }
-    let ending = listen(socket, &goodbye, Messages::new(&options.output)).await;
+    let (ending, all) = listen(socket, &goodbye, Messages::new(&options.output)).await;
     let problem = goodbye.problem();
     let exit = if problem.is_some() { Exit::Usage } else { Exit::of_ending(&ending) };
+    let problem = problem.or((!all).then_some("nobody has read the last messages: they are lost"));
     report.ended(&ending, exit, problem);
     exit.into()
 }
 
-/// Writes messages until the connection is over, and says goodbye when it is time to. Neither
+/// Writes messages until the connection is over and all is written. Where a signal asked for the
+/// end, an output that nobody reads for [`PATIENCE`] is given up: whether all was written.
+async fn listen(socket: Socket, goodbye: &Goodbye, messages: Messages) -> (Ending, bool) {
+    let (to, written, moves) = messages.on_a_thread();
+    let sender = socket.sender();
+    let all = async {
+        let ending = pass_on(socket, goodbye, to).await;
+        let _ = written.await;
+        ending
+    };
+    let given_up = async {
+        goodbye.asked_by_signal().await;
+        let ending = sender.ended().await;
+        moves.cease(PATIENCE).await;
+        ending
+    };
+    tokio::select! {
+        biased;
+        ending = all => (ending, true),
+        ending = given_up => (ending, false),
+    }
+}
+
+/// Passes messages on until the connection is over, and says goodbye when it is time to. Neither
 /// waits for whoever reads our output.
-async fn listen(mut socket: Socket, goodbye: &Goodbye, messages: Messages) -> Ending {
-    let (to, written) = messages.on_a_thread();
+async fn pass_on(mut socket: Socket, goodbye: &Goodbye, to: mpsc::Sender<Message>) -> Ending {
     let mut next = None;
     // Once: a closing handshake has begun, or nobody reads the output any more.
     let (mut closing, mut unread) = (false, false);
@@ -85,16 +113,13 @@ async fn listen(mut socket: Socket, goodbye: &Goodbye, messages: Messages) -> En
             },
         }
     }
-    let ending = socket.ended().await;
-    drop(to);
-    let _ = written.await;
-    ending
+    socket.ended().await
 }
 
 /// At the first signal asks to say goodbye, at the second ends at once.
 async fn leave(mut signals: Signals, goodbye: Arc<Goodbye>) {
     signals.stop().await;
-    goodbye.say();
+    goodbye.at_signal();
     signals.insist().await;
     end_at_once("without knowing how the connection ended");
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use adieu::http::Uri;
+
 use super::options::Way;
 
 /// `HOST:PORT:ADDR[,ADDR]`: addresses of a name at a port.
@@ -35,6 +37,21 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
+/// Whether only IPv6 addresses are wanted, or only the others.
+fn only_ipv6(way: &Way) -> Option<bool> {
+    if way.ipv6 { Some(true) } else { way.ipv4.then_some(false) }
+}
+
+/// Why this URL, of a server or a proxy, leads nowhere: its host is an address, which is never
+/// looked up, of the family that is not wanted.
+pub(super) fn unwanted(way: &Way, url: &str) -> Option<String> {
+    let only_ipv6 = only_ipv6(way)?;
+    let url: Uri = url.trim().parse().ok()?;
+    let address: IpAddr = bare(url.host()?).parse().ok()?;
+    let family = if only_ipv6 { "IPv6" } else { "IPv4" };
+    (address.is_ipv6() != only_ipv6).then(|| format!("{address} is no {family} address"))
+}
+
 /// What the command line says of names.
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
@@ -46,7 +63,7 @@ pub(super) struct Resolver {
 impl Resolver {
     /// `None` if names are looked up as always.
     pub(super) fn of(way: &Way) -> Option<Self> {
-        let only_ipv6 = if way.ipv6 { Some(true) } else { way.ipv4.then_some(false) };
+        let only_ipv6 = only_ipv6(way);
         let asked = only_ipv6.is_some() || !way.resolve.is_empty();
         asked.then(|| Resolver { given: way.resolve.clone(), only_ipv6 })
     }

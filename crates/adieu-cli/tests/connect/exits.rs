@@ -101,6 +101,9 @@ fn who_cannot_connect_is_told_where_to() {
     let said = run(&[&format!("ws://{addr}/"), "-6"]);
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(said.err.contains("no IPv6 address"), "{said:?}");
+    let said = run(&["ws://a.example/", "-4", "--proxy", "http://u:p@[::1]:81"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.err.contains("::1 is no IPv4 address"), "{said:?}");
     let said = run(&["ws://a.example/", "--proxy", &addr.to_string()]);
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(said.err.contains("proxy") && said.err.contains("refused"), "{said:?}");

@@ -48,8 +48,15 @@ fn errors_of_the_command_line_are_silent() {
         assert_eq!(said.code, Some(2), "{args:?}: {said:?}");
         assert!(!said.err.contains(SECRET), "{args:?}: {said:?}");
     }
-    // Two URLs, as where a shell has split one; and one where a command is missing.
-    for args in [&["connect", "ws://h/", "ws://me:hush@h/?hush"][..], &["ws://me:hush@h/?hush"]] {
+    // Two URLs, as where a shell has split one; one where a command is missing; and one where the
+    // value of an option is.
+    for args in [
+        &["connect", "ws://h/", "ws://me:hush@h/?hush"][..],
+        &["ws://me:hush@h/?hush"],
+        &["connect", "--max-redirs", "ws://me:hush@h/?hush"],
+        &["connect", "--connect-timeout", "ws://me:hush@h/?hush"],
+        &["connect", "--resolve", "ws://me:hush@h/?hush", "ws://h/"],
+    ] {
         let adieu = std::process::Command::new(env!("CARGO_BIN_EXE_adieu")).args(args).output();
         let said = Said::from(adieu.expect("adieu runs"));
         assert_eq!(said.code, Some(2), "{args:?}: {said:?}");

@@ -237,3 +237,24 @@ fn a_reader_that_stalls_does_not_keep_it_from_closing() {
     assert_eq!(ended(client).code, Some(0));
     assert!(shown.join().unwrap() == format!("{text}\nlast\n").into_bytes());
 }
+
+#[cfg(unix)]
+#[test]
+fn after_a_signal_a_reader_that_never_reads_does_not_keep_it_for_ever() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let listener = Listener::bind();
+    let mut client = connect(&[&listener.url(), "--close-timeout", "100ms"]);
+    let mut server = listener.accept();
+    server.answer_101();
+    // More than a pipe holds, and nobody reads it.
+    let pipe = client.stdout.take().expect("a standard output");
+    server.send(&Frame::text("x".repeat(1 << 20)));
+    server.send(&Frame::ping(""));
+    assert_eq!(server.read_frame(), Frame::pong(""));
+    kill_process(Pid::from_child(&client), Signal::TERM).expect("a process that runs");
+    goodbye(&mut server);
+    let said = ended(client);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.err.contains("nobody has read"), "{said:?}");
+    drop(pipe);
+}

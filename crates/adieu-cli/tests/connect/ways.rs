@@ -76,6 +76,14 @@ fn redirects_are_followed_when_asked() {
     let said = served(&[], |server| redirect(server, "/there?token=secret"));
     assert_eq!(said.code, Some(5), "{said:?}");
     assert!(said.err.contains("-L") && said.err.contains("< Location: /there…"), "{said:?}");
+    // Nothing there that could be followed.
+    for location in ["", "Location: /\u{fc}\r\n"] {
+        let answer = format!("HTTP/1.1 302 Found\r\n{location}Content-Length: 0\r\n\r\n");
+        let latin1: Vec<u8> = answer.chars().map(|c| c as u8).collect();
+        let said = served(&["-L"], |server| refuse(server, &latin1));
+        assert_eq!(said.code, Some(5), "{said:?}");
+        assert!(!said.err.contains("follows redirects"), "{said:?}");
+    }
     let listener = Listener::bind();
     let client = connect(&[&listener.url(), "--max-redirs", "1"]);
     redirect(listener.accept(), "/a");

@@ -85,7 +85,9 @@ impl Ending {
 
     fn write_transport(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let transport = &self.transport;
-        if self.cause == Cause::Handshake(HandshakeError::NotUpgraded) {
+        // An HTTP library had the connection, and nothing says that it failed.
+        let was_ours = transport.kind != TransportKind::Unknown;
+        if matches!(self.cause, Cause::Handshake(_)) && !was_ours {
             return f.write_str("; what became of the peer is not known");
         }
         if transport.close_notify == Some(true) {
@@ -201,6 +203,21 @@ impl fmt::Display for Length {
             1..60 => write!(f, "{:.1} s", self.0.as_secs_f64()),
             60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
             _ => write!(f, "{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::HandshakeError;
+
+    #[test]
+    fn of_a_request_that_an_http_library_had_no_failed_transport_is_told() {
+        for error in [HandshakeError::Refused(401), HandshakeError::NotUpgraded] {
+            let ending = Ending::never_opened(error, Duration::ZERO, None).to_string();
+            assert!(ending.contains("; what became of the peer is not known; "), "{ending}");
+            assert!(!ending.contains("failed"), "{ending}");
         }
     }
 }

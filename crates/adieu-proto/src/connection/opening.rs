@@ -13,7 +13,7 @@ use crate::error::{HandshakeError, UsageError};
 use crate::frame::Reader;
 #[cfg(feature = "legacy")]
 use crate::handshake::opening::take_nonce;
-use crate::handshake::opening::{HeadBuffer, Opening, WholeHead};
+use crate::handshake::opening::{HeadBuffer, HeadOf, Opening, WholeHead};
 use crate::handshake::{
     self, Answer, AnswerReader, ClientRequest, Limits, Refusal, Request, Response, ResponseHead,
 };
@@ -232,7 +232,7 @@ impl Connection {
     fn read_request(&mut self, now: Instant, input: &[u8], scratch: &mut Scratch) {
         let limits = self.limits();
         let Some(Opening::Request(buffer)) = self.opening.as_deref_mut() else { return };
-        let WholeHead { head, rest } = match buffer.push(input, limits) {
+        let WholeHead { head, rest } = match buffer.push(input, limits, HeadOf::Request) {
             Ok(None) => return,
             Ok(Some(whole)) => whole,
             Err(error) => return self.refuse(now, error, scratch),

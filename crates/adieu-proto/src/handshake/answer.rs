@@ -4,7 +4,7 @@
 use crate::config::defaults;
 use crate::error::HandshakeError;
 use crate::handshake::body::{Body, Step};
-use crate::handshake::opening::{HeadBuffer, WholeHead};
+use crate::handshake::opening::{HeadBuffer, HeadOf, WholeHead};
 use crate::handshake::{Limits, Refusal};
 
 /// Which request is answered: it says which status agrees.
@@ -127,7 +127,7 @@ impl AnswerReader {
             HandshakeError::HeadTooLong(_) => HandshakeError::HeadTooLong(self.max_head),
             error => error,
         };
-        self.head.push(bytes, limits).map_err(too_long)
+        self.head.push(bytes, limits, HeadOf::Answer).map_err(too_long)
     }
 
     fn push_body(&mut self, bytes: &[u8]) -> Option<Answer> {
@@ -148,6 +148,8 @@ fn status_of(head: &[u8]) -> Result<u16, HandshakeError> {
 }
 
 const BAD_STATUS: HandshakeError = HandshakeError::BadHttp("status line");
+
+const BAD_ANSWER: HandshakeError = HandshakeError::BadHttp("answer");
 
 /// A refusal whose body is still to come.
 fn begun(head: &[u8]) -> Result<(Refusal, Body), HandshakeError> {
@@ -173,7 +175,7 @@ pub(super) fn parse<T>(
         Err(httparse::Error::TooManyHeaders) => {
             Err(HandshakeError::TooManyFields(defaults::MAX_FIELDS))
         }
-        _ => Err(HandshakeError::BadHttp("answer")),
+        _ => Err(BAD_ANSWER),
     }
 }
 
@@ -230,6 +232,17 @@ mod tests {
         };
         assert_eq!(error, Err(HandshakeError::HeadTooLong(MAX_HEAD)));
         assert!((MAX_HEAD - hint.len()..=MAX_HEAD).contains(&pushed), "{pushed}");
+    }
+
+    #[test]
+    fn what_cannot_become_an_answer_is_told_at_once() {
+        for other in ["SSH-2.0-OpenSSH_9\r\n", "\x15\x03\x03\x00\x02\x02F", "\0\0\x06", "HTTP/2"] {
+            assert_eq!(read(other), Err(BAD_ANSWER), "{other}");
+        }
+        for begun in ["", "H", "\r\n", "\r\nHTTP/1", "HTTP/1.1 404", "HTTP/1.1 100 \r\n\r\nHT"] {
+            assert_eq!(read(begun), Ok(None), "{begun}");
+        }
+        assert_eq!(read("HTTP/1.1 100 \r\n\r\n220 mail\r\n"), Err(BAD_ANSWER));
     }
 
     #[test]

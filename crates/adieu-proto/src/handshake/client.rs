@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::error::{HandshakeError, UsageError};
+use crate::handshake::http::is_token;
 use crate::handshake::{answer, rfc6455};
 
 /// A request for a WebSocket, to be sent.
@@ -220,11 +221,6 @@ const BODY: &str = "the request for a WebSocket has no body (RFC 6455 \u{a7}4.1)
 #[must_use]
 pub fn accept(nonce: [u8; 16]) -> String {
     rfc6455::accept(&STANDARD.encode(nonce))
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

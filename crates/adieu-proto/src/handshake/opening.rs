@@ -5,6 +5,7 @@ use std::mem;
 use crate::error::HandshakeError;
 #[cfg(feature = "legacy")]
 use crate::handshake::NONCE;
+use crate::handshake::http::is_token;
 use crate::handshake::{AnswerReader, ClientRequest, Limits, Request, find_end};
 #[cfg(feature = "legacy")]
 use crate::negotiated::Negotiated;
@@ -51,12 +52,42 @@ pub(crate) struct WholeHead {
     pub(crate) rest: Vec<u8>,
 }
 
+/// Whose head is gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadOf {
+    Request,
+    Answer,
+}
+
+impl HeadOf {
+    /// Whether a head of this kind may begin so. Line ends may stand in front (RFC 9112 §2.2).
+    fn may_begin(self, bytes: &[u8]) -> bool {
+        let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+        let mut begun = bytes[start.unwrap_or(bytes.len())..].iter();
+        match self {
+            // With a method (RFC 9112 §3.1). A record of TLS does not.
+            HeadOf::Request => begun.next().is_none_or(|byte| is_token(*byte)),
+            // RFC 9112 §2.3, §4.
+            HeadOf::Answer => begun.zip(b"HTTP/1.").all(|(came, wanted)| came == wanted),
+        }
+    }
+
+    fn error(self) -> HandshakeError {
+        HandshakeError::BadHttp(match self {
+            HeadOf::Request => "request line",
+            HeadOf::Answer => "answer",
+        })
+    }
+}
+
 impl HeadBuffer {
-    /// Takes bytes in; gives the head once it is whole, and what came behind it.
+    /// Takes bytes in; gives the head once it is whole, and what came behind it. Whoever speaks
+    /// another protocol is told at once, and not waited for.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
         limits: Limits,
+        of: HeadOf,
     ) -> Result<Option<WholeHead>, HandshakeError> {
         // No more than the limit is kept of a head that never ends; what follows a whole head
         // in the same read is kept in full.
@@ -64,6 +95,10 @@ impl HeadBuffer {
         let end = find_end(&self.bytes, self.searched);
         self.searched = self.bytes.len();
         let len = end.unwrap_or(self.bytes.len());
+        let start = &self.bytes[..self.bytes.len().min(limits.bytes)];
+        if (end.is_none() || len > limits.bytes) && !of.may_begin(start) {
+            return Err(of.error());
+        }
         if len > limits.bytes {
             return Err(HandshakeError::HeadTooLong(limits.bytes));
         }
@@ -99,17 +134,57 @@ mod tests {
         let mut buffer = HeadBuffer::default();
         let limits = Limits { bytes: 1000, fields: 10 };
         let mut pushed = 0;
-        while buffer.push(b"x: yyyyyyyyy\r\n", limits).is_ok() {
+        while buffer.push(b"x: yyyyyyyyy\r\n", limits, HeadOf::Request).is_ok() {
             pushed += 14;
         }
         assert!((986..=1000).contains(&pushed));
     }
 
     #[test]
+    fn whoever_speaks_another_protocol_is_told_at_once_wherever_it_is_cut() {
+        let limits = Limits { bytes: 12, fields: 10 };
+        let push = |buffer: &mut HeadBuffer, bytes: &[u8], of| match buffer.push(bytes, limits, of)
+        {
+            Ok(whole) => Ok(whole.map(|whole| whole.head)),
+            Err(error) => Err(error),
+        };
+        let read = |text: &[u8], of| {
+            let whole = push(&mut HeadBuffer::default(), text, of);
+            for piece in 1..text.len() {
+                let mut buffer = HeadBuffer::default();
+                let mut pieces = text.chunks(piece).map(|bytes| push(&mut buffer, bytes, of));
+                let cut = pieces.find(|read| *read != Ok(None)).unwrap_or(Ok(None));
+                assert_eq!(cut, whole, "in pieces of {piece}: {text:?}");
+            }
+            whole
+        };
+        let long = HandshakeError::HeadTooLong(12);
+        for (of, text, error) in [
+            (HeadOf::Request, &b"\r\nGET / HTTP"[..], None),
+            (HeadOf::Request, b"GET / HTTP/1.1\r\n", Some(&long)),
+            (HeadOf::Request, b"\x16\x03\x01\x02", Some(&HeadOf::Request.error())),
+            (
+                HeadOf::Request,
+                b"\x16\x03\x01\x02 and so on, and on",
+                Some(&HeadOf::Request.error()),
+            ),
+            (HeadOf::Request, b"\r\n\x16", Some(&HeadOf::Request.error())),
+            (HeadOf::Request, b"\r\r\r\r\r\r\r\r\r\r\r\r\x16", Some(&long)),
+            (HeadOf::Answer, b"\r\nHTTP/1", None),
+            (HeadOf::Answer, b"HTTP/1.1 200 OK\r\n", Some(&long)),
+            (HeadOf::Answer, b"SSH-2.0-OpenSSH\r\n", Some(&HeadOf::Answer.error())),
+            (HeadOf::Answer, b"HTTP/2", Some(&HeadOf::Answer.error())),
+        ] {
+            assert_eq!(read(text, of).err().as_ref(), error, "{text:?}");
+        }
+    }
+
+    #[test]
     fn bytes_behind_the_head_are_kept() {
         let mut buffer = HeadBuffer::default();
         let limits = Limits { bytes: 8, fields: 10 };
-        let whole = buffer.push(b"GET\r\n\r\n^n:ds[4U and more", limits).unwrap().unwrap();
+        let whole =
+            buffer.push(b"GET\r\n\r\n^n:ds[4U and more", limits, HeadOf::Request).unwrap().unwrap();
         let want = WholeHead { head: b"GET\r\n\r\n".into(), rest: b"^n:ds[4U and more".into() };
         assert_eq!(whole, want);
     }
