@@ -29,8 +29,21 @@ const OTHER_PROXY: &str = "10.9.9.9";
 
 const NAMES: [&str; 2] = ["Forwarded", "X-Forwarded-For"];
 
-fuzz_target!(|input: (bool, &[u8])| {
-    let (older, value) = input;
+/// The same hop, as proxies write it in each of the two (RFC 7239 §4: pairs in any order, names in
+/// any case, quoted strings with anything in them).
+const FORMS: [&[&str]; 2] = [
+    &[
+        "for=203.0.113.7",
+        "For=\"203.0.113.7:4711\"",
+        "FOR=\"\\203.0.113.7\";;by=_x",
+        "proto=https; for=203.0.113.7 ;host=\"a,for=6.6.6.6;\\\";for=6.6.6.6\"",
+        ", for=203.0.113.7;secret=\"\\\\\", ,",
+    ],
+    &["203.0.113.7", "203.0.113.7:4711", "::ffff:203.0.113.7", "[::ffff:203.0.113.7]:1 , ,"],
+];
+
+fuzz_target!(|input: (bool, u8, &[u8])| {
+    let (older, form, value) = input;
     let field = usize::from(older);
     let Some(request) = request(&[(NAMES[field], value)]) else { return };
     let of_stranger = seen_from(STRANGER, &request);
@@ -40,13 +53,14 @@ fuzz_target!(|input: (bool, &[u8])| {
         None => assert_eq!(client.addr(), Some(addr(PROXY))),
         Some(via) => assert_eq!(via, addr(PROXY)),
     }
-    our_proxy_adds(field, value);
+    our_proxy_adds(field, usize::from(form), value);
     our_proxy_writes_the_other(field, value);
     another_proxy_adds(field, value, client);
 });
 
-fn our_proxy_adds(field: usize, value: &[u8]) {
-    let added = [value, b", ", &hop(field, HEARD_FROM)].concat();
+fn our_proxy_adds(field: usize, form: usize, value: &[u8]) {
+    let forms = FORMS[field];
+    let added = [value, b", ", forms[form % forms.len()].as_bytes()].concat();
     let Some(request) = request(&[(NAMES[field], &added)]) else { return };
     let client = seen_from(PROXY, &request);
     assert_eq!(client.addr().map(|addr| addr.ip().to_string()).as_deref(), Some(HEARD_FROM));

@@ -64,7 +64,7 @@ Usage: cargo xtask <task>
       --quick         372 of them; keeps nothing
   bench [options]     Adieu beside the floor of the kernel and other servers (needs node and two
                       cores); writes bench/results.json and docs/performance.md.
-                      `cargo xtask bench --help` lists the options
+                      `cargo xtask bench --help` builds them and lists the options
       --quick         few and short samples: about three minutes after the builds
   instructions        counts the instructions of the protocol's hot parts with valgrind; fails if
                       one has grown by more than 3 % over bench/instructions.json
@@ -92,10 +92,22 @@ fn long_form(task: &str) -> Option<&'static long_forms::LongForm> {
     long_forms::ALL.iter().find(|form| form.task == task)
 }
 
+/// Whether this text is asked for, of a task too. `bench` has options of its own to tell.
+fn is_help(task: &str, options: &[&str]) -> bool {
+    const HELP: [&str; 2] = ["--help", "-h"];
+    task == "help"
+        || HELP.contains(&task)
+        || task != "bench" && options.iter().any(|option| HELP.contains(option))
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
+        [task, options @ ..] if is_help(task, options) => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
         ["setup"] => setup::run().map(|()| ExitCode::SUCCESS),
         ["test"] => Ok(test::run(test::Extent::Whole)),
         ["test", "--fast"] => Ok(test::run(test::Extent::Fast)),
@@ -121,10 +133,6 @@ fn main() -> ExitCode {
         ["semver", options @ ..] => semver::run(options).map(|()| ExitCode::SUCCESS),
         ["msrv"] => msrv::run().map(|()| ExitCode::SUCCESS),
         ["systems"] => systems::run().map(|()| ExitCode::SUCCESS),
-        ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
-            Ok(ExitCode::SUCCESS)
-        }
         [] => Err(format!("which task?\n\n{USAGE}")),
         other => Err(format!("no such task: {}\n\n{USAGE}", other.join(" "))),
     };
@@ -132,4 +140,18 @@ fn main() -> ExitCode {
         eprintln!("xtask: {why}");
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_help;
+
+    #[test]
+    fn help_is_given_for_each_task_and_starts_none() {
+        assert!(is_help("help", &[]) && is_help("--help", &[]) && is_help("-h", &[]));
+        for task in ["fuzz", "package", "semver", "msrv", "test", "no-such-task"] {
+            assert!(is_help(task, &["--help"]) && is_help(task, &["-h"]), "{task}");
+        }
+        assert!(!is_help("fuzz", &["--target", "heads"]) && !is_help("bench", &["--help"]));
+    }
 }

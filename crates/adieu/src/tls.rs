@@ -28,6 +28,7 @@ pub use info::TlsInfo;
 use provider::provider;
 pub use rustls;
 use shared::Shared;
+pub(crate) use trusting::is_an_authoritys;
 
 pub use crate::transport::tls::TlsStream;
 

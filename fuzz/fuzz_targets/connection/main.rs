@@ -252,7 +252,7 @@ impl World {
 
     /// The application closes, and nothing more happens but time.
     fn ends(&mut self) {
-        self.app(&App::Close { code: Some(1000), reason: String::new(), reads_on: false });
+        self.app(&App::Close { code: Some(0), reason: String::new(), reads_on: false });
         let start = self.now;
         while !self.events.ended {
             let at = self.status().timeout().expect("a clock runs until all is over");

@@ -2,7 +2,7 @@
 
 use adieu_proto::{Version, client_accept};
 
-use crate::script::{Flood, Frame, Payload, Spoken};
+use crate::script::{First, Flood, Frame, Payload, Spoken};
 
 /// How often a flood repeats: with Pings that is a megabyte.
 const FLOOD: usize = 8000;
@@ -11,6 +11,7 @@ const FLOOD: usize = 8000;
 pub(crate) fn flood(flood: Flood, masks: bool) -> Vec<u8> {
     let of = |first, len| {
         let (payload, key) = (Payload::Bytes(vec![b'x'; len]), [1, 2, 3, 4]);
+        let first = First::Any(first);
         frame(&Frame { first, payload, wrong_mask: false, key, more: None }, masks)
     };
     let one = match flood {
@@ -33,7 +34,7 @@ pub(crate) fn frame(frame: &Frame, masks: bool) -> Vec<u8> {
     let announced = payload.len() as u64 + u64::from(frame.more.unwrap_or(0));
     let masked = masks != frame.wrong_mask;
     let bit = if masked { 0x80 } else { 0 };
-    let mut out = vec![frame.first];
+    let mut out = vec![frame.first.byte()];
     match announced {
         0..=125 => out.push(bit | announced as u8),
         126..=0xFFFF => {
@@ -59,6 +60,7 @@ fn payload(payload: &Payload) -> Vec<u8> {
         Payload::Bytes(bytes) => bytes.clone(),
         Payload::Text(len) => "é".repeat(usize::from(*len) / 2).into_bytes(),
         Payload::Close(code, reason) => [&code.to_be_bytes(), reason.as_bytes()].concat(),
+        Payload::AppClose(code) => (3000 + code % 2000).to_be_bytes().to_vec(),
     }
 }
 

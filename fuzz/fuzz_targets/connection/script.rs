@@ -2,7 +2,7 @@
 //! the application wants, what the transport does, and time.
 
 use adieu_proto::{LetGo, PeerEnd, Version};
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 
 /// A connection, and what happens to it.
 #[derive(Arbitrary, Debug)]
@@ -122,14 +122,57 @@ pub(crate) enum Flood {
 /// A frame of RFC 6455 §5.2, right or wrong.
 #[derive(Arbitrary, Debug)]
 pub(crate) struct Frame {
-    /// FIN and the reserved bits, in its four high bits, and the opcode.
-    pub(crate) first: u8,
+    pub(crate) first: First,
     pub(crate) payload: Payload,
-    /// Masked or not against the rule of §5.1.
-    pub(crate) wrong_mask: bool,
     pub(crate) key: [u8; 4],
+    /// Masked or not against the rule of §5.1.
+    #[arbitrary(with = rarely)]
+    pub(crate) wrong_mask: bool,
     /// It announces so much more than comes.
+    #[arbitrary(with = rarely_some)]
     pub(crate) more: Option<u32>,
+}
+
+/// The first byte: FIN, the reserved bits and the opcode. Most of them are right, so that more than
+/// the first frame of a script is read.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum First {
+    Text,
+    Binary,
+    Continuation,
+    TextBegins,
+    BinaryBegins,
+    GoesOn,
+    Close,
+    Ping,
+    Pong,
+    Any(u8),
+}
+
+impl First {
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            First::Text => 0x81,
+            First::Binary => 0x82,
+            First::Continuation => 0x80,
+            First::TextBegins => 0x01,
+            First::BinaryBegins => 0x02,
+            First::GoesOn => 0x00,
+            First::Close => 0x88,
+            First::Ping => 0x89,
+            First::Pong => 0x8A,
+            First::Any(byte) => byte,
+        }
+    }
+}
+
+/// True once in sixteen times, and not where the fuzzer's bytes are used up.
+fn rarely(u: &mut Unstructured<'_>) -> arbitrary::Result<bool> {
+    Ok(u.arbitrary::<u8>()? >= 240)
+}
+
+fn rarely_some(u: &mut Unstructured<'_>) -> arbitrary::Result<Option<u32>> {
+    Ok(if rarely(u)? { Some(u.arbitrary()?) } else { None })
 }
 
 #[derive(Arbitrary, Debug)]
@@ -137,8 +180,9 @@ pub(crate) enum Payload {
     Bytes(Vec<u8>),
     /// A text of so many bytes.
     Text(u16),
-    /// The body of a Close.
+    /// The body of a Close with any code, and with one of an application.
     Close(u16, String),
+    AppClose(u16),
 }
 
 /// What the application wants.

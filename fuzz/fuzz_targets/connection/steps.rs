@@ -93,7 +93,7 @@ impl World {
             App::Ping => self.ping(),
             App::Close { code, reason, reads_on } => {
                 let close = match code {
-                    Some(code) => Close::new(*code, reason.clone()).ok(),
+                    Some(code) => Close::new(3000 + *code % 2000, reason.clone()).ok(),
                     None => Some(Close::empty()),
                 };
                 let Some(close) = close else { return };

@@ -39,7 +39,7 @@ impl From<ConnectError> for Failure {
 fn help(exit: Exit, error: &ConnectError) -> &'static str {
     match exit {
         Exit::Unreached if matches!(error, ConnectError::Io(_)) => "; is a server running there?",
-        Exit::Tls if error.to_string().contains("UnknownIssuer") => {
+        Exit::Tls if is_untrusted(&error.to_string()) => {
             "; --cacert FILE trusts the certificates in a file, --insecure any"
         }
         Exit::Refused if matches!(error, ConnectError::Handshake(..)) && redirects(error) => {
@@ -47,6 +47,11 @@ fn help(exit: Exit, error: &ConnectError) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// Whether a certificate would do if somebody said that it does. These are rustls' words.
+fn is_untrusted(error: &str) -> bool {
+    ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|word| error.contains(word))
 }
 
 /// Whether the answer is a redirect that can be followed: with `-L` it was not for want of a

@@ -80,6 +80,8 @@ fn a_certificate_of_ones_own_is_trusted_by_the_name_of_its_file() {
 #[test]
 fn each_reason_why_tls_fails_has_its_own_words() {
     let known = certificate("known", |_| {});
+    // As `openssl req -x509` makes it.
+    let own = certificate("own-unknown", |it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     let old = certificate("old", |it| it.not_after = date_time_ymd(2001, 2, 3));
     let other = certificate("other", |params| {
         let names = CertificateParams::new(["other.example".to_owned()]).unwrap();
@@ -87,6 +89,8 @@ fn each_reason_why_tls_fails_has_its_own_words() {
     });
     for (shown, trusted, says) in [
         (&certificate("unknown", |_| {}), &known, "--cacert"),
+        (&own, &known, "an authority's certificate"),
+        (&own, &known, "--cacert"),
         (&old, &old, "expired"),
         (&other, &other, "other.example"),
     ] {

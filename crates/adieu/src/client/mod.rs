@@ -102,6 +102,9 @@ impl Client {
     /// Adds a field to the request. `Host`, `Origin` and `Sec-WebSocket-Protocol` replace what
     /// would be sent without them. The fields of the opening handshake itself and of a body are
     /// refused when it connects ([`UsageError::Field`](crate::UsageError::Field)).
+    ///
+    /// A cookie is a field as well: `client.header("Cookie", "session=3f9a")`. Cookies that a
+    /// server sets are not kept: [`Socket::response`] has them.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));

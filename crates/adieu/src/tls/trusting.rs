@@ -36,9 +36,16 @@ impl Trusting {
 fn only_the_chain(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
-        Error::InvalidCertificate(CertificateError::Other(other)) => {
-            other.to_string().contains("CaUsedAsEndEntity")
-        }
+        Error::InvalidCertificate(error) => is_an_authoritys(error),
+        _ => false,
+    }
+}
+
+/// Whether a server's certificate was refused because it says that it is an authority, as those do
+/// that `openssl req -x509` makes. rustls has only webpki's words for it.
+pub(crate) fn is_an_authoritys(error: &CertificateError) -> bool {
+    match error {
+        CertificateError::Other(other) => other.to_string().contains("CaUsedAsEndEntity"),
         _ => false,
     }
 }

@@ -296,6 +296,9 @@ impl fmt::Display for Explained {
             E::InvalidCertificate(C::UnknownIssuer) => {
                 "the server's certificate was issued by nobody who is trusted here"
             }
+            E::InvalidCertificate(why) if crate::tls::is_an_authoritys(why) => {
+                "the server shows an authority's certificate, perhaps self-signed, as its own"
+            }
             error => return error.fmt(f),
         };
         write!(f, "{words}: {}", self.0)

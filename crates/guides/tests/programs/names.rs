@@ -31,6 +31,7 @@ async fn handler(mut socket: Socket) -> Result<(), Box<dyn Error + Send + Sync>>
 async fn ends(socket: Socket, other: Socket) -> Result<Close, adieu::UsageError> {
     let (sender, receiver): (Sender, Receiver) = socket.split();
     let (_, _) = (sender.clone(), other.sender());
+    println!("{} {}", sender.ended().await, receiver.ended().await);
     let _: Result<Socket, _> = receiver.reunite(sender);
     println!("{}", other.close(4001).await);
     Close::new(4001, "why")
@@ -82,8 +83,10 @@ async fn connects(stream: TcpStream, url: &str) -> Result<(), ConnectError> {
     let _: Socket = adieu::connect(url).await?;
     let tls = adieu::tls::client_config()?;
     let client = Client::new().header("X-Name", "value").subprotocol("chat").tls(tls);
-    if let Err(error) = client.connect(url).await {
-        println!("{:?}", error.refusal());
+    if let Err(error) = client.connect(url).await
+        && let Some(refusal) = error.refusal()
+    {
+        println!("{} {:?} {}", refusal.status, refusal.headers, refusal.body_text());
     }
     client.connect_with(stream, url).await.map(drop)
 }
