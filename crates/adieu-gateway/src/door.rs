@@ -245,7 +245,7 @@ impl Door {
     /// Waits until one more connection may be accepted.
     pub(crate) async fn room(&self) {
         while !self.finds_room() {
-            let _ = tokio::time::timeout(LOOK_EVERY, self.0.left.notified()).await;
+            self.look_again().await;
         }
     }
 
@@ -276,13 +276,23 @@ impl Door {
         guest
     }
 
-    /// Whether there is a descriptor for one more WebSocket, beside those that are kept.
-    pub(crate) fn has_room(&self) -> bool {
-        if self.connections() <= self.0.most || self.makes_room("descriptors") {
-            return true;
+    /// Whether there is a descriptor for one more WebSocket, beside those that are kept. Where
+    /// strangers who say nothing have them, it waits until one of them has had its time.
+    pub(crate) async fn has_room(&self) -> bool {
+        let until = Instant::now() + MAKES_ROOM_AFTER + LOOK_EVERY;
+        while self.connections() > self.0.most && !self.makes_room("descriptors") {
+            if self.strangers().waiting.is_empty() || Instant::now() >= until {
+                self.refused("descriptors");
+                return false;
+            }
+            self.look_again().await;
         }
-        self.refused("descriptors");
-        false
+        true
+    }
+
+    /// Waits until one has left, or for a short time: not all that makes room tells.
+    async fn look_again(&self) {
+        let _ = tokio::time::timeout(LOOK_EVERY, self.0.left.notified()).await;
     }
 
     fn connections(&self) -> usize {

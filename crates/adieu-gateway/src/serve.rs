@@ -264,7 +264,7 @@ async fn answer(
     if let Some(peer) = visit.peer {
         request.extensions_mut().insert(PeerAddr(peer));
     }
-    if request.headers().contains_key(UPGRADE) && !visit.door.has_room() {
+    if request.headers().contains_key(UPGRADE) && !visit.door.has_room().await {
         let why = "no descriptor is left for one more connection\n";
         let fields = [(header::RETRY_AFTER, RETRY_AFTER), (header::CONNECTION, "close")];
         return Ok((StatusCode::SERVICE_UNAVAILABLE, fields, why).into_response());

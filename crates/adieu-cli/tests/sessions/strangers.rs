@@ -62,6 +62,24 @@ fn silent_sockets_take_neither_all_descriptors_nor_the_place_of_those_who_speak(
     drop(crowd);
 }
 
+/// However young the silent sockets are: the one who speaks waits until one of them has had its
+/// time, and is not refused.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_websocket_waits_for_room_that_silent_sockets_have() {
+    let gateway = Process::spawn(with_descriptors(256), &[]);
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        // The gateway accepts no more of them than leave some descriptors.
+        crowd.extend((0..100).map(|_| silent(&gateway)));
+        let request = testkit::Request::rfc6455().target("/ws");
+        let mut peer = testkit::Peer::open_with(gateway.addr, &request);
+        peer.send(&testkit::Frame::close(1000, ""));
+        peer.read_to_end();
+    }
+    drop(crowd);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn websockets_leave_descriptors_for_the_probes() {
