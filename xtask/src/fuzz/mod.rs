@@ -59,14 +59,17 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let when = when()?;
     let built = Built::new()?;
     if let Some((target, input)) = options.repeated()? {
+        // The program is started at the root, this one perhaps elsewhere.
+        let cannot = |error| format!("{}: {error}", input.display());
+        let input = std::path::absolute(input).map_err(cannot)?;
         return run::run(built.program(target).arg(input), INPUT_LIMIT);
     }
     let targets = options.targets();
     let rounds = targets.len().div_ceil(SIDE_BY_SIDE) as u32;
     let time = options.minutes.map_or(SHORT / rounds, |minutes| Duration::from_secs(60 * minutes));
     println!(
-        "{} targets, {} each, two at a time: {} in all",
-        targets.len(),
+        "{}: {} each, two at a time, {} in all",
+        targets.join(", "),
         run::duration(time),
         run::duration(time * rounds)
     );
