@@ -55,28 +55,30 @@ const FLAGS: [&str; 8] = [
 
 /// Builds the targets, then runs them or repeats an input.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
+    // Before the build: who works on meanwhile changes what is not run.
+    let when = when()?;
     let built = Built::new()?;
     if let Some((target, input)) = options.repeated()? {
+        // The program is started at the root, this one perhaps elsewhere.
+        let cannot = |error| format!("{}: {error}", input.display());
+        let input = std::path::absolute(input).map_err(cannot)?;
         return run::run(built.program(target).arg(input), INPUT_LIMIT);
     }
     let targets = options.targets();
-    let time = match options.minutes {
-        Some(minutes) => Duration::from_secs(60 * minutes),
-        None => SHORT * SIDE_BY_SIDE as u32 / targets.len().max(SIDE_BY_SIDE) as u32,
-    };
-    let together = time * targets.len().div_ceil(SIDE_BY_SIDE) as u32;
+    let rounds = targets.len().div_ceil(SIDE_BY_SIDE) as u32;
+    let time = options.minutes.map_or(SHORT / rounds, |minutes| Duration::from_secs(60 * minutes));
     println!(
-        "{} targets, {} each, two at a time: {} in all",
-        targets.len(),
+        "{}: {} each, two at a time, {} in all",
+        targets.join(", "),
         run::duration(time),
-        run::duration(together)
+        run::duration(time * rounds)
     );
     let done = built.run_all(&targets, time)?;
     for (target, progress) in &done {
         println!("{target}: {progress}");
     }
     if let (Some(minutes), None) = (options.minutes, options.target) {
-        keep(minutes, &done)?;
+        keep(minutes, &when, &done)?;
     }
     Ok(())
 }
@@ -120,6 +122,9 @@ impl Built {
                 scope.spawn(|| {
                     while let Some(target) = next() {
                         let result = self.run_one(target, time);
+                        if let Err(why) = &result {
+                            println!("{target}: {why}");
+                        }
                         if let Ok(mut done) = done.lock() {
                             done.push((target.to_owned(), result));
                         }
@@ -212,20 +217,21 @@ fn host() -> Result<String, String> {
     host.map(str::to_owned).ok_or_else(|| "rustc does not say on which host it runs".into())
 }
 
-/// Writes the figures down.
-fn keep(minutes: u64, done: &[(String, Progress)]) -> Result<(), String> {
+/// The day and the commit.
+fn when() -> Result<String, String> {
     let git = |args: &[&str]| run::output(Command::new("git").args(args).current_dir(run::root()));
-    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    // A source archive has neither.
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|_| "unknown".into());
+    let status = git(&["status", "--porcelain", "--untracked-files=no"]).unwrap_or_default();
+    let changed = if status.is_empty() { "" } else { " and changes that were not committed" };
     let date = run::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
-    let when = format!(
-        "{}, commit {}{}",
-        date.trim(),
-        commit.trim(),
-        if changed { " and changes that were not committed" } else { "" }
-    );
+    Ok(format!("{}, commit {}{changed}", date.trim(), commit.trim()))
+}
+
+/// Writes the figures down.
+fn keep(minutes: u64, when: &str, done: &[(String, Progress)]) -> Result<(), String> {
     let file = run::root().join(FIGURES);
-    let text = log::table(minutes, &when, done);
+    let text = log::table(minutes, when, done);
     fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     println!("figures in {FIGURES}");
     Ok(())
