@@ -131,6 +131,27 @@ pub fn shown_endings(browser: &mut Browser, wanted: u64) -> Result<u64> {
     })
 }
 
+/// The sentence about the newest ending, once it tells of this connection, in the place with this
+/// id; and how many pixels below the top of the page it ends.
+///
+/// # Errors
+/// [`Error::Timeout`] if it is not shown there.
+pub fn latest(
+    browser: &mut Browser,
+    place: &str,
+    connection: &Connection,
+) -> Result<(String, f64)> {
+    let script = r#"
+        const link = document.querySelector(`#${arguments[0]} a`);
+        if (!link?.textContent.includes(`#${arguments[1]}:`)) return null;
+        return [link.textContent, link.getBoundingClientRect().bottom + scrollY];
+    "#;
+    wait_for(format_args!("the ending of connection {}", connection.id), PAGE_LIMIT, || {
+        let answer = browser.execute(script, &[json!(place), json!(connection.id)])?;
+        Ok(answer[0].as_str().map(str::to_owned).zip(answer[1].as_f64()))
+    })
+}
+
 /// Waits until the page shows what the server sent back.
 ///
 /// # Errors

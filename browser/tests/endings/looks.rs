@@ -37,6 +37,30 @@ pub(crate) fn the_page_works(kind: Kind) -> Result<()> {
     write(&results::file(&format!("page-{}.png", kind.id()))?, &png)
 }
 
+/// Pixels from the top of the page that a person sees without scrolling, on a laptop and a phone.
+const FIRST_SCREEN: f64 = 800.0;
+
+/// After Refresh was pressed, what came of the connection stands under the button, where the
+/// person looks already.
+pub(crate) fn the_newest_ending_is_on_the_first_screen(kind: Kind) -> Result<()> {
+    let _turn = Turn::take();
+    let Some(mut browser) = start(kind)? else { return Ok(()) };
+    let adieu = Adieu::start()?;
+    for (width, height) in [(1280, 900), (390, 844)] {
+        browser.set_viewport(width, height)?;
+        browser.navigate(&adieu.url("/"))?;
+        let last = page::connected(&mut browser)?;
+        page::press(&mut browser, "refresh")?;
+        page::connected_after(&mut browser, Some(&last))?;
+        let (text, bottom) = page::latest(&mut browser, "latest-leave", &last)?;
+        assert!(text.contains("the server heard 1001; this page heard "), "{kind:?}: {text}");
+        assert!(bottom <= FIRST_SCREEN, "{kind:?}, {width} px wide: the sentence ends at {bottom}");
+        let png = browser.screenshot()?;
+        write(&results::file(&format!("latest-{}-{width}.png", kind.id()))?, &png)?;
+    }
+    browser.quit()
+}
+
 const PHONE: &str = "page-phone.png";
 
 /// Pictures of the page after some endings of several kinds, for the README.

@@ -83,6 +83,21 @@ fn the_page_works_in_webkit() -> Result<()> {
 }
 
 #[test]
+fn the_newest_ending_is_on_the_first_screen_of_chromium() -> Result<()> {
+    looks::the_newest_ending_is_on_the_first_screen(Kind::Chromium)
+}
+
+#[test]
+fn the_newest_ending_is_on_the_first_screen_of_firefox() -> Result<()> {
+    looks::the_newest_ending_is_on_the_first_screen(Kind::Firefox)
+}
+
+#[test]
+fn the_newest_ending_is_on_the_first_screen_of_webkit() -> Result<()> {
+    looks::the_newest_ending_is_on_the_first_screen(Kind::WebKit)
+}
+
+#[test]
 fn screenshots() -> Result<()> {
     looks::screenshots()
 }

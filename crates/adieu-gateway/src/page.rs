@@ -39,6 +39,7 @@ const ASSETS: &[Asset] = &[
     module!("connection.js"),
     module!("accounts.js"),
     module!("list.js"),
+    module!("latest.js"),
     module!("filters.js"),
     module!("cards.js"),
     module!("picture.js"),

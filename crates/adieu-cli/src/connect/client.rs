@@ -1,5 +1,6 @@
 //! The library's client, as the command line wants it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +39,13 @@ impl From<ConnectError> for Failure {
 /// What to do, where that is known.
 fn help(exit: Exit, error: &ConnectError) -> &'static str {
     match exit {
-        Exit::Unreached if matches!(error, ConnectError::Io(_)) => "; is a server running there?",
+        Exit::Unreached => match error {
+            ConnectError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                "; is the name spelled right?"
+            }
+            ConnectError::Io(_) => "; is a server running there?",
+            _ => "",
+        },
         Exit::Tls if is_untrusted(&error.to_string()) => {
             "; --cacert FILE trusts the certificates in a file, --insecure any"
         }

@@ -51,7 +51,9 @@ fn what_is_asked_wrongly_is_a_mistake_of_usage() {
     let url = format!("ws://{addr}/");
     for (args, said_is) in [
         (&["localhost:80/x"][..], "the scheme is missing"),
-        (&["ftp://localhost/"], "the scheme is another"),
+        (&["ws:/localhost/"], "the scheme is missing: begin with ws:// or wss://"),
+        (&["ftp://localhost/"], "the scheme is ftp: begin with ws:// or wss://"),
+        (&[&url, "--subprotocol", "a b"], "which is a token without blanks"),
         (&[&url, "--header", "nothing"], "no colon"),
         (&[&url, "--header", "A b: c"], "field name"),
         (&[&url, "--user", "a\tb:c"], "control character"),

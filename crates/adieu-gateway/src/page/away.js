@@ -12,7 +12,7 @@ async function askAboutTheLeft() {
     const { open, ended } = await answer.json();
     show(open[0], ended[0]);
   } catch {
-    $("verdict").textContent = "The gateway does not answer.";
+    $("verdict").textContent = "The server does not answer.";
   }
   setTimeout(askAboutTheLeft, ASK_EVERY_MS);
 }
@@ -21,7 +21,7 @@ function show(open, ended) {
   if (open) {
     $("verdict").textContent = `Connection #${open.id} is still open.`;
     $("verdict-detail").textContent =
-      "The page sleeps, its socket does not: the gateway has been told nothing.";
+      "The page sleeps, its socket does not: the server has been told nothing.";
   } else if (ended) {
     const text = ended.ending.sentence;
     // Written anew, the same text would be read out again.

@@ -35,8 +35,8 @@ export function orphanCard(events) {
   const failed = events.filter((event) => event.kind === "close").length;
   const never = !events.some((event) => event.kind === "open");
   const text = never
-    ? `${plural(failed, "attempt")} to connect reached no gateway. The page is only told 1006.`
-    : "The gateway has no account of this connection: it was restarted, or it forgot.";
+    ? `${plural(failed, "attempt")} to connect reached no server. The page is only told 1006.`
+    : "The server has no account of this connection: it was restarted, or it forgot.";
   const head = el("span", "card-head",
     el("span", "kind", icon("cause-handshake"), "Seen by this page only"),
     el("span", "meta", el("span", "badge", "this tab"),
@@ -83,7 +83,7 @@ export function refreshAges() {
 // The arrows point as in the picture: the gateway stands on the left, the page on the right.
 function strip(account, events) {
   const seen = gatewayMoments(account).filter((moment) => moment.wire !== "connect");
-  const lines = [stripLine("Gateway", seen.map((moment) => chip(moment, account)))];
+  const lines = [stripLine("Server", seen.map((moment) => chip(moment, account)))];
   if (events.length) {
     const told = events.filter((event) => TELLING.includes(event.kind)).slice(-TELLING_MAX)
       .map((event) => el("span",
@@ -103,7 +103,7 @@ function stripLine(name, chips) {
 
 function chip({ way, wire, chip: words = wire, text }, account) {
   const arrow = { in: "←", out: "→", lost: "×" }[way];
-  const from = way === "out" ? "from the gateway" : `from the ${who(account)}`;
+  const from = way === "out" ? "from the server" : `from the ${who(account)}`;
   const node = el("span", `chip ${way}`, el("span", "chip-arrow", arrow), words);
   node.title = way === "lost" ? text : `${wire} ${from}: ${text}`;
   return node;
@@ -141,7 +141,7 @@ function facts(account) {
   };
   const peer = who(account);
   fact(`The ${peer}’s Close`, ending && closeFull(ending.received));
-  fact("The gateway’s Close", ending && closeFull(ending.sent));
+  fact("The server’s Close", ending && closeFull(ending.sent));
   fact("TCP", ending && transportText(ending, peer));
   fact("Lasted", ending && duration(account.timeline.ended));
   fact("Messages", ending && `${account.messagesIn} in, ${account.messagesOut} out`);

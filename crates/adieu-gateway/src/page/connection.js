@@ -40,7 +40,7 @@ export function connect() {
   const socket = new WebSocket(`${scheme}//${location.host}/?tab=${encodeURIComponent(tab)}`);
   const fresh = { socket, key: randomId(), number: null, openSince: 0, wish: null };
   current = fresh;
-  setState("connecting", "Connecting…", "Opening a WebSocket to this gateway.");
+  setState("connecting", "Connecting…", "Opening a WebSocket to this server.");
   // A socket of the past still speaks for itself, under its own key; only the latest one counts
   // for the page's state.
   socket.addEventListener("open", () => {
@@ -64,7 +64,7 @@ function opened() {
   current.openSince = Date.now();
   retry.attempt = 0;
   clearTimeout(poll);
-  setState("open", "Connected", "Waiting for the gateway’s first words.");
+  setState("open", "Connected", "Waiting for the server’s first words.");
 }
 
 function closed(code, wasClean) {
@@ -76,11 +76,11 @@ function closed(code, wasClean) {
   if (current.wish === "page") {
     setState("closed", "Closed by this page", `${said} It stays closed until you reconnect.`);
   } else if (current.wish === "gateway") {
-    setState("closed", "Closed by the gateway, as you asked",
+    setState("closed", "Closed by the server, as you asked",
       `${said} It stays closed until you reconnect.`);
   } else {
     const again = retry.attempt > 0;
-    setState("closed", again ? "The gateway cannot be reached" : "The connection is gone", said);
+    setState("closed", again ? "The server cannot be reached" : "The connection is gone", said);
     retryLater(said);
   }
   fetchAll().then(pollWhileClosed);
@@ -163,7 +163,7 @@ export function say(text) {
 
 function echoed(text) {
   const after = saidAt === null ? "" : ` after ${duration(performance.now() - saidAt)}`;
-  $("echo").textContent = `The gateway sent back “${text}”${after}.`;
+  $("echo").textContent = `The server sent back “${text}”${after}.`;
 }
 
 export function closeFromGateway(code) {

@@ -51,7 +51,7 @@ async function act(method, path, done) {
     const answer = await fetch(`/api/dead-letters${path}`, { method });
     $("letters-said").textContent = answer.ok ? done : (await answer.json()).error;
   } catch {
-    $("letters-said").textContent = "The gateway does not answer.";
+    $("letters-said").textContent = "The server does not answer.";
   }
   await ask();
 }
@@ -83,7 +83,7 @@ function summary(messages, parked) {
   if (messages) parts.push(`${plural(messages, "message")}, not tried any more.`);
   if (parked) {
     parts.push(`${plural(parked, "event")} of sessions or users, parked: tried again at the next `
-      + "start of the gateway, or here.");
+      + "start of the server, or here.");
   }
   return parts.join(" ") || "Messages and events that the backend will not take are kept here.";
 }

@@ -5,6 +5,7 @@ import { card, orphanCard, unfolded } from "./cards.js";
 import { livingKey } from "./connection.js";
 import { $ } from "./elements.js";
 import { drawBars, passes, passesWithoutKind } from "./filters.js";
+import { drawLatest } from "./latest.js";
 import { Redrawn } from "./redrawn.js";
 
 const CARDS_MAX = 200; // endings drawn at once: enough to scroll, cheap enough for a phone
@@ -31,6 +32,7 @@ export function render() {
   cards.reconcile($("open-list"), open);
   cards.reconcile($("ended-list"), items);
   cards.done([...open, ...items]);
+  drawLatest(groups);
   drawBars(render);
   const nothing = gateway.ended.size === 0 && groups.orphans.size === 0;
   $("empty").hidden = !nothing;

@@ -45,8 +45,8 @@ function wireButtons() {
   press("leave", "Leave and come back", () => {});
   press("close", "close()", () => closeFromPage());
   press("close-4001", 'close(4001, "bye")', () => closeFromPage(4001, "bye"));
-  press("gateway-close-1001", "Let the gateway close with 1001", () => closeFromGateway(1001));
-  press("gateway-close-4000", "Let the gateway close with 4000", () => closeFromGateway(4000));
+  press("gateway-close-1001", "Let the server close with 1001", () => closeFromGateway(1001));
+  press("gateway-close-4000", "Let the server close with 4000", () => closeFromGateway(4000));
   $("reconnect").addEventListener("click", reconnect);
   // Without an opener: a page that shares its browsing context group is barred from the
   // back/forward cache, and sessionStorage would be copied, which is this tab's identity.
@@ -57,9 +57,11 @@ function wireButtons() {
   });
 }
 
+// What came of it is told in the place below the button.
 function press(id, label, act) {
+  const place = $(id).closest(".group").querySelector(".latest").id;
   $(id).addEventListener("click", () => {
-    note("action", { label });
+    note("action", { label, place });
     act();
   });
 }

@@ -13,7 +13,7 @@ export function heading(account) {
   const own = account === null || account.tab === tab;
   const page = own ? "This page saw" : account.tab ? "Its own page" : "No page";
   return el("div", "row rows-head",
-    el("div", "when wide"), el("h3", "gateway", "The gateway saw"), el("div", "between"),
+    el("div", "when wide"), el("h3", "gateway", "The server saw"), el("div", "between"),
     el("h3", "page", page));
 }
 

@@ -4,16 +4,17 @@ import { clock, duration, plural } from "./words.js";
 
 // Why people left: as short as a bar, and as a sentence; and whose colour and symbol that is.
 const CAUSES = {
-  goodbye: ["Said goodbye", "Said goodbye: nothing was waited for.", "client", "cause-client"],
-  left: ["Closed for good", "Closed with a code that says so: nothing was waited for.", "client",
+  goodbye: ["Said goodbye", "The page closed the session, so the server did not wait.", "client",
     "cause-client"],
+  left: ["Closed for good", "The connection was closed with a code that ends the session, "
+    + "so the server did not wait.", "client", "cause-client"],
   hidden: ["Left the page", "Left the page and did not come back in time.", "timeout",
     "session-hidden"],
   lost: ["Connection lost", "The connection was lost, and nobody came back in time.", "rst",
     "cause-rst"],
-  drained: ["After our shutdown", "Did not come back after the gateway was stopped.", "drain",
+  drained: ["After our shutdown", "Did not come back after the server was stopped.", "drain",
     "cause-drain"],
-  gateway_down: ["After our crash", "Did not come back after the gateway was down.", "panicked",
+  gateway_down: ["After our crash", "Did not come back after the server was down.", "panicked",
     "cause-panicked"],
   ended_by_backend: ["The backend ended it", "The backend ended the session.", "application",
     "cause-application"],
@@ -21,7 +22,7 @@ const CAUSES = {
     "cause-application"],
 };
 
-const unknown = (cause) => [cause, "The gateway has a reason this page has no words for.",
+const unknown = (cause) => [cause, "The server has a reason this page has no words for.",
   "unknown", "cause-unknown"];
 
 export const CAUSE_NAMES = Object.keys(CAUSES);
@@ -34,8 +35,8 @@ export const causeIcon = (name) => cause(name)[3];
 const DEPARTURES = {
   left: "said goodbye for good", hidden: "the page was left, or is being refreshed",
   lost: "the connection was lost without a word",
-  drained: "the gateway went away and said when to come back",
-  gateway_down: "the gateway was down",
+  drained: "the server went away and said when to come back",
+  gateway_down: "the server was down",
 };
 
 export const departureText = (departure) => DEPARTURES[departure] ?? departure;

@@ -25,12 +25,12 @@ const WHY_ENDED = {
   refused: "The backend refused this tab.",
   replaced: "Another user is in this tab now.",
   expired: "The old session was over: this tab came back too late.",
-  invalid: "The gateway did not know the old session.",
+  invalid: "The server did not know the old session.",
   stale: "The old session is in use elsewhere.",
   lost: "The old session could not go on: messages were missing.",
   origin: "The old session was begun on another site.",
   closed: "The session is over: this tab closed it.",
-  unsupported: "The gateway does not speak adieu.v1.",
+  unsupported: "The server does not speak adieu.v1.",
 };
 
 socket.addEventListener("open", () => {
@@ -68,7 +68,7 @@ function tellWaiting() {
   const waits = socket.bufferedAmount;
   $("sent").textContent = waits
     ? `${plural(waits, "byte")} not acknowledged yet.`
-    : "The gateway has all messages.";
+    : "The server has all messages.";
   if (waits) setTimeout(tellWaiting, WAITING_MS);
 }
 

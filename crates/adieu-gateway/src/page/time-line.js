@@ -60,7 +60,7 @@ function spanTitle({ kind, from, to, away }) {
   const when = `${clock(from, false)} to ${to === null ? "now" : clock(to, false)}`;
   const length = to === null ? "" : `, ${duration(to - from)}`;
   const what = {
-    connection: "Connected", unknown: "Not known: before what the gateway remembers",
+    connection: "Connected", unknown: "Not known: before what the server remembers",
     away: `Away${away ? `: ${departureText(away.departure)}` : ""}`,
   }[kind];
   return `${what}. ${when}${length}`;

@@ -6,14 +6,14 @@ export const kindOf = ({ closedBecause, mechanism }) => closedBecause ?? mechani
 
 export const KINDS = {
   close_frame: "The client said goodbye",
-  application: "The gateway closed it",
-  handler_returned: "The gateway was done",
-  handler_failed: "The gateway gave an error",
+  application: "The server closed it",
+  handler_returned: "The server was done",
+  handler_failed: "The server gave an error",
   slow_consumer: "Read too slowly",
   no_binary: "Cannot take binary data",
   too_many_connections: "Too many connections",
   too_much_received: "Too much at once",
-  drain: "The gateway shut down",
+  drain: "The server shut down",
   fin: "Ended without a goodbye",
   rst: "Cut off by a reset",
   transport_error: "The line failed",
@@ -21,8 +21,8 @@ export const KINDS = {
   write_timeout: "Did not read",
   tcp_timeout: "Out of reach",
   protocol_error: "Broke the protocol",
-  dropped: "The gateway let go",
-  panicked: "The gateway failed",
+  dropped: "The server let go",
+  panicked: "The server failed",
   handshake: "Never opened",
   unknown: "Something else",
 };
@@ -106,7 +106,7 @@ export function transportText(ending, peer) {
   const how = { fin: "FIN", fin_then_rst: "FIN, then RST", rst: "RST", timed_out: "no answer",
     abandoned: "given up", unknown: "not known how" };
   const end = how[ending.transport] ?? ending.transport;
-  const first = { client: `, ${peer} first`, gateway: ", gateway first" };
+  const first = { client: `, ${peer} first`, gateway: ", server first" };
   const tls = { true: ", TLS said so too", false: ", TLS did not say so" };
   return `${end}${first[ending.transportEndedFirst] ?? ""}${tls[ending.closeNotify] ?? ""}`;
 }

@@ -97,7 +97,7 @@ impl ClientRequest {
             }
         }
         match self.offers().find(|s| !s.bytes().all(is_token) || s.is_empty()) {
-            Some(name) => refuse("subprotocol", name),
+            Some(name) => refuse("subprotocol, which is a token without blanks,", name),
             None => Ok(()),
         }
     }

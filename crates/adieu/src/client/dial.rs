@@ -50,7 +50,7 @@ impl Resolver {
             (Some((_, given)), ..) => given.clone(),
             (None, Ok(address), _) => vec![SocketAddr::new(address, port)],
             (None, Err(_), Some(resolve)) => resolve(host.to_owned(), port).await?,
-            (None, Err(_), None) => tokio::net::lookup_host((host, port)).await?.collect(),
+            (None, Err(_), None) => look_up(host, port).await?,
         };
         for address in addresses.iter_mut().filter(|address| address.port() == 0) {
             address.set_port(port);
@@ -109,6 +109,12 @@ async fn until(at: Option<Instant>) {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Asks the operating system. Its error has no kind of its own.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((host, port)).await;
+    Ok(found.map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?.collect())
 }
 
 /// Connects to the first address of a host that answers.

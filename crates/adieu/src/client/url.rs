@@ -61,10 +61,10 @@ impl Target {
         let refuse = |why: &str| UrlError { shown: shown(text), why: why.to_owned() };
         let trimmed = text.trim_matches(|c: char| c <= ' ');
         let Some((scheme, rest)) = trimmed.split_once("://") else {
-            return Err(refuse("the scheme is missing"));
+            return Err(refuse(&format!("the scheme is missing{BEGIN}")));
         };
         if !SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
-            return Err(refuse("the scheme is another"));
+            return Err(refuse(&format!("the scheme is {scheme}{BEGIN}")));
         }
         if rest.starts_with(['/', '\\', '?', '#']) {
             return Err(refuse("the host is missing"));
@@ -86,7 +86,7 @@ impl Target {
         let refuse = |why: &str| UrlError { shown: shown(location), why: why.to_owned() };
         let mut url = self.url.join(location).map_err(|error| refuse(&error.to_string()))?;
         if !SCHEMES.contains(&url.scheme()) {
-            return Err(refuse("the scheme is another"));
+            return Err(refuse(&format!("the scheme is {}{BEGIN}", url.scheme())));
         }
         url.set_fragment(None);
         Self::of(url).map_err(|why| refuse(&why))
@@ -179,6 +179,8 @@ pub(super) fn canonical_name(name: &str) -> String {
     let bare = ascii.trim_start_matches('[').trim_end_matches([']', '.']);
     bare.to_owned()
 }
+
+const BEGIN: &str = ": begin with ws:// or wss://";
 
 const SCHEMES: [&str; 4] = ["ws", "wss", "http", "https"];
 
