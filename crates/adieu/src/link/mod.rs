@@ -112,6 +112,11 @@ impl Opened {
         self.extra.as_ref()?.proxied
     }
 
+    /// The peer, whose transport is this one.
+    pub(crate) fn peer(&self, transport: Peer) -> Peer {
+        self.proxied().unwrap_or(transport)
+    }
+
     /// The application has left this for its handler.
     pub(crate) fn has(&mut self, extensions: http::Extensions) {
         if !extensions.is_empty() {
@@ -173,8 +178,8 @@ impl Link {
 
     /// The peer, as a trusted proxy may have told it.
     pub(crate) fn peer(&self) -> Peer {
-        let proxied = self.opened.get().and_then(Opened::proxied);
-        proxied.unwrap_or_else(|| self.transport())
+        let transport = self.transport();
+        self.opened.get().map_or(transport, |opened| opened.peer(transport))
     }
 
     /// A panic inside the lock leaves the state as it was between two calls: go on.

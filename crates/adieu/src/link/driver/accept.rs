@@ -136,7 +136,7 @@ impl Own {
     ) -> Result<Option<Deciding>, HandshakeError> {
         let opened = &mut asked.opened;
         let Some(request) = &opened.request else { return Ok(None) };
-        let peer = opened.proxied().unwrap_or_else(|| link.transport());
+        let peer = opened.peer(link.transport());
         let (endpoint, permit) = (&self.endpoint, &mut self.permit);
         let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(request, peer, permit)));
         let request = endpoint.on_handshake.as_ref().map(|_| request.clone());

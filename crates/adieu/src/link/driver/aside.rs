@@ -60,7 +60,7 @@ impl Own {
 /// never the query, which may hold what proves a user's identity.
 pub(super) fn span(link: &Link, opened: &Opened) -> Span {
     let Some(request) = &opened.request else { return Span::none() };
-    let peer = opened.proxied().unwrap_or_else(|| link.transport());
+    let peer = opened.peer(link.transport());
     let (id, path) = (link.id(), request.path());
     tracing::span!(target: "adieu", Level::DEBUG, "connection", %id, %peer, path)
 }
