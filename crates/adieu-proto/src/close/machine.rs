@@ -32,13 +32,14 @@ use crate::close::{
 use crate::close_code::CloseCode;
 use crate::error::{HandshakeError, TransportError};
 use crate::timer::Timer;
+use crate::version::Version;
 
 /// The state of the closing handshake and the report so far.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Machine {
     pub(super) state: State,
     pub(super) role: Role,
-    capability: CloseCapability,
+    version: Version,
     opened: Option<Duration>,
     pub(super) record: CloseRecord,
 }
@@ -48,9 +49,9 @@ type Actions = Vec<Action>;
 impl Machine {
     /// A connection whose opening handshake is under way.
     pub(crate) fn new(role: Role) -> Self {
-        let capability = CloseCapability::CodeAndReason;
+        let version = Version::Rfc6455;
         let record = CloseRecord::default();
-        Machine { state: State::Connecting, role, capability, opened: None, record }
+        Machine { state: State::Connecting, role, version, opened: None, record }
     }
 
     #[inline]
@@ -58,10 +59,15 @@ impl Machine {
         self.state
     }
 
-    /// The version is known, and with it what can be said.
-    #[cfg(feature = "legacy")]
-    pub(crate) fn can_say(&mut self, capability: CloseCapability) {
-        self.capability = capability;
+    /// The version that is spoken: RFC 6455 until another is agreed on.
+    #[inline]
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// This version was agreed on.
+    pub(crate) fn speaks(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// The error of the transport that explains what follows. The first counts.
@@ -439,7 +445,7 @@ impl Machine {
 
     /// Output has to leave, our Close last.
     fn flush(mut self, await_close: bool, close: Option<Close>) -> (Self, Actions) {
-        let close = match self.capability {
+        let close = match CloseCapability::of(self.version) {
             CloseCapability::CodeAndReason => close,
             CloseCapability::Bare => close.map(|_| Close::empty()),
             CloseCapability::None => None,

@@ -16,6 +16,4 @@ pub use ending::{
 pub use frame::{Close, IntoCloseCode, IntoReason};
 pub use inputs::{CloseRequest, PeerEnd};
 pub(crate) use machine::Machine;
-#[cfg(feature = "legacy")]
-pub(crate) use state::CloseCapability;
 pub(crate) use state::{Action, Context, Input, Role, State};

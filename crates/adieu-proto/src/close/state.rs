@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::close::{Close, CloseRequest, LetGo, PeerEnd, Truncation};
 use crate::error::{HandshakeError, ProtocolError};
 use crate::timer::Timer;
+use crate::version::Version;
 
 /// Which end of the connection is ours (RFC 6455 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +16,6 @@ pub(crate) enum Role {
 
 /// What a version can say in a closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "legacy"), allow(dead_code, reason = "RFC 6455 has code and reason"))]
 pub(crate) enum CloseCapability {
     /// Code and reason (RFC 6455, hybi-07, hybi-08).
     CodeAndReason,
@@ -23,6 +23,16 @@ pub(crate) enum CloseCapability {
     Bare,
     /// No closing handshake at all (hixie-75).
     None,
+}
+
+impl CloseCapability {
+    pub(crate) fn of(version: Version) -> Self {
+        match version {
+            Version::Hixie75 => CloseCapability::None,
+            Version::Hixie76 => CloseCapability::Bare,
+            _ => CloseCapability::CodeAndReason,
+        }
+    }
 }
 
 /// What happened.

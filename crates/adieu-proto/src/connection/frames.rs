@@ -44,7 +44,7 @@ impl Connection {
             let connecting = self.machine.state() == State::Connecting;
             return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
         }
-        if self.version.is_hixie() {
+        if self.machine.version().is_hixie() {
             self.send_hixie(message, scratch)?;
         } else {
             self.send_hybi(message, scratch);
@@ -59,7 +59,7 @@ impl Connection {
         scratch: &mut Scratch,
     ) -> Result<(), UsageError> {
         // A client masks each frame anew (§5.3), and hixie has frames of its own.
-        if self.seed.is_some() || self.version.is_hixie() || !self.machine.may_send() {
+        if self.seed.is_some() || self.machine.version().is_hixie() || !self.machine.may_send() {
             return self.send_message(prepared.message(), scratch);
         }
         self.outgoing.payload(prepared.frame(), scratch);
@@ -70,7 +70,7 @@ impl Connection {
     #[cfg(feature = "legacy")]
     fn send_hixie(&mut self, message: &Message, scratch: &mut Scratch) -> Result<(), UsageError> {
         let Message::Text(text) = message else {
-            return Err(UsageError::NoBinary(self.version));
+            return Err(UsageError::NoBinary(self.machine.version()));
         };
         self.outgoing.append(scratch, |out| hixie::write_text(out, text.as_bytes()));
         Ok(())
@@ -79,7 +79,7 @@ impl Connection {
     #[cfg(not(feature = "legacy"))]
     #[allow(clippy::unused_self, reason = "never called: no version is hixie")]
     fn send_hixie(&self, _: &Message, _: &mut Scratch) -> Result<(), UsageError> {
-        Err(UsageError::NoBinary(self.version))
+        Err(UsageError::NoBinary(self.machine.version()))
     }
 
     fn send_hybi(&mut self, message: &Message, scratch: &mut Scratch) {
@@ -102,7 +102,8 @@ impl Connection {
         }
     }
 
-    /// Bytes of the peer on an open connection.
+    /// Bytes of the peer on an open connection. Nothing is kept of a message that nobody will read:
+    /// the peer may send as much as it likes until it has heard of our Close.
     pub(super) fn read_frames(&mut self, now: Instant, input: &mut [u8], scratch: &mut Scratch) {
         let mut input = input;
         let limit = self.config.max_message;
@@ -121,7 +122,8 @@ impl Connection {
             }
             match self.reader.next(&mut input, limit, scratch.pool.as_ref()) {
                 Ok(Some(received)) => self.read_one(now, received, scratch),
-                Ok(None) => return,
+                Ok(None) if delivers => return,
+                Ok(None) => return self.reader.discard(),
                 Err(violation) => self.violated(now, violation, scratch),
             }
         }
@@ -131,7 +133,8 @@ impl Connection {
     pub(super) fn read_payload(&mut self, now: Instant, n: usize, scratch: &mut Scratch) {
         match self.reader.filled(n, scratch.pool.as_ref()) {
             Ok(Some(received)) => self.read_one(now, received, scratch),
-            Ok(None) => {}
+            Ok(None) if self.machine.delivers() => {}
+            Ok(None) => self.reader.discard(),
             Err(violation) => self.violated(now, violation, scratch),
         }
     }
@@ -150,7 +153,7 @@ impl Connection {
             Received::Pong(payload) => self.pong(&payload, scratch),
             Received::Ping(payload) => self.answer_ping(&payload, scratch),
             // hixie-75 has no closing handshake: its FF 00 is an empty frame, skipped like others.
-            Received::Close(_) if self.version == Version::Hixie75 => {}
+            Received::Close(_) if self.machine.version() == Version::Hixie75 => {}
             Received::Close(close) => self.advance(now, Input::PeerClose(close), scratch),
         }
     }
@@ -174,8 +177,8 @@ impl Connection {
     pub fn ping(&mut self, scratch: &mut Scratch) -> Result<u64, UsageError> {
         match self.machine.state() {
             State::Connecting => return Err(UsageError::NotOpen),
-            State::Open if self.version.is_hixie() => {
-                return Err(UsageError::NoPing(self.version));
+            State::Open if self.machine.version().is_hixie() => {
+                return Err(UsageError::NoPing(self.machine.version()));
             }
             State::Open => {}
             _ => return Err(UsageError::Closed),
@@ -201,7 +204,7 @@ impl Connection {
 
     pub(super) fn queue_close(&mut self, close: &Close, scratch: &mut Scratch) {
         #[cfg(feature = "legacy")]
-        if self.version.is_hixie() {
+        if self.machine.version().is_hixie() {
             return self.outgoing.close(scratch, |out| out.extend_from_slice(&hixie::CLOSE));
         }
         let mut body = Vec::with_capacity(2 + close.reason().len());

@@ -32,7 +32,6 @@ use crate::output::{Event, Output};
 use crate::scratch::{self, Scratch};
 use crate::seed::Seed;
 use crate::timer::{Timer, Timers};
-use crate::version::Version;
 
 /// One WebSocket connection, without I/O.
 ///
@@ -92,7 +91,6 @@ pub struct Connection {
     started: Instant,
     /// When bytes of the peer came last.
     last_received: Option<Instant>,
-    version: Version,
     /// Until the opening handshake has succeeded or failed.
     opening: Option<Box<Opening>>,
     reader: Reader,
@@ -114,7 +112,7 @@ impl std::fmt::Debug for Connection {
     /// Where it stands; the bytes that it holds do not belong in a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("Connection");
-        debug.field("version", &self.version).field("state", &self.machine.state());
+        debug.field("version", &self.machine.version()).field("state", &self.machine.state());
         debug.field("queued", &self.outgoing.unsent()).finish_non_exhaustive()
     }
 }
@@ -128,7 +126,6 @@ impl Connection {
         Connection {
             started: now,
             last_received: None,
-            version: Version::Rfc6455,
             opening: Some(Box::new(opening)),
             reader: Reader::hybi(role == Role::Server),
             outgoing: Outgoing::new(role == Role::Client),
@@ -260,7 +257,7 @@ impl Connection {
         let mut ending = self.machine.ending(kind, now - self.started, unsent, close_notify);
         ending.round_trip = self.movement.round_trip();
         ending.timeline.last_received = self.last_received.map(|at| at - self.started);
-        ending.switched_off = self.config.switched_off(!self.version.is_hixie());
+        ending.switched_off = self.config.switched_off(!self.machine.version().is_hixie());
         self.outputs.push_back(Output::Event(Event::Ended(Box::new(ending))));
     }
 
@@ -353,6 +350,7 @@ impl Connection {
         // The application hears it at the step after which no message is delivered.
         if delivered && !self.machine.delivers() {
             self.push(Output::Event(Event::EndOfMessages), scratch);
+            self.reader.discard();
         }
         for action in actions {
             self.act(now, action, scratch);
@@ -403,7 +401,6 @@ impl Connection {
             started,
             // Told, and nothing depends on it.
             last_received: _,
-            version,
             opening,
             reader,
             outgoing,
@@ -416,7 +413,7 @@ impl Connection {
             outputs,
             seed,
         } = self;
-        (started, version, opening, reader, outgoing, machine).hash(hasher);
+        (started, opening, reader, outgoing, machine).hash(hasher);
         (heartbeat, timers, movement, question, pings, outputs.len(), seed).hash(hasher);
     }
 }

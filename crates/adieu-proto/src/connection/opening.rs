@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Connection, Decision};
-#[cfg(feature = "legacy")]
-use crate::close::CloseCapability;
 use crate::close::{Input, PeerEnd, State};
 use crate::config::{Config, defaults};
 use crate::error::{HandshakeError, UsageError};
@@ -318,21 +316,17 @@ impl Connection {
     }
 
     fn speak(&mut self, version: Version) {
-        self.version = version;
+        self.machine.speaks(version);
         #[cfg(feature = "legacy")]
         if version.is_hixie() {
             self.reader = Reader::hixie();
-            self.machine.can_say(match version {
-                Version::Hixie75 => CloseCapability::None,
-                _ => CloseCapability::Bare,
-            });
         }
     }
 
     fn opened(&mut self, now: Instant, negotiated: Negotiated, scratch: &mut Scratch) {
         self.opening = None;
         // The hixie versions have no Ping.
-        let interval = self.config.pings_every().filter(|_| !self.version.is_hixie());
+        let interval = self.config.pings_every().filter(|_| !self.machine.version().is_hixie());
         self.heartbeat = Heartbeat::start(interval, now, &mut self.timers);
         self.push(Output::Event(Event::Opened(negotiated)), scratch);
         self.advance(now, Input::Opened, scratch);

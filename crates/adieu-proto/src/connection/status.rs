@@ -18,7 +18,7 @@ impl<'a> Status<'a> {
     /// The version that is spoken, once the handshake is complete.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.0.version
+        self.0.machine.version()
     }
 
     /// The limits in force.

@@ -30,8 +30,9 @@ enum State {
     Type,
     /// Type 00: text up to FF.
     Text(Lossy),
-    /// Types 01 to 7F: nobody defined them; skipped up to FF. Counts what was skipped.
-    Unknown(u64),
+    /// Types 01 to 7F, which nobody defined, and a text that nobody reads: skipped up to FF. Counts
+    /// what was skipped.
+    SkipToFf(u64),
     /// Types 80 to FF: a length in base 128, then as many bytes that are skipped.
     Length {
         closing: bool,
@@ -45,6 +46,13 @@ impl Decoder {
     /// Bytes of a text that is not whole yet.
     pub(crate) fn held(&self) -> usize {
         if let State::Text(text) = &self.state { text.len() } else { 0 }
+    }
+
+    /// Nobody reads the text under way: it is skipped, and still counts against the limit.
+    pub(crate) fn discard(&mut self) {
+        if let State::Text(text) = &self.state {
+            self.state = State::SkipToFf(text.len() as u64);
+        }
     }
 
     pub(crate) fn new() -> Self {
@@ -69,7 +77,7 @@ impl Decoder {
                     *input = rest;
                     self.state = match first {
                         0x00 => State::Text(Lossy::default()),
-                        0x01..=0x7F => State::Unknown(0),
+                        0x01..=0x7F => State::SkipToFf(0),
                         _ => State::Length { closing: first == 0xFF, len: 0, bytes: 0 },
                     };
                 }
@@ -82,7 +90,7 @@ impl Decoder {
                         return Ok(Some(Piece::Text(text)));
                     }
                 }
-                State::Unknown(skipped) => {
+                State::SkipToFf(skipped) => {
                     let (part, whole) = up_to_ff(input);
                     *skipped += part.len() as u64;
                     within(limit, *skipped)?;

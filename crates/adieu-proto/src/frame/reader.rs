@@ -81,6 +81,16 @@ impl Reader {
         }
     }
 
+    /// Nobody reads what comes: of the message under way no more is kept than its checks need.
+    #[inline]
+    pub(crate) fn discard(&mut self) {
+        match self {
+            Reader::Hybi(hybi) => hybi.assembler.discard(),
+            #[cfg(feature = "legacy")]
+            Reader::Hixie(hixie) => hixie.discard(),
+        }
+    }
+
     /// Bytes of the frame under way that are still to come, where it says.
     pub(crate) fn to_come(&self) -> u64 {
         match self {

@@ -109,6 +109,14 @@ impl Assembler {
         partial.check()
     }
 
+    /// Nobody reads the message under way: of its bytes only the beginning of a character is kept
+    /// whose other bytes are still to come. What comes is checked all the same.
+    pub(crate) fn discard(&mut self) {
+        if let Some(partial) = &mut self.current {
+            partial.discard();
+        }
+    }
+
     /// The last frame is complete: the message.
     pub(crate) fn finish(
         &mut self,
@@ -143,6 +151,15 @@ impl Partial {
         }
         self.bytes.extend_from_slice(rest);
         self.filled += fits + rest.len();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn discard(&mut self) {
+        let unchecked = if self.text { self.checked } else { self.filled };
+        self.bytes = self.bytes[unchecked..self.filled].to_vec();
+        self.filled = self.bytes.len();
+        self.checked = 0;
     }
 
     /// Checks what is new. A character that is not whole yet is no fault; a byte that can begin
@@ -202,6 +219,28 @@ mod tests {
                 Err(ProtocolError::InvalidUtf8),
                 "{bad:x?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_not_kept_and_is_checked_all_the_same() {
+        let discarded = |pieces: &[&[u8]]| {
+            let mut assembler = Assembler::default();
+            for (i, piece) in pieces.iter().enumerate() {
+                assembler.frame(i == 0, piece.len() as u64, 1 << 20, 1)?;
+                assembler.payload(true, piece, 0, None)?;
+                assembler.discard();
+                assert!(assembler.held() < 4, "{}", assembler.held());
+            }
+            assembler.finish(None).map(drop)
+        };
+        let text = "aé€𝄞z".repeat(100);
+        for cut in 0..text.len() {
+            let (a, b) = text.as_bytes().split_at(cut);
+            assert_eq!(discarded(&[a, b]), Ok(()), "cut at {cut}");
+        }
+        for bad in [[&b"a\xE2\x82"[..], b"z"], [b"a", b"\xC0"], [b"a", b"\xE2\x82"]] {
+            assert_eq!(discarded(&bad), Err(ProtocolError::InvalidUtf8), "{bad:x?}");
         }
     }
 

@@ -1,10 +1,15 @@
 //! The limit on a message: which of its two violations is told, and that none is told below it.
 
-use adieu_proto::{Cause, Command, Config, Event, ProtocolError, defaults};
+use std::sync::Arc;
+
+use adieu_proto::{
+    Cause, CloseCode, CloseRequest, ClosingHandshake, Command, Config, Event, ProtocolError,
+    Scratch, Version, defaults,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::driver::{Driver, open};
+use crate::driver::{Driver, Used, open, server};
 use crate::frames::frame;
 use crate::generate::{config, sizes};
 
@@ -83,4 +88,50 @@ proptest! {
             prop_assert!(total as u64 > LIMIT);
         }
     }
+
+    #[test]
+    fn of_a_message_that_the_application_does_not_read_nothing_is_kept(
+        version in versions(),
+        before in 0..50_000usize,
+        sizes in sizes(),
+        pool: bool,
+    ) {
+        let text = "€".repeat(50_000).into_bytes();
+        let bytes = match version {
+            Version::Hixie76 => [&[0x00][..], &text, &[0xFF], &[0xFF, 0x00]].concat(),
+            _ => {
+                let mask = Some([1, 2, 3, 4]);
+                let close = frame(0x88, &1000u16.to_be_bytes(), mask);
+                [frame(0x81, &text, mask), close].concat()
+            }
+        };
+        let mut driver = server(version, Config::default());
+        if pool {
+            driver.scratch = Scratch::with_pool(Arc::new(Used));
+        }
+        let (first, rest) = bytes.split_at(before);
+        driver.receive(first, &sizes);
+        let close = CloseRequest::of(Cause::Application, CloseCode::NORMAL.into());
+        driver.connection.command(driver.now, Command::Close(close), &mut driver.scratch);
+        driver.connection.command(driver.now, Command::EndSeen, &mut driver.scratch);
+        for piece in rest.chunks(20_000) {
+            prop_assert!(driver.connection.status().receiving() < 4);
+            driver.receive(piece, &sizes);
+        }
+        driver.run_out();
+        prop_assert!(driver.messages.is_empty());
+        let crossed = |event: &Event| match event {
+            Event::Ended(ending) => {
+                matches!(ending.closing_handshake, ClosingHandshake::SentThenReceived { .. })
+            }
+            _ => false,
+        };
+        prop_assert!(driver.events.iter().any(crossed), "{:?}", driver.events);
+    }
+}
+
+fn versions() -> impl Strategy<Value = Version> {
+    let versions = [Version::Rfc6455, Version::Hixie76];
+    let spoken = if cfg!(feature = "legacy") { versions.len() } else { 1 };
+    proptest::sample::select(versions[..spoken].to_vec())
 }

@@ -65,6 +65,11 @@ impl Pings {
         Answers { done, at: Some(at) }
     }
 
+    /// Whether a task waits for a Pong.
+    pub(super) fn wait(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// No Pong will come any more.
     pub(super) fn given_up(&mut self) -> Answers {
         Answers { done: self.waiting.drain(..).collect(), at: None }
@@ -80,7 +85,7 @@ impl State {
     ) -> Result<(oneshot::Receiver<Duration>, Duration), UsageError> {
         let next_look = self.connection.status().timeout();
         let number = self.connection.ping(scratch)?;
-        let answer = self.pings.get_or_insert_default().asked(number, now());
+        let answer = self.rare.get_or_insert_default().pings.asked(number, now());
         if !self.polling {
             self.write_now(next_look, scratch, wakes);
         }
@@ -93,7 +98,7 @@ impl State {
             Some(ending) => ending.round_trip,
             None => self.transport.evidence().map(|evidence| evidence.round_trip),
         };
-        let pong = self.pings.as_ref().and_then(|pings| pings.took);
+        let pong = self.rare.as_ref().and_then(|rare| rare.pings.took);
         RoundTrip { pong, transport: transport.filter(|time| !time.is_zero()) }
     }
 }

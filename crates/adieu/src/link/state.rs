@@ -13,11 +13,9 @@ use adieu_proto::{
 
 use crate::link::drain::DrainState;
 use crate::link::inbox::Inbox;
-use crate::link::pings::Pings;
+use crate::link::rare::Rare;
 use crate::link::wakes::{Room, Senders, Waiting, Wakes};
 use crate::now;
-use crate::peer::Peer;
-use crate::proxy::{Failed, ProxyHeader};
 use crate::transport::{AnyTransport, Over, Read, Transport, WriteFailure};
 
 /// Slices of one write at most. Linux takes 1,024; a few large payloads fill any socket buffer.
@@ -32,8 +30,7 @@ pub(super) struct State {
     pub(super) inbox: Inbox,
     /// Places in the output that are reserved.
     pub(super) reserved: u32,
-    /// Once the application has sent a Ping.
-    pub(super) pings: Option<Box<Pings>>,
+    pub(super) rare: Option<Box<Rare>>,
     /// The report, once the connection is over.
     pub(super) ending: Option<Arc<Ending>>,
     /// The driver is in its poll: it writes at the end of it, so nobody else has to.
@@ -42,8 +39,8 @@ pub(super) struct State {
     pub(super) handler_is_next: bool,
     /// The application let go of its `Socket`.
     pub(super) socket_dropped: bool,
-    /// Bytes that may be read before the application first asks for a message.
-    pub(super) unasked: usize,
+    /// Bytes that may be read before the application first asks for a message; [`ASKED`] then.
+    unasked: u32,
     /// The peer's end was read: nothing is left to read.
     read_over: bool,
     /// Nothing can leave any more.
@@ -55,10 +52,11 @@ pub(super) struct State {
     pub(super) drain: Option<Box<DrainState>>,
     /// The runtime is to look for what came, then the driver is to read again.
     pub(super) look_again: bool,
-    /// What a trusted proxy says in front of the handshake, where one has to.
-    pub(super) proxy_header: Option<Box<ProxyHeader>>,
     pub(super) waiting: Waiting,
 }
+
+/// The application has asked for a message.
+const ASKED: u32 = u32::MAX;
 
 impl State {
     pub(super) fn new(mut connection: Connection, transport: AnyTransport) -> Self {
@@ -72,19 +70,18 @@ impl State {
             transport,
             inbox: Inbox::default(),
             reserved: 0,
-            pings: None,
+            rare: None,
             ending: None,
             polling: false,
             handler_is_next: false,
             socket_dropped: false,
-            unasked: usize::MAX,
+            unasked: ASKED,
             read_over: false,
             write_failed: false,
             polled: now,
             last_write: now,
             drain: None,
             look_again: false,
-            proxy_header: None,
             waiting: Waiting::default(),
         }
     }
@@ -145,11 +142,18 @@ impl State {
         queued > 0 && queued >= status.config().send_queue as u64
     }
 
+    /// The connection is open. Until the application asks for a message no more is read than the
+    /// configuration allows.
+    pub(super) fn opened(&mut self) {
+        let limit = self.connection.status().config().receive_unasked;
+        self.unasked = u32::try_from(limit).unwrap_or(ASKED);
+    }
+
     /// The application asks for messages: from now on they may come.
     #[inline]
     fn asks(&mut self, wakes: &mut Wakes) {
-        if self.unasked != usize::MAX {
-            self.unasked = usize::MAX;
+        if self.unasked != ASKED {
+            self.unasked = ASKED;
             self.wake_driver(wakes);
         }
     }
@@ -304,8 +308,8 @@ impl State {
 
     fn may_read(&self) -> usize {
         let may_read = self.drain.as_ref().map_or(usize::MAX, |drain| drain.may_read());
-        if self.unasked != usize::MAX && self.reads_to_deliver() {
-            return may_read.min(self.unasked);
+        if self.unasked != ASKED && self.reads_to_deliver() {
+            return may_read.min(self.unasked as usize);
         }
         may_read
     }
@@ -317,7 +321,7 @@ impl State {
         if may_read == 0 || self.read_over || self.transport.is_released() {
             return Poll::Pending;
         }
-        if self.proxy_header.as_ref().is_some_and(|header| header.is_awaited()) {
+        if self.awaits_proxy_header() {
             return self.read_proxy_header(cx, scratch).map(|()| 0);
         }
         let buffer = self.connection.read_buffer(scratch);
@@ -330,8 +334,8 @@ impl State {
         if let Some(drain) = &mut self.drain {
             drain.was_read(n);
         }
-        if self.unasked != usize::MAX {
-            self.unasked -= n.min(self.unasked);
+        if self.unasked != ASKED {
+            self.unasked = self.unasked.saturating_sub(u32::try_from(n).unwrap_or(ASKED));
         }
         self.was_read(read, scratch);
         Poll::Ready(n)
@@ -362,7 +366,7 @@ impl State {
         }
     }
 
-    fn peer_ended(&mut self, over: Over, scratch: &mut Scratch) {
+    pub(super) fn peer_ended(&mut self, over: Over, scratch: &mut Scratch) {
         self.read_over = true;
         self.tell(TransportEvent::PeerEnded(over.how, over.error), scratch);
         if over.then_reset {
@@ -372,34 +376,6 @@ impl State {
 
     pub(super) fn tell(&mut self, event: TransportEvent, scratch: &mut Scratch) {
         self.connection.handle_transport(now(), event, scratch);
-    }
-
-    /// Goes on with the header of a proxy. The handshake's deadline runs meanwhile.
-    fn read_proxy_header(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
-        let (Some(header), Some(tcp)) = (&mut self.proxy_header, self.transport.tcp()) else {
-            return Poll::Pending;
-        };
-        match std::task::ready!(header.poll_read(cx, tcp.socket())) {
-            Ok(()) => {}
-            Err(Failed::Ended(error)) => {
-                self.peer_ended(
-                    error.map_or_else(Over::finished, crate::transport::judge),
-                    scratch,
-                );
-            }
-            Err(Failed::Malformed(part)) => {
-                // Neither HTTP nor TLS has begun: there is no language to answer in.
-                **header = ProxyHeader::Read(None);
-                self.transport.give_up_tls();
-                self.refuse(HandshakeError::ProxyHeader(part), scratch);
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// The client that sends the bytes on this transport, as a PROXY header names it.
-    pub(super) fn sender(&self, transport: Peer) -> Peer {
-        self.proxy_header.as_ref().map_or(transport, |header| header.sender(transport))
     }
 
     pub(super) fn refuse(&mut self, error: HandshakeError, scratch: &mut Scratch) {

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 pub(super) struct Waiting {
     driver: Option<Waker>,
     receiver: Receiver,
+    /// The task of a receiver that is not the driver's.
+    other: Option<Waker>,
     /// The receiver gave up its wait. It is woken all the same: an adapter of the application's own
     /// may make a new wait in each poll of its own.
     gave_up: bool,
@@ -29,13 +31,13 @@ pub(super) enum Room {
 }
 
 /// The task that waits for a message.
-#[derive(Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Receiver {
     #[default]
     Nobody,
     /// The driver's task, as that of a server's handler: it needs no waker of its own.
     Driver,
-    Other(Waker),
+    Other,
 }
 
 /// What is to be woken when the lock is released.
@@ -84,8 +86,9 @@ impl Waiting {
             return false;
         }
         let before = self.driver.replace(waker.clone());
-        if let (Receiver::Driver, Some(before)) = (&self.receiver, before) {
-            self.receiver = Receiver::Other(before);
+        if self.receiver == Receiver::Driver && before.is_some() {
+            self.receiver = Receiver::Other;
+            self.other = before;
         }
         true
     }
@@ -102,7 +105,10 @@ impl Waiting {
     pub(super) fn receiver_is(&mut self, waker: &Waker) {
         let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker));
         self.gave_up = false;
-        self.receiver = if own { Receiver::Driver } else { Receiver::Other(waker.clone()) };
+        self.receiver = if own { Receiver::Driver } else { Receiver::Other };
+        if !own {
+            self.other = Some(waker.clone());
+        }
     }
 
     /// The receiver waits no more.
@@ -118,15 +124,16 @@ impl Waiting {
     /// The receiver got what it waited for.
     #[inline]
     pub(super) fn receiver_has_looked(&mut self) {
-        if !matches!(self.receiver, Receiver::Nobody) {
-            self.receiver = Receiver::Nobody;
+        if self.receiver == Receiver::Other {
+            self.other = None;
         }
+        self.receiver = Receiver::Nobody;
     }
 
     /// Whether a task waits for a message.
     #[inline]
     pub(super) fn has_receiver(&self) -> bool {
-        !matches!(self.receiver, Receiver::Nobody)
+        self.receiver != Receiver::Nobody
     }
 
     /// The connection is over: its task is not kept.
@@ -138,19 +145,13 @@ impl Waiting {
     /// the handler before it looks here again, so a receiver in it is not woken yet.
     #[inline]
     pub(super) fn wake_receiver(&mut self, polled_next: bool, wakes: &mut Wakes) {
-        match &self.receiver {
-            Receiver::Nobody => {}
-            Receiver::Driver if polled_next => {}
-            Receiver::Driver => {
-                wakes.receiver = self.driver.clone();
-                self.receiver = Receiver::Nobody;
-            }
-            Receiver::Other(_) => {
-                if let Receiver::Other(waker) = std::mem::take(&mut self.receiver) {
-                    wakes.receiver = Some(waker);
-                }
-            }
-        }
+        wakes.receiver = match self.receiver {
+            Receiver::Nobody => return,
+            Receiver::Driver if polled_next => return,
+            Receiver::Driver => self.driver.clone(),
+            Receiver::Other => self.other.take(),
+        };
+        self.receiver = Receiver::Nobody;
     }
 }
 

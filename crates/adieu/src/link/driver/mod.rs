@@ -348,7 +348,7 @@ impl Own {
                 self.aside = Some(Aside::new(Asked::new(Opened::answered(head))));
             }
             Event::Opened(negotiated) => {
-                state.unasked = state.connection.status().config().receive_unasked;
+                state.opened();
                 if negotiated.version.is_hixie() {
                     state.transport.keep_alive();
                 }
@@ -361,8 +361,8 @@ impl Own {
             }
             Event::EndOfMessages => self.end_messages(state),
             Event::Pong(number) => {
-                if let Some(pings) = &mut state.pings {
-                    let answers = pings.answered(number, state.polled);
+                if let Some(rare) = &mut state.rare {
+                    let answers = rare.pings.answered(number, state.polled);
                     self.untold.get_or_insert_default().answers.push(answers);
                 }
             }
@@ -380,8 +380,8 @@ impl Own {
     /// Nothing of the peer will come any more, no Pong either.
     fn end_messages(&mut self, state: &mut State) {
         state.end_messages();
-        if let Some(pings) = &mut state.pings {
-            self.untold.get_or_insert_default().answers.push(pings.given_up());
+        if let Some(rare) = state.rare.as_mut().filter(|rare| rare.pings.wait()) {
+            self.untold.get_or_insert_default().answers.push(rare.pings.given_up());
         }
     }
 
