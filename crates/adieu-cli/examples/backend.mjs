@@ -1,6 +1,7 @@
-// A backend of the gateway: it hears when people come and leave, and answers what they say. Node 18
-// or later, nothing to install. ADIEU_BACKEND_SECRET as for the gateway (two of them while the
-// secret is being replaced); ADIEU_API_KEY too, if the gateway has one.
+// A backend of the gateway, for a chat: it hears when people come and leave, answers what they say,
+// and brings `@ben hello` to each tab of the user ben. Node 18 or later, nothing to install.
+// ADIEU_BACKEND_SECRET as for the gateway (two of them while the secret is being replaced);
+// ADIEU_API_KEY too, if the gateway has one.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:http';
 
@@ -56,7 +57,11 @@ async function hear({ type, sessionid, userid, data }) {
   const shown = typeof data === 'string' ? data : JSON.stringify(data);
   console.log(type, sessionid, userid ?? '', shown);
   if (type !== 'message' || typeof data !== 'string') return {};
-  if (data === 'tell all my tabs' && userid) await sendToUser(userid, 'hello, all tabs');
+  const [, to, text] = /^@(\S+)\s+(.+)/s.exec(data) ?? [];
+  if (to && userid) {
+    await sendToUser(to, `${userid}: ${text}`);
+    return {};
+  }
   return { send: [{ text: `echo: ${data}` }] };
 }
 

@@ -1,4 +1,5 @@
-"""A backend of the gateway: it hears when people come and leave, and answers what they say.
+"""A backend of the gateway, for a chat: it hears when people come and leave, answers what they
+say, and brings `@ben hello` to each tab of the user ben.
 
 Python 3.9 or later, nothing to install. ADIEU_BACKEND_SECRET as for the gateway (two of them while
 the secret is being replaced); ADIEU_API_KEY too, if the gateway has one.
@@ -14,6 +15,7 @@ import http.server
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -88,8 +90,10 @@ def hear(event):
     logging.info("%s %s %s %s", type, event["sessionid"], user or "", shown)
     if type != "message" or not isinstance(data, str):
         return {}
-    if data == "tell all my tabs" and user:
-        send_to_user(user, "hello, all tabs")
+    to = re.match(r"@(\S+)\s+(.+)", data, re.DOTALL)
+    if to and user:
+        send_to_user(to[1], f"{user}: {to[2]}")
+        return {}
     return {"send": [{"text": f"echo: {data}"}]}
 
 

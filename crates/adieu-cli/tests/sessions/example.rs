@@ -70,7 +70,7 @@ fn free_address() -> SocketAddr {
     TcpListener::bind(testkit::own_address()).unwrap().local_addr().unwrap()
 }
 
-/// The example hears of a page, answers it, and tells all tabs of its user.
+/// The example hears of two people, answers one, and brings what that one says to the other.
 async fn hears_and_answers(program: &str, file: &str) {
     // Its port is not known before, and the gateway's is not either: a free one of a moment ago.
     let free = free_address();
@@ -81,15 +81,18 @@ async fn hears_and_answers(program: &str, file: &str) {
     page.connect(&gateway.url()).await;
     page.say("hello").await;
     page.receive(1).await;
-    page.say("tell all my tabs").await;
-    page.receive(3).await;
-    assert_eq!(page.received, ["echo: hello", "hello, all tabs", "echo: tell all my tabs"]);
+    assert_eq!(page.received, ["echo: hello"]);
+    let mut other = Page::of("ben");
+    other.connect(&gateway.url()).await;
+    page.say("@ben how are you?").await;
+    other.receive(1).await;
+    assert_eq!(other.received, ["anna: how are you?"]);
     page.close(1000).await;
     let mut said = Vec::new();
     while !said.last().is_some_and(|line: &String| line.starts_with("session.ended")) {
         let line = example.line();
         // The user's events have an order of their own.
-        if !line.starts_with("user.") {
+        if !line.starts_with("user.") && !line.contains(" ben ") {
             said.push(line);
         }
     }
@@ -129,8 +132,8 @@ async fn is_careful(program: &str, file: &str) {
         let said: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert_eq!((status, &said), (200, &json!({ "send": [{ "text": "echo: hello" }] })));
     }
-    // No gateway is there that could tell all tabs.
-    let (status, _) = signed(old, "b", now, &event("b", "tell all my tabs")).await;
+    // No gateway is there that could bring it to Ben.
+    let (status, _) = signed(old, "b", now, &event("b", "@ben hello")).await;
     assert_eq!(status, 200, "it survives the gateway's absence");
     assert_eq!(signed(old, "a", now - 3_600, &hello).await.0, 401, "a replay");
     assert_eq!(signed(old, "a", now + 3_600, &hello).await.0, 401);
@@ -161,7 +164,7 @@ async fn is_careful(program: &str, file: &str) {
     }
     // It may write down what went wrong, too.
     said.retain(|line| line.starts_with("message"));
-    let want = ["hello", "tell all my tabs", "again", "last"];
+    let want = ["hello", "@ben hello", "again", "last"];
     assert_eq!(said, want.map(|text| format!("message s anna {text}")));
 }
 
