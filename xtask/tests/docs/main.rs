@@ -4,6 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod code;
+mod faq;
+mod links;
+#[path = "../../src/docs/markdown.rs"]
+mod markdown;
+mod questions;
+
 /// Documents that name tests, and how many at least.
 const DOCUMENTS: [(&str, usize); 5] = [
     ("docs/endings.md", 9),
