@@ -17,9 +17,9 @@ fn pages() -> Vec<PathBuf> {
     documents().into_iter().filter(|page| page.starts_with("docs/faq")).collect()
 }
 
-/// All sources of the crates, tests included.
+/// All sources of the crates, tests included, and of the browser client.
 fn sources() -> String {
-    below(&root().join("crates"))
+    below(&root().join("crates"), "rs") + &below(&root().join("client/src"), "ts")
 }
 
 /// The ids that a source gives: what its functions `id` return, and what markers name.
@@ -70,7 +70,8 @@ fn each_id_has_its_heading_and_none_is_left_over() {
 
 #[test]
 fn each_entry_begins_with_a_sentence_and_the_code_says_it() {
-    let code = unescaped(&sources());
+    // What tests print there, they assert.
+    let code = unescaped(&sources()) + &below(&root().join("conformance"), "txt");
     for page in pages() {
         let text = read(&root().join(&page));
         assert_eq!(quoted(&text).len(), entries(&page).len(), "{}: quotations", page.display());
