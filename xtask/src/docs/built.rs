@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::markdown::{attributes, target};
+use super::link::{attributes, target};
 
 /// Pages of mdBook's own: their links are those of all pages, or counted from elsewhere.
 const NOT_OURS: [&str; 2] = ["404.html", "toc.html"];

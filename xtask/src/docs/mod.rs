@@ -9,13 +9,13 @@ use std::time::Duration;
 use crate::run;
 
 mod built;
-mod markdown;
+mod link;
 mod stage;
 
 const TOOL: &str = "mdbook";
 
 /// Another version may give headings other anchors.
-const TOOL_VERSION: &str = "0.5.1";
+const TOOL_VERSION: &str = "0.5.4";
 
 /// The program is compiled where it is missing.
 const INSTALL_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -29,7 +29,8 @@ pub(crate) fn run() -> Result<(), String> {
     let (source, book) = (target.join("book-source"), target.join("book"));
     empty(&source)?;
     empty(&book)?;
-    stage::write(&run::root(), &source).map_err(|error| format!("{}: {error}", source.display()))?;
+    stage::write(&run::root(), &source)
+        .map_err(|error| format!("{}: {error}", source.display()))?;
     let mut build = Command::new(mdbook);
     build.arg("build").arg("--dest-dir").arg(&book).arg(run::root());
     build.env("MDBOOK_BOOK__SRC", &source);

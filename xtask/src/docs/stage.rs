@@ -1,5 +1,5 @@
-//! The source of the book: the pages of `docs/`, and beside them, under `repository/`, what they link
-//! to in the rest of the repository, so that the book is whole by itself.
+//! The source of the book: the pages of `docs/`, and beside them, under `repository/`, what they
+//! link to in the rest of the repository, so that the book is whole by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::markdown::{links, target};
+use super::link::{links, target};
 
 const DOCS: &str = "docs";
 const SUMMARY: &str = "docs/SUMMARY.md";
@@ -115,7 +115,10 @@ mod tests {
     fn links_lead_from_the_new_place() {
         let text = "[a](../b.md#c) and [d](../../crates/e.rs), [f](#g), [h](https://i/)";
         let new = rewritten(Path::new("docs/questions/x.md"), text);
-        assert_eq!(new, "[a](../b.md#c) and [d](../repository/crates/e.rs), [f](#g), [h](https://i/)");
+        assert_eq!(
+            new,
+            "[a](../b.md#c) and [d](../repository/crates/e.rs), [f](#g), [h](https://i/)"
+        );
         let new = rewritten(Path::new("client/README.md"), "[a](../docs/b.md)");
         assert_eq!(new, "[a](../../b.md)");
     }

@@ -1,11 +1,11 @@
-//! Each id of an error or an ending has its heading in the FAQ, and each heading its id in the code;
-//! each sentence there is one that the code says.
+//! Each id of an error or an ending has its heading in the FAQ, and each heading its id in the
+//! code; each sentence there is one that the code says.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::links::documents;
-use super::markdown::headings;
+use super::reading::headings;
 use super::{below, quoted, read, root, unescaped};
 
 /// In front of a sentence that has no type: where its entry of the FAQ is.
@@ -98,8 +98,8 @@ fn the_index_has_each_sentence_with_its_entry() {
 
 #[test]
 fn the_readers_of_ids_see_what_they_should() {
-    let source = "fn id(&self) -> &'static str {\n match self { A { .. } => \"a-b\", B => b.id() }\n}\n\
-                  fn other() { \"no\" }\n    // FAQ: c, d\n    \"text\"\n";
+    let source = "fn id(&self) -> &'static str {\n match self { A {} => \"a-b\", B => b.id() }\n\
+                  }\nfn other() { \"no\" }\n    // FAQ: c, d\n    \"text\"\n";
     assert_eq!(ids(source), ["a-b", "c", "d"]);
     assert!(ids("let a = b.id();").is_empty());
 }

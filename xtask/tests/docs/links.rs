@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::markdown::{headings, links, target};
+use super::link::{links, target};
+use super::reading::headings;
 use super::{read, root};
 
 /// All documents of the repository, counted from its root.
@@ -44,9 +45,10 @@ fn each_link_of_each_document_leads_somewhere() {
             let leads = match &to.anchor {
                 _ if !root().join(&to.path).exists() => false,
                 None => true,
-                Some(anchor) if is_document => {
-                    known.entry(to.path.clone()).or_insert_with(|| anchors(&to.path)).contains(anchor)
-                }
+                Some(anchor) if is_document => known
+                    .entry(to.path.clone())
+                    .or_insert_with(|| anchors(&to.path))
+                    .contains(anchor),
                 Some(_) => false,
             };
             if !leads {

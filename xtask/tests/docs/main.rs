@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 mod code;
 mod faq;
+#[path = "../../src/docs/link.rs"]
+mod link;
 mod links;
-#[path = "../../src/docs/markdown.rs"]
-mod markdown;
 mod questions;
+mod reading;
 
 /// Documents that name tests, and how many at least.
 const DOCUMENTS: [(&str, usize); 5] = [

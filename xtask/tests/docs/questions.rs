@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::link::{links, target};
 use super::links::documents;
-use super::markdown::{headings, links, opening, target};
+use super::reading::{headings, opening};
 use super::{read, root};
 
 /// The book's table of contents, and the page that lists the questions.
@@ -35,7 +36,8 @@ fn question(page: &Path) -> Option<String> {
 
 #[test]
 fn each_page_begins_with_its_question_and_answers_it() {
-    let silent: Vec<_> = linked(SUMMARY).into_iter().filter(|page| question(page).is_none()).collect();
+    let silent: Vec<_> =
+        linked(SUMMARY).into_iter().filter(|page| question(page).is_none()).collect();
     assert!(silent.is_empty(), "no question, or no answer in the first paragraph: {silent:?}");
 }
 
