@@ -76,8 +76,7 @@ fn place(path: &Path) -> PathBuf {
     }
 }
 
-/// A document with its links as they lead from its place. One to a directory leads nowhere in a
-/// book; its words stay.
+/// A document with its links as they lead from its place.
 fn rewritten(path: &Path, text: &str) -> String {
     let up = "../".repeat(place(path).components().count() - 1);
     let mut new = String::with_capacity(text.len());
