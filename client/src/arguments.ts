@@ -28,6 +28,7 @@ export const socketUrl = (given: string | URL): string => {
  * page load. A frame shares the sessionStorage with the page around it.
  */
 export const storageKey = (url: string): string => {
+  // FAQ: client-storage-key
   if (!url) throw new TypeError('a URL that is a function needs the option storageKey');
   const { self } = globalThis;
   const frame = self?.parent && self.parent !== self ? ` in frame ${self.name}` : '';
@@ -37,11 +38,13 @@ export const storageKey = (url: string): string => {
 /** As the WebSocket standard has it, checked before the first connection. */
 export const subprotocols = (options: { protocols?: readonly string[] }): readonly string[] => {
   if (typeof options === 'string' || Array.isArray(options)) {
+    // FAQ: client-second-argument
     throw new TypeError('the second argument is an object: { protocols: [...] }');
   }
   const { protocols = [] } = options;
   for (const name of protocols) {
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || name.startsWith('adieu.')) {
+      // FAQ: client-subprotocol
       fail(`no subprotocol of an application: ${name}`);
     }
   }
@@ -49,10 +52,12 @@ export const subprotocols = (options: { protocols?: readonly string[] }): readon
 };
 
 export const closeCode = (code: number): number => {
+  // FAQ: client-close-code
   return isFinal(code) ? code : fail(`${code} does not mean to leave`, 'InvalidAccessError');
 };
 
 export const closeReason = (reason: string): string =>
+  // FAQ: client-close-reason
   new TextEncoder().encode(reason).length > MAX_REASON ? fail('reason too long') : reason;
 
 /** Copied, as it may be changed later. */
@@ -60,6 +65,7 @@ export const outgoing = (data: string | ArrayBuffer | ArrayBufferView): Data => 
   // Half of a surrogate pair has no UTF-8.
   if (typeof data === 'string') return data.replace(/[\ud800-\udfff]/gu, '\ufffd');
   if (data instanceof ArrayBuffer) return data;
+  // FAQ: client-data
   if (!ArrayBuffer.isView(data)) throw new TypeError('neither string nor ArrayBuffer nor view');
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice().buffer;
 };

@@ -51,6 +51,7 @@ export class Connection {
       },
       { signal },
     );
+    // FAQ: client-not-connected
     this.#limit = deadline(CONNECT_LIMIT, () => this.fail('no answer to the connection'));
   }
 
@@ -78,6 +79,7 @@ export class Connection {
   /** Asks for an answer, and gives the connection up if nothing comes. */
   probe(limit = PROBE_LIMIT): void {
     this.send(HEARTBEAT);
+    // FAQ: client-no-heartbeat
     this.#limit ??= deadline(limit, () => this.fail('no answer to a heartbeat'));
   }
 
@@ -128,6 +130,7 @@ export class Connection {
       message = JSON.parse(data as string);
       if (!(message instanceof Object)) throw 0;
     } catch {
+      // FAQ: client-no-json
       return this.fail('the gateway sent no JSON object', true);
     }
     // Whatever it is, it proves that the gateway is there.

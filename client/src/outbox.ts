@@ -47,8 +47,10 @@ export class Outbox {
   push(data: Data): void {
     const bytes = size(data);
     const largest = Math.min(this.maxBytes, MAX_MESSAGE);
+    // FAQ: client-too-large
     if (bytes > largest) tooMuch(`the message is too large: ${bytes} bytes, ${largest} at most`);
     if (this.#entries.length >= this.maxCount || this.bytes + bytes > this.maxBytes) {
+      // FAQ: client-too-much
       tooMuch(`too much is unacknowledged: ${this.#entries.length} messages, ${this.bytes} bytes`);
     }
     this.#entries.push({ tail: encode(data), size: bytes });

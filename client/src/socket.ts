@@ -109,6 +109,7 @@ export class AdieuSocket extends AdieuEvents {
   constructor(url: SocketUrl, options: AdieuSocketOptions = {}) {
     super();
     if (typeof WebSocket !== 'function') {
+      // FAQ: client-no-websocket
       throw new Error('AdieuSocket is for browsers: here is no WebSocket');
     }
     this.#protocols = subprotocols(options);
@@ -183,6 +184,7 @@ export class AdieuSocket extends AdieuEvents {
    * `close()` or `goodbye()`, `TypeError` for other types; the message is not taken then.
    */
   send(data: string | ArrayBuffer | ArrayBufferView): void {
+    // FAQ: client-closed
     if (this.readyState > 1) throw new DOMException('it is closed', 'InvalidStateError');
     this.#session.outbox.push(outgoing(data));
     this.#schedule();

@@ -8,6 +8,7 @@ mod autobahn;
 mod bench;
 mod client;
 mod crates;
+mod docs;
 mod endings;
 mod fuzz;
 mod long_forms;
@@ -48,6 +49,8 @@ Usage: cargo xtask <task>
       --peers         also axum, tokio-tungstenite and npm ws (needs node): the checks once
                       each, the storm as often as ours; only then is the storm kept
       --only WHAT     `checks` or `storm`; the kept figures of the other stay as they are
+  docs                builds the book of docs/ into target/book with mdBook, which it installs where
+                      it is missing, and follows each of its links
   client              the browser client: builds it, runs its tests, weighs it
   sessions            the tests of sessions in their long form (200 rounds of kill -9, a backend
                       that is down for a minute, 5,000 sessions over a restart, real browsers):
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         ["endings", options @ ..] => endings::Options::parse(options)
             .and_then(|options| endings::run(&options))
             .map(|()| ExitCode::SUCCESS),
+        ["docs"] => docs::run().map(|()| ExitCode::SUCCESS),
         ["client"] => client::check().map(|()| ExitCode::SUCCESS),
         ["sessions"] => sessions::run().map(|()| ExitCode::SUCCESS),
         [task] if long_form(task).is_some() => {

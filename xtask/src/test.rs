@@ -72,6 +72,7 @@ fn the_rest(tally: &mut Tally, ready: bool) {
     let examples = ["test", "--workspace", "--exclude", "browser", "--all-features", "--doc"];
     cargo(tally, "documentation tests", &examples);
     tally.step("documentation", Need::Always, || documentation().into());
+    tally.step("the book", Need::Always, || crate::docs::run().into());
     let client = tally.step("client", Need::Always, || client::check().into());
     tally.step("webhook libraries", Need::Always, || crate::webhooks::run(&["--quick"]).into());
     let build = ["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];

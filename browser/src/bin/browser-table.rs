@@ -11,6 +11,10 @@ use browser::{Error, Kind, Result};
 const HEAD: &str = "\
 # How browsers end a WebSocket
 
+**What do Chromium, Firefox and WebKitGTK do to a WebSocket at a refresh, a closed tab, a kill?** At
+a refresh and when the tab is closed they send Close 1001 and end TCP; killed, they leave a FIN and
+no Close; in what they differ, the tables say.
+
 Each browser was driven against the live page of `adieu serve` over loopback. The column \"server\"
 quotes the account that `GET /endings` gives of the connection, without its duration; \"page\" lists
 the events that the page itself was given. Some rows are races between the browser's FIN and our

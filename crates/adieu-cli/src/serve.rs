@@ -34,6 +34,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let listen = &options.listen;
     let cannot = |e| {
+        // FAQ: serve-listen
         format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
     };
     // First of all: where the port is taken, no session is touched.
@@ -75,6 +76,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
         lost => {
             let events = if lost == 1 { "1 event was" } else { &*format!("{lost} events were") };
             warn(format_args!(
+                // FAQ: serve-never-told
                 "{events} never told, because the backend did not take them in time; with --data \
                  the next start would tell them"
             ));

@@ -330,6 +330,7 @@ impl Door {
         if let Some(left_out) = self.0.log.due() {
             tracing::warn!(
                 left_out,
+                // FAQ: gateway-limit-of-connections
                 "a connection was refused or made room: the limit of {by} is reached; see \
                  --max-handshakes, --max-handshakes-per-address and ulimit -n"
             );

@@ -79,6 +79,7 @@ async fn session(headers: HeaderMap) -> Response {
     if matches!(site, None | Some(b"none" | b"same-origin")) {
         return file(&asset!("/session", HTML, "session.html"));
     }
+    // FAQ: gateway-own-link
     let why = "This page begins a session, and another site led here. To open it all the same, \
                load it once more from the browser's address bar.\n";
     (StatusCode::FORBIDDEN, why).into_response()

@@ -140,6 +140,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
         .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
         .merge(http::api(gateway.clone(), access.clone()))
         .merge(http::health(health, access))
+        // FAQ: gateway-nothing-here
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
 }
 
@@ -265,6 +266,7 @@ async fn answer(
         request.extensions_mut().insert(PeerAddr(peer));
     }
     if request.headers().contains_key(UPGRADE) && !visit.door.has_room().await {
+        // FAQ: gateway-no-descriptor
         let why = "no descriptor is left for one more connection\n";
         let fields = [(header::RETRY_AFTER, RETRY_AFTER), (header::CONNECTION, "close")];
         return Ok((StatusCode::SERVICE_UNAVAILABLE, fields, why).into_response());

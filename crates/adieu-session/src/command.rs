@@ -128,9 +128,13 @@ impl Full {
 impl std::fmt::Display for Full {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            // FAQ: api-sessions-of-user
             Full::SessionsOfUser => "this user has as many sessions as one may have",
+            // FAQ: api-too-much-waits-for-user
             Full::BytesOfUser => "too much waits for the sessions of this user",
+            // FAQ: api-too-much-waits
             Full::Bytes => "too much waits for all sessions",
+            // FAQ: api-messages-of-user
             Full::MessagesOfUser => "this user sends more messages in a second than one may",
         })
     }

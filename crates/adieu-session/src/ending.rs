@@ -29,6 +29,10 @@ pub struct SaidClose {
 pub struct ConnectionEnding {
     /// In English.
     pub sentence: String,
+    /// The short word for this kind of ending that stays the same ([`Cause::id`]). Empty in what a
+    /// version without it has stored.
+    #[serde(default)]
+    pub id: Word,
     /// Which side began it.
     pub initiator: Initiator,
     /// By what.
@@ -90,6 +94,7 @@ impl ConnectionEnding {
         let said = handshake.received().or(handshake.sent());
         ConnectionEnding {
             sentence: ending.to_string(),
+            id: ending.cause.id().into(),
             initiator: words::initiator(&ending.cause),
             mechanism: words::mechanism(&ending.cause),
             detail: words::detail(&ending.cause),

@@ -10,6 +10,10 @@ use super::storm::{COLUMNS, Storm};
 const HEAD: &str = "\
 # What `adieu check` finds
 
+**How do WebSocket servers end their connections, Adieu and others?** Each check has a table here,
+with *ok*, *weak* or *bad* for each server and what was seen. `cargo xtask endings`, which measures
+it, fails if Adieu is not ok everywhere.
+
 Each row is a check of [check.md](check.md); the summary is that of the worst run. Servers of
 Adieu's have nothing but its defaults; *by hand* has the shutdown that a careful user writes, the
 others what their documentation shows. The programs are in `crates/adieu/examples/checked.rs` and

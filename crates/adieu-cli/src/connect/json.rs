@@ -14,6 +14,7 @@ use super::report;
 pub(super) fn report(
     exit: Exit,
     error: Option<&str>,
+    error_id: Option<&str>,
     refusal: Option<&Value>,
     ending: Option<&Ending>,
 ) -> String {
@@ -21,6 +22,7 @@ pub(super) fn report(
         "class": exit.word(),
         "exitCode": exit as u8,
         "error": error,
+        "errorId": error_id,
         "refusal": refusal,
         "ending": ending.map(self::ending),
     });
@@ -58,6 +60,7 @@ fn ending(ending: &Ending) -> Value {
     let (transport, timeline) = (&ending.transport, &ending.timeline);
     json!({
         "sentence": ending.to_string(),
+        "id": ending.cause.id(),
         "clean": ending.is_clean(),
         "initiator": initiator(&ending.cause),
         "mechanism": words::mechanism(&ending.cause).word(),

@@ -56,7 +56,7 @@ impl Report {
     /// The connection that was open is over.
     pub(super) fn ended(&self, ending: &Ending, exit: Exit, problem: Option<&str>) {
         if self.json {
-            return say(&json::report(exit, problem, None, Some(ending)));
+            return say(&json::report(exit, problem, None, None, Some(ending)));
         }
         if let Some(why) = problem {
             say_problem(why);
@@ -72,16 +72,20 @@ impl Report {
             Some(ConnectError::Handshake(_, ending)) => Some(&**ending),
             _ => None,
         };
+        let id = error.map(ConnectError::id);
         if self.json {
             let refusal = refusal.map(|refusal| json::refusal(refusal, self.verbose));
-            return say(&json::report(failure.exit, Some(&failure.why), refusal.as_ref(), ending));
+            let (why, refusal) = (Some(&*failure.why), refusal.as_ref());
+            return say(&json::report(failure.exit, why, id, refusal, ending));
         }
         say_problem(&failure.why);
         if let Some(refusal) = refusal {
             self.refusal(refusal);
         }
-        if let Some(ending) = ending {
-            say_ending(ending);
+        match (ending, id) {
+            (Some(ending), _) => say_ending(ending),
+            (None, Some(id)) => say_row("id", id),
+            (None, None) => {}
         }
     }
 
@@ -185,8 +189,12 @@ fn say_head(head: &ResponseHead) {
 fn say_ending(ending: &Ending) {
     say(&format!("{ending}."));
     for (what, how) in rows(ending) {
-        say(&format!("  {what:<15} {how}"));
+        say_row(what, &how);
     }
+}
+
+fn say_row(what: &str, how: &str) {
+    say(&format!("  {what:<15} {how}"));
 }
 
 /// All of an ending, part by part.
@@ -200,6 +208,7 @@ fn rows(ending: &Ending) -> Vec<(&'static str, String)> {
         None => "none".to_owned(),
     };
     let mut rows = vec![
+        ("id", ending.cause.id().to_owned()),
         ("began by", began_by(ending).to_owned()),
         ("Close received", close(handshake.received(), timeline.close_received)),
         ("Close sent", close(handshake.sent(), timeline.close_sent)),

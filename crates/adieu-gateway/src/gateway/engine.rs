@@ -104,6 +104,19 @@ impl fmt::Display for GatewayError {
 }
 
 impl GatewayError {
+    /// A short word for it that stays the same in all versions, for searches and for programs; the
+    /// FAQ of the documentation (`docs/faq/`) has a heading for each.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            GatewayError::Store(error) => error.id(),
+            GatewayError::BadKey => "store-bad-key",
+            GatewayError::Stopped => "gateway-stopped",
+            GatewayError::Stuck => "store-stuck",
+            GatewayError::TooSlow => "store-too-slow",
+        }
+    }
+
     /// What is said of it over HTTP: where the store is, and what the system says of its disk,
     /// stands in the log.
     pub(crate) fn over_http(&self) -> String {

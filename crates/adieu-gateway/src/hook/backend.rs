@@ -283,6 +283,7 @@ impl Backend {
                 if let Some(more) = self.0.logs.bad_answer.line() {
                     let (address, wrong) = (&self.0.address, cut(&wrong));
                     tracing::warn!(
+                        // FAQ: backend-bad-answer
                         "{what} to {address}: the backend has taken the event, but nothing of its \
                          answer is done, because that is malformed: {wrong}{more}"
                     );
@@ -357,6 +358,7 @@ fn portion(events: &[Arc<Event>]) -> usize {
 
 fn read_url(url: &str) -> Result<Uri, String> {
     // One that is malformed may have a password in it all the same.
+    // FAQ: serve-backend-url
     let malformed = |why: &str| Err(format!("the backend's address is malformed: {why}"));
     let Ok(uri) = url.parse::<Uri>() else {
         return malformed(&format!("{url:?} cannot be read as a URL"));

@@ -81,8 +81,11 @@ impl NotTaken {
     #[must_use]
     pub fn for_clients(&self) -> &'static str {
         match self.kind {
+            // FAQ: backend-answered-wrongly
             Kind::Answered(status) if !status.is_server_error() => "the backend answered wrongly",
+            // FAQ: backend-signature
             Kind::BadSignature => "the backend does not accept the gateway's signature",
+            // FAQ: backend-no-answer
             _ => "the backend did not answer",
         }
     }

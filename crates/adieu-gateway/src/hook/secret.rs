@@ -78,6 +78,7 @@ impl fmt::Display for BadSecret {
         }
         write!(
             f,
+            // FAQ: serve-secret
             "a secret is {PREFIX} and {MIN} to {MAX} random bytes in base64; make one with: \
              echo {PREFIX}$(head -c 32 /dev/urandom | base64)"
         )

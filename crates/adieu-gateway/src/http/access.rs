@@ -72,6 +72,7 @@ impl fmt::Display for BadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
+            // FAQ: serve-key
             "a key has at least {MIN_KEY} printable ASCII characters without spaces; make one \
              with: head -c 24 /dev/urandom | base64"
         )
@@ -265,6 +266,7 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
 
 fn too_many(per_second: u32) -> Response {
     let why = format!(
+        // FAQ: gateway-too-many-requests
         "more than {per_second} requests in a second came with the key (--max-api-requests); \
          POST /api/messages has many recipients in one request"
     );
@@ -278,6 +280,7 @@ async fn wrong_key(access: &Access, peer: Option<IpAddr>) -> Response {
         let peer = peer.map_or("an unknown address".to_owned(), |peer| peer.to_string());
         tracing::warn!(
             left_out,
+            // FAQ: gateway-wrong-key
             "{peer} showed a key that is wrong (ADIEU_API_KEY has the right one)"
         );
     }
@@ -348,12 +351,14 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn only_local() -> Response {
+    // FAQ: gateway-only-this-machine
     let why = "without a key this is served to this machine alone, and not through a proxy: set \
                ADIEU_API_KEY for the gateway, and send it as a Bearer token or as the password";
     (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response()
 }
 
 fn key_is_needed() -> Response {
+    // FAQ: gateway-key-needed
     let why = "the key is needed, which is what ADIEU_API_KEY was set to for the gateway: in \
                Authorization: Bearer, or as the password with any user name";
     let form = [(WWW_AUTHENTICATE, "Basic realm=\"adieu: the key as password\"")];

@@ -62,6 +62,7 @@ pub fn router(gateway: Gateway, access: Access) -> Router {
 async fn deadline(request: Request, next: Next) -> Response {
     tokio::time::timeout(DEADLINE, next.run(request)).await.unwrap_or_else(|_| {
         let why =
+            // FAQ: api-not-whole
             format!("the request was not whole, or the store did not answer, in {DEADLINE:?}");
         Wrong(StatusCode::REQUEST_TIMEOUT, why).into_response()
     })
@@ -83,6 +84,7 @@ impl From<GatewayError> for Wrong {
 }
 
 fn no_session(what: &str) -> Wrong {
+    // FAQ: api-no-session
     let why = format!("{what} is not here: no such session, or it is over");
     Wrong(StatusCode::NOT_FOUND, why)
 }
@@ -367,6 +369,7 @@ fn payload(headers: &HeaderMap, body: &Bytes) -> Result<Payload, Wrong> {
     }
     if kind != "application/json" && !kind.starts_with("text/") {
         let why = format!(
+            // FAQ: api-content-type
             "Content-Type {kind:?} is not known here: text/plain or application/json for a text \
              message, application/octet-stream for a binary one"
         );

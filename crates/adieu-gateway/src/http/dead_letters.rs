@@ -105,11 +105,13 @@ fn read(id: &str) -> Result<u64, Box<Response>> {
 }
 
 fn none(id: &str) -> Response {
+    // FAQ: api-no-dead-letter
     let why = format!("there is no dead letter {id}: it was taken, discarded or let go");
     wrong(StatusCode::NOT_FOUND, &why)
 }
 
 fn no_backend() -> Response {
+    // FAQ: api-no-backend
     let why = "nothing can be sent again: this gateway has no backend; start it with --backend URL";
     wrong(StatusCode::CONFLICT, why)
 }

@@ -25,6 +25,7 @@ pub(super) fn as_json(api: axum::Router) -> axum::Router {
 }
 
 async fn unknown(uri: Uri) -> Response {
+    // FAQ: api-no-path
     let why = format!("{} is no path of the API", shown(uri.path()));
     (StatusCode::NOT_FOUND, Json(json!({ "error": why }))).into_response()
 }
@@ -53,11 +54,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn why(status: StatusCode, method: &Method, sentence: &str) -> String {
     match status {
         // Which it knows, the router adds later.
+        // FAQ: api-method
         StatusCode::METHOD_NOT_ALLOWED => {
             format!(
                 "this path does not know the method {method}; the field Allow has those it knows"
             )
         }
+        // FAQ: api-body-too-long
         StatusCode::PAYLOAD_TOO_LARGE => format!("a body has {MAX_PAYLOAD} bytes at most"),
         _ if sentence.is_empty() => status.to_string(),
         _ => sentence.to_owned(),

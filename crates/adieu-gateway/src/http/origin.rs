@@ -170,6 +170,7 @@ pub struct BadOrigin(String);
 
 impl BadOrigin {
     fn new(text: &str, why: &str, instead: &str) -> Self {
+        // FAQ: serve-origin
         BadOrigin(format!("{text:?} is not the origin of a site: {why}; {instead}"))
     }
 }

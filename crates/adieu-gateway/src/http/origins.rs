@@ -118,6 +118,7 @@ impl OriginCheck {
             );
         }
         let what = what_to_do(&origin);
+        // FAQ: gateway-origin
         let why = format!("Origin {origin} is not allowed here, whose Host is {host}; {what}\n");
         Some((StatusCode::FORBIDDEN, why).into_response())
     }
@@ -128,6 +129,7 @@ impl OriginCheck {
         let public = origins.public.as_ref().filter(|_| !origins.is_own_host(host))?;
         self.0.gateway.metrics().refused("host");
         let why = format!(
+            // FAQ: gateway-host
             "this is {public}, as --public-url says, and was asked for as Host {}; a proxy in \
              front has to pass the Host on\n",
             shown(host)

@@ -136,6 +136,7 @@ fn warn_of_others(dir: &Path) {
     {
         let shown = dir.display();
         tracing::warn!(
+            // FAQ: store-directory
             "everybody on this machine may write to the data directory {shown}, and could remove \
              or replace the store: chmod o-w {shown}"
         );

@@ -41,6 +41,22 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A short word for it that stays the same in all versions, for searches and for programs; the
+    /// FAQ of the documentation (`docs/faq/`) has a heading for each.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            StoreError::InUse(_) => "store-in-use",
+            StoreError::Unusable(..) => "store-unusable",
+            StoreError::Damaged(..) => "store-damaged",
+            StoreError::Newer { .. } => "store-newer",
+            StoreError::Older { .. } => "store-older",
+            StoreError::Failed(_) => "store-failed",
+            StoreError::NotClosed(_) => "store-not-closed",
+            StoreError::Closed => "store-closed",
+        }
+    }
+
     /// The system refused something that concerns this file of the data directory.
     pub(super) fn unusable(file: &Path, error: &io::Error) -> Self {
         let dir = file.parent().unwrap_or(file);

@@ -60,6 +60,7 @@ impl std::fmt::Display for StoreLost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
+            // FAQ: store-lost
             "{} {} while it is in use: the next start will not know the sessions of now; put the \
              file back if you can (on Linux /proc/PID/fd still has it), and stop the gateway",
             self.path.display(),

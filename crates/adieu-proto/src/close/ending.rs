@@ -201,6 +201,43 @@ pub enum Cause {
     Handshake(HandshakeError),
 }
 
+impl Cause {
+    /// A short word for this kind of ending that stays the same in all versions, for searches and
+    /// for programs; the FAQ of the documentation (`docs/faq/`) has a heading for each. Of a
+    /// violation and of a handshake it is that of the error.
+    ///
+    /// ```
+    /// use adieu_proto::{Cause, HandshakeError};
+    /// assert_eq!(Cause::Peer.id(), "ending-peer-closed");
+    /// assert_eq!(Cause::Handshake(HandshakeError::NotUpgrade).id(), "handshake-not-upgrade");
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Cause::Application => "ending-application",
+            Cause::HandlerReturned => "ending-handler-returned",
+            Cause::HandlerFailed => "ending-handler-failed",
+            Cause::Panicked => "ending-panicked",
+            Cause::Dropped => "ending-dropped",
+            Cause::SlowConsumer => "ending-slow-consumer",
+            Cause::NoBinary => "ending-no-binary",
+            Cause::TooManyConnections => "ending-too-many-connections",
+            Cause::TooMuchReceived => "ending-too-much-received",
+            Cause::Drain => "ending-drain",
+            Cause::Peer => "ending-peer-closed",
+            Cause::Violation(error) => error.id(),
+            Cause::Timeout(Timer::Ping | Timer::Pong) => "ending-pong-timeout",
+            Cause::Timeout(Timer::Write) => "ending-write-timeout",
+            Cause::Timeout(_) => "ending-deadline",
+            Cause::Eof => "ending-fin",
+            Cause::Reset => "ending-rst",
+            Cause::Unreachable => "ending-unreachable",
+            Cause::TransportFailed => "ending-transport-failed",
+            Cause::Handshake(error) => error.id(),
+        }
+    }
+}
+
 /// Which Close frames crossed, as they were said, in the order in which we saw them.
 ///
 /// `ours` is there only if it left whole. hixie-76 knows the empty Close only; hixie-75 none.

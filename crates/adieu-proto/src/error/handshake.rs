@@ -93,6 +93,48 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// A short word for it that stays the same in all versions, for searches and for programs; the
+    /// FAQ of the documentation (`docs/faq/`) has a heading for each.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        use HandshakeError as H;
+        match self {
+            H::TimedOut => "handshake-timed-out",
+            H::Incomplete => "handshake-incomplete",
+            H::Reset => "handshake-reset",
+            H::Unreachable => "handshake-unreachable",
+            H::Failed => "handshake-failed",
+            H::Abandoned => "handshake-abandoned",
+            H::NotUpgraded => "handshake-not-upgraded",
+            H::RequestDropped => "handshake-request-dropped",
+            H::Declined => "handshake-declined",
+            H::BadHttp(_) => "handshake-bad-http",
+            H::Tls(_) => "handshake-tls",
+            H::HeadTooLong(_) => "handshake-head-too-long",
+            H::TooManyFields(_) => "handshake-too-many-fields",
+            H::Method => "handshake-method",
+            H::NotUpgrade => "handshake-not-upgrade",
+            H::Missing(_) => "handshake-missing-field",
+            H::BadField(_) => "handshake-bad-field",
+            H::Repeated(_) => "handshake-repeated-field",
+            H::Body => "handshake-body",
+            H::Version(_) => "handshake-version",
+            H::NotThroughHttp(_) => "handshake-not-through-http",
+            H::Challenge(_) => "handshake-challenge",
+            H::NonceInBody => "handshake-nonce-in-body",
+            H::UnexpectedBytes => "handshake-unexpected-bytes",
+            H::Origin(_) => "handshake-origin",
+            H::Refused(_) => "handshake-refused",
+            H::Panicked => "handshake-panicked",
+            H::Draining => "handshake-draining",
+            H::Full => "handshake-full",
+            H::TooManyFromAddress => "handshake-too-many-from-address",
+            H::ProxyHeader(_) => "handshake-proxy-header",
+            H::RefusedByServer(_) => "handshake-refused-by-server",
+            H::BadAnswer(_) => "handshake-bad-answer",
+        }
+    }
+
     /// The HTTP status of the refusal, where there is still somebody to tell.
     #[must_use]
     pub fn status(&self) -> Option<u16> {

@@ -56,6 +56,32 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
+    /// A short word for it that stays the same in all versions, for searches and for programs; the
+    /// FAQ of the documentation (`docs/faq/`) has a heading for each.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        use ProtocolError as P;
+        match self {
+            P::CloseBodyTooShort => "violation-close-body",
+            P::CloseCode(_) => "violation-close-code",
+            P::CloseReason => "violation-close-reason",
+            P::ControlTooLong(_) => "violation-control-too-long",
+            P::ExpectedContinuation => "violation-expected-continuation",
+            P::FragmentedControl => "violation-fragmented-control",
+            P::HixieLength => "violation-hixie-length",
+            P::InvalidUtf8 => "violation-invalid-utf8",
+            P::InvalidLength(_) => "violation-invalid-length",
+            P::Masked => "violation-masked",
+            P::MessageTooBig { .. } => "violation-message-too-big",
+            P::ReservedOpcode(_) => "violation-reserved-opcode",
+            P::ReservedBits(_) => "violation-reserved-bits",
+            P::TooManyFragments { .. } => "violation-too-many-fragments",
+            P::UnexpectedContinuation => "violation-unexpected-continuation",
+            P::Unmasked => "violation-unmasked",
+            P::UnreadableTls => "violation-unreadable-tls",
+        }
+    }
+
     /// The code that tells the peer (RFC 6455 §7.4.1).
     #[must_use]
     pub fn close_code(self) -> CloseCode {

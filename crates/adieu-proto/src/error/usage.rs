@@ -45,6 +45,27 @@ pub enum UsageError {
     AnswerField(String),
 }
 
+impl UsageError {
+    /// A short word for it that stays the same in all versions, for searches and for programs; the
+    /// FAQ of the documentation (`docs/faq/`) has a heading for each.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            UsageError::Closed => "usage-closed",
+            UsageError::NotOpen => "usage-not-open",
+            UsageError::CloseCode(_) => "usage-close-code",
+            UsageError::CloseReason(_) => "usage-close-reason",
+            UsageError::NoBinary(_) => "usage-no-binary",
+            UsageError::NoPing(_) => "usage-no-ping",
+            UsageError::TooManyPings(_) => "usage-too-many-pings",
+            UsageError::Request { .. } => "usage-request",
+            UsageError::Field { .. } => "usage-field",
+            UsageError::Subprotocol(_) => "usage-subprotocol",
+            UsageError::AnswerField(_) => "usage-answer-field",
+        }
+    }
+}
+
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

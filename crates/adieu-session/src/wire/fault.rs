@@ -66,6 +66,22 @@ impl fmt::Display for Fault {
 pub(super) const MAX_REASON: usize = 123;
 
 impl Fault {
+    /// A short word for it that stays the same in all versions, for searches and for programs; the
+    /// FAQ of the documentation (`docs/faq/`) has a heading for each.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Fault::Binary => "session-binary",
+            Fault::NotJson(_) => "session-not-json",
+            Fault::Missing(_) => "session-missing-field",
+            Fault::TwoPayloads => "session-two-payloads",
+            Fault::NotBase64 => "session-not-base64",
+            Fault::TooLarge { .. } => "session-too-large",
+            Fault::Gap { .. } => "session-gap",
+            Fault::Future { .. } => "session-future",
+        }
+    }
+
     /// The Close that answers it: 1007 for what cannot be read, 1008 for what breaks the rules,
     /// 1009 for what is too large.
     #[must_use]

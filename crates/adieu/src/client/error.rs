@@ -63,6 +63,28 @@ pub(super) enum RedirectProblem {
 }
 
 impl ConnectError {
+    /// A short word for it that stays the same in all versions, for searches and for programs; the
+    /// FAQ of the documentation (`docs/faq/`) has a heading for each.
+    ///
+    /// ```
+    /// # async fn run() {
+    /// let error = adieu::connect("http//localhost").await.unwrap_err();
+    /// assert_eq!(error.id(), "connect-url");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            ConnectError::Url(_) => "connect-url",
+            ConnectError::Usage(error) => error.id(),
+            ConnectError::Io(_) => "connect-unreached",
+            ConnectError::Tls(_) => "connect-tls",
+            ConnectError::Proxy(error) => error.id(),
+            ConnectError::Redirect(error) => error.id(),
+            ConnectError::Handshake(error, _) => error.id(),
+        }
+    }
+
     /// What the server answered instead of 101: status, fields, and up to
     /// [`MAX_REFUSAL_BODY`](crate::defaults::MAX_REFUSAL_BODY) bytes of the body. For a redirect
     /// that was not followed it is the redirect. That of a proxy is in [`ProxyError::Refused`].
@@ -93,6 +115,33 @@ impl ConnectError {
             | ConnectError::Proxy(ProxyError::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
             ConnectError::Handshake(error, _) => *error == HandshakeError::TimedOut,
             _ => false,
+        }
+    }
+}
+
+impl ProxyError {
+    /// The same as [`ConnectError::id`].
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            ProxyError::Url(_) => "proxy-url",
+            ProxyError::Io(_) => "proxy-unreached",
+            ProxyError::Answer(_) => "proxy-answer",
+            ProxyError::UnexpectedBytes => "proxy-unexpected-bytes",
+            ProxyError::Refused(_) => "proxy-refused",
+        }
+    }
+}
+
+impl RedirectError {
+    /// The same as [`ConnectError::id`].
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self.why {
+            RedirectProblem::TooMany(_) => "redirect-too-many",
+            RedirectProblem::Loop(_) => "redirect-loop",
+            RedirectProblem::Insecure(_) => "redirect-insecure",
+            RedirectProblem::Location(_) => "redirect-location",
         }
     }
 }

@@ -20,12 +20,14 @@ impl Scheduler {
             Lane::Messages => {
                 self.counts.rejected += 1;
                 tracing::error!(
+                    // FAQ: backend-dead-letter
                     "the backend does not take a message: a dead letter after {} tries: {}",
                     trouble.tries,
                     trouble.error
                 );
             }
             Lane::Lifecycle => tracing::error!(
+                // FAQ: backend-parked
                 "the backend does not take an event of a session or a user: parked after {} tries, \
                  to be sent again at the next start or by POST /api/dead-letters/retry: {}",
                 trouble.tries,

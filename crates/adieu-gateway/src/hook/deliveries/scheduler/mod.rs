@@ -447,6 +447,7 @@ impl Scheduler {
         if let (Breaker::Closed, Breaker::Open { .. }, Some(Err(failure))) =
             (before, self.breaker, results.first())
         {
+            // FAQ: backend-unreachable
             tracing::warn!("the backend cannot be reached, events wait: {}", failure.why);
         }
         if !before.reached() && self.breaker.reached() {
@@ -532,5 +533,6 @@ fn log_refusal(refusals: &Seldom, now: Instant, event: &Pending) {
     let Some(trouble) = &event.trouble else { return };
     let Some(more) = refusals.line_at(now) else { return };
     let (tries, error) = (trouble.tries, &trouble.error);
+    // FAQ: backend-not-taken
     tracing::warn!("the backend has not taken an event, try {tries}; sent again: {error}{more}");
 }

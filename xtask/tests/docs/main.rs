@@ -4,6 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod code;
+mod faq;
+#[path = "../../src/docs/link.rs"]
+mod link;
+mod links;
+mod questions;
+mod reading;
+
 /// Documents that name tests, and how many at least.
 const DOCUMENTS: [(&str, usize); 5] = [
     ("docs/endings.md", 9),
@@ -25,16 +33,17 @@ fn read(path: &Path) -> String {
 fn target(name: &str) -> String {
     let path = root().join(name);
     let file = path.with_extension("rs");
-    if file.is_file() { read(&file) } else { below(&path) }
+    if file.is_file() { read(&file) } else { below(&path, "rs") }
 }
 
-fn below(dir: &Path) -> String {
+/// All files of one kind below a directory.
+fn below(dir: &Path, kind: &str) -> String {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();
     let texts = paths.iter().map(|path| match path.extension() {
-        Some(extension) if extension == "rs" => read(path),
-        _ if path.is_dir() => below(path),
+        Some(extension) if extension == kind => read(path),
+        _ if path.is_dir() => below(path, kind),
         _ => String::new(),
     });
     texts.collect()
@@ -123,7 +132,7 @@ fn each_named_test_exists_and_runs() {
 #[test]
 fn each_quoted_sentence_is_asserted_by_a_test() {
     let document = root().join("docs/endings.md");
-    let tests = unescaped(&below(&root().join("crates/adieu/tests")));
+    let tests = unescaped(&below(&root().join("crates/adieu/tests"), "rs"));
     let sentences = quoted(&read(&document));
     assert!(sentences.len() >= 15, "only {} sentences are quoted", sentences.len());
     for sentence in sentences {
