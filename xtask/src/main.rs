@@ -13,6 +13,7 @@ mod endings;
 mod fuzz;
 mod long_forms;
 mod msrv;
+mod new_user;
 mod package;
 mod run;
 mod semver;
@@ -61,6 +62,9 @@ Usage: cargo xtask <task>
                       (needs 16,000 open files): a few minutes; writes conformance/strangers.txt
   many-sessions       100,000 sessions at a start and at the end of all: a minute; writes
                       conformance/many-sessions.txt
+  new-user            the commands of the README in an empty folder, from `git clone` to a chat of
+                      two browsers, the build among it: some minutes; writes
+                      conformance/new-user.txt
   webhooks [options]  official libraries of Standard Webhooks, in JavaScript and Python, verify
                       12,400 events and questions of every type (needs node, npm, and python3 with
                       pip); writes conformance/webhooks.txt
@@ -126,6 +130,7 @@ fn main() -> ExitCode {
         [task] if long_form(task).is_some() => {
             long_form(task).map_or(Ok(()), long_forms::LongForm::run).map(|()| ExitCode::SUCCESS)
         }
+        ["new-user"] => new_user::run().map(|()| ExitCode::SUCCESS),
         ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
