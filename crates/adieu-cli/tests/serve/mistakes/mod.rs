@@ -73,7 +73,7 @@ fn table(mistakes: &[Mistake]) -> String {
         let line = said
             .line(value, way)
             .unwrap_or_else(|| panic!("{what}: no line has {value:?} and {way:?}\n{}", said.text));
-        rows += &format!("| {} | {what} | {} |\n", index + 1, line.replace('|', "\\|"));
+        rows += &format!("| {} | {what} | `{}` |\n", index + 1, line.replace('|', "\\|"));
     }
     rows
 }
