@@ -28,6 +28,7 @@ pub(crate) async fn watch(files: Option<CertificateFiles>, every: Duration, mut 
     let Some(files) = files.map(Arc::new) else {
         loop {
             asked.next().await;
+            // FAQ: serve-sighup
             tracing::warn!("SIGHUP: there is no certificate to read anew (--tls-cert, --tls-key)");
         }
     };
@@ -66,6 +67,7 @@ impl Trouble {
         if !asked && self.told.as_ref() == Some(&why) {
             self.doubted = None;
         } else if asked || self.doubted.as_ref() == Some(&why) {
+            // FAQ: tls-certificate-stays
             tracing::error!("TLS: {why}; the certificate of before is served on");
             *self = Trouble { told: Some(why), doubted: None };
         } else {

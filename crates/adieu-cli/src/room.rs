@@ -39,6 +39,7 @@ fn threads(count: usize) -> Result<(), String> {
     }
     match failed {
         None => Ok(()),
+        // FAQ: serve-threads
         Some(error) => Err(format!(
             "cannot start: {count} threads are needed and the system gave {started} ({error}): \
              raise ulimit -u, the tasks that its service or container may have (TasksMax, \
@@ -71,6 +72,7 @@ fn descriptors() -> Result<(), String> {
 
 #[cfg(unix)]
 fn too_few(needed: usize, opened: usize, error: &std::io::Error) -> String {
+    // FAQ: serve-descriptors
     format!(
         "cannot start: {needed} descriptors are needed, and {opened} are left ({error}): {}; raise \
          it to 1024 or more",

@@ -77,6 +77,7 @@ fn exit_code(clean: bool, never_told: usize) -> ExitCode {
 fn look_for_room(options: &Serve) -> Result<(), String> {
     let room = room_for_connections();
     if room == 0 {
+        // FAQ: serve-no-room
         return Err(format!(
             "cannot serve: {}, so that no connection would have a descriptor beside those that \
              are kept; raise it to 1024 or more",

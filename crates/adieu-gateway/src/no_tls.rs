@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::door::Guest;
 
 /// What a client is told that speaks plain HTTP to a port of TLS.
+// FAQ: tls-plain-http
 pub(crate) const WHY: &str =
     "plain HTTP came to a port that speaks TLS: its URL begins with https:// or wss://";
 

@@ -70,6 +70,7 @@ mod on_unix {
                 fs::remove_file(path).map_err(|error| why(&error))
             }
             Ok(Err(error)) if error.kind() == ErrorKind::PermissionDenied => Err(why(&error)),
+            // FAQ: serve-socket
             // It listens, or too many wait already to be accepted.
             _ => Err("another process listens there; stop it, or choose another path".into()),
         }

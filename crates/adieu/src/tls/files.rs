@@ -143,6 +143,7 @@ impl Contents {
     fn certified(&self, cert: &Path, key: &Path) -> io::Result<CertifiedKey> {
         let chain = chain(&self.cert).map_err(|error| named(cert, error))?;
         let private = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| match error {
+            // FAQ: tls-encrypted-key
             pem::Error::NoItemsFound if is_encrypted(&self.key) => named(
                 key,
                 "holds an encrypted private key; without its passphrase it is written by: openssl \
@@ -154,6 +155,7 @@ impl Contents {
         let certified = CertifiedKey::from_der(chain, private, &provider());
         certified.map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                // FAQ: tls-key
                 let why = format!("is not the key of the certificate in {}", cert.display());
                 named(key, why)
             }

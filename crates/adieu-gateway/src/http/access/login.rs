@@ -106,6 +106,7 @@ async fn log_in(
 async fn used_up() -> Response {
     // It may be a guess.
     tokio::time::sleep(WRONG_KEY_WAITS).await;
+    // FAQ: gateway-login-link
     let why = "this link was used before, or is too old, or another gateway has made it; open / \
                and log in with what ADIEU_API_KEY was set to as the password, and any user name\n";
     let mut response = (StatusCode::UNAUTHORIZED, why).into_response();
