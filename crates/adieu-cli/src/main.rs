@@ -1,37 +1,40 @@
 //! The command `adieu`.
 
+mod certificates;
 mod connect;
+mod greeting;
+mod help;
 mod listen;
+mod log;
 mod memory;
+mod room;
 mod say;
 mod serve;
 mod sessions;
 mod signals;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use adieu_gateway::serve::Handshakes;
-use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use help::heading;
 use listen::Listen;
+use log::LogFormat;
+use tokio::runtime::Runtime;
 
-/// What `adieu serve` takes from the environment.
-const ENVIRONMENT: &str = "Environment:
-  ADIEU_API_KEY         Key of the API, and password of the page: 16 characters or more. Without
-                        it both are for this machine alone
-  ADIEU_BACKEND_SECRET  Secret that hooks are signed with, like whsec_ and base64 (--backend)
-  RUST_LOG              What is logged to stderr, like debug or adieu_gateway=info (default: warn)
-  NO_COLOR              Set to anything: no colours in the log
-
-Exit codes: 0: all ended well. 1: it could not start or go on. 2: the command line is wrong.
-3: not every connection ended cleanly. 4: the backend was never told of some events.";
-
-/// WebSockets whose endings are told once, truthfully.
+/// WebSockets, and how they end
 #[derive(Parser)]
-#[command(name = "adieu", version, after_help = ENVIRONMENT)]
+#[command(
+    name = "adieu",
+    version,
+    long_about = help::ADIEU,
+    after_help = "Options of the gateway: adieu serve --help",
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -42,43 +45,54 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve WebSockets whose sessions outlive a refresh, tell your backend who left, and show on
-    /// a live page how connections end
-    #[command(after_help = ENVIRONMENT)]
+    /// Run the gateway: it holds your users' WebSockets and tells your backend who came and left
+    #[command(long_about = help::SERVE, after_help = help::ENVIRONMENT)]
     Serve(Box<Serve>),
-    /// Find out how a WebSocket server says goodbye: a doctor for any server
+    /// Examine how a WebSocket server ends its connections: a doctor for any server
     Check(adieu_check::Check),
-    /// Talk to a WebSocket server: lines in, messages out, and how it ended
+    /// Talk to a WebSocket server: lines in, messages out, and how the connection ended
     Connect(Box<connect::Connect>),
 }
 
 /// Where and how to serve.
 #[derive(Args, Clone)]
 pub(crate) struct Serve {
-    /// Address or name, and port, to listen on; :8080 is all addresses, port 0 takes a free one
+    /// Address or name, and port, to listen on: :8080 is all addresses, port 0 takes a free one;
+    /// unix:PATH is a Unix socket, without TLS, for a proxy on this machine (repeatable)
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
-    listen: Listen,
-    /// Certificate chain in PEM form: serve https:// and wss:// (needs --tls-key)
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(help_heading = heading::LISTEN)]
+    listen: Vec<Listen>,
+    /// Certificate chain in PEM form: serve https:// and wss:// (needs --tls-key). It is read anew
+    /// when the file changes, and at SIGHUP where there is no terminal
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = heading::LISTEN)]
     tls_cert: Option<PathBuf>,
     /// Private key of the certificate, in PEM form (needs --tls-cert)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = heading::LISTEN)]
     tls_key: Option<PathBuf>,
+    /// Look so often whether the certificate has changed
+    #[arg(long, value_name = "TIME", default_value = certificates::LOOK_EVERY, hide = true)]
+    #[arg(value_parser = sessions::length, help_heading = heading::LISTEN)]
+    tls_look: Duration,
+    /// Address or prefix of a proxy whose Forwarded or X-Forwarded-For is believed (repeatable)
+    #[arg(long, value_name = "CIDR", help_heading = heading::LISTEN)]
+    trust_proxy: Vec<adieu::Cidr>,
+    #[command(flatten)]
+    sessions: sessions::Sessions,
     /// WebSockets at a time; one above it is answered 503 (default: no limit)
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = heading::LIMITS)]
     max_connections: Option<usize>,
     /// Connections that may wait for a request (TLS, its head); above it the one that has waited
     /// longest makes room, after 2s
     #[arg(long, value_name = "N", default_value_t = Handshakes::ALL, value_parser = count)]
+    #[arg(help_heading = heading::LIMITS)]
     max_handshakes: usize,
     /// The same for each address
     #[arg(long, value_name = "N", default_value_t = Handshakes::EACH, value_parser = count)]
+    #[arg(help_heading = heading::LIMITS)]
     max_handshakes_per_address: usize,
-    /// Address or prefix of a proxy whose Forwarded or X-Forwarded-For is believed (repeatable)
-    #[arg(long, value_name = "CIDR")]
-    trust_proxy: Vec<adieu::Cidr>,
-    #[command(flatten)]
-    sessions: sessions::Sessions,
+    /// How the log on stderr, and what is said on stdout, is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, help_heading = heading::LOG)]
+    log_format: LogFormat,
 }
 
 /// Of which there is at least one.
@@ -87,13 +101,36 @@ fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)
 }
 
+/// The command line, and its help: above the commands, the options of one of them would hide what
+/// there is.
+fn command() -> clap::Command {
+    Cli::command().max_term_width(100).mut_args(|option| option.hide(true))
+}
+
+impl Cli {
+    fn read() -> Result<Self, clap::Error> {
+        Cli::from_arg_matches(&command().try_get_matches()?)
+    }
+
+    /// How the log is written.
+    fn log_format(&self) -> LogFormat {
+        match &self.command {
+            Some(Command::Serve(serve)) => serve.log_format,
+            Some(_) => LogFormat::Text,
+            None => self.serve.log_format,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     memory::give_back();
-    let cli = Cli::try_parse().unwrap_or_else(|error| without_urls(error).exit());
-    log_to_stderr();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let cli = Cli::read().unwrap_or_else(|error| with_help(without_urls(error)).exit());
+    log::start(cli.log_format());
+    // The soft limit is for programs that cannot use more; each connection takes one.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let runtime = match room::look().and_then(|()| runtime()) {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("cannot start: {error}")),
+        Err(error) => return fail(&error),
     };
     let is_client = matches!(cli.command, Some(Command::Connect(_)));
     let code = runtime.block_on(async {
@@ -111,6 +148,22 @@ fn main() -> ExitCode {
     code
 }
 
+/// Threads at a time for what blocks: names that are looked up, files that are looked at.
+const BLOCKING: usize = 16;
+
+/// How long such a thread is kept when it has nothing to do: for ever. If the system gave none when
+/// it is needed, the runtime would panic.
+const KEEP: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+fn runtime() -> Result<Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().max_blocking_threads(BLOCKING).thread_keep_alive(KEEP);
+    let runtime = runtime.build().map_err(|error| format!("cannot start: {error}"))?;
+    // The first of them, now.
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
+}
+
 /// An error of the command line that shows of a URL no more than its scheme: there may be a
 /// password or a token in it.
 fn without_urls(mut error: clap::Error) -> clap::Error {
@@ -126,23 +179,15 @@ fn without_urls(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What `RUST_LOG` asks for; colours are for a terminal.
-fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|error| {
-        if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some_and(|asked| !asked.is_empty()) {
-            say::warn(format_args!("RUST_LOG: {error}; warnings are logged"));
-        }
-        EnvFilter::new("warn")
-    });
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        // It would say so on stderr, which may be what is gone.
-        .log_internal_errors(false)
-        .init();
+/// The same with the way out, where options stand in front of their command.
+fn with_help(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(of)) = error.get(ContextKind::InvalidSubcommand)
+        && error.kind() == ErrorKind::ArgumentConflict
+    {
+        let tip = format!("write the options behind the command: adieu {of} …");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 async fn served(options: &Serve) -> ExitCode {
@@ -155,7 +200,7 @@ async fn stop_signal() {
 }
 
 fn fail(error: &str) -> ExitCode {
-    say::warn(error);
+    say::fail(error);
     ExitCode::FAILURE
 }
 

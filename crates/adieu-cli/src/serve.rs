@@ -4,13 +4,14 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use adieu::tls::CertificateFiles;
 use adieu::{Drain, Endpoint};
 use adieu_gateway::gateway::Gateway;
-use adieu_gateway::serve::{Handshakes, Site, serve};
+use adieu_gateway::serve::{Handshakes, Site, room_for_connections, serve};
 
 use crate::say::{say, say_over, warn};
 use crate::signals::Signals;
-use crate::{Serve, sessions};
+use crate::{Serve, certificates, greeting, room};
 
 /// Exit code when not every connection ended cleanly.
 const NOT_CLEAN: u8 = 3;
@@ -23,56 +24,43 @@ const SHOW_EVERY: Duration = Duration::from_millis(100);
 
 /// Serves until it is told to stop.
 pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
-    let tls = match (&options.tls_cert, &options.tls_key) {
-        (Some(cert), Some(key)) => {
-            Some(adieu::tls::server_config(cert, key).map_err(|e| format!("TLS: {e}"))?)
-        }
-        _ => None,
-    };
-    let access = sessions::access(options.sessions.max_api_requests)?;
-    // The soft limit is for programs that cannot use more; each connection takes one.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let listen = &options.listen;
-    let cannot = |e| {
-        // FAQ: serve-listen
-        format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
-    };
+    let files = options.certificate()?;
+    let tls = files.as_ref().map(CertificateFiles::server_config).transpose();
+    let tls = tls.map_err(|error| format!("TLS: {error}"))?;
+    let access = options.sessions.access()?;
+    look_for_room(options)?;
     // First of all: where the port is taken, no session is touched.
-    let addresses = listen.addresses().await.map_err(cannot)?;
-    let listener = adieu::listen(&*addresses).await.map_err(cannot)?;
-    let (gateway, store) = options.sessions.start().await?;
-    let address = listener.local_addr().map_err(cannot)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    // Before anybody reads that it listens and sends one.
-    let signals = Signals::new();
-    say(format_args!("adieu is listening on {scheme}://{address}/"));
-    say("Open it in a browser, then refresh, leave, close. Ctrl-C ends it.");
-    if access.has_key() {
-        say(format_args!(
-            "The page and the API ask for a password, any user name will do: it is what {} was \
-             set to.",
-            sessions::KEY
-        ));
-    } else if options.sessions.has_backend() {
-        warn(format_args!(
-            "without {} the page and the API are for this machine alone, and so for everything \
-             that a proxy on this machine passes on without saying so: set a key",
-            sessions::KEY
-        ));
+    let mut bound = Vec::new();
+    for listen in &options.listen {
+        bound.push(listen.bind().await?);
     }
+    let (gateway, store) = options.sessions.start().await?;
+    // Before anybody reads that it listens and sends one.
+    let (signals, reloads) = Signals::of_a_server();
+    greeting::say_hello(options, &bound, &access, tls.is_some());
+    let watching = tokio::spawn(certificates::watch(files, options.tls_look, reloads));
+    let (listeners, files): (Vec<_>, Vec<_>) =
+        bound.into_iter().map(|bound| (bound.listener, bound.file)).unzip();
     let drain = Drain::new();
     tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone()));
     let handshakes =
         Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
     let origins = options.sessions.origins();
     let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes, store };
-    let drained = serve(listener, &gateway, site, &drain).await;
+    let drained = serve(listeners, &gateway, site, &drain).await;
+    watching.abort();
+    drop(files);
     let drained = drained.map_err(|error| error.to_string())?;
     say(format_args!("{drained}."));
     gateway.stop().await.map_err(|error| error.to_string())?;
-    match gateway.never_told() {
-        0 if drained.is_clean() => Ok(ExitCode::SUCCESS),
-        0 => Ok(ExitCode::from(NOT_CLEAN)),
+    Ok(exit_code(drained.is_clean(), gateway.never_told()))
+}
+
+/// The exit code, where all is over.
+fn exit_code(clean: bool, never_told: usize) -> ExitCode {
+    match never_told {
+        0 if clean => ExitCode::SUCCESS,
+        0 => ExitCode::from(NOT_CLEAN),
         lost => {
             let events = if lost == 1 { "1 event was" } else { &*format!("{lost} events were") };
             warn(format_args!(
@@ -80,8 +68,37 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
                 "{events} never told, because the backend did not take them in time; with --data \
                  the next start would tell them"
             ));
-            Ok(ExitCode::from(NEVER_TOLD))
+            ExitCode::from(NEVER_TOLD)
         }
+    }
+}
+
+/// Connections are what a gateway is for: says where the system allows hardly any.
+fn look_for_room(options: &Serve) -> Result<(), String> {
+    let room = room_for_connections();
+    if room == 0 {
+        // FAQ: serve-no-room
+        return Err(format!(
+            "cannot serve: {}, so that no connection would have a descriptor beside those that \
+             are kept; raise it to 1024 or more",
+            room::limit()
+        ));
+    }
+    if let Some(max) = options.max_connections.filter(|max| *max > room) {
+        warn(format_args!(
+            "--max-connections {max} cannot be reached: ulimit -n leaves room for {room} \
+             connections; raise it to {} or more",
+            max.saturating_add(512)
+        ));
+    }
+    Ok(())
+}
+
+impl Serve {
+    /// The files of the certificate, if there is one.
+    fn certificate(&self) -> Result<Option<CertificateFiles>, String> {
+        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        CertificateFiles::open(cert, key).map(Some).map_err(|error| format!("TLS: {error}"))
     }
 }
 
@@ -155,7 +172,8 @@ mod tests {
         let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = drain.clone();
-        let serving = runtime.spawn(async move { serve(listener, &gateway, site, &serving).await });
+        let serving =
+            runtime.spawn(async move { serve([listener.into()], &gateway, site, &serving).await });
 
         let bearer = format!("Bearer {KEY}");
         let request = testkit::Request::rfc6455()

@@ -1,4 +1,4 @@
-//! The signals that stop a process.
+//! The signals that stop a process, or have it read its files anew.
 
 /// Heard from when it is made, so that none is missed between two waits.
 pub(crate) struct Signals {
@@ -6,19 +6,63 @@ pub(crate) struct Signals {
     unix: Unix,
 }
 
-#[cfg(unix)]
-struct Unix {
-    interrupt: Option<tokio::signal::unix::Signal>,
-    terminate: Option<tokio::signal::unix::Signal>,
-    /// `None` for a process that is to outlive its terminal (nohup).
+/// Hears that files are to be read anew.
+pub(crate) struct Reloads {
+    #[cfg(unix)]
     hang_up: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
+struct Unix {
+    interrupt: Option<tokio::signal::unix::Signal>,
+    terminate: Option<tokio::signal::unix::Signal>,
+    /// `None` where SIGHUP does not stop the process.
+    hang_up: Option<tokio::signal::unix::Signal>,
+}
+
+/// What SIGHUP means.
+#[cfg(unix)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HangUp {
+    /// The terminal was closed.
+    Stop,
+    /// There is no terminal that could be closed: so daemons are told to read their files anew.
+    Reload,
+    /// The process is to outlive its terminal (nohup).
+    Nothing,
+}
+
+#[cfg(unix)]
+impl HangUp {
+    fn of_this_process() -> Self {
+        if hang_up_is_ignored() {
+            HangUp::Nothing
+        } else if has_terminal() {
+            HangUp::Stop
+        } else {
+            HangUp::Reload
+        }
+    }
+}
+
+#[cfg(unix)]
 impl Signals {
+    /// For a command that has nothing to read anew.
     pub(crate) fn new() -> Self {
+        let stops = HangUp::of_this_process() != HangUp::Nothing;
+        Self::with(stops)
+    }
+
+    /// For a server.
+    pub(crate) fn of_a_server() -> (Self, Reloads) {
+        let means = HangUp::of_this_process();
+        let hang_up = (means == HangUp::Reload).then(hang_up).flatten();
+        (Self::with(means == HangUp::Stop), Reloads { hang_up })
+    }
+
+    fn with(hang_up_stops: bool) -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        let hang_up = if hang_up_is_ignored() { None } else { signal(SignalKind::hangup()).ok() };
+        let hang_up = hang_up_stops.then(hang_up).flatten();
         let interrupt = signal(SignalKind::interrupt()).ok();
         let terminate = signal(SignalKind::terminate()).ok();
         Signals { unix: Unix { interrupt, terminate, hang_up } }
@@ -46,6 +90,19 @@ impl Signals {
 }
 
 #[cfg(unix)]
+impl Reloads {
+    /// SIGHUP, where there is no terminal.
+    pub(crate) async fn next(&mut self) {
+        received(&mut self.hang_up).await;
+    }
+}
+
+#[cfg(unix)]
+fn hang_up() -> Option<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok()
+}
+
+#[cfg(unix)]
 async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     let heard = match signal {
         Some(signal) => signal.recv().await,
@@ -54,6 +111,12 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     if heard.is_none() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether this process has a controlling terminal: this name is that of its own (tty(4)).
+#[cfg(unix)]
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Whether this process was started so that SIGHUP does nothing. Only Linux tells.
@@ -72,6 +135,10 @@ impl Signals {
         Signals {}
     }
 
+    pub(crate) fn of_a_server() -> (Self, Reloads) {
+        (Signals {}, Reloads {})
+    }
+
     /// Ctrl-C.
     pub(crate) async fn stop(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -82,5 +149,13 @@ impl Signals {
     /// The same again.
     pub(crate) async fn insist(&mut self) {
         self.stop().await;
+    }
+}
+
+#[cfg(not(unix))]
+impl Reloads {
+    /// Never: there is no such signal.
+    pub(crate) async fn next(&mut self) {
+        std::future::pending().await
     }
 }

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::gateway::Gateway;
-use crate::http::Rare;
+use crate::rare::Rare;
+use crate::requests::Requests;
 
 /// The head of a request has to be here by then, from the start of the connection, or from the
 /// answer before it: bytes that dribble in do not extend it.
@@ -320,6 +321,11 @@ impl Door {
         true
     }
 
+    /// What is known of requests.
+    pub(crate) fn requests(&self) -> &Requests {
+        self.0.gateway.requests()
+    }
+
     /// A request showed a key that is wrong.
     pub(crate) fn saw_a_wrong_key(&self) {
         self.0.gateway.metrics().refused("key");
@@ -401,6 +407,13 @@ impl Drop for Guest {
         self.door.0.open.fetch_sub(1, Ordering::SeqCst);
         self.door.0.left.notify_one();
     }
+}
+
+/// How many connections this process has descriptors for, beside those that are kept.
+#[must_use]
+pub fn room_for_connections() -> usize {
+    let all = descriptors().unwrap_or(usize::MAX);
+    all - kept(all)
 }
 
 /// Descriptors that are not for clients: for the store, the backend's connections, and those by

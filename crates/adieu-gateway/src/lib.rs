@@ -32,7 +32,7 @@
 //!     let _ = told.tell_closing().await;
 //!     stopped.start();
 //! });
-//! println!("{}", serve(listener, &gateway, site, &drain).await?);
+//! println!("{}", serve([listener.into()], &gateway, site, &drain).await?);
 //! gateway.stop().await?;
 //! # Ok(())
 //! # }
@@ -54,10 +54,14 @@ mod door;
 pub mod gateway;
 pub mod hook;
 pub mod http;
+mod listener;
 mod live;
 pub mod metrics;
+mod no_tls;
 mod page;
 mod random;
+mod rare;
+mod requests;
 pub mod serve;
 pub mod store;
 

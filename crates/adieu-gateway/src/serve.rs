@@ -25,16 +25,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::account::Endings;
 use crate::accounts::Accounts;
-pub use crate::door::Handshakes;
 use crate::door::{Door, Guest};
+pub use crate::door::{Handshakes, room_for_connections};
+pub use crate::listener::Listener;
+use crate::listener::Stream;
 use crate::live::Watched;
+use crate::requests::{Kind, Refusal};
 use crate::session::ending::ConnectionEnding;
 use crate::store::StoreWatch;
-use crate::{live, page};
+use crate::{live, no_tls, page};
 
 /// How long a connection that showed the key is kept between two requests. Longer than the pools of
 /// HTTP clients keep theirs (Go's 90 s), so that these end first: a request on a connection that
@@ -69,7 +72,7 @@ pub struct Site {
     pub store: Option<StoreWatch>,
 }
 
-/// Serves until the drain is over. To stop is for the caller: first
+/// Serves these listeners until the drain is over. To stop is for the caller: first
 /// [`tell_closing`](Gateway::tell_closing), by which the clients hear when to come back, then
 /// [`Drain::start`]; and when this has returned, [`stop`](Gateway::stop).
 ///
@@ -77,16 +80,17 @@ pub struct Site {
 /// The store has failed: nothing may be acknowledged any more, so all connections were closed, and
 /// the process should end.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: impl IntoIterator<Item = Listener>,
     gateway: &Gateway,
     site: Site,
     drain: &Drain,
 ) -> Result<Drained, GatewayError> {
-    let tls = site.tls.clone();
+    let (listeners, tls) = (listeners.into_iter().collect(), site.tls.clone());
     let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
     let health = Health::new(gateway.clone(), site.store.clone());
     let app = router(gateway, site, health.clone(), drain);
-    let mut served = pin!(accept_all(listener, app, tls, door, drain));
+    let house = Arc::new(House { app, tls, door, drain: drain.clone() });
+    let mut served = pin!(accept_all(listeners, house));
     tokio::select! {
         drained = &mut served => Ok(drained),
         () = health.watch_store() => Err(GatewayError::Stopped),
@@ -139,6 +143,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
         .layer(from_fn_with_state(own, own_pages))
         .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
         .merge(http::api(gateway.clone(), access.clone()))
+        .merge(http::login(access.clone()))
         .merge(http::health(health, access))
         // FAQ: gateway-nothing-here
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
@@ -172,57 +177,74 @@ async fn sessions(State(watched): State<Watched>) -> Json<Sessions> {
     Json(watched.gateway.timelines().list())
 }
 
-/// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.
-async fn accept_all(
-    listener: TcpListener,
+/// What each connection needs.
+struct House {
     app: Router,
     tls: TlsConfig,
     door: Door,
-    drain: &Drain,
-) -> Drained {
-    let mut finished = std::pin::pin!(drain.finished());
-    loop {
-        tokio::select! {
-            tcp = next_connection(&listener, &door, drain) => {
-                let peer = tcp.peer_addr().ok();
-                let guest = door.enter(peer);
-                let visit = Visit { guest, door: door.clone(), peer };
-                tokio::spawn(connection(tcp, app.clone(), tls.clone(), visit, drain.clone()));
-            }
-            drained = &mut finished => return drained,
-        }
-    }
+    drain: Drain,
 }
 
-async fn next_connection(listener: &TcpListener, door: &Door, drain: &Drain) -> TcpStream {
-    door.room().await;
-    adieu::accept(listener, drain).await
+/// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.
+async fn accept_all(listeners: Vec<Listener>, house: Arc<House>) -> Drained {
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept_from(listener, house.clone()));
+    }
+    let drained = house.drain.finished().await;
+    // They are closed when this returns.
+    accepting.shutdown().await;
+    drained
+}
+
+async fn accept_from(listener: Listener, house: Arc<House>) {
+    loop {
+        house.door.room().await;
+        let stream = listener.accept(&house.drain).await;
+        let peer = stream.peer();
+        let guest = house.door.enter(peer);
+        let visit = Visit { guest, house: house.clone(), peer };
+        tokio::spawn(connection(stream, visit));
+    }
 }
 
 /// A connection that was let in.
 struct Visit {
     guest: Guest,
-    door: Door,
+    house: Arc<House>,
     peer: Option<SocketAddr>,
 }
 
-async fn connection(tcp: TcpStream, app: Router, tls: TlsConfig, visit: Visit, drain: Drain) {
-    match tls {
-        None => serve_http(tcp, app, visit, drain).await,
-        Some(config) => match TlsStream::accept(tcp, config) {
-            Ok(stream) => serve_http(stream, app, visit, drain).await,
-            Err(error) => tracing::error!("TLS: {error}"),
-        },
+async fn connection(stream: Stream, visit: Visit) {
+    let tcp = match stream {
+        Stream::Tcp(tcp) => tcp,
+        // On the other side is a proxy of this machine.
+        #[cfg(unix)]
+        Stream::Unix(unix) => return serve_http(unix, visit).await,
+    };
+    let Some(config) = visit.house.tls.clone() else { return serve_http(tcp, visit).await };
+    tokio::select! {
+        plain = no_tls::is_plain_http(&tcp) => {
+            if plain {
+                visit.refused(&Refusal::new(Kind::Protocol, no_tls::WHY));
+                return no_tls::refuse(tcp, &visit.guest).await;
+            }
+        }
+        () = visit.guest.has_to_go() => return,
+    }
+    match TlsStream::accept(tcp, config) {
+        Ok(stream) => serve_http(stream, visit).await,
+        Err(error) => tracing::error!("TLS: {error}"),
     }
 }
 
 /// One HTTP connection; a WebSocket leaves it by its upgrade.
-async fn serve_http<T>(stream: T, app: Router, visit: Visit, drain: Drain)
+async fn serve_http<T>(stream: T, visit: Visit)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let app = TowerToHyperService::new(app);
-    let visit = &visit;
+    let (visit, drain) = (&visit, &visit.house.drain);
+    let app = TowerToHyperService::new(visit.house.app.clone());
     let service = service_fn(move |request| answer(app.clone(), request, visit));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -230,10 +252,10 @@ where
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let mut has_to_go = std::pin::pin!(visit.guest.has_to_go());
+    let mut connection = pin!(connection);
+    let mut has_to_go = pin!(visit.guest.has_to_go());
     // One that comes while we stop is served once; then hyper ends it.
-    let mut stop = std::pin::pin!(async {
+    let mut stop = pin!(async {
         if drain.has_started() {
             std::future::pending::<()>().await;
         }
@@ -250,8 +272,17 @@ where
             }
         }
     };
-    if let Err(error) = result {
-        tracing::debug!("HTTP: {error}");
+    let Err(error) = result else { return };
+    match no_tls::is_no_http(&error, visit.house.tls.is_some()) {
+        Some(why) => visit.refused(&Refusal::new(Kind::Protocol, why)),
+        None => tracing::debug!("HTTP: {error}"),
+    }
+}
+
+impl Visit {
+    /// The connection comes to nothing, without a request that could be answered.
+    fn refused(&self, refusal: &Refusal) {
+        self.house.door.requests().refused(refusal, self.peer, None);
     }
 }
 
@@ -262,21 +293,35 @@ async fn answer(
     visit: &Visit,
 ) -> Result<Response, Infallible> {
     visit.guest.asks();
-    if let Some(peer) = visit.peer {
-        request.extensions_mut().insert(PeerAddr(peer));
-    }
-    if request.headers().contains_key(UPGRADE) && !visit.door.has_room().await {
-        // FAQ: gateway-no-descriptor
-        let why = "no descriptor is left for one more connection\n";
-        let fields = [(header::RETRY_AFTER, RETRY_AFTER), (header::CONNECTION, "close")];
-        return Ok((StatusCode::SERVICE_UNAVAILABLE, fields, why).into_response());
-    }
-    let response = app.call(request).await?;
+    let door = &visit.house.door;
+    let requests = door.requests();
+    let asked = requests.asked(&mut request, visit.peer);
+    let mut response = served(app, request, visit).await?;
+    requests.answered(&asked, &mut response);
     if response.extensions().get::<WrongKey>().is_some() {
-        visit.door.saw_a_wrong_key();
+        door.saw_a_wrong_key();
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         visit.guest.was_answered(response.extensions().get::<Known>().is_some());
     }
     Ok(response)
+}
+
+async fn served(
+    app: TowerToHyperService<Router>,
+    mut request: hyper::Request<Incoming>,
+    visit: &Visit,
+) -> Result<Response, Infallible> {
+    if let Some(peer) = visit.peer {
+        request.extensions_mut().insert(PeerAddr(peer));
+    }
+    if request.headers().contains_key(UPGRADE) && !visit.house.door.has_room().await {
+        // FAQ: gateway-no-descriptor
+        let why = "no descriptor is left for one more connection\n";
+        let fields = [(header::RETRY_AFTER, RETRY_AFTER), (header::CONNECTION, "close")];
+        let answer = (StatusCode::SERVICE_UNAVAILABLE, fields, why);
+        // The door has logged it.
+        return Ok((Extension(Refusal::logged()), answer).into_response());
+    }
+    app.call(request).await
 }

@@ -8,6 +8,7 @@
 //! [`server_config`] and [`client_config`] fail without, [`client_config_with`] panics. A
 //! configuration that the application has made itself is used as it is.
 
+mod files;
 mod info;
 mod provider;
 mod shared;
@@ -24,6 +25,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
+pub use files::CertificateFiles;
 pub use info::TlsInfo;
 use provider::provider;
 pub use rustls;
@@ -32,7 +34,8 @@ pub(crate) use trusting::is_an_authoritys;
 
 pub use crate::transport::tls::TlsStream;
 
-/// A server's configuration from PEM files: a certificate chain and its private key.
+/// A server's configuration from PEM files: a certificate chain and its private key, as they are
+/// now; [`CertificateFiles`] reads them again.
 ///
 /// ```no_run
 /// # fn run() -> std::io::Result<()> {
@@ -47,15 +50,7 @@ pub fn server_config(
     cert: impl AsRef<Path>,
     key: impl AsRef<Path>,
 ) -> io::Result<Arc<ServerConfig>> {
-    let (cert, key) = (cert.as_ref(), key.as_ref());
-    provider::check()?;
-    let chain = certificates(cert)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|e| named(key, e))?;
-    Ok(Arc::new(config))
+    CertificateFiles::open(cert, key)?.server_config()
 }
 
 /// The configuration of [`client_config`], once it was asked for.

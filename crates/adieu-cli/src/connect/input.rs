@@ -46,7 +46,8 @@ pub(super) async fn send(sender: Sender, binary: bool, goodbye: Arc<Goodbye>) {
 /// Reads on a thread that the program's end does not wait for.
 fn read(binary: bool) -> mpsc::Receiver<Result<Piece, Problem>> {
     let (to, pieces) = mpsc::channel(PIECES);
-    std::thread::spawn(move || {
+    let tell = to.clone();
+    let reading = std::thread::Builder::new().spawn(move || {
         let mut stdin = io::stdin().lock();
         let next = if binary { next_chunk } else { next_line };
         while let Some(piece) = next(&mut stdin).transpose() {
@@ -56,6 +57,10 @@ fn read(binary: bool) -> mpsc::Receiver<Result<Piece, Problem>> {
             }
         }
     });
+    if let Err(error) = reading {
+        let why = format!("the input is not read: the system gives no thread for it ({error})");
+        let _ = tell.try_send(Err(why));
+    }
     pieces
 }
 

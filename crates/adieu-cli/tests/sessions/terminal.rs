@@ -18,15 +18,29 @@ async fn a_stdout_that_is_gone_changes_nothing() {
     assert_eq!(status.code(), Some(0), "{}", gateway.errors());
 }
 
+/// Both ends of a terminal: that of a person, and that of a program.
+#[cfg(target_os = "linux")]
+fn terminal() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = openpt(flags).expect("a pseudo-terminal");
+    grantpt(&terminal).expect("its rights");
+    unlockpt(&terminal).expect("it is unlocked");
+    let user = ioctl_tiocgptpeer(&terminal, flags).expect("its other end");
+    (terminal, user)
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_closes_stops_it_as_sigterm_does() {
     let backend = Backend::start().await;
-    // The tests themselves may be run so that they outlive their terminal, which is inherited.
+    let (_person, program) = terminal();
+    // The tests themselves may be run so that they outlive their terminal, which is inherited. Its
+    // input is its controlling terminal, in a session of its own.
     let mut command = std::process::Command::new("env");
-    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_adieu")]);
+    command.args(["--default-signal=HUP", "setsid", "--ctty", env!("CARGO_BIN_EXE_adieu")]);
     command.env_remove("ADIEU_API_KEY").env_remove("RUST_LOG");
-    command.env("ADIEU_BACKEND_SECRET", Backend::SECRET);
+    command.env("ADIEU_BACKEND_SECRET", Backend::SECRET).stdin(program);
     let url = backend.url();
     let mut gateway = Process::spawn(command, &["--backend", &url]);
     let mut page = Page::default();

@@ -12,6 +12,7 @@ use super::soon::Soon;
 use super::{Gateway, GatewayError, credentials};
 use crate::hook::{Accepted, Backend, Decision, NotTaken, Question, Room};
 use crate::random::{a_share_of, random};
+use crate::requests::{Kind, REQUEST_ID, Refusal};
 use crate::session::command::{Guest, Resumption, SessionCommand, Verdict};
 use crate::session::ending::ConnectionEnding;
 use crate::session::wire::{
@@ -135,7 +136,12 @@ impl Gateway {
                 self.start_session(socket, guest).await
             }
             // A page cannot see an HTTP status, but this.
-            Decision::Refused { reason, .. } => Ok(refuse(socket, &reason).await),
+            Decision::Refused { reason, .. } => {
+                let refusal = Refusal::new(Kind::Backend, "the backend has refused a session");
+                let id = request.header(REQUEST_ID.as_str());
+                self.inner.requests.refused(&refusal, socket.peer().addr(), id);
+                Ok(refuse(socket, &reason).await)
+            }
             Decision::Unavailable(error) => self.unanswered(socket, None, &error).await,
         }
     }

@@ -32,6 +32,7 @@ pub use timelines::{Sessions, Timelines};
 use crate::hook::{Answered, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
+use crate::requests::Requests;
 use crate::session::command::{self, Outgoing};
 use crate::session::shard::Counts;
 use crate::session::wire::Tag;
@@ -96,6 +97,7 @@ struct Inner {
     durable: bool,
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
+    requests: Requests,
     timelines: Timelines,
     /// Of each shard, under a lock of its own.
     counts: Vec<Mutex<Counts>>,
@@ -144,6 +146,7 @@ impl Gateway {
             drain_window: options.drain_window,
             durable,
             metrics: Metrics::default(),
+            requests: Requests::default(),
             timelines: Timelines::new(),
             counts: (0..count).map(|_| Mutex::default()).collect(),
             waiting: Semaphore::new(connection::WAITING),
@@ -293,6 +296,11 @@ impl Gateway {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// What is known of requests: their ids, and a log of those that are refused.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.inner.requests
     }
 
     /// Waits until the gateway is over, and says why if that was not asked for.

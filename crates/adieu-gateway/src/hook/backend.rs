@@ -16,6 +16,7 @@ use super::cloud_event::{self, Asked, EventFormat, Signer};
 use super::decision::{Decision, decision, refusal};
 use super::failure::{Kind, NotTaken, Seldom, cut};
 use super::{Question, Secret};
+use crate::requests::REQUEST_ID;
 use crate::session::event::Event;
 use crate::session::{SessionId, Timestamp};
 
@@ -200,7 +201,9 @@ impl Backend {
         };
         let _slot = slot.map_err(|_| too_many())?;
         let post = cloud_event::question(&self.signer(), *format, &asked, question);
-        let post = post.ok_or_else(unwritten)?;
+        let mut post = post.ok_or_else(unwritten)?;
+        // The backend's log and the gateway's call the request alike.
+        post.fields.extend(question.request_id().map(|id| (REQUEST_ID, id)));
         let (status, body) = self.post(post, deadline, MAX_VERDICT).await?;
         let mut decision = match body {
             Ok(body) => decision(status, &body)?,
@@ -314,8 +317,12 @@ impl Backend {
                 if matches!(kind, Kind::Answered(status) if status.is_success()) {
                     bad_answers.fetch_add(1, Ordering::Relaxed);
                 }
+                let hint = match kind {
+                    Kind::Unreachable => "; does the backend run, and is --backend its address?",
+                    _ => "",
+                };
                 if let Some(more) = logs.unavailable.line() {
-                    tracing::warn!("{error}{more}");
+                    tracing::warn!("{error}{hint}{more}");
                 }
             }
         }
@@ -370,8 +377,10 @@ fn read_url(url: &str) -> Result<Uri, String> {
         );
     }
     let behind_host = uri.authority().and_then(|all| all.as_str().strip_prefix(uri.host()?));
-    if behind_host.is_some_and(|port| !port.is_empty()) && uri.port_u16().is_none_or(|p| p == 0) {
-        return malformed("behind the colon stands no port, which is a number up to 65535");
+    let behind_host = behind_host.unwrap_or_default();
+    if !behind_host.is_empty() && uri.port_u16().is_none_or(|port| port == 0) {
+        let why = format!("{behind_host:?} has no port, which is a number up to 65535");
+        return malformed(&why);
     }
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
         return malformed(&format!("{url:?} is not http://HOST/PATH or https://HOST/PATH"));

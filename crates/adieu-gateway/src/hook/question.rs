@@ -3,8 +3,10 @@
 use adieu::{Peer, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::header::HeaderValue;
 use serde::Serialize;
 
+use crate::requests::REQUEST_ID;
 use crate::session::SessionId;
 use crate::session::wire::SUBPROTOCOL;
 
@@ -65,6 +67,13 @@ impl Question {
             subprotocols: not_ours(request.subprotocols()).map(owned).collect(),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
+    }
+
+    /// The id of the client's request, as it is told to the backend.
+    pub(super) fn request_id(&self) -> Option<HeaderValue> {
+        let mut fields = self.headers.iter();
+        let (_, id) = fields.find(|(name, _)| name.eq_ignore_ascii_case(REQUEST_ID.as_str()))?;
+        HeaderValue::from_str(id).ok()
     }
 }
 

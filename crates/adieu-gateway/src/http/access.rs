@@ -1,12 +1,13 @@
 //! Who may see sessions and speak to them: whoever has the key, or, where none is set, this machine
 //! alone.
 
+mod login;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, ORIGIN, RETRY_AFTER, SET_COOKIE,
@@ -15,6 +16,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -22,9 +24,11 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::origin::Origin;
-use super::rare::Rare;
+use crate::requests::{Kind, Refusal};
 use crate::session::Timestamp;
 use crate::session::rate::Rate;
+use login::Link;
+pub use login::{LOGIN_LASTS, login};
 
 /// Characters that a key has at least: it is all that stands between anybody and the sessions.
 const MIN_KEY: usize = 16;
@@ -91,7 +95,8 @@ pub struct Access {
     /// Whether the cookie may go over TLS alone.
     secure: bool,
     rate: Arc<ApiRate>,
-    log: Arc<Rare>,
+    /// By which a browser may log in once.
+    link: Arc<Link>,
 }
 
 /// Requests with the key in a second at most, five seconds' worth at once, if the operator says
@@ -129,9 +134,9 @@ impl Access {
     /// # Errors
     /// [`BadKey`] if it is too short or cannot stand in a field.
     pub fn new(key: Option<&str>) -> Result<Self, BadKey> {
-        let (secure, rate, log) = (false, ApiRate::new(API_REQUESTS), Arc::default());
+        let (secure, rate, link) = (false, ApiRate::new(API_REQUESTS), Arc::default());
         let Some(key) = key else {
-            return Ok(Access { key: None, cookie: String::new(), secure, rate, log });
+            return Ok(Access { key: None, cookie: String::new(), secure, rate, link });
         };
         let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
         if key.len() < MIN_KEY || !printable {
@@ -140,7 +145,7 @@ impl Access {
         let mac: Hmac<Sha256> = KeyInit::new_from_slice(key.as_bytes()).map_err(|_| BadKey)?;
         let cookie = hex(&mac.clone().chain_update(b"cookie").finalize().into_bytes());
         // What is compared is the MAC of what was presented under the key itself.
-        Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie, secure, rate, log })
+        Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie, secure, rate, link })
     }
 
     /// The same with so many requests in a second at most, five seconds' worth at once: those above
@@ -193,11 +198,15 @@ impl Access {
         HeaderValue::from_str(&value).ok()
     }
 
-    /// Compared by their MACs, in the same time wherever they differ.
     fn is_cookie(&self, value: &str) -> bool {
-        let Some(expected) = &self.key else { return false };
-        let mac = |text: &str| expected.clone().chain_update(text.as_bytes()).finalize();
-        mac(value) == mac(&self.cookie)
+        self.are_alike(value, &self.cookie)
+    }
+
+    /// Compared by their MACs, in the same time wherever they differ.
+    fn are_alike(&self, one: &str, other: &str) -> bool {
+        let Some(key) = &self.key else { return false };
+        let mac = |text: &str| key.clone().chain_update(text.as_bytes()).finalize();
+        mac(one) == mac(other)
     }
 
     fn is_key(&self, expected: &Hmac<Sha256>, presented: &str) -> bool {
@@ -248,7 +257,7 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
         Ok(passed) => passed,
         Err(Refused::Afar) => return only_local(),
         Err(Refused::NoKey) => return key_is_needed(),
-        Err(Refused::WrongKey) => return wrong_key(&access, peer).await,
+        Err(Refused::WrongKey) => return wrong_key(peer).await,
     };
     let mut response = match access.rate.takes() {
         true => next.run(request).await,
@@ -271,22 +280,20 @@ fn too_many(per_second: u32) -> Response {
          POST /api/messages has many recipients in one request"
     );
     let soon = [(RETRY_AFTER, "1")];
-    (StatusCode::TOO_MANY_REQUESTS, soon, Json(json!({ "error": why }))).into_response()
+    let refusal = Refusal::new(Kind::Limit, why.clone());
+    let answer = (StatusCode::TOO_MANY_REQUESTS, soon, Json(json!({ "error": why })));
+    (Extension(refusal), answer).into_response()
 }
 
 /// Guesses are told, and take their time.
-async fn wrong_key(access: &Access, peer: Option<IpAddr>) -> Response {
-    if let Some(left_out) = access.log.due() {
-        let peer = peer.map_or("an unknown address".to_owned(), |peer| peer.to_string());
-        tracing::warn!(
-            left_out,
-            // FAQ: gateway-wrong-key
-            "{peer} showed a key that is wrong (ADIEU_API_KEY has the right one)"
-        );
-    }
+async fn wrong_key(peer: Option<IpAddr>) -> Response {
     tokio::time::sleep(WRONG_KEY_WAITS).await;
+    let peer = peer.map_or("an unknown address".to_owned(), |peer| peer.to_string());
+    // FAQ: gateway-wrong-key
+    let why = format!("{peer} showed a key that is wrong (ADIEU_API_KEY has the right one)");
     let mut response = key_is_needed();
     response.extensions_mut().insert(WrongKey);
+    response.extensions_mut().insert(Refusal::new(Kind::WrongKey, why));
     response
 }
 
@@ -354,7 +361,8 @@ fn only_local() -> Response {
     // FAQ: gateway-only-this-machine
     let why = "without a key this is served to this machine alone, and not through a proxy: set \
                ADIEU_API_KEY for the gateway, and send it as a Bearer token or as the password";
-    (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response()
+    let refusal = Refusal::new(Kind::Afar, why);
+    (Extension(refusal), (StatusCode::FORBIDDEN, Json(json!({ "error": why })))).into_response()
 }
 
 fn key_is_needed() -> Response {
@@ -362,7 +370,9 @@ fn key_is_needed() -> Response {
     let why = "the key is needed, which is what ADIEU_API_KEY was set to for the gateway: in \
                Authorization: Bearer, or as the password with any user name";
     let form = [(WWW_AUTHENTICATE, "Basic realm=\"adieu: the key as password\"")];
-    (StatusCode::UNAUTHORIZED, form, Json(json!({ "error": why }))).into_response()
+    let refusal = Refusal::new(Kind::NoKey, "no key was shown");
+    let answer = (StatusCode::UNAUTHORIZED, form, Json(json!({ "error": why })));
+    (Extension(refusal), answer).into_response()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde_json::json;
 
-use super::rare::shown;
+use crate::rare::shown;
 use crate::session::wire::MAX_PAYLOAD;
 
 /// Bytes of a sentence of the router in front.
@@ -26,12 +26,17 @@ pub(super) fn as_json(api: axum::Router) -> axum::Router {
 
 async fn unknown(uri: Uri) -> Response {
     // FAQ: api-no-path
-    let why = format!("{} is no path of the API", shown(uri.path()));
+    let why = format!(
+        "{} is no path of the API, which has /api/sessions, /api/users/USER, /api/messages and \
+         /api/dead-letters",
+        shown(uri.path())
+    );
     (StatusCode::NOT_FOUND, Json(json!({ "error": why }))).into_response()
 }
 
 async fn rewritten(request: Request, next: Next) -> Response {
     let method = request.method().clone();
+    let length = request.headers().get(CONTENT_LENGTH).cloned();
     let response = next.run(request).await;
     let status = response.status();
     let failed = status.is_client_error() || status.is_server_error();
@@ -40,7 +45,12 @@ async fn rewritten(request: Request, next: Next) -> Response {
     }
     let (mut parts, body) = response.into_parts();
     let sentence = to_bytes(body, MAX_SENTENCE).await.unwrap_or_default();
-    let why = why(status, &method, &String::from_utf8_lossy(&sentence));
+    let mut why = why(status, &method, &String::from_utf8_lossy(&sentence));
+    if let (StatusCode::PAYLOAD_TOO_LARGE, Some(Ok(length))) =
+        (status, length.as_ref().map(HeaderValue::to_str))
+    {
+        why += &format!(", and this one has {}", shown(length));
+    }
     parts.headers.remove(CONTENT_LENGTH);
     let json = HeaderValue::from_static("application/json");
     parts.headers.insert(CONTENT_TYPE, json);

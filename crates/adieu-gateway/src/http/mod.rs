@@ -8,15 +8,13 @@ mod errors;
 mod health;
 mod origin;
 mod origins;
-mod rare;
 mod websocket;
 
-pub use access::{API_REQUESTS, Access, BadKey, guarded};
+pub use access::{API_REQUESTS, Access, BadKey, LOGIN_LASTS, guarded, login};
 pub(crate) use access::{Known, WrongKey};
 pub use api::router as api;
 pub(crate) use health::{Health, router as health};
 pub use origin::{AllowedOrigin, BadOrigin, PublicUrl};
 pub use origins::Origins;
 pub(crate) use origins::{OriginCheck, own_pages};
-pub(crate) use rare::Rare;
 pub use websocket::router as websocket;

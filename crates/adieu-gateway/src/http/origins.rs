@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::http::header::{HOST, HeaderName, ORIGIN, UPGRADE};
@@ -10,8 +11,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::origin::{AllowedOrigin, Origin, PublicUrl};
-use super::rare::{Rare, shown};
 use crate::gateway::Gateway;
+use crate::rare::shown;
+use crate::requests::{Kind, Refusal};
 
 /// Of the drafts before RFC 6455.
 const OLD_ORIGIN: HeaderName = HeaderName::from_static("sec-websocket-origin");
@@ -89,38 +91,29 @@ fn is_no_name(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-/// Judges the requests of a router, counts and logs those that it refuses.
+/// Judges the requests of a router, and counts those that it refuses.
 #[derive(Clone)]
 pub(crate) struct OriginCheck(Arc<Inner>);
 
 struct Inner {
     origins: Origins,
     gateway: Gateway,
-    log: Rare,
 }
 
 impl OriginCheck {
     pub(crate) fn new(origins: Origins, gateway: Gateway) -> Self {
-        OriginCheck(Arc::new(Inner { origins, gateway, log: Rare::default() }))
+        OriginCheck(Arc::new(Inner { origins, gateway }))
     }
 
     /// The answer to a page that may not open this WebSocket.
     pub(crate) fn refuse(&self, origin: Option<&str>, host: Option<&str>) -> Option<Response> {
         let Foreign { origin, host } = self.0.origins.judge(origin, host).err()?;
         self.0.gateway.metrics().refused("origin");
-        // Of all fields of a request this one alone is logged: without it nobody could tell which
-        // site to allow.
-        if let Some(left_out) = self.0.log.due() {
-            let what = what_to_do(&origin);
-            tracing::warn!(
-                left_out,
-                "a page was refused: its Origin {origin} is not allowed; {what}"
-            );
-        }
         let what = what_to_do(&origin);
         // FAQ: gateway-origin
-        let why = format!("Origin {origin} is not allowed here, whose Host is {host}; {what}\n");
-        Some((StatusCode::FORBIDDEN, why).into_response())
+        // Without the Origin and the Host nobody could tell from the log which site to allow.
+        let why = format!("Origin {origin} is not allowed here, whose Host is {host}; {what}");
+        Some(refused(why))
     }
 
     /// The answer to a request that asks for another gateway.
@@ -131,11 +124,17 @@ impl OriginCheck {
         let why = format!(
             // FAQ: gateway-host
             "this is {public}, as --public-url says, and was asked for as Host {}; a proxy in \
-             front has to pass the Host on\n",
+             front has to pass the Host on",
             shown(host)
         );
-        Some((StatusCode::FORBIDDEN, why).into_response())
+        Some(refused(why))
     }
+}
+
+/// The answer, which says the same in the log.
+fn refused(why: String) -> Response {
+    let answer = (StatusCode::FORBIDDEN, format!("{why}\n"));
+    (Extension(Refusal::new(Kind::Site, why)), answer).into_response()
 }
 
 fn what_to_do(origin: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adieu::axum::{LegacyWebSocketUpgrade, Refusal};
+use adieu::axum::{LegacyWebSocketUpgrade, Refusal as Refused};
 use adieu::{Config, Endpoint};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +13,7 @@ use axum::{Extension, Router};
 use super::{OriginCheck, Origins};
 use crate::gateway::Gateway;
 use crate::hook::{Decision, Question};
+use crate::requests::{Kind, Refusal};
 use crate::session::wire::{MAX_MESSAGE, Offer, SUBPROTOCOL};
 
 /// Seconds after which a client may ask again when the backend did not answer.
@@ -50,7 +51,7 @@ pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool)
 
 async fn connect(
     State(gateway): State<Gateway>,
-    upgrade: Result<LegacyWebSocketUpgrade, Refusal>,
+    upgrade: Result<LegacyWebSocketUpgrade, Refused>,
     check: OriginCheck,
     tls: bool,
 ) -> Response {
@@ -78,12 +79,16 @@ async fn connect(
         }
         Decision::Refused { status, reason } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
-            upgrade.refuse((status, format!("{reason}\n")))
+            // The reason is for the client, and may say anything.
+            let refusal = Refusal::new(Kind::Backend, "the backend has refused the client");
+            upgrade.refuse((Extension(refusal), (status, format!("{reason}\n"))))
         }
         Decision::Unavailable(error) => {
             let why = format!("{}\n", error.for_clients());
             let retry_after = [("retry-after", RETRY_AFTER)];
-            upgrade.refuse((StatusCode::SERVICE_UNAVAILABLE, retry_after, why))
+            let answer = (StatusCode::SERVICE_UNAVAILABLE, retry_after, why);
+            // What was wrong with the backend has a line of its own.
+            upgrade.refuse((Extension(Refusal::logged()), answer))
         }
     }
 }

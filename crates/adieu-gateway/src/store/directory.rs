@@ -101,7 +101,12 @@ impl DataDir {
     }
 
     fn unusable(&self, error: &io::Error) -> StoreError {
-        StoreError::Unusable(self.dir.clone(), error.to_string())
+        let why = match error.kind() {
+            // What the system says of a file in its place would send people to look for another.
+            io::ErrorKind::AlreadyExists => "what stands there is no directory".to_owned(),
+            _ => error.to_string(),
+        };
+        StoreError::Unusable(self.dir.clone(), why)
     }
 }
 

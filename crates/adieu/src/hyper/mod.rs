@@ -145,7 +145,8 @@ impl Upgrade {
     /// accepted and then dropped without [`run`](Self::run).
     ///
     /// # Errors
-    /// The HTTP response that refuses it and says why.
+    /// The HTTP response that refuses it and says why. Its extensions have the [`HandshakeError`],
+    /// for those that log what they answer; one that the application made itself stays as it is.
     pub async fn new(
         request: hyper::Request<Incoming>,
         endpoint: Arc<Endpoint>,

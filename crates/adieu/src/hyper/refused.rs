@@ -42,7 +42,11 @@ impl Refused {
         }
         let served = self.report.endpoint.config.versions;
         let refusal = Response::refusal(&self.error, served);
-        refusal.map_or_else(|| hyper::Response::new(Full::default()), |answer| response(&answer))
+        let mut response = refusal
+            .map_or_else(|| hyper::Response::new(Full::default()), |answer| response(&answer));
+        // For those that log what they answer.
+        response.extensions_mut().insert(self.error.clone());
+        response
     }
 }
 

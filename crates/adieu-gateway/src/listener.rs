@@ -1,0 +1,81 @@
+//! Where connections come from: TCP, and Unix sockets, which proxies of this machine connect to.
+
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::time::Duration;
+
+use adieu::Drain;
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+/// How long it waits where no descriptor is left: one that ends makes room.
+#[cfg(unix)]
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that is listened on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Listener {
+    /// TCP, with TLS if the site has a certificate.
+    Tcp(TcpListener),
+    /// A Unix socket, without TLS. Its peers have no address: without a key none of them is known
+    /// as a part of this machine, for it is a proxy as a rule, and speaks for anybody.
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+/// A connection that was accepted.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// The next connection, whatever happens to others.
+    pub(crate) async fn accept(&self, drain: &Drain) -> Stream {
+        match self {
+            Listener::Tcp(listener) => Stream::Tcp(adieu::accept(listener, drain).await),
+            #[cfg(unix)]
+            Listener::Unix(listener) => Stream::Unix(accept_unix(listener).await),
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn accept_unix(listener: &UnixListener) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!("accept: {error}; new connections wait (ulimit -n?)");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// The peer's address, if it has one.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Stream::Tcp(tcp) => tcp.peer_addr().ok(),
+            #[cfg(unix)]
+            Stream::Unix(_) => None,
+        }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Listener::Tcp(listener)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Listener::Unix(listener)
+    }
+}
