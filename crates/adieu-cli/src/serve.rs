@@ -9,6 +9,7 @@ use adieu_gateway::gateway::Gateway;
 use adieu_gateway::serve::{Handshakes, Site, serve};
 
 use crate::say::{say, say_over, warn};
+use crate::service_manager::{self, Phase, ServiceManager};
 use crate::signals::Signals;
 use crate::{Serve, sessions};
 
@@ -37,8 +38,14 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
         format!("cannot listen on {listen}: {e}; choose another address with --listen ADDR:PORT")
     };
     // First of all: where the port is taken, no session is touched.
-    let addresses = listen.addresses().await.map_err(cannot)?;
-    let listener = adieu::listen(&*addresses).await.map_err(cannot)?;
+    let inherited = service_manager::listener()?;
+    let (inherited, listener) = match inherited {
+        Some(listener) => (true, listener),
+        None => {
+            let addresses = listen.addresses().await.map_err(cannot)?;
+            (false, adieu::listen(&*addresses).await.map_err(cannot)?)
+        }
+    };
     let (gateway, store) = options.sessions.start().await?;
     let address = listener.local_addr().map_err(cannot)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -60,14 +67,17 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
         ));
     }
     let drain = Drain::new();
-    tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone()));
+    let manager = ServiceManager::ready(gateway.clone(), drain.clone());
+    tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone(), manager.clone()));
     let handshakes =
         Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
     let origins = options.sessions.origins();
-    let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes, store };
+    let endpoint = endpoint(options);
+    let site = Site { endpoint, origins, access, tls, handshakes, store, inherited };
     let drained = serve(listener, &gateway, site, &drain).await;
     let drained = drained.map_err(|error| error.to_string())?;
     say(format_args!("{drained}."));
+    manager.tell(Phase::LastEvents);
     gateway.stop().await.map_err(|error| error.to_string())?;
     match gateway.never_told() {
         0 if drained.is_clean() => Ok(ExitCode::SUCCESS),
@@ -93,8 +103,14 @@ fn endpoint(options: &Serve) -> Endpoint {
 }
 
 /// The first signal ends all well, the second at once.
-async fn stop_on_signal(mut signals: Signals, gateway: Gateway, drain: Drain) {
+async fn stop_on_signal(
+    mut signals: Signals,
+    gateway: Gateway,
+    drain: Drain,
+    manager: ServiceManager,
+) {
     signals.stop().await;
+    manager.tell(Phase::Stopping);
     // Each hears when to come back, before its Close.
     if let Err(error) = gateway.tell_closing().await {
         tracing::error!("{error}");
@@ -149,6 +165,7 @@ mod tests {
             tls: None,
             handshakes: Handshakes::default(),
             store: None,
+            inherited: false,
         };
         let listener = runtime.block_on(adieu::listen("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();

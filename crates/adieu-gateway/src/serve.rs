@@ -67,6 +67,9 @@ pub struct Site {
     pub handshakes: Handshakes,
     /// The store's file, where there is one.
     pub store: Option<StoreWatch>,
+    /// Whether another process goes on with the listener (socket activation): from the start of the
+    /// drain nothing more is accepted, and what waits in its queue is left to that process.
+    pub inherited: bool,
 }
 
 /// Serves until the drain is over. To stop is for the caller: first
@@ -82,11 +85,11 @@ pub async fn serve(
     site: Site,
     drain: &Drain,
 ) -> Result<Drained, GatewayError> {
-    let tls = site.tls.clone();
+    let (tls, inherited) = (site.tls.clone(), site.inherited);
     let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
     let health = Health::new(gateway.clone(), site.store.clone());
     let app = router(gateway, site, health.clone(), drain);
-    let mut served = pin!(accept_all(listener, app, tls, door, drain));
+    let mut served = pin!(accept_all(listener, inherited, app, tls, door, drain));
     tokio::select! {
         drained = &mut served => Ok(drained),
         () = health.watch_store() => Err(GatewayError::Stopped),
@@ -174,6 +177,7 @@ async fn sessions(State(watched): State<Watched>) -> Json<Sessions> {
 /// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.
 async fn accept_all(
     listener: TcpListener,
+    inherited: bool,
     app: Router,
     tls: TlsConfig,
     door: Door,
@@ -182,7 +186,7 @@ async fn accept_all(
     let mut finished = std::pin::pin!(drain.finished());
     loop {
         tokio::select! {
-            tcp = next_connection(&listener, &door, drain) => {
+            tcp = next_connection(&listener, inherited, &door, drain) => {
                 let peer = tcp.peer_addr().ok();
                 let guest = door.enter(peer);
                 let visit = Visit { guest, door: door.clone(), peer };
@@ -193,9 +197,19 @@ async fn accept_all(
     }
 }
 
-async fn next_connection(listener: &TcpListener, door: &Door, drain: &Drain) -> TcpStream {
+async fn next_connection(
+    listener: &TcpListener,
+    inherited: bool,
+    door: &Door,
+    drain: &Drain,
+) -> TcpStream {
     door.room().await;
-    adieu::accept(listener, drain).await
+    tokio::select! {
+        // In this order: once the drain has begun, nothing more is taken from the queue.
+        biased;
+        () = drain.started(), if inherited => std::future::pending().await,
+        tcp = adieu::accept(listener, drain) => tcp,
+    }
 }
 
 /// A connection that was let in.
