@@ -3,10 +3,12 @@
 
 mod backend_trouble;
 mod bad_input;
+mod behind_proxies;
 mod bounds;
 mod coming_back;
 mod cost;
 mod deliveries;
+mod deploy_files;
 mod drain;
 mod example;
 mod failing_backend;
