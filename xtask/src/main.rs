@@ -8,6 +8,9 @@ mod autobahn;
 mod bench;
 mod client;
 mod crates;
+mod deb;
+mod debian;
+mod deploy;
 mod docs;
 mod endings;
 mod fuzz;
@@ -85,6 +88,13 @@ Usage: cargo xtask <task>
                       files): a quarter of a minute after the build; writes docs/fairness.txt
   package [--list]    packs each published crate, builds it from its tarball against the others, and
                       looks through the tarball; --list builds nothing
+  deb [--try]         the package for Debian, into target/debian; installs cargo-deb where it is
+                      missing. --try: reads it with lintian, and installs and starts it in a Debian
+                      of its own (needs root; debootstrap and lintian are installed)
+  deploy              the files of deploy/ are read by the programs that they are for:
+                      systemd-analyze, promtool, hadolint, kubernetes-validate; sessions pass
+                      through nginx, HAProxy and Caddy. All of them are unpacked below target/
+                      (Debian; needs python3 with pip, and root only where apt has no lists)
   semver [options]    compares the interfaces that are promised with those of the last release;
                       installs cargo-semver-checks where it is missing
       --since REV     with those of another commit
@@ -139,6 +149,8 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS),
         ["fairness"] => bench::fairness().map(|()| ExitCode::SUCCESS),
         ["package", options @ ..] => package::run(options).map(|()| ExitCode::SUCCESS),
+        ["deb", options @ ..] => deb::run(options).map(|()| ExitCode::SUCCESS),
+        ["deploy"] => deploy::run().map(|()| ExitCode::SUCCESS),
         ["semver", options @ ..] => semver::run(options).map(|()| ExitCode::SUCCESS),
         ["msrv"] => msrv::run().map(|()| ExitCode::SUCCESS),
         ["systems"] => systems::run().map(|()| ExitCode::SUCCESS),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::crates::{features, published, text};
+use crate::debian::Unpacked;
 use crate::run;
 
 /// A cold build on two cores takes a few minutes.
@@ -84,7 +85,7 @@ enum Toolchain {
     /// The name that rustup gives it.
     Rustup(String),
     /// Debian's packages, unpacked here and not installed.
-    Unpacked(PathBuf),
+    Unpacked(Unpacked),
 }
 
 impl Toolchain {
@@ -106,10 +107,10 @@ impl Toolchain {
                 cargo.args(["run", name, "cargo"]).env_remove("RUSTC").env_remove("CARGO");
                 cargo
             }
-            Toolchain::Unpacked(root) => {
-                let mut cargo = Command::new(root.join("usr/bin/cargo"));
-                cargo.env("RUSTC", root.join("usr/bin/rustc"));
-                cargo.env("LD_LIBRARY_PATH", libraries(root)).env_remove("RUSTUP_TOOLCHAIN");
+            Toolchain::Unpacked(unpacked) => {
+                let mut cargo = unpacked.command("usr/bin/cargo");
+                cargo.env("RUSTC", unpacked.root().join("usr/bin/rustc"));
+                cargo.env_remove("RUSTUP_TOOLCHAIN");
                 cargo
             }
         }
@@ -120,32 +121,19 @@ impl Toolchain {
     }
 }
 
-/// Takes the packages from Debian, without installing them: no rights are needed for that, and the
-/// machine's own compiler stays what it is.
+/// The compiler of Debian's packages, where they have one of this version.
 fn debian(version: &str, dir: &Path) -> Result<Option<Toolchain>, String> {
-    let root = dir.join("root");
-    if root.join("usr/bin/cargo").is_file() {
-        return Ok(Some(Toolchain::Unpacked(root)));
+    if let Some(unpacked) = Unpacked::before(dir, "usr/bin/cargo") {
+        return Ok(Some(Toolchain::Unpacked(unpacked)));
     }
     let mut madison = Command::new("apt-cache");
     madison.arg("madison").args(DEBIAN.iter().map(|names| names[0]));
     let offers = run::output(&mut madison).unwrap_or_default();
     let Some((compiler, full)) = offered(&offers, version) else { return Ok(None) };
     let names = DEBIAN.iter().filter(|names| names[0] == compiler).flatten();
-    let mut packages: Vec<String> = names.map(|name| format!("{name}={full}")).collect();
-    let mut missing = Command::new("apt-get");
-    missing.args(["install", "--simulate", "--no-install-recommends"]).args(&packages);
-    packages.extend(needed(&run::output(&mut missing)?));
-    packages.sort();
-    packages.dedup();
-    let debs = dir.join("debs");
-    fs::create_dir_all(&debs).map_err(|error| format!("{}: {error}", debs.display()))?;
-    let mut download = Command::new("apt-get");
-    run::run(download.arg("download").args(&packages).current_dir(&debs), LIMIT)?;
-    for deb in fs::read_dir(&debs).into_iter().flatten().flatten() {
-        run::run(Command::new("dpkg-deb").arg("-x").arg(deb.path()).arg(&root), LIMIT)?;
-    }
-    Ok(Some(Toolchain::Unpacked(root)))
+    let packages: Vec<String> = names.map(|name| format!("{name}={full}")).collect();
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    Unpacked::of(&packages, dir).map(|unpacked| Some(Toolchain::Unpacked(unpacked)))
 }
 
 /// A package and its full version, of a line like ` rustc-web | 1.85.0+dfsg3-1 | http://…`.
@@ -155,24 +143,6 @@ fn offered<'a>(madison: &'a str, version: &str) -> Option<(&'a str, &'a str)> {
         Some((columns.next()?, columns.next()?))
     });
     offers.into_iter().find(|(_, full)| full.starts_with(&format!("{version}.")))
-}
-
-/// What is to be installed, of lines like `Inst libllvm19 (1:19.1.7-3 Debian:12 [amd64])`.
-fn needed(simulated: &str) -> Vec<String> {
-    let lines = simulated.lines().filter_map(|line| line.strip_prefix("Inst "));
-    let packages = lines.filter_map(|line| {
-        let (name, rest) = line.split_once(" (")?;
-        Some(format!("{}={}", name.split(' ').next()?, rest.split(' ').next()?))
-    });
-    packages.collect()
-}
-
-/// Where the unpacked libraries lie, for the dynamic linker.
-fn libraries(root: &Path) -> String {
-    let dirs = ["usr/lib", "lib"].iter().flat_map(|dir| fs::read_dir(root.join(dir)));
-    let dirs = dirs.flatten().flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    let dirs: Vec<String> = dirs.map(|path| path.display().to_string()).collect();
-    dirs.join(":")
 }
 
 #[cfg(test)]
@@ -200,12 +170,5 @@ mod tests {
                       rustc-web | 1.85.0+dfsg3-1 | http://deb/ main\n";
         assert_eq!(offered(offers, "1.85"), Some(("rustc-web", "1.85.0+dfsg3-1")));
         assert_eq!(offered(offers, "1.8"), None);
-    }
-
-    #[test]
-    fn what_a_compiler_needs_is_read_from_apt() {
-        let said = "NOTE: only a simulation\nInst libllvm19 (1:19.1.7-3 Debian:12 [amd64])\n\
-                    Inst libc6 [2.36] (2.37-1 Debian:12 [amd64])\nConf libllvm19 (1:19.1.7-3)\n";
-        assert_eq!(needed(said), ["libllvm19=1:19.1.7-3", "libc6=2.37-1"]);
     }
 }

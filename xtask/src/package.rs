@@ -102,7 +102,10 @@ fn contents(stem: &str, files: &[&str], size: u64) -> Vec<String> {
 /// Prints what only a release can put right.
 fn to_do_before_a_release(crates: &[&Value]) -> Result<(), String> {
     if crates.iter().any(|package| text(package, "repository").is_empty()) {
-        println!("before a release: the `repository` of the manifests (there is no address yet)");
+        println!(
+            "before a release: the `repository` of the manifests and of client/package.json (there \
+             is no address yet)"
+        );
     }
     let said =
         run::output(Command::new("git").current_dir(run::root()).args(["grep", "-lE"]).args([

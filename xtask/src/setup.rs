@@ -86,7 +86,7 @@ fn install(packages: &[&str]) -> Result<(), String> {
 }
 
 /// apt-get that asks nothing, waits for another apt-get, and forgives a mirror's hiccup.
-fn apt() -> Command {
+pub(crate) fn apt() -> Command {
     let mut apt = Command::new("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive");
     apt.args(["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]);
@@ -94,7 +94,7 @@ fn apt() -> Command {
 }
 
 /// Whether a program of this name is found in the search path.
-fn on_path(program: &str) -> bool {
+pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }

@@ -75,6 +75,7 @@ fn the_rest(tally: &mut Tally, ready: bool) {
     tally.step("the book", Need::Always, || crate::docs::run().into());
     let client = tally.step("client", Need::Always, || client::check().into());
     tally.step("webhook libraries", Need::Always, || crate::webhooks::run(&["--quick"]).into());
+    tally.step("deploy", Need::WherePossible, crate::deploy::outcome);
     let build = ["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];
     let built = cargo(tally, "release build", &build);
     let tested = tally.step("browser tests", Need::Always, || {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use adieu::tls::CertificateFiles;
 
 use crate::say::say;
+use crate::service_manager::{Phase, ServiceManager};
 use crate::signals::Reloads;
 
 /// How often the files are looked at, if nobody says otherwise. They are a few kilobytes, and
@@ -24,10 +25,17 @@ struct Trouble {
 }
 
 /// Looks after the files for as long as it is polled.
-pub(crate) async fn watch(files: Option<CertificateFiles>, every: Duration, mut asked: Reloads) {
+pub(crate) async fn watch(
+    files: Option<CertificateFiles>,
+    every: Duration,
+    mut asked: Reloads,
+    manager: ServiceManager,
+) {
     let Some(files) = files.map(Arc::new) else {
         loop {
             asked.next().await;
+            manager.tell(Phase::Reloading);
+            manager.tell(Phase::Ready);
             // FAQ: serve-sighup
             tracing::warn!("SIGHUP: there is no certificate to read anew (--tls-cert, --tls-key)");
         }
@@ -38,6 +46,9 @@ pub(crate) async fn watch(files: Option<CertificateFiles>, every: Duration, mut 
             () = tokio::time::sleep(every) => false,
             () = asked.next() => true,
         };
+        if asked {
+            manager.tell(Phase::Reloading);
+        }
         let reading = files.clone();
         // They may be on a network.
         let read = tokio::task::spawn_blocking(move || reading.reload()).await;
@@ -48,6 +59,9 @@ pub(crate) async fn watch(files: Option<CertificateFiles>, every: Duration, mut 
                 say_served(&files, new, asked);
             }
             Err(error) => trouble.tell(error.to_string(), asked),
+        }
+        if asked {
+            manager.tell(Phase::Ready);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use adieu_gateway::serve::Listener;
+use tokio::net::TcpListener;
 
 /// What the address of a Unix socket begins with.
 const UNIX: &str = "unix:";
@@ -28,6 +29,15 @@ pub(crate) struct Bound {
     pub(crate) addr: Option<SocketAddr>,
     /// The file of a Unix socket, which goes when this is dropped.
     pub(crate) file: Option<unix::SocketFile>,
+}
+
+impl Bound {
+    /// What a service manager listens on already.
+    pub(crate) fn inherited(listener: TcpListener) -> Result<Self, String> {
+        let addr = listener.local_addr();
+        let addr = addr.map_err(|error| format!("the inherited socket has no address: {error}"))?;
+        Ok(Bound { listener: Listener::Inherited(listener), addr: Some(addr), file: None })
+    }
 }
 
 impl Listen {

@@ -3,6 +3,7 @@
 mod certificates;
 mod connect;
 mod greeting;
+mod health;
 mod help;
 mod listen;
 mod log;
@@ -10,6 +11,7 @@ mod memory;
 mod room;
 mod say;
 mod serve;
+mod service_manager;
 mod sessions;
 mod signals;
 
@@ -52,6 +54,8 @@ enum Command {
     Check(adieu_check::Check),
     /// Talk to a WebSocket server: lines in, messages out, and how the connection ended
     Connect(Box<connect::Connect>),
+    /// Ask a gateway whether it is ready, for health checks: exit code 0, or 1 and why not
+    Health(health::Health),
 }
 
 /// Where and how to serve.
@@ -137,6 +141,7 @@ fn main() -> ExitCode {
         match cli.command {
             Some(Command::Check(options)) => adieu_check::run(&options, stop_signal()).await,
             Some(Command::Connect(options)) => connect::run(&options).await,
+            Some(Command::Health(options)) => health::run(&options).await,
             Some(Command::Serve(options)) => served(&options).await,
             None => served(&cli.serve).await,
         }

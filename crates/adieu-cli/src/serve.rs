@@ -9,7 +9,9 @@ use adieu::{Drain, Endpoint};
 use adieu_gateway::gateway::Gateway;
 use adieu_gateway::serve::{Handshakes, Site, room_for_connections, serve};
 
+use crate::listen::Bound;
 use crate::say::{say, say_over, warn};
+use crate::service_manager::{self, Phase, ServiceManager};
 use crate::signals::Signals;
 use crate::{Serve, certificates, greeting, room};
 
@@ -30,19 +32,21 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let access = options.sessions.access()?;
     look_for_room(options)?;
     // First of all: where the port is taken, no session is touched.
-    let mut bound = Vec::new();
-    for listen in &options.listen {
-        bound.push(listen.bind().await?);
-    }
+    let bound = match service_manager::listener()? {
+        Some(listener) => vec![Bound::inherited(listener)?],
+        None => bind(options).await?,
+    };
     let (gateway, store) = options.sessions.start().await?;
     // Before anybody reads that it listens and sends one.
     let (signals, reloads) = Signals::of_a_server();
     greeting::say_hello(options, &bound, &access, tls.is_some());
-    let watching = tokio::spawn(certificates::watch(files, options.tls_look, reloads));
     let (listeners, files): (Vec<_>, Vec<_>) =
         bound.into_iter().map(|bound| (bound.listener, bound.file)).unzip();
     let drain = Drain::new();
-    tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone()));
+    let manager = ServiceManager::ready(gateway.clone(), drain.clone());
+    let watched = certificates::watch(files, options.tls_look, reloads, manager.clone());
+    let watching = tokio::spawn(watched);
+    tokio::spawn(stop_on_signal(signals, gateway.clone(), drain.clone(), manager.clone()));
     let handshakes =
         Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
     let origins = options.sessions.origins();
@@ -52,8 +56,17 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     drop(files);
     let drained = drained.map_err(|error| error.to_string())?;
     say(format_args!("{drained}."));
+    manager.tell(Phase::LastEvents);
     gateway.stop().await.map_err(|error| error.to_string())?;
     Ok(exit_code(drained.is_clean(), gateway.never_told()))
+}
+
+async fn bind(options: &Serve) -> Result<Vec<Bound>, String> {
+    let mut bound = Vec::new();
+    for listen in &options.listen {
+        bound.push(listen.bind().await?);
+    }
+    Ok(bound)
 }
 
 /// The exit code, where all is over.
@@ -112,8 +125,14 @@ fn endpoint(options: &Serve) -> Endpoint {
 }
 
 /// The first signal ends all well, the second at once.
-async fn stop_on_signal(mut signals: Signals, gateway: Gateway, drain: Drain) {
+async fn stop_on_signal(
+    mut signals: Signals,
+    gateway: Gateway,
+    drain: Drain,
+    manager: ServiceManager,
+) {
     signals.stop().await;
+    manager.tell(Phase::Stopping);
     // Each hears when to come back, before its Close.
     if let Err(error) = gateway.tell_closing().await {
         tracing::error!("{error}");

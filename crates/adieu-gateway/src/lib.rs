@@ -24,6 +24,7 @@
 //!     tls: None,
 //!     handshakes: Handshakes::default(),
 //!     store: None, // in memory
+//!     inherited: false, // nobody goes on with the listener
 //! };
 //! let drain = adieu::Drain::new();
 //! let (stopped, told) = (drain.clone(), gateway.clone());

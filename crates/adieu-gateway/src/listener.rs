@@ -19,6 +19,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Listener {
     /// TCP, with TLS if the site has a certificate.
     Tcp(TcpListener),
+    /// The same, and another process goes on with it (socket activation): from the start of the
+    /// drain nothing more is accepted, and what waits in its queue is left to that process.
+    Inherited(TcpListener),
     /// A Unix socket, without TLS. Its peers have no address: without a key none of them is known
     /// as a part of this machine, for it is a proxy as a rule, and speaks for anybody.
     #[cfg(unix)]
@@ -37,9 +40,19 @@ impl Listener {
     pub(crate) async fn accept(&self, drain: &Drain) -> Stream {
         match self {
             Listener::Tcp(listener) => Stream::Tcp(adieu::accept(listener, drain).await),
+            Listener::Inherited(listener) => Stream::Tcp(accept_inherited(listener, drain).await),
             #[cfg(unix)]
             Listener::Unix(listener) => Stream::Unix(accept_unix(listener).await),
         }
+    }
+}
+
+async fn accept_inherited(listener: &TcpListener, drain: &Drain) -> TcpStream {
+    tokio::select! {
+        // In this order: once the drain has begun, nothing more is taken from the queue.
+        biased;
+        () = drain.started() => std::future::pending().await,
+        tcp = adieu::accept(listener, drain) => tcp,
     }
 }
 

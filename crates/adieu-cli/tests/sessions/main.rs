@@ -3,16 +3,19 @@
 
 mod backend_trouble;
 mod bad_input;
+mod behind_proxies;
 mod bounds;
 mod coming_back;
 mod cost;
 mod deliveries;
+mod deploy_files;
 mod drain;
 mod example;
 mod failing_backend;
 mod faults;
 mod formats;
 mod heads;
+mod health;
 mod kill;
 mod leaving;
 mod many_sessions;
@@ -22,6 +25,7 @@ mod port_taken;
 mod refused_requests;
 mod resume;
 mod rust_client;
+mod service_manager;
 mod serving;
 mod store_fails;
 mod strangers;

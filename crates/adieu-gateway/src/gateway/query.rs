@@ -51,8 +51,11 @@ impl Gateway {
         Ok(all)
     }
 
-    /// How many there are.
-    pub(crate) async fn count(&self) -> Result<Counts, GatewayError> {
+    /// How many sessions there are.
+    ///
+    /// # Errors
+    /// If the gateway has stopped or its store has failed.
+    pub async fn count(&self) -> Result<Counts, GatewayError> {
         let mut all = Counts::default();
         for shard in 0..self.inner.shards.len() {
             if let Answer::Counts(counts) = self.look(shard, Query::Counts).await? {

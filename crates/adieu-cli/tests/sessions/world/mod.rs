@@ -12,7 +12,7 @@ pub(crate) use client::Member;
 pub(crate) use gateway::{API_KEY, Gateway, memory_of, request, try_request};
 pub(crate) use honest::{HonestClient, Waits};
 pub(crate) use page::Page;
-pub(crate) use process::{Process, adieu, refused};
+pub(crate) use process::{Process, adieu, refused, refused_by};
 pub(crate) use testkit::{figure, seed};
 
 use std::path::{Path, PathBuf};

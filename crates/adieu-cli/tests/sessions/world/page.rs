@@ -23,6 +23,8 @@ pub(crate) struct Page {
     /// In the request: a user, say.
     pub(crate) query: String,
     pub(crate) origin: Option<String>,
+    /// How it connects.
+    pub(crate) way: Client,
     /// When it was told to come back.
     pub(crate) retry_after: Option<u64>,
 }
@@ -46,7 +48,7 @@ impl Page {
         // As a browser: it sends no Ping, and has no clock over what waits to leave.
         let (ping_interval, write_timeout) = (None, Duration::MAX);
         let config = Config { ping_interval, write_timeout, ..Config::default() };
-        let mut client = Client::new().config(config).subprotocol("adieu.v1");
+        let mut client = self.way.clone().config(config).subprotocol("adieu.v1");
         if let Some(token) = &self.token {
             client = client.subprotocol(format!("adieu.resume.{token}.{}", self.received.len()));
         }

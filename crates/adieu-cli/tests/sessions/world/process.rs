@@ -25,6 +25,11 @@ pub(crate) fn adieu(arguments: &[&str]) -> Command {
 pub(crate) fn refused(arguments: &[&str]) -> String {
     let mut command = adieu(arguments);
     command.env("ADIEU_BACKEND_SECRET", Backend::SECRET);
+    refused_by(command)
+}
+
+/// The same by this command.
+pub(crate) fn refused_by(mut command: Command) -> String {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     let status = loop {
@@ -34,13 +39,13 @@ pub(crate) fn refused(arguments: &[&str]) -> String {
         if started.elapsed() > Duration::from_secs(20) {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("it starts with {arguments:?}");
+            panic!("it starts: {command:?}");
         }
         std::thread::sleep(Duration::from_millis(10));
     };
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(!status.success(), "{arguments:?}: {said}");
+    assert!(!status.success(), "{command:?}: {said}");
     said
 }
 

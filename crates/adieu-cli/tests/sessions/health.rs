@@ -1,0 +1,63 @@
+//! `adieu health`, as a container's health check runs it.
+
+use std::process::Output;
+
+use testkit::{Frame, Peer, Request};
+
+use crate::world::{Process, adieu};
+
+fn health(url: &str) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = adieu(&["health", url]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (status.code(), text(&stdout) + &text(&stderr))
+}
+
+#[test]
+fn a_gateway_is_ready_until_it_stops() {
+    let mut gateway = Process::start(&[]);
+    let url = format!("http://{}", gateway.addr);
+    assert_eq!(health(&url), (Some(0), "ready\n".into()));
+    let mut holds_it_up = Peer::open_with(gateway.addr, &Request::rfc6455().target("/ws"));
+    gateway.signal("TERM");
+    while holds_it_up.read_frame().close_code().is_none() {}
+    let (code, said) = health(&url);
+    assert!(code == Some(1) && said.contains("503") && said.contains("stopping"), "{said}");
+    holds_it_up.send(&Frame::close(1001, ""));
+    holds_it_up.read_to_end();
+    drop(holds_it_up);
+    gateway.ended();
+    let (code, said) = health(&url);
+    assert!(code == Some(1) && said.contains("refused"), "{said}");
+}
+
+#[test]
+fn a_gateway_with_a_certificate_is_asked_over_tls() {
+    let made = rcgen::generate_simple_self_signed(["chat.example.com".to_owned()]).unwrap();
+    let dir = crate::world::Scratch::new();
+    std::fs::create_dir_all(dir.path()).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let options = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let gateway = Process::start(&options);
+    assert_eq!(health(&format!("https://{}/", gateway.addr)), (Some(0), "ready\n".into()));
+    let (code, said) = health(&format!("http://{}/", gateway.addr));
+    assert_eq!(code, Some(1), "{said}");
+}
+
+#[test]
+fn another_server_is_not_taken_for_a_gateway() {
+    let listener = testkit::Listener::bind();
+    let url = format!("http://{}/", listener.addr());
+    let server = std::thread::spawn(move || {
+        let mut peer = listener.accept();
+        peer.read_head();
+        let body = "<html>hello";
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        peer.write(format!("{head}{body}"));
+        peer.read_to_end();
+    });
+    let (code, said) = health(&url);
+    assert!(code == Some(1) && said.contains("<html>hello"), "{said}");
+    server.join().unwrap();
+}

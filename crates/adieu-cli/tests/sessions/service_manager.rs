@@ -1,0 +1,177 @@
+//! `adieu serve` under a service manager, as systemd starts it: what it tells over a real
+//! NOTIFY_SOCKET, and a listening socket that it is handed over.
+#![cfg(target_os = "linux")]
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+use testkit::{Frame, Peer, Request};
+
+use crate::world::{Backend, Page, Process, Scratch, refused_by};
+
+/// The process ID is known once the process is there: the shell becomes the gateway.
+const AS_SYSTEMD_DOES: &str = r#"exec 3<&0 0</dev/null
+export WATCHDOG_PID=$$
+if [ -n "$LISTEN_FDS" ]; then export LISTEN_PID=$$; fi
+exec "$ADIEU" "$@""#;
+
+/// The command with this as the first socket that it is handed over, if it is one.
+fn started(first: Option<TcpListener>) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", AS_SYSTEMD_DOES, "adieu"]).env("ADIEU", env!("CARGO_BIN_EXE_adieu"));
+    for name in ["ADIEU_BACKEND_SECRET", "ADIEU_API_KEY", "RUST_LOG", "LISTEN_FDS"] {
+        command.env_remove(name);
+    }
+    if let Some(listener) = first {
+        command.stdin(Stdio::from(OwnedFd::from(listener))).env("LISTEN_FDS", "1");
+    }
+    command
+}
+
+/// What listens to NOTIFY_SOCKET.
+struct Manager {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+    /// How many of these lines were looked at.
+    looked_at: usize,
+    _dir: Scratch,
+}
+
+impl Manager {
+    fn listens(command: &mut Command) -> Self {
+        let dir = Scratch::new();
+        std::fs::create_dir_all(dir.path()).unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(testkit::DEADLINE)).unwrap();
+        command.env("NOTIFY_SOCKET", &path);
+        Manager { socket, heard: Vec::new(), looked_at: 0, _dir: dir }
+    }
+
+    /// Hears what it is told until it is this line.
+    fn hears(&mut self, expected: &str) {
+        loop {
+            while let Some(line) = self.heard.get(self.looked_at) {
+                self.looked_at += 1;
+                if line == expected {
+                    return;
+                }
+            }
+            let mut datagram = [0; 4096];
+            let length = self.socket.recv(&mut datagram);
+            let length = length.unwrap_or_else(|e| panic!("no {expected}: {e}: {:?}", self.heard));
+            let text = String::from_utf8(datagram[..length].to_vec()).unwrap();
+            self.heard.extend(text.lines().map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_hears_that_it_is_ready_lives_and_how_far_its_stop_is() {
+    let mut command = started(None);
+    // Nobody waits for a tenth of a second: two of them are asked for.
+    command.env("WATCHDOG_USEC", "200000");
+    let mut manager = Manager::listens(&mut command);
+    let mut gateway = Process::spawn(command, &[]);
+    manager.hears("READY=1");
+    assert_eq!(manager.heard[0], "READY=1", "the first that it says");
+    assert!(gateway.request("GET", "/readyz", "").0.starts_with("HTTP/1.1 200"));
+    manager.hears("WATCHDOG=1");
+    manager.hears("WATCHDOG=1");
+    let mut peer = Peer::open_with(gateway.addr, &Request::rfc6455().target("/ws"));
+    manager.hears("STATUS=1 connection; 1 session connected, 0 away");
+    gateway.signal("TERM");
+    manager.hears("STOPPING=1");
+    // It answers late.
+    while peer.read_frame().close_code().is_none() {}
+    manager.hears("STATUS=Stopping: 1 of 1 connection left");
+    manager.hears("WATCHDOG=1");
+    peer.send(&Frame::close(1001, ""));
+    peer.read_to_end();
+    drop(peer);
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.errors());
+    assert_eq!(manager.heard.iter().filter(|line| *line == "READY=1").count(), 1);
+}
+
+#[test]
+fn a_service_manager_that_is_gone_stops_nothing() {
+    let mut command = started(None);
+    let manager = Manager::listens(&mut command);
+    drop(manager);
+    let mut gateway = Process::spawn(command, &[]);
+    gateway.until_error("NOTIFY_SOCKET");
+    assert!(gateway.request("GET", "/readyz", "").0.starts_with("HTTP/1.1 200"));
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.errors());
+}
+
+/// A socket that is listened on, as long as this test runs.
+fn socket() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_come_during_a_restart_wait_for_the_next_process() {
+    let (backend, data) = (Backend::start().await, Scratch::new());
+    let (listener, addr) = socket();
+    let start = || {
+        let mut command = started(Some(listener.try_clone().unwrap()));
+        command.env("ADIEU_BACKEND_SECRET", Backend::SECRET);
+        let data = data.path().to_str().unwrap();
+        let process = Process::spawn(command, &["--data", data, "--backend", &backend.url()]);
+        assert_eq!(process.addr, addr, "it listens on the socket, not on its --listen");
+        process
+    };
+    let mut first = start();
+    let mut page = Page::default();
+    page.connect(&first.url()).await;
+    page.say("before").await;
+    page.all_acknowledged().await;
+    let upgrade = Request::rfc6455().target("/ws");
+    let mut holds_it_up = Peer::open_with(addr, &upgrade);
+    first.signal("TERM");
+    assert_eq!(page.closed_with().await.0, 1001);
+    while holds_it_up.read_frame().close_code().is_none() {}
+    // From here on the first process takes no more. These are in the queue of the kernel.
+    let come = (0..20).map(|_| {
+        let mut peer = Peer::connect(addr);
+        peer.write(upgrade.bytes());
+        peer
+    });
+    let come: Vec<Peer> = come.collect();
+    holds_it_up.send(&Frame::close(1001, ""));
+    holds_it_up.read_to_end();
+    drop(holds_it_up);
+    assert_eq!(first.ended().code(), Some(0), "{}", first.errors());
+    let mut second = start();
+    for mut peer in come {
+        assert_eq!(peer.read_head().status(), 101);
+        peer.send(&Frame::close(1000, ""));
+        while peer.read_frame().close_code().is_none() {}
+        peer.read_to_end();
+    }
+    assert!(page.connect(&second.url()).await.resumed, "nothing of the session is lost");
+    page.say("after").await;
+    page.all_acknowledged().await;
+    backend.until("all is heard", |it| it.said(&page.session) == ["before", "after"]).await;
+    second.signal("TERM");
+    assert_eq!(page.closed_with().await.0, 1001);
+    assert_eq!(second.ended().code(), Some(0), "{}", second.errors());
+}
+
+#[test]
+fn what_is_no_socket_is_refused_with_what_is_wrong() {
+    let mut command = started(None);
+    // Standard input, as the first of them.
+    command.stdin(Stdio::null()).env("LISTEN_FDS", "1");
+    let said = refused_by(command);
+    assert!(said.contains("LISTEN_FDS") && said.contains("fd 3"), "{said}");
+    let mut command = started(Some(socket().0));
+    command.env("LISTEN_FDS", "2");
+    let said = refused_by(command);
+    assert!(said.contains("2 of them") && said.contains("adieu.socket"), "{said}");
+}
