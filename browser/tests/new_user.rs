@@ -1,5 +1,5 @@
-//! The path of a new user, by the commands of the README alone: from `git clone` to two browsers that
-//! talk to each other over the gateway, with a backend behind it.
+//! The path of a new user, by the commands of the README alone: from `git clone` to two browsers
+//! that talk to each other over the gateway, with a backend behind it.
 //!
 //! The commands bind the ports that the README names. So the whole test runs in a network namespace
 //! of its own, where they are free; that needs root or user namespaces.

@@ -1,5 +1,5 @@
-//! `cargo xtask new-user`: how long a new user takes from `git clone` to a chat of two browsers, the
-//! build among it.
+//! `cargo xtask new-user`: how long a new user takes from `git clone` to a chat of two browsers,
+//! the build among it.
 
 use std::fs;
 use std::time::Duration;

@@ -95,6 +95,27 @@ fn a_service_manager_hears_that_it_is_ready_lives_and_how_far_its_stop_is() {
     assert_eq!(manager.heard.iter().filter(|line| *line == "READY=1").count(), 1);
 }
 
+/// As `ExecReload` of the unit does it. Without a terminal SIGHUP reads the certificate anew.
+#[test]
+fn a_service_manager_hears_that_the_certificate_is_read_anew() {
+    let mut without_terminal = Command::new("setsid");
+    let plain = started(None);
+    without_terminal.args(["--wait", "sh"]).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => without_terminal.env(name, value),
+            None => without_terminal.env_remove(name),
+        };
+    }
+    let mut manager = Manager::listens(&mut without_terminal);
+    let gateway = Process::spawn(without_terminal, &[]);
+    manager.hears("READY=1");
+    gateway.signal("HUP");
+    manager.hears("RELOADING=1");
+    manager.hears("READY=1");
+    assert!(gateway.request("GET", "/readyz", "").0.starts_with("HTTP/1.1 200"));
+}
+
 #[test]
 fn a_service_manager_that_is_gone_stops_nothing() {
     let mut command = started(None);
