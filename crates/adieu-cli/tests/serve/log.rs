@@ -93,7 +93,7 @@ fn what_is_left_out_of_the_log_is_the_clients_business() {
     assert_eq!(afar.status(), 403);
     gateway.until_error("answered 403: without a key");
     let log = gateway.errors();
-    assert!(!log.contains("426") && !log.contains("404"), "{log}");
+    assert!(!log.contains("answered 426") && !log.contains("answered 404"), "{log}");
 }
 
 #[test]
