@@ -40,7 +40,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     // Before anybody reads that it listens and sends one.
     let (signals, reloads) = Signals::of_a_server();
     greeting::say_hello(options, &bound, &access, tls.is_some());
-    let (listeners, sockets): (Vec<_>, Vec<_>) =
+    let (listeners, socket_files): (Vec<_>, Vec<_>) =
         bound.into_iter().map(|bound| (bound.listener, bound.file)).unzip();
     let drain = Drain::new();
     let manager = ServiceManager::ready(gateway.clone(), drain.clone());
@@ -53,7 +53,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes, store };
     let drained = serve(listeners, &gateway, site, &drain).await;
     watching.abort();
-    drop(sockets);
+    drop(socket_files);
     let drained = drained.map_err(|error| error.to_string())?;
     say(format_args!("{drained}."));
     manager.tell(Phase::LastEvents);

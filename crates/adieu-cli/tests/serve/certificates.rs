@@ -49,7 +49,11 @@ impl Files {
         let url = format!("wss://{}/ws", gateway.addr());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = adieu::Client::new().tls(tls);
-        runtime.block_on(async { client.connect(&url).await.is_ok() })
+        runtime.block_on(async {
+            let Ok(socket) = client.connect(&url).await else { return false };
+            // To its end: the gateway would be told as one that broke it off.
+            socket.close(adieu::CloseCode::NORMAL).await.is_clean()
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::peers::{backend_with_heads, told_to};
 use crate::world::{Adieu, Answer, KEY, adieu};
 
 /// Asks for a WebSocket of a version that there is none of.
@@ -92,7 +93,7 @@ fn what_is_left_out_of_the_log_is_the_clients_business() {
     assert_eq!(afar.status(), 403);
     gateway.until_error("answered 403: without a key");
     let log = gateway.errors();
-    assert!(!log.contains("426") && !log.contains("404"), "{log}");
+    assert!(!log.contains("answered 426") && !log.contains("answered 404"), "{log}");
 }
 
 #[test]
@@ -110,6 +111,32 @@ fn an_id_of_a_proxy_is_kept_and_another_is_made() {
     gateway.until_error("request_id=\"abc-1.x\"");
     let (first, second) = (gateway.get("/healthz", ""), gateway.get("/healthz", ""));
     assert_ne!(first.field("x-request-id"), second.field("x-request-id"));
+}
+
+#[test]
+fn the_backend_hears_the_id_of_the_request_that_it_is_asked_about() {
+    for (subprotocol, status, said) in [
+        ("", 403, "answered 403: the backend has refused the client"),
+        // A page can read no status: it is told when its WebSocket is open.
+        ("Sec-WebSocket-Protocol: adieu.v1\r\n", 101, "refused: the backend has refused a session"),
+    ] {
+        let (url, heads) = backend_with_heads(403, r#"{"reason":"no seats left"}"#);
+        let gateway = told_to(&url);
+        let mut peer = testkit::Peer::connect(gateway.addr());
+        let fields = format!("X-Request-Id: abc-1.x\r\n{subprotocol}Upgrade: websocket\r\n");
+        peer.write(format!(
+            "GET /ws HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ));
+        let head = peer.read_head();
+        assert_eq!((head.status(), head.field("x-request-id")), (status, Some("abc-1.x")));
+        assert!(heads.recv().unwrap().contains("\r\nx-request-id: abc-1.x\r\n"));
+        gateway.until_error(said);
+        let log = gateway.errors();
+        let line = log.lines().find(|line| line.contains(said)).unwrap();
+        assert!(line.contains("request_id=\"abc-1.x\""), "{line}");
+        assert!(!log.contains("no seats left"), "{log}");
+    }
 }
 
 #[test]

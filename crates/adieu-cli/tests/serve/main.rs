@@ -8,5 +8,6 @@ mod listening;
 mod log;
 mod login;
 mod mistakes;
+mod peers;
 mod scarce;
 mod world;

@@ -160,6 +160,10 @@ impl Adieu {
         self.addresses()[0]
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let (signal, pid) = (format!("-{name}"), self.child.id().to_string());
         assert!(Command::new("kill").args([&signal, &pid]).status().unwrap().success());

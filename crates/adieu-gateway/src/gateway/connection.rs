@@ -1,5 +1,6 @@
 //! One WebSocket of a session: what its client says goes to the engine, and its end too.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -137,9 +138,7 @@ impl Gateway {
             }
             // A page cannot see an HTTP status, but this.
             Decision::Refused { reason, .. } => {
-                let refusal = Refusal::new(Kind::Backend, "the backend has refused a session");
-                let id = request.header(REQUEST_ID.as_str());
-                self.inner.requests.refused(&refusal, socket.peer().addr(), id);
+                self.log(socket, Kind::Backend, "the backend has refused a session");
                 Ok(refuse(socket, &reason).await)
             }
             Decision::Unavailable(error) => self.unanswered(socket, None, &error).await,
@@ -289,10 +288,18 @@ impl Gateway {
             Done::Replied(Reply::Attached(handle)) => Attached::Session(handle),
             Done::Replied(Reply::Full(full)) => {
                 self.inner.metrics.full(&[full]);
+                self.log(socket, Kind::Limit, format!("a session: {full}"));
                 refuse(socket, &full.to_string()).await
             }
             Done::NotAttached | Done::Replied(_) => gone(),
         })
+    }
+
+    /// Logs that something of a client was refused whose WebSocket is open.
+    fn log(&self, socket: &Socket, kind: Kind, why: impl Into<Cow<'static, str>>) {
+        let id = socket.request().and_then(|request| request.header(REQUEST_ID.as_str()));
+        let refusal = Refusal::new(kind, why);
+        self.inner.requests.refused(&refusal, socket.peer().addr(), id);
     }
 
     /// Reads to the end of the connection and accounts for it.
@@ -349,6 +356,7 @@ impl Gateway {
     ) -> Result<bool, GatewayError> {
         let Ok(waiting) = self.inner.waiting.try_acquire_many(bytes.min(WAITING) as u32) else {
             self.inner.metrics.refused("waiting");
+            self.log(socket, Kind::Limit, "a message: too much waits for the backend");
             socket.sender().close(close(TRY_AGAIN_LATER, "too much waits for the backend"));
             return Ok(false);
         };

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use super::peers::{ask, backend, told_to};
 use super::{Mistake, Said};
+use crate::peers::{ask, backend, told_to};
 use crate::world::{
     ADIEU, Adieu, Answer, Certificate, KEY, SECRET, Scratch, adieu, by, refused, refuses,
 };

@@ -3,7 +3,6 @@
 //! written anew.
 
 mod made;
-mod peers;
 
 use std::path::Path;
 
