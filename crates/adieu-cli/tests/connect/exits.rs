@@ -46,6 +46,26 @@ fn an_end_before_an_answer_is_a_loss() {
 }
 
 #[test]
+fn why_there_is_no_connection_is_told_by_its_id_too() {
+    let refused = closed_port().to_string();
+    for (url, id) in [
+        (format!("ws://{refused}/"), "connect-unreached"),
+        ("localhost:80/x".to_owned(), "connect-url"),
+    ] {
+        let said = run(&[&url]);
+        assert!(said.err.contains(&format!("  id              {id}\n")), "{said:?}");
+        assert_eq!(json(&run(&[&url, "--json"]))["errorId"], id);
+    }
+    let said = served(&["--json"], |mut server| {
+        let _ = server.read_head();
+        server.fin();
+    });
+    let told = json(&said);
+    assert_eq!(told["errorId"], told["ending"]["id"], "{told}");
+    assert_eq!(told["errorId"], "handshake-incomplete");
+}
+
+#[test]
 fn what_is_asked_wrongly_is_a_mistake_of_usage() {
     let addr = closed_port().to_string();
     let url = format!("ws://{addr}/");

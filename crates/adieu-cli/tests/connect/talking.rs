@@ -161,6 +161,7 @@ fn the_whole_ending_is_printed() {
     assert_eq!(said.code, Some(0), "{said:?}");
     for part in [
         "The peer sent Close 1001 (going away) \"restart\" and we answered with Close 1001",
+        "id              ending-peer-closed",
         "began by        the server",
         "Close received  1001 (going away) \"restart\", after ",
         "Close sent      1001 (going away), after ",
@@ -180,8 +181,9 @@ fn the_ending_is_one_line_of_json_when_asked() {
     let ending = json(&said);
     assert_eq!(said.err.lines().count(), 1, "nothing else is there: {}", said.err);
     assert_eq!((&ending["class"], &ending["exitCode"]), (&"closed".into(), &7.into()));
-    assert_eq!(said.code, Some(7));
+    assert_eq!((said.code, &ending["errorId"]), (Some(7), &().into()));
     let ending = &ending["ending"];
+    assert_eq!(ending["id"], "ending-peer-closed");
     assert_eq!(ending["received"], serde_json::json!({"code": 4001, "reason": "b\u{1b}\u{9b}ye"}));
     assert_eq!(ending["sent"]["code"], 4001);
     assert_eq!((&ending["initiator"], &ending["firstClose"]), (&"peer".into(), &"peer".into()));
