@@ -30,9 +30,38 @@ pub(crate) enum Need {
     WherePossible,
 }
 
+/// A step of a run.
+#[derive(Debug)]
+pub(crate) struct Step {
+    name: &'static str,
+    need: Need,
+    /// The steps without which it says nothing.
+    after: &'static [&'static str],
+    run: fn() -> Outcome,
+}
+
+impl Step {
+    /// A step that is always needed.
+    pub(crate) const fn new(name: &'static str, run: fn() -> Outcome) -> Self {
+        Step { name, need: Need::Always, after: &[], run }
+    }
+
+    /// It may be skipped.
+    pub(crate) const fn where_possible(mut self) -> Self {
+        self.need = Need::WherePossible;
+        self
+    }
+
+    /// It is skipped unless these have passed.
+    pub(crate) const fn after(mut self, steps: &'static [&'static str]) -> Self {
+        self.after = steps;
+        self
+    }
+}
+
 #[derive(Debug)]
 struct Done {
-    name: String,
+    name: &'static str,
     outcome: Outcome,
     took: Duration,
 }
@@ -41,21 +70,28 @@ struct Done {
 #[derive(Debug)]
 pub(crate) struct Tally {
     ci: bool,
+    /// How many steps there are.
+    count: usize,
     began: Instant,
     done: Vec<Done>,
 }
 
 impl Tally {
-    /// An empty score; `ci` makes a skipped step that is always needed a failure.
-    pub(crate) fn new(ci: bool) -> Self {
-        Self { ci, began: Instant::now(), done: Vec::new() }
+    /// An empty score of so many steps; `ci` makes a skipped step that is always needed a failure.
+    pub(crate) fn new(ci: bool, count: usize) -> Self {
+        Self { ci, count, began: Instant::now(), done: Vec::new() }
     }
 
-    /// Runs a step under a header; true if it passed.
-    pub(crate) fn step(&mut self, name: &str, need: Need, step: impl FnOnce() -> Outcome) -> bool {
-        println!("\n=== {name}");
+    /// Runs a step under a header.
+    pub(crate) fn step(&mut self, step: &Step) {
+        let (name, number) = (step.name, self.done.len() + 1);
+        println!("\n=== {number} of {}: {name}", self.count);
         let began = Instant::now();
-        let outcome = self.judge(need, step());
+        let outcome = match step.after.iter().find(|before| !self.has_passed(before)) {
+            Some(before) => Outcome::Skipped(format!("it needs the step {before:?}")),
+            None => (step.run)(),
+        };
+        let outcome = self.judge(step.need, outcome);
         let took = began.elapsed();
         let time = run::duration(took);
         match &outcome {
@@ -63,9 +99,11 @@ impl Tally {
             Outcome::Failed(why) => println!("--- {name}: FAILED after {time}: {why}"),
             Outcome::Skipped(why) => println!("--- {name}: skipped: {why}"),
         }
-        let passed = outcome == Outcome::Passed;
-        self.done.push(Done { name: name.to_owned(), outcome, took });
-        passed
+        self.done.push(Done { name, outcome, took });
+    }
+
+    fn has_passed(&self, name: &str) -> bool {
+        self.done.iter().any(|done| done.name == name && done.outcome == Outcome::Passed)
     }
 
     fn judge(&self, need: Need, outcome: Outcome) -> Outcome {
@@ -121,11 +159,16 @@ mod tests {
     use super::*;
 
     fn tally(ci: bool) -> Tally {
-        let mut tally = Tally::new(ci);
-        assert!(tally.step("format", Need::Always, || Outcome::Passed));
-        assert!(!tally.step("unit", Need::Always, || Outcome::Failed("a\nb".into())));
-        assert!(!tally.step("browsers", Need::Always, || Outcome::Skipped("none".into())));
-        assert!(!tally.step("autobahn", Need::WherePossible, || Outcome::Skipped("old".into())));
+        let mut tally = Tally::new(ci, 4);
+        let skipped = Step::new("autobahn", || Outcome::Skipped("old".into())).where_possible();
+        for step in [
+            Step::new("format", || Outcome::Passed).after(&[]),
+            Step::new("unit", || Outcome::Failed("a\nb".into())).after(&["format"]),
+            Step::new("browsers", || Outcome::Passed).after(&["format", "unit"]),
+            skipped,
+        ] {
+            tally.step(&step);
+        }
         tally
     }
 
@@ -143,11 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn a_step_says_nothing_without_those_that_it_needs() {
+        let why = "it needs the step \"unit\"";
+        assert_eq!(tally(false).done[2].outcome, Outcome::Skipped(why.into()));
+    }
+
+    #[test]
     fn a_skipped_step_is_no_failure_and_a_failed_one_is() {
-        let mut tally = Tally::new(false);
-        tally.step("autobahn", Need::WherePossible, || Outcome::Skipped("no Python".into()));
+        let mut tally = Tally::new(false, 2);
+        tally.step(&Step::new("autobahn", || Outcome::Skipped("no Python".into())));
         assert!(tally.clean());
-        tally.step("unit", Need::Always, || Outcome::from(Err("no".to_owned())));
+        tally.step(&Step::new("unit", || Outcome::from(Err("no".to_owned()))));
         assert!(!tally.clean());
     }
 }

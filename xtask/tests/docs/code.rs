@@ -44,8 +44,7 @@ fn each_step_of_the_test_run_stands_in_the_document() {
     let (_, table) = document.split_once("| step | what |").expect("the table of steps");
     let named: Vec<&str> = table.lines().filter_map(|line| line.split('|').nth(1)).collect();
     let named: Vec<&str> = named.iter().flat_map(|cell| cell.split(';')).map(str::trim).collect();
-    let calls = ["tally.step(\"", "cargo(&mut tally, \"", "cargo(tally, \""];
-    let behind = calls.iter().flat_map(|call| source.split(call).skip(1));
+    let behind = source.split("Step::new(\"").skip(1);
     let steps: Vec<&str> = behind.filter_map(|text| text.split('"').next()).collect();
     assert!(steps.len() >= 15, "only {} steps were found", steps.len());
     for step in steps {
