@@ -32,6 +32,7 @@ fn judge(clients: usize, limits: OpenFiles) -> Result<(), String> {
         format!("only root can raise the limit above {}", limits.hard)
     };
     Err(format!(
+        // FAQ: check-open-files
         "{clients} clients need {needed} open files, and {} are allowed: {remedy}, or take fewer \
          --clients",
         limits.soft

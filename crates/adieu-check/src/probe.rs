@@ -86,18 +86,23 @@ pub(crate) fn explain(target: &Target, error: OpenError) -> String {
     match error {
         OpenError::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => format!(
+                // FAQ: check-nothing-listens
                 "nothing listens at {}: is the server running, and is this its port?",
                 target.addr
             ),
+            // FAQ: check-silent
             std::io::ErrorKind::TimedOut => format!("{} does not answer", target.addr),
             std::io::ErrorKind::InvalidData => format!(
+                // FAQ: check-tls
                 "TLS with {url} failed: {error} (--ca FILE trusts a certificate of your own, \
                  --insecure any)"
             ),
+            // FAQ: check-failed
             _ => format!("the connection with {url} failed: {error}"),
         },
         OpenError::Refused(head) => match head.try_status() {
             Some(status) => format!(
+                // FAQ: check-no-websocket
                 "{url} answered `{}` instead of 101: {}",
                 head.first_line().escape_debug(),
                 status_hint(status)
@@ -107,16 +112,21 @@ pub(crate) fn explain(target: &Target, error: OpenError) -> String {
             }
         },
         OpenError::BadAccept => format!(
+            // FAQ: check-wrong-accept
             "{url} answered 101 with a wrong Sec-WebSocket-Accept: no browser would open it"
         ),
         OpenError::Ended(TcpEnd::Fin) => {
+            // FAQ: check-closed
             format!("{url} closed the connection without an answer: is it wss://?")
         }
+        // FAQ: check-reset
         OpenError::Ended(TcpEnd::Reset) => format!("{url} reset the connection without an answer"),
+        // FAQ: check-no-web-server
         OpenError::NotHttp(bytes) => format!(
             "{url} is no web server: it said `{}`",
             String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).escape_debug()
         ),
+        // FAQ: check-no-answer
         OpenError::Silent => format!("{url} accepted the connection and did not answer"),
     }
 }

@@ -52,6 +52,7 @@ impl Process {
     /// One that runs already.
     pub(crate) fn of(pid: u32) -> Result<Self, String> {
         let process = Process { pid, child: None, said: Arc::default() };
+        // FAQ: check-no-process
         if process.runs() { Ok(process) } else { Err(format!("there is no process {pid}")) }
     }
 
@@ -59,6 +60,7 @@ impl Process {
     pub(crate) async fn start(line: &str, target: &Target) -> Result<Self, String> {
         if TcpStream::connect(target.addr).await.is_ok() {
             return Err(format!(
+                // FAQ: check-taken
                 "something listens at {} already: stop it, or name it with --pid",
                 target.addr
             ));
@@ -87,10 +89,12 @@ impl Process {
             if let Some(status) = self.status() {
                 // Its last words arrive on another task.
                 tokio::time::sleep(LOOK * 10).await;
+                // FAQ: check-ended
                 return Err(format!("`{line}` ended ({status}){}", self.last_lines()));
             }
             if Instant::now() >= deadline {
                 return Err(format!(
+                    // FAQ: check-not-listening
                     "`{line}` does not listen at {} after {} s{}",
                     target.addr,
                     START.as_secs(),

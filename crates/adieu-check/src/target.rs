@@ -39,6 +39,7 @@ impl Target {
         ca: Option<&PathBuf>,
         insecure: bool,
     ) -> Result<Self, String> {
+        // FAQ: check-url
         let bad = |why: &str| format!("`{url}` {why}; a URL like ws://127.0.0.1:9001/ is needed");
         let uri: Uri = url.parse().map_err(|_| bad("is no URL"))?;
         let secure = match uri.scheme_str() {

@@ -79,6 +79,7 @@ pub(super) async fn open(options: &Connect) -> Result<Socket, Failure> {
     if let Some(path) = &options.way.unix_socket {
         let scheme = options.url.trim_start().get(..6).unwrap_or_default();
         if scheme.eq_ignore_ascii_case("wss://") || scheme.eq_ignore_ascii_case("https:") {
+            // FAQ: connect-unix-socket
             let why = "through --unix-socket nothing is encrypted: the URL has to begin with ws://";
             return Err(Failure::new(Exit::Usage, why));
         }
@@ -113,6 +114,7 @@ fn asking(request: &Request) -> Result<Client, Failure> {
     let mut client = Client::new();
     for field in &request.header {
         let (name, value) = field.split_once(':').ok_or_else(|| {
+            // FAQ: connect-header
             Failure::new(Exit::Usage, "a --header looks like 'Name: value': one has no colon")
         })?;
         client = client.header(name.trim(), value.trim());

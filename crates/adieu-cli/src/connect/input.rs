@@ -81,9 +81,11 @@ fn line(input: &mut impl BufRead, longest: usize) -> Result<Option<String>, Prob
         }
     }
     if line.len() > longest {
+        // FAQ: connect-line-too-long
         return Err(format!("a line of the input is longer than {longest} bytes"));
     }
     let text = String::from_utf8(line).map_err(|_| {
+        // FAQ: connect-not-text
         "a line of the input is no UTF-8, which a text has to be; --binary sends bytes".to_owned()
     })?;
     Ok((n > 0).then_some(text))
@@ -106,6 +108,7 @@ fn next_chunk(input: &mut impl BufRead) -> Result<Option<Piece>, Problem> {
 }
 
 fn unreadable(error: &io::Error) -> Problem {
+    // FAQ: connect-input
     format!("the input cannot be read: {error}")
 }
 

@@ -56,6 +56,7 @@ pub(crate) async fn run(options: &Connect) -> ExitCode {
     let (ending, all) = listen(socket, &goodbye, Messages::new(&options.output)).await;
     let problem = goodbye.problem();
     let exit = if problem.is_some() { Exit::Usage } else { Exit::of_ending(&ending) };
+    // FAQ: connect-unread
     let problem = problem.or((!all).then_some("nobody has read the last messages: they are lost"));
     report.ended(&ending, exit, problem);
     exit.into()
