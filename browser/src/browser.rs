@@ -152,6 +152,56 @@ impl Browser {
         self.engine.call(Command::ExecuteScript, json!({ "script": script, "args": args }))
     }
 
+    /// Presses a button of the mouse on what this selector of CSS finds first, as a person does: a
+    /// browser lets a page do more then than where a script presses.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the page has no such element, otherwise whatever the driver says.
+    pub fn click(&mut self, selector: &str) -> Result<()> {
+        let script = r#"
+            const element = document.querySelector(arguments[0]);
+            element?.scrollIntoView({ block: "center", behavior: "instant" });
+            const box = element?.getBoundingClientRect();
+            return box && [Math.round(box.x + box.width / 2), Math.round(box.y + box.height / 2)];
+        "#;
+        let at = self.execute(script, &[json!(selector)])?;
+        if at[0].is_null() {
+            return Err(Error::malformed("the page", format!("it has no {selector}")));
+        }
+        let steps = json!([
+            { "type": "pointerMove", "x": at[0], "y": at[1], "origin": "viewport", "duration": 0 },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        self.act(&json!({
+            "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" },
+            "actions": steps,
+        }))
+    }
+
+    /// Presses a key, named as in W3C WebDriver §17.4.2.
+    ///
+    /// # Errors
+    /// Whatever the driver says.
+    pub fn press_key(&mut self, key: char) -> Result<()> {
+        let steps = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+        self.act(&json!({ "type": "key", "id": "keyboard", "actions": steps }))
+    }
+
+    fn act(&mut self, input: &Value) -> Result<()> {
+        self.engine.call(Command::PerformActions, json!({ "actions": [input] })).map(drop)
+    }
+
+    /// All tabs, in no order.
+    ///
+    /// # Errors
+    /// Whatever the driver says.
+    pub fn tabs(&mut self) -> Result<Vec<Tab>> {
+        let open = self.engine.call(Command::GetWindowHandles, json!({}))?;
+        let handles = open.as_array().ok_or_else(|| Error::malformed("window handles", &open))?;
+        handles.iter().map(|handle| tab_named(handle, "window handles")).collect()
+    }
+
     /// Opens a blank tab and makes it the current one.
     ///
     /// # Errors

@@ -48,7 +48,8 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     says(&mut browser, "letters-list", "anna")?;
     says(&mut browser, "letters-list", "500")?;
     says(&mut browser, "letters-summary", "2 messages")?;
-    browser.execute("document.getElementById('dead-letters').scrollIntoView()", &[])?;
+    says(&mut browser, "tab-waiting", "Waiting for the backend 2")?;
+    page::press(&mut browser, "tab-waiting")?;
     pictures(&mut browser, "dead-letters")?;
 
     // The newest is on top.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use browser::page;
 use browser::server::{Adieu, repository};
 use browser::{Browser, Error, Kind, Result, results};
+use serde_json::json;
 
 use crate::{Turn, start};
 
@@ -23,10 +24,15 @@ pub(crate) fn the_page_works(kind: Kind) -> Result<()> {
     let second = page::connected(&mut browser)?;
     page::press(&mut browser, "close")?;
     page::closed(&mut browser, &second)?;
+    // What the page itself was told is nothing that its visitor has said.
+    let account = adieu.ended(&second.tab, second.id)?;
+    let counted = [&account["messagesIn"], &account["messagesOut"]];
+    assert_eq!(counted, [&json!(1), &json!(1)], "{kind:?}: one message was said, and came back");
     page::shown_endings(&mut browser, 1)?;
     page::press(&mut browser, "reconnect")?;
     page::connected_after(&mut browser, Some(&second))?;
 
+    the_foot_leads_somewhere(&mut browser)?;
     assert_eq!(page::kept_errors(&mut browser)?, Vec::<String>::new());
     // What the console has besides, where a browser tells it.
     match browser.script_errors() {
@@ -37,8 +43,25 @@ pub(crate) fn the_page_works(kind: Kind) -> Result<()> {
     write(&results::file(&format!("page-{}.png", kind.id()))?, &png)
 }
 
+/// The foot of the page names the version, and each of its links is answered.
+fn the_foot_leads_somewhere(browser: &mut Browser) -> Result<()> {
+    let script = r#"
+        const links = [...document.querySelectorAll("footer a")];
+        return Promise.all(links.map(async ({ href }) =>
+            [new URL(href).pathname, (await fetch(href)).status]));
+    "#;
+    let links = browser.execute(script, &[])?;
+    let answered = ["/docs/endings.md", "/docs/sessions.md", "/docs/browsers.md"];
+    let answered = answered.iter().chain(&["/endings", "/sessions", "/metrics"]);
+    let answered: Vec<_> = answered.map(|path| json!([path, 200])).collect();
+    assert_eq!(links, json!(answered));
+    let version = browser.execute("return document.querySelector('.version').textContent", &[])?;
+    assert_eq!(version, json!(env!("CARGO_PKG_VERSION")));
+    Ok(())
+}
+
 /// Pixels from the top of the page that a person sees without scrolling, on a laptop and a phone.
-const FIRST_SCREEN: f64 = 800.0;
+pub(crate) const FIRST_SCREEN: f64 = 800.0;
 
 /// After Refresh was pressed, what came of the connection stands under the button, where the
 /// person looks already.

@@ -9,8 +9,11 @@ mod actions;
 mod backend;
 mod dead_letters;
 mod expected;
+mod folds;
 mod looks;
+mod session_page;
 mod sessions;
+mod tabs;
 
 use std::sync::{Condvar, Mutex};
 
@@ -98,6 +101,36 @@ fn the_newest_ending_is_on_the_first_screen_of_webkit() -> Result<()> {
 }
 
 #[test]
+fn equal_endings_are_one_row_in_chromium() -> Result<()> {
+    folds::equal_endings_are_one_row(Kind::Chromium)
+}
+
+#[test]
+fn equal_endings_are_one_row_in_firefox() -> Result<()> {
+    folds::equal_endings_are_one_row(Kind::Firefox)
+}
+
+#[test]
+fn equal_endings_are_one_row_in_webkit() -> Result<()> {
+    folds::equal_endings_are_one_row(Kind::WebKit)
+}
+
+#[test]
+fn each_list_has_a_tab_in_chromium() -> Result<()> {
+    tabs::each_list_has_a_tab(Kind::Chromium)
+}
+
+#[test]
+fn each_list_has_a_tab_in_firefox() -> Result<()> {
+    tabs::each_list_has_a_tab(Kind::Firefox)
+}
+
+#[test]
+fn each_list_has_a_tab_in_webkit() -> Result<()> {
+    tabs::each_list_has_a_tab(Kind::WebKit)
+}
+
+#[test]
 fn screenshots() -> Result<()> {
     looks::screenshots()
 }
@@ -115,6 +148,51 @@ fn sessions_are_shown_in_firefox() -> Result<()> {
 #[test]
 fn sessions_are_shown_in_webkit() -> Result<()> {
     sessions::are_shown(Kind::WebKit)
+}
+
+#[test]
+fn the_network_is_lost_in_chromium() -> Result<()> {
+    session_page::the_network_is_lost(Kind::Chromium)
+}
+
+#[test]
+fn the_network_is_lost_in_firefox() -> Result<()> {
+    session_page::the_network_is_lost(Kind::Firefox)
+}
+
+#[test]
+fn the_network_is_lost_in_webkit() -> Result<()> {
+    session_page::the_network_is_lost(Kind::WebKit)
+}
+
+#[test]
+fn a_duplicated_tab_has_a_session_of_its_own_in_chromium() -> Result<()> {
+    session_page::a_duplicated_tab_has_a_session_of_its_own(Kind::Chromium)
+}
+
+#[test]
+fn a_duplicated_tab_has_a_session_of_its_own_in_firefox() -> Result<()> {
+    session_page::a_duplicated_tab_has_a_session_of_its_own(Kind::Firefox)
+}
+
+#[test]
+fn a_duplicated_tab_has_a_session_of_its_own_in_webkit() -> Result<()> {
+    session_page::a_duplicated_tab_has_a_session_of_its_own(Kind::WebKit)
+}
+
+#[test]
+fn users_are_named_in_chromium() -> Result<()> {
+    session_page::users_are_named(Kind::Chromium)
+}
+
+#[test]
+fn users_are_named_in_firefox() -> Result<()> {
+    session_page::users_are_named(Kind::Firefox)
+}
+
+#[test]
+fn users_are_named_in_webkit() -> Result<()> {
+    session_page::users_are_named(Kind::WebKit)
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::{Turn, start};
 /// A page that was closed is waited for for 8 s; a busy machine takes its time as well.
 const LIMIT: Duration = Duration::from_secs(45);
 
+/// A page asks for a sign of life each 20 s and waits 10 s for it before it connects again.
+const NOTICED: Duration = Duration::from_secs(90);
+
 /// A tab is refreshed, left and returned to; another is closed and is away, then gone; one says
 /// goodbye, one closes, one is ended by the backend. The live page shows each of it as it happens.
 pub(crate) fn are_shown(kind: Kind) -> Result<()> {
@@ -22,6 +25,7 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     let live = browser.current_tab()?;
     page::open_watched(&mut browser, &adieu)?;
     page::connected(&mut browser)?;
+    page::press(&mut browser, "tab-sessions")?;
     let empty = shown(&mut browser, "#sessions-empty:not([hidden])")?;
     assert_eq!(empty, 1, "nobody was here");
     assert_eq!(shown(&mut browser, "#dead-letters:not([hidden])")?, 0, "there is no backend");
@@ -71,7 +75,7 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
 }
 
 /// A tab with a session, which is connected; it is the current one then.
-fn open(browser: &mut Browser, adieu: &Adieu) -> Result<()> {
+pub(crate) fn open(browser: &mut Browser, adieu: &Adieu) -> Result<()> {
     open_as(browser, adieu, "")
 }
 
@@ -85,19 +89,21 @@ pub(crate) fn open_as(browser: &mut Browser, adieu: &Adieu, user: &str) -> Resul
 
 /// Waits until the session of the current tab goes on, on a connection of this number or a later
 /// one: Firefox ends a socket before it leaves the page, which may come back in between.
-fn goes_on(browser: &mut Browser, connection: u64) -> Result<()> {
+pub(crate) fn goes_on(browser: &mut Browser, connection: u64) -> Result<()> {
     let script = r#"
         const said = document.getElementById("status").textContent;
         return Number(said.match(/^The same session, connection (\d+)$/)?.[1] ?? 0);
     "#;
-    wait_for(format_args!("connection {connection} of the session"), LIMIT, || {
+    wait_for(format_args!("connection {connection} of the session"), NOTICED, || {
         let at = browser.execute(script, &[])?.as_u64();
         Ok(at.is_some_and(|at| at >= connection).then_some(()))
     })
 }
 
 pub(crate) fn says(browser: &mut Browser, element: &str, text: &str) -> Result<()> {
-    let script = "return document.getElementById(arguments[0]).textContent";
+    let script = r#"
+        return document.getElementById(arguments[0]).textContent.replace(/\s+/g, " ");
+    "#;
     wait_for(format_args!("{text:?} in #{element}"), LIMIT, || {
         let says = browser.execute(script, &[json!(element)])?;
         Ok(says.as_str().is_some_and(|says| says.contains(text)).then_some(()))

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use adieu::{Request, Version};
+use adieu::{ConnectionId, Request, Version};
 use serde::Serialize;
 
 use crate::browser;
-use crate::session::Timestamp;
 use crate::session::ending::{ClosedBecause, ConnectionEnding, Initiator, Mechanism};
+use crate::session::{SessionId, Timestamp};
 
 /// Characters of a tab's name and of a User-Agent that are kept.
 const KEEP_CHARS: usize = 300;
@@ -43,6 +43,11 @@ pub(crate) struct Way {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Account {
     pub(crate) id: u64,
+    /// As the library names it.
+    #[serde(skip)]
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) session_id: Option<SessionId>,
+    pub(crate) user_id: Option<Box<str>>,
     pub(crate) tab: Option<String>,
     pub(crate) peer: String,
     pub(crate) browser: Option<String>,
@@ -51,8 +56,9 @@ pub(crate) struct Account {
     pub(crate) version: Option<&'static str>,
     pub(crate) opened_at: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
-    pub(crate) messages_in: u64,
-    pub(crate) messages_out: u64,
+    /// What its person said, and what was said back: not what the page tells by itself.
+    pub(crate) messages_in: Option<u64>,
+    pub(crate) messages_out: Option<u64>,
     pub(crate) ending: Option<ConnectionEnding>,
     /// Of the ending.
     pub(crate) timeline: Option<Timeline>,
@@ -76,6 +82,9 @@ impl Account {
         let user_agent = request.and_then(|r| r.header("user-agent")).map(short);
         Account {
             id,
+            connection: None,
+            session_id: None,
+            user_id: None,
             tab: request.and_then(tab).map(short),
             peer,
             browser: user_agent.as_deref().and_then(browser::name),
@@ -83,8 +92,8 @@ impl Account {
             version: None,
             opened_at: Timestamp::from(SystemTime::now()),
             ended_at: None,
-            messages_in: 0,
-            messages_out: 0,
+            messages_in: None,
+            messages_out: None,
             ending: None,
             timeline: None,
         }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use adieu::{Ended, Request, Socket, Utf8Bytes};
+use adieu::{ConnectionId, Ended, Request, Socket, Utf8Bytes};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::account::{self, Account, Count, Endings, Way};
-use crate::session::Timestamp;
 use crate::session::ending::ConnectionEnding;
+use crate::session::{SessionId, Timestamp};
 
 /// Endings that are kept, and open connections that are listed: as many as a page may want to
 /// look through. Older endings are only counted.
@@ -35,10 +35,21 @@ struct Inner {
 
 /// What pages are told as it happens.
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
 enum News<'a> {
-    Opened { account: &'a Account },
-    Ended { account: &'a Account, counts: &'a [Count] },
+    Opened {
+        account: &'a Account,
+    },
+    Ended {
+        account: &'a Account,
+        counts: &'a [Count],
+    },
+    /// Whose a connection was that has ended.
+    Belonged {
+        id: u64,
+        session_id: SessionId,
+        user_id: Option<&'a str>,
+    },
 }
 
 impl Accounts {
@@ -55,17 +66,18 @@ impl Accounts {
         let mut inner = self.inner();
         let mut account = inner.account(socket.peer().to_string(), socket.request());
         account.version = Some(account::version(socket.version()));
+        (account.messages_in, account.messages_out) = (Some(0), Some(0));
         self.tell(&News::Opened { account: &account });
         let id = account.id;
         inner.open.insert(id, account);
         id
     }
 
-    /// A message has come in or gone out.
+    /// A message of the person has come in, or one for the person has gone out.
     pub(crate) fn count(&self, id: u64, incoming: u64, outgoing: u64) {
         if let Some(account) = self.inner().open.get_mut(&id) {
-            account.messages_in += incoming;
-            account.messages_out += outgoing;
+            account.messages_in = account.messages_in.map(|count| count + incoming);
+            account.messages_out = account.messages_out.map(|count| count + outgoing);
         }
     }
 
@@ -85,7 +97,24 @@ impl Accounts {
         let lasted = u64::try_from(ended.ending.lasted.as_millis()).unwrap_or(u64::MAX);
         account.opened_at = Timestamp(account.opened_at.0.saturating_sub(lasted));
         account.version = ended.version.map(account::version);
+        account.connection = ended.id;
         self.close(&mut inner, account, ended.ending, told);
+    }
+
+    /// A connection that has ended was of this session, and of this user.
+    pub(crate) fn belonged(
+        &self,
+        connection: ConnectionId,
+        session_id: SessionId,
+        user: Option<&str>,
+    ) {
+        let mut inner = self.inner();
+        let its = |account: &&mut Account| account.connection == Some(connection);
+        // It is among the newest. One that was forgotten already is in no list.
+        let Some(account) = inner.ended.iter_mut().find(its) else { return };
+        account.session_id = Some(session_id);
+        account.user_id = user.map(Into::into);
+        self.tell(&News::Belonged { id: account.id, session_id, user_id: user });
     }
 
     fn close(

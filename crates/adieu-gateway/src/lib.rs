@@ -57,6 +57,7 @@ pub mod hook;
 pub mod http;
 mod listener;
 mod live;
+mod lost_network;
 pub mod metrics;
 mod no_tls;
 mod page;

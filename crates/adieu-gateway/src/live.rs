@@ -79,10 +79,11 @@ async fn page(watched: &Watched, id: u64, mut socket: Socket) -> Result<Close, C
         tokio::select! {
             message = socket.recv() => {
                 let Some(message) = message else { return Ok(CloseCode::NORMAL.into()) };
-                accounts.count(id, 1, 0);
                 match asked(&message) {
                     Some(Ask::Say { text }) => {
-                        tell(accounts, id, &socket, &Tell::Echo { text }).await?;
+                        accounts.count(id, 1, 0);
+                        tell(&socket, &Tell::Echo { text }).await?;
+                        accounts.count(id, 0, 1);
                     }
                     Some(Ask::CloseMe { code: None, .. }) => return Ok(CloseCode::NORMAL.into()),
                     Some(Ask::CloseMe { code: Some(code), reason }) => {
@@ -90,11 +91,15 @@ async fn page(watched: &Watched, id: u64, mut socket: Socket) -> Result<Close, C
                             Ok(close) => return Ok(close),
                             Err(error) => {
                                 let text = error.to_string();
-                                tell(accounts, id, &socket, &Tell::Error { text }).await?;
+                                tell(&socket, &Tell::Error { text }).await?;
                             }
                         }
                     }
-                    None => socket.send(message).await?,
+                    None => {
+                        accounts.count(id, 1, 0);
+                        socket.send(message).await?;
+                        accounts.count(id, 0, 1);
+                    }
                 }
             }
             news = next(&mut endings) => pass_on(watched, id, &socket, news).await?,
@@ -110,10 +115,10 @@ async fn pass_on(
     socket: &Socket,
     news: Option<Utf8Bytes>,
 ) -> Result<(), Closed> {
-    let Some(text) = news else { return hello(watched, id, socket).await };
-    socket.send(text).await?;
-    watched.accounts.count(id, 0, 1);
-    Ok(())
+    match news {
+        Some(text) => socket.send(text).await,
+        None => hello(watched, id, socket).await,
+    }
 }
 
 /// The next news; `None` if some were missed.
@@ -135,12 +140,9 @@ async fn hello(watched: &Watched, id: u64, socket: &Socket) -> Result<(), Closed
     let sessions = watched.gateway.timelines().list();
     let backend = watched.gateway.backend().is_some();
     let hello = Tell::Hello { id, endings, sessions, backend };
-    tell(&watched.accounts, id, socket, &hello).await
+    tell(socket, &hello).await
 }
 
-async fn tell(accounts: &Accounts, id: u64, socket: &Socket, what: &Tell) -> Result<(), Closed> {
-    let text = serde_json::to_string(what).unwrap_or_default();
-    socket.send(text).await?;
-    accounts.count(id, 0, 1);
-    Ok(())
+async fn tell(socket: &Socket, what: &Tell) -> Result<(), Closed> {
+    socket.send(serde_json::to_string(what).unwrap_or_default()).await
 }

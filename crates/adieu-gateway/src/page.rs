@@ -8,6 +8,7 @@ use axum::routing::get;
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// One file under the path that it is served at.
 struct Asset {
@@ -29,16 +30,26 @@ macro_rules! module {
     };
 }
 
+const VERSION: &str = concat!("export const VERSION = \"", env!("CARGO_PKG_VERSION"), "\";\n");
+
 const ASSETS: &[Asset] = &[
     asset!("/page.css", CSS, "page.css"),
     asset!("/sessions.css", CSS, "sessions.css"),
     asset!("/dead-letters.css", CSS, "dead-letters.css"),
     asset!("/away", HTML, "away.html"),
+    // Documents of this version, as they are written.
+    asset!("/docs/endings.md", TEXT, "docs/endings.md"),
+    asset!("/docs/sessions.md", TEXT, "docs/sessions.md"),
+    asset!("/docs/browsers.md", TEXT, "docs/browsers.md"),
+    Asset { path: "/page/version.js", kind: JS, text: VERSION },
+    module!("footer.js"),
     module!("main.js"),
     module!("away.js"),
     module!("connection.js"),
     module!("accounts.js"),
     module!("list.js"),
+    module!("runs.js"),
+    module!("tabs.js"),
     module!("latest.js"),
     module!("filters.js"),
     module!("cards.js"),

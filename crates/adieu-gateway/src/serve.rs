@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, UPGRADE};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -28,7 +28,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use crate::account::Endings;
-use crate::accounts::Accounts;
 use crate::door::{Door, Guest};
 pub use crate::door::{Handshakes, room_for_connections};
 pub use crate::listener::Listener;
@@ -37,7 +36,7 @@ use crate::live::Watched;
 use crate::requests::{Kind, Refusal};
 use crate::session::ending::ConnectionEnding;
 use crate::store::StoreWatch;
-use crate::{live, no_tls, page};
+use crate::{live, lost_network, no_tls, page};
 
 /// How long a connection that showed the key is kept between two requests. Longer than the pools of
 /// HTTP clients keep theirs (Go's 90 s), so that these end first: a request on a connection that
@@ -114,7 +113,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
     let Site { endpoint, origins, access, tls, .. } = site;
     let (endpoint, tls) = (endpoint.drain(drain.clone()), tls.is_some());
     let access = access.secure(tls || origins.is_https());
-    let accounts = Arc::new(Accounts::new());
+    let accounts = gateway.accounts().clone();
     let (hear, counted) = (accounts.clone(), gateway.clone());
     let of_sessions = endpoint.clone().on_end(move |ended| {
         let ending = ConnectionEnding::of(ended.ending);
@@ -136,6 +135,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
         .route("/", get(move |watched, upgrade| root(watched, upgrade, tls)))
         .route("/endings", get(endings))
         .route("/sessions", get(sessions))
+        .route("/sessions/{id}/lose-network", post(lost_network::of_session))
         .merge(page::assets())
         .layer(Extension(Arc::new(of_page)))
         .with_state(watched);

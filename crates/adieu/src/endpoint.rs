@@ -9,6 +9,7 @@ use std::sync::Arc;
 use adieu_proto::{Cause, Close, Config, Ending, HandshakeError, Request, Version};
 
 use crate::accept::{Accept, IntoRefusal};
+use crate::closed::ConnectionId;
 use crate::drain::Drain;
 use crate::handshake::{Handshake, OnHandshake};
 use crate::limit::{ConnectionPermit, Limits};
@@ -322,6 +323,9 @@ pub struct Closing<'a> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Ended<'a> {
+    /// The connection, as [`Socket::id`](crate::Socket::id) names it; `None` where an HTTP library
+    /// had it to its end.
+    pub id: Option<ConnectionId>,
     /// The peer.
     pub peer: Peer,
     /// The request, if one was read.

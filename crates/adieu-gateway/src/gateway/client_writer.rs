@@ -12,7 +12,7 @@ use adieu::{Close, CloseCode, Message, Sender};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop;
 
-use crate::session::Handle;
+use crate::session::{Handle, SessionId};
 
 /// What may wait for a connection that takes nothing: a replay of all that a session keeps, twice.
 /// Beyond it the client is too slow, and has to come back for what is still kept.
@@ -32,6 +32,8 @@ pub(super) enum Said {
     Close(Handle, Close),
     /// It has ended.
     Detach(Handle),
+    /// Which connection is the newest of this session?
+    Find(SessionId, oneshot::Sender<Option<Sender>>),
     /// All that was to be said before this has been given to the connections.
     Flushed(oneshot::Sender<()>),
 }
@@ -39,16 +41,16 @@ pub(super) enum Said {
 impl Said {
     /// Which of so many writers says it.
     fn writer(&self, writers: usize) -> usize {
-        match self {
+        let session = match self {
             Said::Attach(handle, _)
             | Said::Send(handle, _)
             | Said::Close(handle, _)
-            | Said::Detach(handle) => {
-                let bytes = handle.session.to_bytes();
-                usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) % writers
-            }
-            Said::Flushed(_) => 0,
-        }
+            | Said::Detach(handle) => handle.session,
+            Said::Find(session, _) => *session,
+            Said::Flushed(_) => return 0,
+        };
+        let bytes = session.to_bytes();
+        usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) % writers
     }
 }
 
@@ -121,6 +123,11 @@ async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
                 }
                 Said::Detach(handle) => {
                     clients.remove(&handle);
+                }
+                Said::Find(session, tell) => {
+                    let its = clients.iter().filter(|(handle, _)| handle.session == session);
+                    let newest = its.max_by_key(|(handle, _)| handle.generation);
+                    let _ = tell.send(newest.map(|(_, client)| client.sender.clone()));
                 }
                 Said::Flushed(tell) => {
                     let _ = tell.send(());

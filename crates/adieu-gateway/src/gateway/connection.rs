@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu::{Close, CloseCode, Ending, Message, Socket};
+use adieu::{Close, CloseCode, ConnectionId, Ending, Message, Socket};
 
 use super::engine::{Done, With};
 use super::soon::Soon;
@@ -314,7 +314,7 @@ impl Gateway {
         // Apart: its report takes more room than all that an idle session needs.
         Box::pin(async {
             let ending = socket.ended().await;
-            self.ended(handle, &ending).await;
+            self.ended(handle, socket.id(), &ending).await;
         })
         .await;
         CloseCode::NORMAL.into()
@@ -395,7 +395,7 @@ impl Gateway {
         }
     }
 
-    async fn ended(&self, handle: Handle, ending: &Ending) {
+    async fn ended(&self, handle: Handle, connection: ConnectionId, ending: &Ending) {
         let departure = Departure::of(ending);
         let ending = Arc::new(ConnectionEnding::of(ending));
         let ended = SessionCommand::ConnectionEnded(handle.generation, departure, ending);
@@ -405,6 +405,9 @@ impl Gateway {
             tracing::debug!("a connection's end could not be written down: {error}");
         }
         self.forget_connection(handle).await;
+        // Behind the command: by now the timeline says whose session it is.
+        let user = self.inner.timelines.user(handle.session);
+        self.inner.accounts.belonged(connection, handle.session, user.as_deref());
     }
 }
 

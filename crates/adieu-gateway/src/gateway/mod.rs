@@ -29,6 +29,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 pub use engine::GatewayError;
 pub use timelines::{Sessions, Timelines};
 
+use crate::accounts::Accounts;
 use crate::hook::{Answered, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
@@ -36,7 +37,9 @@ use crate::requests::Requests;
 use crate::session::command::{self, Outgoing};
 use crate::session::shard::Counts;
 use crate::session::wire::Tag;
-use crate::session::{Batch, Change, Command, Contents, Digest, Key, Reply, Settings, Shard};
+use crate::session::{
+    Batch, Change, Command, Contents, Digest, Key, Reply, SessionId, Settings, Shard,
+};
 use crate::store::{Backend as StoreBackend, Store};
 use client_writer::{Said, Writers};
 use clock::Clock;
@@ -98,6 +101,7 @@ struct Inner {
     deliveries: Arc<Deliveries>,
     metrics: Metrics,
     requests: Requests,
+    accounts: Arc<Accounts>,
     timelines: Timelines,
     /// Of each shard, under a lock of its own.
     counts: Vec<Mutex<Counts>>,
@@ -147,6 +151,7 @@ impl Gateway {
             durable,
             metrics: Metrics::default(),
             requests: Requests::default(),
+            accounts: Arc::new(Accounts::new()),
             timelines: Timelines::new(),
             counts: (0..count).map(|_| Mutex::default()).collect(),
             waiting: Semaphore::new(connection::WAITING),
@@ -272,6 +277,18 @@ impl Gateway {
     pub(crate) async fn write_down(&self, changes: Batch) -> Result<(), GatewayError> {
         self.inner.store.commit(changes).await?;
         Ok(())
+    }
+
+    /// The connection of a session, if it has one now.
+    pub(crate) async fn connection_of(&self, session: SessionId) -> Option<adieu::Sender> {
+        let (tell, told) = oneshot::channel();
+        self.inner.writers.say(vec![Said::Find(session, tell)]).await;
+        told.await.ok().flatten()
+    }
+
+    /// The connections that are open on the page or have ended, for people to see.
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
+        &self.inner.accounts
     }
 
     /// What happened to sessions, as far as it is kept for people to see.

@@ -125,6 +125,13 @@ export function takeEnded(account, counts) {
   changed();
 }
 
+// Whose an ended connection was: told when that is written down, right behind its ending.
+export function takeBelonged({ id, sessionId, userId }) {
+  const account = gateway.ended.get(id);
+  if (account) gateway.ended.set(id, { ...account, sessionId, userId });
+  changed();
+}
+
 export async function fetchEndings() {
   try {
     const answer = await fetch("/endings", { cache: "no-store" });

@@ -2,6 +2,7 @@
 
 import { tab } from "./accounts.js";
 import { $ } from "./elements.js";
+import { addFooter } from "./footer.js";
 import { clock } from "./words.js";
 
 const ASK_EVERY_MS = 1000;
@@ -33,4 +34,5 @@ function show(open, ended) {
 }
 
 $("back").addEventListener("click", () => window.history.back());
+addFooter();
 askAboutTheLeft();

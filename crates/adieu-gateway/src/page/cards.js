@@ -7,8 +7,8 @@ import { meaning } from "./meaning.js";
 import { eventTitle, gatewayMoments } from "./moments.js";
 import { heading, picture } from "./picture.js";
 import {
-  clock, closeFull, cutText, duration, kindOf, kindText, lookOf, plural, transportText, unsentText,
-  versionText, wholeSeconds, who,
+  clock, closeFull, cutText, duration, kindOf, kindText, lookOf, messagesText, plural,
+  transportText, unsentText, versionText, wholeSeconds, who,
 } from "./words.js";
 
 const TELLING = ["pagehide", "error", "close"]; // the page's events on a folded card
@@ -56,6 +56,7 @@ function summary(account, events) {
       kindText(kindOf(ending)))
     : el("span", "kind", icon("cause-open"), "Open");
   const meta = el("span", "meta",
+    account.userId && el("span", "user", account.userId),
     el("span", "number", `#${account.id}`),
     el("span", "", account.browser ?? "not a browser"),
     ending ? el("span", "", clock(account.endedAt, false)) : since(account.openedAt));
@@ -124,6 +125,7 @@ function body(account, events) {
 }
 
 function notes(account, events) {
+  if (account.sessionId) return "It was a connection of a session: see the tab Sessions.";
   if (account.tab === null) return "A program, not this page, held this connection.";
   if (account.tab !== tab) return "Another tab held it. Only that page knows what it was told.";
   if (!events.length) return "This tab has forgotten what it saw of it.";
@@ -140,11 +142,13 @@ function facts(account) {
     if (value) list.append(el("div", "fact", el("dt", "", name), el("dd", "", value)));
   };
   const peer = who(account);
+  fact("User", account.userId);
+  fact("Session", account.sessionId && el("code", "", account.sessionId));
   fact(`The ${peer}’s Close`, ending && closeFull(ending.received));
   fact("The server’s Close", ending && closeFull(ending.sent));
   fact("TCP", ending && transportText(ending, peer));
   fact("Lasted", ending && duration(account.timeline.ended));
-  fact("Messages", ending && `${account.messagesIn} in, ${account.messagesOut} out`);
+  fact("Messages", ending && messagesText(account));
   fact("Version", versionText(account.version));
   fact("Cut", ending && cutText(ending.cut));
   fact("Lost", ending && unsentText(ending));

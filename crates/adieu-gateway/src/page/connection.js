@@ -1,7 +1,8 @@
 // The page's one WebSocket: opened, used, closed, and opened again where nobody wished it closed.
 
 import {
-  fetchEndings, gateway, nameSocket, randomId, record, tab, takeAll, takeEnded, takeOpened,
+  fetchEndings, gateway, nameSocket, randomId, record, tab, takeAll, takeBelonged, takeEnded,
+  takeOpened,
 } from "./accounts.js";
 import { watchDeadLetters } from "./dead-letters.js";
 import { $ } from "./elements.js";
@@ -147,6 +148,8 @@ function hear(connection, data) {
     takeOpened(message.account);
   } else if (message.type === "ended") {
     takeEnded(message.account, message.counts);
+  } else if (message.type === "belonged") {
+    takeBelonged(message);
   } else if (message.type === "entry") {
     takeEntry(message);
   } else if (message.type === "echo") {

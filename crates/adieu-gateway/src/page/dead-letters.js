@@ -1,11 +1,12 @@
 // What the backend did not take: how many, the newest, what the backend said last; and buttons that
-// send one again or throw it away. Nothing of it is shown where there is no backend.
+// send one again or throw it away. Where there is no backend, the tab says how to name one.
 
 import { $, el, icon } from "./elements.js";
 import { Redrawn } from "./redrawn.js";
+import { countInTab } from "./tabs.js";
 import { date, plural } from "./words.js";
 
-const SHOWN = 5; // the newest are enough to see what is wrong
+const SHOWN = 20; // the newest are enough to see what is wrong
 const ASK_EVERY_MS = 2000; // dead letters are rare, and nobody waits for one
 const LIST = `/api/dead-letters?order=newest&limit=${SHOWN}`;
 
@@ -23,6 +24,7 @@ let timer = null;
 export function watchDeadLetters(backend) {
   clearTimeout(timer);
   $("dead-letters").hidden = !backend;
+  $("letters-no-backend").hidden = backend;
   if (backend) askAgainAndAgain();
 }
 
@@ -69,7 +71,7 @@ function show({ total, parked, deadLetters }) {
   cards.done(items);
   // The button that was pressed went with its card: the keyboard goes on at the title.
   if (focused && document.activeElement === document.body) $("letters-title").focus();
-  $("letters-count").textContent = total || "";
+  countInTab("waiting", total);
   $("letters-summary").textContent = summary(total - parked, parked);
   $("letters-retry").hidden = total === 0;
   $("letters-empty").hidden = total > 0;

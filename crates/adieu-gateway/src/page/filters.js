@@ -2,6 +2,7 @@
 
 import { gateway } from "./accounts.js";
 import { $, el, icon, placeAt } from "./elements.js";
+import { countInTab, focusPanel } from "./tabs.js";
 import { KINDS, kindOf, kindText, lookOf } from "./words.js";
 
 const filter = { kind: null, own: false };
@@ -25,7 +26,7 @@ export function wireFilters(redraw) {
     filter.own = false;
     $("only-this-tab").checked = false;
     redraw();
-    $("endings").focus();
+    focusPanel("endings");
   });
 }
 
@@ -50,6 +51,7 @@ export function drawBars(redraw) {
     button.setAttribute("aria-pressed", String(filter.kind === kind));
     placeAt($("kinds"), item, place);
   });
+  countInTab("endings", total);
   $("kinds").hidden = total === 0;
   $("kinds-empty").hidden = total !== 0;
 }

@@ -2,6 +2,7 @@
 
 import { accountKey, gateway, tab } from "./accounts.js";
 import { $, el } from "./elements.js";
+import { choose, focusPanel } from "./tabs.js";
 
 // Where the sentence stands when no button caused the ending.
 const ELSEWHERE = "latest";
@@ -67,9 +68,10 @@ function showCard(key) {
   const cards = [...$("ended-list").children];
   const card = cards.find((node) => node.dataset.key === key);
   if (!card) {
-    $("endings").scrollIntoView();
+    focusPanel("endings");
     return;
   }
+  choose("endings");
   card.open = true;
   card.scrollIntoView({ block: "start" });
   card.querySelector("summary").focus({ preventScroll: true });

@@ -13,20 +13,24 @@ import {
 import { wireDeadLetters } from "./dead-letters.js";
 import { $ } from "./elements.js";
 import { wireFilters } from "./filters.js";
+import { addFooter } from "./footer.js";
 import { render, renderSoon } from "./list.js";
 import { refreshSessions, renderSessionsSoon, wireSessions } from "./session-list.js";
 import { onSessions, sessions } from "./sessions.js";
+import { wireTabs } from "./tabs.js";
 
 function start() {
   // For tests and for the curious at the console.
   window.adieu = { tab, events: history, socket: () => current.socket, sessions };
   onChange(renderSoon);
   onSessions(renderSessionsSoon);
+  wireTabs();
   wireFilters(render);
   wireSessions();
   wireDeadLetters();
   wireButtons();
   connect();
+  addFooter();
   wireSwitches();
   watchThePage();
   setInterval(everySecond, 1000);

@@ -11,7 +11,8 @@ const GAP_MS = 1000; // a pause worth drawing
 
 export function heading(account) {
   const own = account === null || account.tab === tab;
-  const page = own ? "This page saw" : account.tab ? "Its own page" : "No page";
+  const page = own ? "This page saw"
+    : account.tab || account.sessionId ? "Its own page" : "No page";
   return el("div", "row rows-head",
     el("div", "when wide"), el("h3", "gateway", "The server saw"), el("div", "between"),
     el("h3", "page", page));

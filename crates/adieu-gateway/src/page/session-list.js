@@ -6,10 +6,11 @@ import {
   CAUSE_NAMES, causeHue, causeIcon, causeSentence, causeShort, countdown, departureText, name,
 } from "./session-words.js";
 import { gatewayNow, last, lastAt, sessions, spans, stateOf, takeOver } from "./sessions.js";
+import { countInTab } from "./tabs.js";
 import { bar, growBars, words } from "./time-line.js";
 import { clock, duration, plural } from "./words.js";
 
-const CARDS_FIRST = 6; // drawn at once: the endings stand below
+const CARDS_FIRST = 12; // drawn at once
 const CARDS_MORE = 30; // drawn with each press of the button
 const RENDER_EVERY_MS = 80; // a busy gateway may tell of hundreds of entries in a second
 
@@ -102,6 +103,7 @@ function drawBars() {
     button.setAttribute("aria-pressed", String(filter.bar === kind));
     placeAt($("session-bars"), item, place);
   });
+  countInTab("sessions", attached + away);
   $("session-bars").hidden = total === 0;
   $("sessions-users").textContent = users
     ? `${plural(users, "user")} with a session.` : "A session outlives its connections.";

@@ -3,14 +3,16 @@
 import { store, stored } from "./accounts.js";
 import { AdieuSocket } from "./adieu-client.js"; // @adieu/client as it is published
 import { $, el } from "./elements.js";
-import { clock, plural } from "./words.js";
+import { addFooter } from "./footer.js";
+import { clock, duration, plural, wholeSeconds } from "./words.js";
 
 const LOG_MAX = 50; // lines of the log, kept across a refresh
 const WAITING_MS = 50; // between two looks at what waits for the gateway
-const BUTTONS = ["goodbye", "close", "backend-send", "backend-end", "send"];
+const BUTTONS = ["lose", "goodbye", "close", "backend-send", "backend-end", "send"];
 
+let lostAt = null; // when the network was lost, until this page has noticed
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-// A backend may be asked who it is: /session?user=anna names somebody to the example.
+// A backend may be asked whose tab it is: /session?user=anna names a user to the example.
 // So each name has a session of its own in this tab, also where no backend is asked.
 const socket = new AdieuSocket(`${scheme}//${location.host}/ws${location.search}`, {
   storageKey: `adieu:/session${location.search}`,
@@ -46,6 +48,7 @@ socket.addEventListener("resumed", ({ detail }) => {
 });
 
 socket.addEventListener("interrupted", ({ detail }) => {
+  if (lostAt !== null) noticed();
   const seconds = (detail.retryIn / 1000).toFixed(1);
   note(`The connection ended (${detail.code}); tried again in ${seconds} s.`);
   setState("connecting", "Connecting again…", `Session ${socket.sessionId}`);
@@ -58,6 +61,7 @@ socket.addEventListener("ended", ({ detail }) => {
 });
 
 socket.addEventListener("close", ({ code }) => {
+  lostAt = null;
   setState("closed", "The session is over", `The page was told close(${code}).`);
 });
 
@@ -74,6 +78,19 @@ function tellWaiting() {
 
 function connected(title) {
   setState("open", title, `Session ${socket.sessionId}`);
+  tellUser(socket.sessionId);
+}
+
+// Who this is stands with the session: a page may say what it likes in its address.
+async function tellUser(id) {
+  const view = await api("GET", id, "");
+  if (!view?.ok || id !== socket.sessionId || document.body.dataset.state !== "open") return;
+  const { userId } = await view.json();
+  const asked = new URLSearchParams(location.search).get("user");
+  const unknown = asked
+    ? `. The server does not know you as “${asked}”: only a backend names users.` : "";
+  $("status-detail").textContent =
+    userId ? `User ${userId}, session ${id}` : `Session ${id}${unknown}`;
 }
 
 function setState(next, title, detail) {
@@ -103,13 +120,17 @@ function line({ at, text }) {
   return el("li", "", el("time", "when", clock(at)), el("span", "", text));
 }
 
-$("log").append(...log().map(line));
+tellOfCopy();
+$("log").replaceChildren(...log().map(line));
+addFooter();
 
 // ---- buttons ------------------------------------------------------------------------------------
 
 const press = (id, act) => $(id).addEventListener("click", act);
 
 press("refresh", () => location.reload());
+press("lose", loseNetwork);
+press("duplicate", duplicate);
 press("goodbye", () => socket.goodbye());
 press("close", () => socket.close(1000));
 press("again", () => location.reload());
@@ -124,14 +145,72 @@ $("say").addEventListener("submit", (event) => {
 
 // What a backend would do through the API.
 async function asBackend(method, path, text) {
+  const answer = await api(method, socket.sessionId, path, text);
+  if (!answer) note("The API does not answer.");
+  else if (!answer.ok) note(`The API answered ${answer.status}: ${await answer.text()}`);
+}
+
+async function api(method, id, path, text) {
   const headers = text ? { "Content-Type": "text/plain" } : {};
-  const url = `/api/sessions/${encodeURIComponent(socket.sessionId)}${path}`;
+  return ask(`/api/sessions/${encodeURIComponent(id)}${path}`, { method, headers, body: text });
+}
+
+async function ask(url, options) {
   try {
-    const answer = await fetch(url, { method, headers, body: text });
-    if (!answer.ok) note(`The API answered ${answer.status}: ${await answer.text()}`);
+    return await fetch(url, { cache: "no-store", ...options });
   } catch {
-    note("The API does not answer.");
+    return null;
   }
+}
+
+// ---- the network --------------------------------------------------------------------------------
+
+// A script cannot end a WebSocket without a Close, so the server does it: its kernel drops all that
+// comes on this connection. Each side finds that out by the silence alone.
+async function loseNetwork() {
+  $("lose").disabled = true;
+  const path = `/sessions/${encodeURIComponent(socket.sessionId)}/lose-network`;
+  const answer = await ask(path, { method: "POST" });
+  if (answer?.ok) {
+    lostAt = Date.now();
+    note("The network of this connection is lost. No goodbye was said.");
+    tellLost();
+    return;
+  }
+  $("lose").disabled = false;
+  note(answer ? `The network is still there: ${(await answer.json()).error}.`
+    : "The server does not answer.");
+}
+
+// The seconds pass until the page notices.
+function tellLost() {
+  if (lostAt === null) return;
+  $("lose-said").textContent = `Lost for ${wholeSeconds(lostAt)}, and this page has not noticed: `
+    + "it still believes that it is connected. Now and then it asks the server for a sign of life.";
+  setTimeout(tellLost, 1000);
+}
+
+function noticed() {
+  const after = duration(Date.now() - lostAt);
+  lostAt = null;
+  note(`The server did not answer: this page noticed the lost network after ${after}.`);
+  $("lose-said").textContent = `This page noticed the lost network after ${after}.`;
+}
+
+// ---- a duplicated tab ---------------------------------------------------------------------------
+
+// A tab that is opened by another one gets a copy of its sessionStorage, as if it were duplicated
+// by the browser's menu.
+function duplicate() {
+  if (!window.open(location.href)) note("The browser did not let this page open a tab.");
+}
+
+function tellOfCopy() {
+  const [navigation] = performance.getEntriesByType("navigation");
+  if (!window.opener || navigation?.type !== "navigate") return;
+  store("adieu-session-log", "[]"); // the other tab has heard that, not this one
+  note("This tab is a copy of another one, with all that it had stored. But a session belongs to "
+    + "one tab, so this one begins its own.");
 }
 
 // For tests and for the curious at the console.

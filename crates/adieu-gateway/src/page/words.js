@@ -115,6 +115,12 @@ export function cutText(cut) {
   return { mid_message: "in the middle of a message", mid_frame: "in the middle of a frame" }[cut];
 }
 
+// Of a connection of a session they are counted with the session.
+export function messagesText(account) {
+  if (account.messagesIn === null) return null;
+  return `${account.messagesIn} from the ${who(account)}, ${account.messagesOut} to it`;
+}
+
 export function unsentText({ unsentMessages, unsentBytes, unacknowledgedBytes }) {
   const parts = [];
   if (unsentMessages || unsentBytes) {

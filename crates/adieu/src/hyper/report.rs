@@ -84,7 +84,7 @@ impl Report {
         }
         let ending = Ending::never_opened(error, now() - self.started, source);
         let (peer, version, request) = (self.peer, self.version, self.request.as_ref());
-        self.endpoint.ended(Ended { peer, request, version, ending: &ending });
+        self.endpoint.ended(Ended { id: None, peer, request, version, ending: &ending });
     }
 
     /// The connection is a driver's, which reports it; or there is nothing to report.

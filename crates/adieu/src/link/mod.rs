@@ -17,6 +17,7 @@ mod stopping;
 mod wakes;
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -394,6 +395,11 @@ impl Link {
     /// How long it takes to the peer and back.
     pub(crate) fn round_trip(&self) -> RoundTrip {
         self.lock().round_trip()
+    }
+
+    /// A second handle of the TCP socket.
+    pub(crate) fn try_clone_tcp(&self) -> io::Result<std::net::TcpStream> {
+        self.lock().transport.try_clone_tcp()
     }
 
     /// Whether the application may still send.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -186,6 +187,19 @@ impl Sender {
     #[must_use]
     pub fn round_trip(&self) -> RoundTrip {
         self.link.round_trip()
+    }
+
+    /// A second handle of the TCP socket below, under TLS too: to read or set an option for which
+    /// this library has no name, such as a packet filter. It does not block. Bytes that are read
+    /// from it or written to it are missed by the connection, and while it lives the kernel keeps
+    /// the socket.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) over another stream than TCP,
+    /// [`NotConnected`](io::ErrorKind::NotConnected) once the connection is over, or the operating
+    /// system's, where no descriptor is free.
+    pub fn try_clone_tcp(&self) -> io::Result<std::net::TcpStream> {
+        self.link.try_clone_tcp()
     }
 }
 

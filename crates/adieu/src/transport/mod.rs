@@ -8,10 +8,11 @@ mod tcp_info;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use adieu_proto::{Evidence, PeerEnd, TransportError, TransportKind};
+use socket2::SockRef;
 
 pub(crate) use stream::{Duplex, Stream};
 pub(crate) use tcp::{Tcp, judge};
@@ -148,6 +149,15 @@ impl AnyTransport {
     #[cfg(feature = "hyper")]
     pub(crate) fn peer(&self) -> Option<std::net::SocketAddr> {
         self.tcp()?.peer()
+    }
+
+    /// A second handle of the TCP socket, for whoever wants to set an option of it.
+    pub(crate) fn try_clone_tcp(&self) -> io::Result<std::net::TcpStream> {
+        match self.tcp() {
+            Some(tcp) => SockRef::from(tcp.socket()).try_clone().map(Into::into),
+            None if self.is_released() => Err(io::ErrorKind::NotConnected.into()),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Sets what each TCP connection needs. A refusal costs latency and a backstop, no more.

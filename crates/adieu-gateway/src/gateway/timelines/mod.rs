@@ -152,6 +152,14 @@ impl Timelines {
         }
     }
 
+    /// The user of a session that something happened to lately, if its backend has named one.
+    pub(super) fn user(&self, id: SessionId) -> Option<Box<str>> {
+        let inner = self.inner();
+        let here = inner.here.get(&id).map(|kept| &kept.timeline);
+        let of_id = |timeline: &&Arc<Timeline>| timeline.about.session_id == id;
+        here.or_else(|| inner.over.iter().find(of_id))?.about.user_id.clone()
+    }
+
     /// What happens from now on: JSON texts. Subscribed to before [`list`](Self::list) is asked
     /// for, nothing is missed; what is in both has a number that the list has too.
     #[must_use]

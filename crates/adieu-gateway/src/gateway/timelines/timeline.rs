@@ -21,8 +21,8 @@ pub(super) struct Timeline {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct About {
-    session_id: SessionId,
-    user_id: Option<Box<str>>,
+    pub(super) session_id: SessionId,
+    pub(super) user_id: Option<Box<str>>,
     /// Its client does not speak adieu.v1.
     plain: Option<bool>,
     started_at: Timestamp,

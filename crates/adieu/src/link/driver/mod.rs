@@ -452,6 +452,7 @@ impl Own {
         }
         let opened = link.opened.get().or(self.asked().map(|asked| &asked.opened));
         let ended = Ended {
+            id: Some(link.id()),
             peer: opened.and_then(Opened::proxied).unwrap_or(sender),
             request: opened.and_then(|opened| opened.request.as_ref()),
             version: opened.map(|opened| opened.negotiated.version),
