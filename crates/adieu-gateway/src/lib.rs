@@ -24,7 +24,6 @@
 //!     tls: None,
 //!     handshakes: Handshakes::default(),
 //!     store: None, // in memory
-//!     inherited: false, // nobody goes on with the listener
 //! };
 //! let drain = adieu::Drain::new();
 //! let (stopped, told) = (drain.clone(), gateway.clone());
