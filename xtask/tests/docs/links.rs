@@ -18,9 +18,11 @@ pub(crate) fn documents() -> Vec<PathBuf> {
             let (path, name) = (dir.join(entry.file_name()), entry.file_name());
             let name = name.to_string_lossy();
             let ours = !name.starts_with('.') && name != "target" && name != "node_modules";
-            if ours && entry.file_type().expect("a file type").is_dir() {
+            let kind = entry.file_type().expect("a file type");
+            // A symbolic link has the document a second time, where its own links lead elsewhere.
+            if ours && kind.is_dir() {
                 dirs.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
+            } else if kind.is_file() && path.extension().is_some_and(|it| it == "md") {
                 found.push(path);
             }
         }
