@@ -8,9 +8,13 @@ use browser::{Browser, Kind, Result, page};
 use serde_json::{Value, json};
 use testkit::{Frame, Peer, Request};
 
+use crate::sessions::pictures;
 use crate::{Turn, start};
 
 const LIMIT: Duration = Duration::from_secs(45);
+
+/// What the clients of these tests say when they go.
+const REASON: &str = "our peer";
 
 /// What the list of endings shows, newest first: the number of the endings that a row stands for,
 /// and 0 for the card of one ending.
@@ -61,8 +65,22 @@ pub(crate) fn equal_endings_are_one_row(kind: Kind) -> Result<()> {
         let seen = browser.execute(seen, &[json!(format!("#{id}"))])?;
         assert_eq!(seen, json!(true), "connection {id} is seen");
     }
+    parties_are_named(&mut browser)?;
+    pictures(&mut browser, "folded")?;
     assert_eq!(page::kept_errors(&mut browser)?, Vec::<String>::new());
     browser.quit()
+}
+
+/// The report says "we" and "the peer"; the page names the server and the browser, or the client,
+/// and leaves alone what one of them has said.
+fn parties_are_named(browser: &mut Browser) -> Result<()> {
+    let script = r#"
+        const text = document.getElementById("ended-list").innerText;
+        const said = new RegExp(`["“]${arguments[0]}["”]`, "g");
+        return [said.test(text), text.replaceAll(said, "").match(/\b(peer|we|our)\b.*/i)?.[0] ?? ""];
+    "#;
+    assert_eq!(browser.execute(script, &[json!(REASON)])?, json!([true, ""]));
+    Ok(())
 }
 
 /// So many clients that are no browser say this code and go, each as the one before.
@@ -71,7 +89,7 @@ fn ends(adieu: &Adieu, code: u16, times: usize) {
         let host = adieu.address().to_string();
         let request = Request::rfc6455().set("Host", &host);
         let mut client = Peer::open_with(adieu.address(), &request);
-        client.send(&Frame::close(code, ""));
+        client.send(&Frame::close(code, REASON));
         assert_eq!(client.read_frame().close_code(), Some(code));
         client.read_to_end();
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::backend::Backend;
-use crate::sessions::{goes_on, open_as, says};
+use crate::sessions::{goes_on, open_as, pictures, says};
 use crate::{Turn, start};
 
 const LIMIT: Duration = Duration::from_secs(45);
@@ -26,6 +26,7 @@ pub(crate) fn the_network_is_lost(kind: Kind) -> Result<()> {
     says(&mut browser, "lose-said", "this page has not noticed")?;
     page::press(&mut browser, "send")?;
     says(&mut browser, "sent", "not acknowledged yet")?;
+    pictures(&mut browser, "lost")?;
 
     goes_on(&mut browser, 2)?;
     assert_eq!(self::session(&mut browser)?, session, "{kind:?}: the session goes on");

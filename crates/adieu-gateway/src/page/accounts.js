@@ -1,6 +1,8 @@
 // Both accounts of each connection, as data: what the page saw, what the gateway saw, and which of
 // the two belong together. Nothing here knows how it is drawn.
 
+import { sentenceOf, who } from "./words.js";
+
 const EVENTS_MAX = 300; // a tab's own history; about 40 kB of the 5 MB that sessionStorage offers
 const ENDED_MAX = 1000; // as many as the gateway keeps
 
@@ -121,7 +123,7 @@ export function takeEnded(account, counts) {
     const oldest = [...gateway.ended.values()].reduce((a, b) => (a.endedAt < b.endedAt ? a : b));
     gateway.ended.delete(oldest.id);
   }
-  news.push(account.ending.sentence);
+  news.push(sentenceOf(account.ending.sentence, who(account)));
   changed();
 }
 

@@ -3,7 +3,7 @@
 import { tab } from "./accounts.js";
 import { $ } from "./elements.js";
 import { addFooter } from "./footer.js";
-import { clock } from "./words.js";
+import { clock, sentenceOf, who } from "./words.js";
 
 const ASK_EVERY_MS = 1000;
 
@@ -24,7 +24,7 @@ function show(open, ended) {
     $("verdict-detail").textContent =
       "The page sleeps, its socket does not: the server has been told nothing.";
   } else if (ended) {
-    const text = ended.ending.sentence;
+    const text = sentenceOf(ended.ending.sentence, who(ended));
     // Written anew, the same text would be read out again.
     if ($("verdict").textContent !== text) $("verdict").textContent = text;
     $("verdict-detail").textContent = `Connection #${ended.id}, ${clock(ended.endedAt)}.`;

@@ -8,7 +8,7 @@ import { eventTitle, gatewayMoments } from "./moments.js";
 import { heading, picture } from "./picture.js";
 import {
   clock, closeFull, cutText, duration, kindOf, kindText, lookOf, messagesText, plural,
-  transportText, unsentText, versionText, wholeSeconds, who,
+  sentenceOf, transportText, unsentText, versionText, wholeSeconds, who,
 } from "./words.js";
 
 const TELLING = ["pagehide", "error", "close"]; // the page's events on a folded card
@@ -64,7 +64,8 @@ function summary(account, events) {
   if (account.userAgent) meta.title = account.userAgent;
   const head = el("span", "card-head", kind, meta, icon("chevron", "icon chevron"));
   if (!ending) return el("summary", "", head);
-  return el("summary", "", head, el("span", "sentence", ending.sentence), strip(account, events));
+  return el("summary", "", head,
+    el("span", "sentence", sentenceOf(ending.sentence, who(account))), strip(account, events));
 }
 
 function since(openedAt) {

@@ -3,7 +3,7 @@
 
 import { unfolded } from "./cards.js";
 import { el, icon } from "./elements.js";
-import { clock, kindOf, kindText, lookOf, plural } from "./words.js";
+import { clock, kindOf, kindText, lookOf, plural, sentenceOf, who } from "./words.js";
 
 const RUN_MIN = 3; // two equal endings are as easy to see as a row that stands for them
 const MEMBERS_MAX = 200; // endings drawn in one unfolded row
@@ -36,7 +36,8 @@ function runs(items) {
   const found = [];
   let stem = null;
   for (const item of items) {
-    const its = item.ending ? `${kindOf(item.ending)} ${stemOf(item.ending)}` : null;
+    const its = item.ending
+      ? `${who(item.account)} ${kindOf(item.ending)} ${stemOf(item.ending)}` : null;
     if (its !== null && its === stem) found[found.length - 1].push(item);
     else found.push([item]);
     stem = its;
@@ -54,11 +55,13 @@ function rowOf(run, taken) {
   const known = run.map(({ key }) => runOf.get(key)).find((key) => key && !taken.has(key));
   const key = known ?? `run ${(made += 1)}`;
   taken.add(key);
-  if (!rows.has(key)) rows.set(key, new Row(key, run[0].ending));
+  if (!rows.has(key)) rows.set(key, newRow(key, run[0]));
   return { key, at: run[0].at, signature: key, run, build: () => rows.get(key).node };
 }
 
 // ---- a row --------------------------------------------------------------------------------------
+
+const newRow = (key, { ending, account }) => new Row(key, ending, who(account));
 
 // It is changed in place: on a busy server it grows many times a second, and a row that is replaced
 // between press and release is never unfolded.
@@ -73,14 +76,14 @@ class Row {
   #more = el("p", "more");
   #redraw = () => {};
 
-  constructor(key, ending) {
+  constructor(key, ending, peer) {
     this.#key = key;
     const look = lookOf(kindOf(ending));
     const kind = el("span", "kind", icon(`cause-${look}`), kindText(kindOf(ending)));
     const meta = el("span", "meta", this.#users, this.#browsers, this.#when);
     this.node = el("details", `card run cause-${look}`,
       el("summary", "", el("span", "card-head", kind, meta, icon("chevron", "icon chevron")),
-        el("span", "sentence", this.#times, ` ${stemOf(ending)}`)),
+        el("span", "sentence", this.#times, ` ${sentenceOf(stemOf(ending), peer)}`)),
       this.#list, this.#more);
     // Only what the visitor did is remembered: a script opens it with an ending that is unfolded.
     this.node.querySelector("summary").addEventListener("click", () => {

@@ -1,6 +1,6 @@
 // How what happens to sessions is called.
 
-import { clock, duration, plural } from "./words.js";
+import { clock, duration, plural, sentenceOf } from "./words.js";
 
 // Why people left: as short as a bar, and as a sentence; and whose colour and symbol that is.
 const CAUSES = {
@@ -84,5 +84,5 @@ function endedText({ cause: name, connections, sentence }) {
 }
 
 // The sentence of an ending has no full stop of its own.
-const stopped = (sentence) => sentence && sentence.replace(/\.?$/, ".");
+const stopped = (sentence) => sentence && `${sentenceOf(sentence, "client")}.`;
 const upper = (text) => text[0].toUpperCase() + text.slice(1);

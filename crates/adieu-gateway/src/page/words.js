@@ -5,7 +5,7 @@
 export const kindOf = ({ closedBecause, mechanism }) => closedBecause ?? mechanism;
 
 export const KINDS = {
-  close_frame: "The client said goodbye",
+  close_frame: "Ended with a goodbye",
   application: "The server closed it",
   handler_returned: "The server was done",
   handler_failed: "The server gave an error",
@@ -93,6 +93,30 @@ export function date(at) {
 
 export function who(account) {
   return account.browser ? "browser" : "client";
+}
+
+// The report calls its own side "we" and the other "the peer": here they are named. What stands in
+// quotation marks was said by the other side and is left as it is.
+export function sentenceOf(sentence, peer) {
+  return sentence.split(/("(?:[^"\\]|\\.)*")/)
+    .map((part, i) => (i % 2 ? part : named(part, peer))).join("");
+}
+
+const NAMED = [
+  [/\bwe broadcast\b/g, "the server broadcasts"],
+  [/\bOur (?:application|handler)\b/g, "The server’s code"],
+  [/\bour application\b/g, "the server’s code"],
+  [/\bOur server\b/g, "The server"],
+  [/\bour server\b/g, "the server"],
+  [/\bof ours\b/g, "of the server"],
+  [/\bOur\b/g, "The server’s"],
+  [/\bour\b/g, "the server’s"],
+  [/\bwe\b/g, "the server"],
+];
+
+function named(text, peer) {
+  const ours = NAMED.reduce((said, [from, to]) => said.replace(from, to), text);
+  return ours.replace(/\b([Tt])he peer\b/g, `$1he ${peer}`);
 }
 
 export function closeFull(close) {
