@@ -77,7 +77,8 @@ fn parties_are_named(browser: &mut Browser) -> Result<()> {
     let script = r#"
         const text = document.getElementById("ended-list").innerText;
         const said = new RegExp(`["“]${arguments[0]}["”]`, "g");
-        return [said.test(text), text.replaceAll(said, "").match(/\b(peer|we|our)\b.*/i)?.[0] ?? ""];
+        const unnamed = text.replaceAll(said, "").match(/\b(peer|we|our)\b.*/i);
+        return [said.test(text), unnamed?.[0] ?? ""];
     "#;
     assert_eq!(browser.execute(script, &[json!(REASON)])?, json!([true, ""]));
     Ok(())

@@ -18,6 +18,7 @@ mod heads;
 mod health;
 mod kill;
 mod leaving;
+mod lost_network;
 mod many_sessions;
 mod many_strangers;
 mod origins;

@@ -16,8 +16,9 @@ async fn the_api_sends_shows_and_ends() {
     one.receive(1).await;
     two.receive(1).await;
     assert_eq!((&one.received, &two.received), (&vec!["to both".into()], &vec!["to both".into()]));
-    one.say("a").await;
+    // Heard in this order: when the message is acknowledged, the acknowledgement was heard.
     one.acknowledge().await;
+    one.say("a").await;
     one.all_acknowledged().await;
     let show = async |path: String| {
         let (status, body) = gateway.request("GET", &path, "").await;
