@@ -15,7 +15,7 @@ use crate::{Turn, start};
 const LIMIT: Duration = Duration::from_secs(45);
 
 /// Two messages become dead letters. The page shows them with what the backend said; one is thrown
-/// away, the other is sent again, and the backend hears it.
+/// away, the other is sent again, and the backend hears it. What is on the way is told before.
 pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     let _turn = Turn::take();
     let Some(mut browser) = start(kind)? else { return Ok(()) };
@@ -30,6 +30,13 @@ pub(crate) fn are_shown(kind: Kind) -> Result<()> {
     page::connected(&mut browser)?;
     says(&mut browser, "letters-empty", "has taken everything")?;
     assert_eq!(shown(&mut browser, "#dead-letters:not([hidden])")?, 1, "there is a backend");
+
+    backend.takes_events(Mode::UntilReleased);
+    open_as(&mut browser, &adieu, "carl")?;
+    browser.switch_to(&live)?;
+    says(&mut browser, "letters-empty", "on the way to the backend")?;
+    backend.release();
+    says(&mut browser, "letters-empty", "has taken everything")?;
 
     backend.takes_events(Mode::OnMessage("poison", Box::new(Mode::Says(500, "a bug"))));
     open_as(&mut browser, &adieu, "anna")?;

@@ -17,7 +17,7 @@ pub use answer::{Answer, MAX_SENDS};
 pub use backend::{Backend, BackendCounts, BackendOptions, MAX_ANSWER, MAX_BATCH};
 pub use cloud_event::EventFormat;
 pub use decision::{Accepted, Decision};
-pub(crate) use deliveries::{Answered, EventLog, Order, Part, Room};
+pub(crate) use deliveries::{Answered, DeadLetterList, EventLog, Order, Part, Room};
 pub use deliveries::{Deliveries, DeliveryOptions, Left, Waiting};
 pub use failure::{Kind as FailureKind, NotTaken};
 pub use question::Question;

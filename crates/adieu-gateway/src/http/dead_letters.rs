@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::gateway::Gateway;
-use crate::hook::{Order, Part};
+use crate::hook::{DeadLetterList, Order, Part};
 
 /// Dead letters in one answer, if the request names no number, and at most.
 const LISTED: usize = 100;
@@ -56,9 +56,22 @@ impl Asked {
     }
 }
 
+/// What the list says.
+#[derive(Serialize)]
+struct Listed {
+    /// Events that are on the way to the backend, and not set aside.
+    waiting: usize,
+    #[serde(flatten)]
+    list: DeadLetterList,
+}
+
 async fn list(State(gateway): State<Gateway>, Query(asked): Query<Asked>) -> Response {
     match asked.part() {
-        Ok(part) => Json(gateway.deliveries().dead_letters(part)).into_response(),
+        Ok(part) => {
+            let deliveries = gateway.deliveries();
+            let waiting = deliveries.waiting().events;
+            Json(Listed { waiting, list: deliveries.dead_letters(part) }).into_response()
+        }
         Err(wrong) => *wrong,
     }
 }

@@ -1,5 +1,6 @@
-// What the backend did not take: how many, the newest, what the backend said last; and buttons that
-// send one again or throw it away. Where there is no backend, the tab says how to name one.
+// What the backend has not taken: how much is on the way, what was refused, what the backend said
+// last; and buttons that send one again or throw it away. Where there is no backend, the tab says
+// how to name one.
 
 import { $, el, icon } from "./elements.js";
 import { Redrawn } from "./redrawn.js";
@@ -60,7 +61,7 @@ async function act(method, path, done) {
 
 // ---- what is shown ------------------------------------------------------------------------------
 
-function show({ total, parked, deadLetters }) {
+function show({ waiting, total, parked, deadLetters }) {
   const items = deadLetters.map((letter) => ({
     key: letter.id,
     signature: `${letter.state} ${letter.tries} ${letter.lastTriedAt}`,
@@ -71,13 +72,20 @@ function show({ total, parked, deadLetters }) {
   cards.done(items);
   // The button that was pressed went with its card: the keyboard goes on at the title.
   if (focused && document.activeElement === document.body) $("letters-title").focus();
-  countInTab("waiting", total);
+  countInTab("waiting", waiting + total);
   $("letters-summary").textContent = summary(total - parked, parked);
+  $("letters-empty").textContent = onTheWay(waiting);
   $("letters-retry").hidden = total === 0;
-  $("letters-empty").hidden = total > 0;
+  $("letters-empty").hidden = total > 0 && waiting === 0;
   $("letters-more").hidden = total <= SHOWN;
   $("letters-more").textContent =
     `The newest ${SHOWN} of ${total.toLocaleString("en")} are shown; all are in /api/dead-letters.`;
+}
+
+function onTheWay(waiting) {
+  if (!waiting) return "The backend has taken everything.";
+  return `${plural(waiting, "event")} on the way to the backend. Each session’s are told in order, `
+    + "and tried again where the backend fails.";
 }
 
 function summary(messages, parked) {
