@@ -22,7 +22,7 @@ const PACKAGES: [(&str, &str); 3] = [
 ];
 
 /// Starts what the unit starts, in the installed system, and asks it.
-const TRY: &str = include_str!("deb/try.sh");
+const TRY: &str = "xtask/src/deb/try.sh";
 
 /// Who makes the package, where nobody says it: the name is that of the copyright, the address is
 /// nobody's.
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
     install()?;
     let target = run::target_dir()?;
     let maintainer = maintainer();
-    changelog(&target, &maintainer)?;
+    changelogs(&target, &maintainer)?;
     let mut deb = run::cargo(&["deb", "--locked", "-p", "adieu-cli", "--maintainer", &maintainer]);
     run::run(&mut deb, LIMIT)?;
     let package = newest(&target.join("debian"))?;
@@ -68,8 +68,8 @@ fn maintainer() -> String {
     }
 }
 
-/// Debian's form of a changelog: where to read what has changed.
-fn changelog(target: &Path, maintainer: &str) -> Result<(), String> {
+/// Our changelog, and Debian's form of one, which says where to read it.
+fn changelogs(target: &Path, maintainer: &str) -> Result<(), String> {
     let metadata = run::metadata()?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let version = packages
@@ -79,12 +79,23 @@ fn changelog(target: &Path, maintainer: &str) -> Result<(), String> {
     let date = run::output(Command::new("date").arg("-R"))?;
     let text = format!(
         "adieu ({version}-1) unstable; urgency=medium\n\n  \
-         * What has changed is in /usr/share/doc/adieu/CHANGELOG.md.gz.\n\n \
+         * What has changed is in /usr/share/doc/adieu/changelog.gz.\n\n \
          -- {maintainer}  {date}"
     );
-    let file = target.join("release/deb-changelog");
-    fs::create_dir_all(target.join("release")).map_err(|error| error.to_string())?;
-    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
+    // What is below `release` is found there by cargo-deb.
+    let dir = target.join("release/deb");
+    let ours = fs::read_to_string(run::root().join("CHANGELOG.md"));
+    let ours = ours.map_err(|error| format!("CHANGELOG.md: {error}"))?;
+    compressed(&dir, "changelog", &ours)?;
+    compressed(&dir, "changelog.Debian", &text)
+}
+
+/// A file as Debian wants documents: compressed, and without the time of that.
+fn compressed(dir: &Path, name: &str, text: &str) -> Result<(), String> {
+    let file = dir.join(name);
+    fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    run::output(Command::new("gzip").args(["-9", "-n", "-f"]).arg(&file)).map(drop)
 }
 
 /// The package that was built last.
@@ -99,10 +110,10 @@ fn newest(dir: &Path) -> Result<PathBuf, String> {
 fn check(package: &Path, target: &Path) -> Result<(), String> {
     setup::install_missing(&PACKAGES)?;
     let mut lintian = Command::new("lintian");
-    lintian.args(["--fail-on", "error", "--no-tag-display-limit"]).arg(package);
+    lintian.args(["--fail-on", "error", "--tag-display-limit", "0"]).arg(package);
     run::run(&mut lintian, LIMIT)?;
     let root = target.join("deb-try");
     let mut sh = Command::new("bash");
-    sh.args(["-c", TRY, "try"]).arg(package).arg(&root);
+    sh.arg(run::root().join(TRY)).arg(package).arg(&root);
     run::run(&mut sh, LIMIT)
 }

@@ -13,10 +13,10 @@ use crate::sessions::KEY;
 /// Says it.
 pub(crate) fn say_hello(options: &Serve, bound: &[Bound], access: &Access, tls: bool) {
     let scheme = if tls { "https" } else { "http" };
-    for (listen, bound) in options.listen.iter().zip(bound) {
-        match bound.addr {
-            Some(addr) => say(format_args!("adieu is listening on {scheme}://{addr}/")),
-            None => say(format_args!("adieu is listening on {listen}")),
+    for Bound { name, addr, .. } in bound {
+        match addr {
+            Some(_) => say(format_args!("adieu is listening on {scheme}://{name}/")),
+            None => say(format_args!("adieu is listening on {name}")),
         }
     }
     let address = bound.iter().find_map(|bound| bound.addr);
@@ -40,9 +40,9 @@ pub(crate) fn say_hello(options: &Serve, bound: &[Bound], access: &Access, tls: 
              that a proxy on this machine passes on without saying so: set a key"
         ));
     }
-    if let Some((listen, _)) = options.listen.iter().zip(bound).find(|(_, b)| b.addr.is_none()) {
+    if let Some(Bound { name, .. }) = bound.iter().find(|bound| bound.addr.is_none()) {
         warn(format_args!(
-            "over {listen} nobody gets the page and the API without {KEY}, for whoever is behind \
+            "over {name} nobody gets the page and the API without {KEY}, for whoever is behind \
              the proxy is not known: set a key"
         ));
     }

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use adieu_gateway::serve::Listener;
-use tokio::net::TcpListener;
 
 /// What the address of a Unix socket begins with.
 const UNIX: &str = "unix:";
@@ -25,19 +24,12 @@ pub(crate) enum Listen {
 /// A listener, and what was made for it.
 pub(crate) struct Bound {
     pub(crate) listener: Listener,
+    /// Where that is, as it is shown.
+    pub(crate) name: String,
     /// The address of TCP.
     pub(crate) addr: Option<SocketAddr>,
     /// The file of a Unix socket, which goes when this is dropped.
     pub(crate) file: Option<unix::SocketFile>,
-}
-
-impl Bound {
-    /// What a service manager listens on already.
-    pub(crate) fn inherited(listener: TcpListener) -> Result<Self, String> {
-        let addr = listener.local_addr();
-        let addr = addr.map_err(|error| format!("the inherited socket has no address: {error}"))?;
-        Ok(Bound { listener: Listener::Inherited(listener), addr: Some(addr), file: None })
-    }
 }
 
 impl Listen {
@@ -57,14 +49,15 @@ impl Listen {
                 };
                 let addresses = addresses(host, *port).await.map_err(cannot)?;
                 let listener = adieu::listen(&*addresses).await.map_err(cannot)?;
-                let addr = Some(listener.local_addr().map_err(cannot)?);
-                Ok(Bound { listener: listener.into(), addr, file: None })
+                let addr = listener.local_addr().map_err(cannot)?;
+                let name = addr.to_string();
+                Ok(Bound { listener: listener.into(), name, addr: Some(addr), file: None })
             }
             Listen::Unix(path) => {
                 let bound = unix::bind(path).await;
                 let (listener, file) =
                     bound.map_err(|error| format!("cannot listen on {self}: {error}"))?;
-                Ok(Bound { listener, addr: None, file: Some(file) })
+                Ok(Bound { listener, name: self.to_string(), addr: None, file: Some(file) })
             }
         }
     }

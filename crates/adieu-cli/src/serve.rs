@@ -32,10 +32,10 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let access = options.sessions.access()?;
     look_for_room(options)?;
     // First of all: where the port is taken, no session is touched.
-    let bound = match service_manager::listener()? {
-        Some(listener) => vec![Bound::inherited(listener)?],
-        None => bind(options).await?,
-    };
+    let mut bound = service_manager::listeners()?;
+    if bound.is_empty() {
+        bound = bind(options).await?;
+    }
     let (gateway, store) = options.sessions.start().await?;
     // Before anybody reads that it listens and sends one.
     let (signals, reloads) = Signals::of_a_server();

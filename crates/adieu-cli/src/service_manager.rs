@@ -1,16 +1,16 @@
 //! The service manager that started this process: systemd, or another that speaks its protocol
 //! (`sd_notify`, socket activation). It is told how the gateway is, and it may hand over the
-//! socket to listen on. Without one, nothing here does anything.
+//! sockets to listen on. Without one, nothing here does anything.
 
-use std::io;
 use std::time::Duration;
 
 use adieu::Drain;
 use adieu_gateway::gateway::Gateway;
 use adieu_gateway::session::shard::Counts;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+
+use crate::listen::Bound;
 
 /// How often the status line of a gateway that serves is made anew, if it has changed.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -59,21 +59,19 @@ impl ServiceManager {
     }
 }
 
-/// The socket that the service manager listens on already, if it hands one over. Another process
-/// goes on with it when this one has ended.
+/// The sockets that the service manager listens on already, if it hands any over. Another process
+/// goes on with them when this one has ended.
 ///
 /// # Errors
-/// If it hands over more than one, or what is no TCP socket that listens.
-pub(crate) fn listener() -> Result<Option<TcpListener>, String> {
-    let wrong = |error: io::Error| {
+/// If one of them is no socket of TCP, and no Unix socket.
+pub(crate) fn listeners() -> Result<Vec<Bound>, String> {
+    system::listeners().map_err(|error| {
+        // FAQ: serve-inherited
         format!(
-            "the socket of the service manager (LISTEN_FDS) cannot be used: {error}; hand over \
-             one TCP socket that listens, as deploy/systemd/adieu.socket does"
+            "a socket of the service manager (LISTEN_FDS) cannot be used: {error}; hand over \
+             sockets that listen, of TCP or Unix sockets, as deploy/systemd/adieu.socket does"
         )
-    };
-    let Some(listener) = system::listener().map_err(wrong)? else { return Ok(None) };
-    listener.set_nonblocking(true).map_err(wrong)?;
-    TcpListener::from_std(listener).map(Some).map_err(wrong)
+    })
 }
 
 /// Why the service manager is told something.
@@ -198,13 +196,14 @@ async fn tick(watchdog: &mut Option<Interval>) {
 #[cfg(target_os = "linux")]
 mod system {
     use std::io;
-    use std::net::TcpListener;
     use std::time::Duration;
 
+    use adieu_gateway::serve::Listener;
     use listenfd::ListenFd;
     use sd_notify::NotifyState;
+    use tokio::net::{TcpListener, UnixListener};
 
-    use super::{Phase, Said};
+    use super::{Bound, Phase, Said};
 
     pub(super) fn is_there() -> bool {
         std::env::var_os("NOTIFY_SOCKET").is_some()
@@ -216,14 +215,32 @@ mod system {
         sd_notify::watchdog_enabled().filter(|length| *length >= Duration::from_millis(2))
     }
 
-    /// The socket that it hands over.
-    pub(super) fn listener() -> io::Result<Option<TcpListener>> {
+    /// The sockets that it hands over.
+    pub(super) fn listeners() -> io::Result<Vec<Bound>> {
         let mut sockets = ListenFd::from_env();
-        match sockets.len() {
-            0 => Ok(None),
-            1 => sockets.take_tcp_listener(0),
-            more => Err(io::Error::other(format!("there are {more} of them"))),
-        }
+        (0..sockets.len()).map(|at| inherited(&mut sockets, at)).collect()
+    }
+
+    fn inherited(sockets: &mut ListenFd, at: usize) -> io::Result<Bound> {
+        // A socket of another kind is left where it is.
+        let not_tcp = match sockets.take_tcp_listener(at) {
+            Ok(Some(tcp)) => {
+                tcp.set_nonblocking(true)?;
+                let addr = tcp.local_addr()?;
+                let listener = Listener::Inherited(TcpListener::from_std(tcp)?);
+                let name = addr.to_string();
+                return Ok(Bound { listener, name, addr: Some(addr), file: None });
+            }
+            Ok(None) => io::Error::other("it was taken before"),
+            Err(error) => error,
+        };
+        let Ok(Some(unix)) = sockets.take_unix_listener(at) else { return Err(not_tcp) };
+        unix.set_nonblocking(true)?;
+        let address = unix.local_addr()?;
+        let path = address.as_pathname().map(|path| path.display().to_string());
+        let name = format!("unix:{}", path.unwrap_or_default());
+        let listener = Listener::InheritedUnix(UnixListener::from_std(unix)?);
+        Ok(Bound { listener, name, addr: None, file: None })
     }
 
     /// Says this, off the runtime's threads: where the service manager does not read, it blocks.
@@ -258,10 +275,9 @@ mod system {
 #[cfg(not(target_os = "linux"))]
 mod system {
     use std::io;
-    use std::net::TcpListener;
     use std::time::Duration;
 
-    use super::Said;
+    use super::{Bound, Said};
 
     pub(super) fn is_there() -> bool {
         false
@@ -271,8 +287,8 @@ mod system {
         None
     }
 
-    pub(super) fn listener() -> io::Result<Option<TcpListener>> {
-        Ok(None)
+    pub(super) fn listeners() -> io::Result<Vec<Bound>> {
+        Ok(Vec::new())
     }
 
     pub(super) async fn notify(_: Vec<Said>) {}

@@ -22,6 +22,9 @@ pub enum Listener {
     /// The same, and another process goes on with it (socket activation): from the start of the
     /// drain nothing more is accepted, and what waits in its queue is left to that process.
     Inherited(TcpListener),
+    /// A Unix socket with which another process goes on.
+    #[cfg(unix)]
+    InheritedUnix(UnixListener),
     /// A Unix socket, without TLS. Its peers have no address: without a key none of them is known
     /// as a part of this machine, for it is a proxy as a rule, and speaks for anybody.
     #[cfg(unix)]
@@ -40,19 +43,26 @@ impl Listener {
     pub(crate) async fn accept(&self, drain: &Drain) -> Stream {
         match self {
             Listener::Tcp(listener) => Stream::Tcp(adieu::accept(listener, drain).await),
-            Listener::Inherited(listener) => Stream::Tcp(accept_inherited(listener, drain).await),
+            Listener::Inherited(listener) => {
+                Stream::Tcp(until_drained(adieu::accept(listener, drain), drain).await)
+            }
+            #[cfg(unix)]
+            Listener::InheritedUnix(listener) => {
+                Stream::Unix(until_drained(accept_unix(listener), drain).await)
+            }
             #[cfg(unix)]
             Listener::Unix(listener) => Stream::Unix(accept_unix(listener).await),
         }
     }
 }
 
-async fn accept_inherited(listener: &TcpListener, drain: &Drain) -> TcpStream {
+/// What is accepted before the drain begins.
+async fn until_drained<T>(accept: impl Future<Output = T>, drain: &Drain) -> T {
     tokio::select! {
         // In this order: once the drain has begun, nothing more is taken from the queue.
         biased;
         () = drain.started() => std::future::pending().await,
-        tcp = adieu::accept(listener, drain) => tcp,
+        accepted = accept => accepted,
     }
 }
 
