@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use adieu::{Client, Config};
+use adieu::{Client, Config, ConnectError, Socket};
 use clap::Args;
 
 use crate::say::{say, warn};
@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Which gateway, and how it is reached.
 #[derive(Args)]
 pub(crate) struct Health {
-    /// Where the gateway listens; with https:// its certificate is not verified, for it names the
-    /// site and not this address
+    /// Where the gateway listens, without a path, or unix:PATH; with https:// its certificate is
+    /// not verified, for it names the site and not this address
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080/")]
     url: String,
 }
@@ -37,21 +37,51 @@ pub(crate) async fn run(options: &Health) -> ExitCode {
 
 /// The client of WebSockets asks, because it speaks TLS, too: at this path there is no WebSocket,
 /// and what is answered instead says how the gateway is.
-async fn ask(url: &str) -> Result<(), String> {
-    let url = format!("{}/readyz", url.trim_end_matches('/'));
+async fn ask(asked: &str) -> Result<(), String> {
+    let socket = asked.strip_prefix("unix:");
+    if socket.is_none() && !has_scheme(asked) {
+        return Err(format!(
+            "{asked:?} is no address of a gateway: write it like http://127.0.0.1:8080/, \
+             https://127.0.0.1:8443/ or unix:/run/adieu/adieu.sock"
+        ));
+    }
+    // Over a Unix socket the URL only says what stands in the request.
+    let base = if socket.is_some() { "http://localhost" } else { asked.trim_end_matches('/') };
+    let url = format!("{base}/readyz");
     let config = Config { handshake_timeout: PATIENCE, ..Config::default() };
     let client = Client::new().config(config);
     let client = client.tls(adieu_check::trust::client_config(None, true)?);
-    let Err(error) = client.connect(&url).await else {
-        return Err(format!("{url} is a WebSocket, so there is another server"));
+    let answer = match socket {
+        Some(path) => over_unix(&client, path, &url).await,
+        None => client.connect(&url).await,
+    };
+    let asked = if socket.is_some() { asked } else { &url };
+    let Err(error) = answer else {
+        return Err(format!("{asked} is a WebSocket, so there is another server"));
     };
     match error.refusal() {
         Some(answer) if answer.status == 200 && answer.body_text() == "ready\n" => Ok(()),
         Some(answer) => {
-            Err(format!("{url} answered {answer}: {}", first_line(&answer.body_text())))
+            Err(format!("{asked} answered {answer}: {}", first_line(&answer.body_text())))
         }
-        None => Err(format!("{url}: {error}")),
+        None => Err(format!("{asked}: {error}")),
     }
+}
+
+#[cfg(unix)]
+async fn over_unix(client: &Client, path: &str, url: &str) -> Result<Socket, ConnectError> {
+    client.connect_unix(path, url).await
+}
+
+#[cfg(not(unix))]
+async fn over_unix(_: &Client, _: &str, _: &str) -> Result<Socket, ConnectError> {
+    Err(std::io::Error::other("this system has no Unix sockets").into())
+}
+
+fn has_scheme(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    })
 }
 
 /// A page of another server would be long.

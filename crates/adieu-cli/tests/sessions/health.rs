@@ -61,3 +61,24 @@ fn another_server_is_not_taken_for_a_gateway() {
     assert!(code == Some(1) && said.contains("<html>hello"), "{said}");
     server.join().unwrap();
 }
+
+#[test]
+fn a_gateway_is_asked_over_its_unix_socket() {
+    let dir = crate::world::Scratch::new();
+    std::fs::create_dir_all(dir.path()).unwrap();
+    let listen = format!("unix:{}", dir.path().join("a.sock").display());
+    let (code, said) = health(&listen);
+    assert!(code == Some(1) && said.contains(&listen), "{said}");
+    let _gateway = Process::start(&["--listen", &listen]);
+    assert_eq!(health(&listen), (Some(0), "ready\n".into()));
+}
+
+#[test]
+fn what_is_no_address_of_a_gateway_is_answered_with_what_one_looks_like() {
+    for wrong in ["127.0.0.1:8080", "localhost", "ws://127.0.0.1:8080/", "/run/adieu.sock"] {
+        let (code, said) = health(wrong);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(wrong) && said.contains("http://127.0.0.1:8080/"), "{said}");
+        assert!(!said.contains("is not the URL of a WebSocket"), "{said}");
+    }
+}
