@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use tokio::time::Instant;
 
 use self::cases::Cases;
@@ -65,7 +65,7 @@ pub struct Check {
     pid: Option<u32>,
     /// How to start the server (one program and its arguments): it is started anew for each
     /// shutdown, and stopped in the end
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", value_parser = NonEmptyStringValueParser::new())]
     cmd: Option<String>,
     /// Print the report as JSON
     #[arg(long)]

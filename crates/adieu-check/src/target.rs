@@ -45,8 +45,7 @@ impl Target {
         let secure = match uri.scheme_str() {
             Some("ws") => false,
             Some("wss") => true,
-            Some("http" | "https") => return Err(bad("is no WebSocket's (ws:// or wss://)")),
-            _ => return Err(bad("has no scheme of WebSocket")),
+            _ => return Err(bad("does not begin with ws:// or wss://")),
         };
         let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();

@@ -36,14 +36,14 @@ pub(crate) fn say_hello(options: &Serve, bound: &[Bound], access: &Access, tls: 
     }
     if options.sessions.has_backend() {
         warn(format_args!(
-            "without {KEY} the page and the API are for this machine alone, and so for everything \
-             that a proxy on this machine passes on without saying so: set a key"
+            "without {KEY} the page and the API are served to this machine only; a proxy on this \
+             machine that does not say that it is a proxy opens them to everybody: set a key"
         ));
     }
     if let Some(Bound { name, .. }) = bound.iter().find(|bound| bound.addr.is_none()) {
         warn(format_args!(
-            "over {name} nobody gets the page and the API without {KEY}, for whoever is behind \
-             the proxy is not known: set a key"
+            "over {name} nobody gets the page and the API without {KEY}, because the clients \
+             behind the proxy are not known: set a key"
         ));
     }
 }

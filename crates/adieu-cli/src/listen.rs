@@ -33,6 +33,11 @@ pub(crate) struct Bound {
 }
 
 impl Listen {
+    /// Whether it is another port each time.
+    pub(crate) fn takes_a_free_port(&self) -> bool {
+        matches!(self, Listen::Tcp { port: 0, .. })
+    }
+
     /// Listens.
     ///
     /// # Errors

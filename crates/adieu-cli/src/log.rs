@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use crate::say;
@@ -38,6 +39,13 @@ pub(crate) fn start(format: LogFormat) {
 }
 
 fn filter() -> EnvFilter {
+    if let Some(word) = std::env::var(EnvFilter::DEFAULT_ENV).ok().as_deref().and_then(no_level) {
+        say::warn(format_args!(
+            "RUST_LOG: {word:?} is no level, and is taken for the name of a part of the program: \
+             other parts log nothing unless they are named, too; the levels are error, warn, info, \
+             debug and trace"
+        ));
+    }
     EnvFilter::try_from_default_env().unwrap_or_else(|error| {
         let asked = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|asked| !asked.is_empty());
         if let Some(asked) = asked {
@@ -49,4 +57,30 @@ fn filter() -> EnvFilter {
         }
         EnvFilter::new("warn")
     })
+}
+
+/// A word that stands alone and is no level, where no level for the rest stands beside it: with
+/// `RUST_LOG=warning` not even errors would be logged.
+fn no_level(asked: &str) -> Option<&str> {
+    let mut words = asked.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    match words.clone().any(is_level) {
+        true => None,
+        false => words.find(|word| !word.is_empty() && !word.starts_with("adieu")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_found() {
+        for (asked, word) in [("warning", "warning"), ("verbose", "verbose"), (" warm ", "warm")] {
+            assert_eq!(no_level(asked), Some(word), "{asked}");
+        }
+        for fine in ["", "info", "WARN", "off", "3", "warn,hyper", "adieu_gateway", "hyper=debug"] {
+            assert_eq!(no_level(fine), None, "{fine}");
+        }
+    }
 }

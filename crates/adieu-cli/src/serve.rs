@@ -63,6 +63,11 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
 
 async fn bind(options: &Serve) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
+    let earlier = |index: usize| &options.listen[..index];
+    let mut named = options.listen.iter().enumerate().filter(|(_, it)| !it.takes_a_free_port());
+    if let Some((_, twice)) = named.find(|(index, it)| earlier(*index).contains(it)) {
+        return Err(format!("--listen {twice} is given twice: leave one of them out"));
+    }
     for listen in &options.listen {
         bound.push(listen.bind().await?);
     }

@@ -57,6 +57,14 @@ fn free_port() -> u16 {
 }
 
 #[test]
+fn an_empty_command_is_a_mistake_of_the_command_line() {
+    let output = check(&["ws://127.0.0.1:1/", "--cmd", ""]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("--cmd"), "{said}");
+    assert!(said.contains("a value is required"), "{said}");
+}
+
+#[test]
 fn a_server_of_adieu_with_its_defaults_says_goodbye_well() {
     let addr = format!("127.0.0.1:{}", free_port());
     let line = format!("{} {addr}", checked().display());

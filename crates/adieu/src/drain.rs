@@ -156,6 +156,9 @@ impl fmt::Display for Drained {
         let all = self.clean + self.broken_off + self.given_up;
         let connections = if all == 1 { "connection" } else { "connections" };
         let seconds = self.lasted.as_secs_f64();
+        if all + self.handlers_dropped == 0 && self.unsent == 0 {
+            return f.write_str("no connection was open");
+        }
         write!(f, "{all} {connections} ended in {seconds:.1} s: {} cleanly", self.clean)?;
         write!(f, ", {} broken off, {} given up", self.broken_off, self.given_up)?;
         if self.unsent > 0 {
@@ -494,4 +497,16 @@ impl Drop for Expected {
 /// A connection's identity: its address in memory, unique while it is registered.
 fn key<L: ?Sized>(link: *const L) -> usize {
     link.cast::<()>() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_without_connections_says_so() {
+        assert_eq!(Drained::default().to_string(), "no connection was open");
+        let one = Drained { clean: 1, ..Drained::default() };
+        assert!(one.to_string().starts_with("1 connection ended in 0.0 s: 1 cleanly"), "{one}");
+    }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Hooks {
     #[arg(long, value_name = "URL")]
     pub(super) backend: Option<String>,
     /// How long the backend may take to answer
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = length)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     pub(super) backend_timeout: Duration,
     /// Requests to the backend at a time, from 2; a quarter is for who came and left alone
     #[arg(long, value_name = "N", default_value = "64", value_parser = concurrency)]
@@ -94,7 +94,7 @@ pub(crate) struct Hooks {
     #[arg(long, value_name = "WHEN", value_enum, default_value = "changed")]
     pub(super) ask_resume: AskWhen,
     /// Of cookies only this one is a credential (repeatable; default: all cookies)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = cookie_name)]
     pub(super) credential_cookie: Vec<String>,
 }
 
@@ -180,6 +180,23 @@ pub(crate) fn length(text: &str) -> Result<Duration, String> {
         return Err("it is longer than a year; a length of time is needed, like 15s or 2m".into());
     }
     Ok(length)
+}
+
+/// A length of time in which something has to happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match length(text)? {
+        Duration::ZERO => Err("nobody can answer in no time; write it like 500ms or 10s".into()),
+        length => Ok(length),
+    }
+}
+
+/// A name that is none would match no cookie, and changed credentials would not be noticed.
+fn cookie_name(text: &str) -> Result<String, String> {
+    let of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() || !text.bytes().all(of_token) {
+        return Err("it is no name of a cookie; write the name alone, like sid".into());
+    }
+    Ok(text.to_owned())
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {

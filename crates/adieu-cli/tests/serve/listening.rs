@@ -48,6 +48,16 @@ fn one_address_that_is_taken_is_named_and_no_socket_is_left() {
 }
 
 #[test]
+fn an_address_that_is_given_twice_is_not_called_taken() {
+    let scratch = Scratch::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for listen in [free.to_string(), format!("unix:{}", scratch.name("a.sock"))] {
+        let said = refuses(&["--listen", &listen, "--listen", &listen]);
+        assert!(said.contains(&format!("{listen} is given twice")), "{said}");
+    }
+}
+
+#[test]
 fn a_unix_socket_is_for_its_user_and_group_whatever_the_umask_is_and_goes_at_the_end() {
     for mask in ["000", "077"] {
         let scratch = Scratch::new();

@@ -165,3 +165,10 @@ fn a_level_that_cannot_be_read_is_said_with_how_to_write_one() {
     assert_eq!(answer.status(), 403);
     gateway.until_error("answered 403");
 }
+
+#[test]
+fn a_word_that_is_no_level_is_told_with_the_levels() {
+    let gateway = serve_at("warning", &[]);
+    gateway.until_error("\"warning\" is no level");
+    gateway.until_error("the levels are error, warn, info, debug and trace");
+}

@@ -65,8 +65,9 @@ fn guesses_of_the_key_are_counted_and_logged_and_no_program_is_given_a_cookie() 
         for _ in 0..20 {
             scope.spawn(|| {
                 let guess = "Authorization: Bearer not-the-key-of-the-tests\r\n";
-                let (head, _) = gateway.request("GET", "/api/sessions", guess);
+                let (head, body) = gateway.request("GET", "/api/sessions", guess);
                 assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+                assert!(body.contains("this key is wrong"), "{body}");
             });
         }
     });

@@ -291,7 +291,8 @@ async fn wrong_key(peer: Option<IpAddr>) -> Response {
     let peer = peer.map_or("an unknown address".to_owned(), |peer| peer.to_string());
     // FAQ: gateway-wrong-key
     let why = format!("{peer} showed a key that is wrong (ADIEU_API_KEY has the right one)");
-    let mut response = key_is_needed();
+    let told = "this key is wrong: the right one is what ADIEU_API_KEY was set to for the gateway";
+    let mut response = unauthorized(told);
     response.extensions_mut().insert(WrongKey);
     response.extensions_mut().insert(Refusal::new(Kind::WrongKey, why));
     response
@@ -369,10 +370,14 @@ fn key_is_needed() -> Response {
     // FAQ: gateway-key-needed
     let why = "the key is needed, which is what ADIEU_API_KEY was set to for the gateway: in \
                Authorization: Bearer, or as the password with any user name";
-    let form = [(WWW_AUTHENTICATE, "Basic realm=\"adieu: the key as password\"")];
     let refusal = Refusal::new(Kind::NoKey, "no key was shown");
-    let answer = (StatusCode::UNAUTHORIZED, form, Json(json!({ "error": why })));
-    (Extension(refusal), answer).into_response()
+    (Extension(refusal), unauthorized(why)).into_response()
+}
+
+/// A browser asks its person for the key then.
+fn unauthorized(why: &str) -> Response {
+    let form = [(WWW_AUTHENTICATE, "Basic realm=\"adieu: the key as password\"")];
+    (StatusCode::UNAUTHORIZED, form, Json(json!({ "error": why }))).into_response()
 }
 
 fn hex(bytes: &[u8]) -> String {

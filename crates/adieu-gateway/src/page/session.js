@@ -50,7 +50,7 @@ socket.addEventListener("resumed", ({ detail }) => {
 socket.addEventListener("interrupted", ({ detail }) => {
   if (lostAt !== null) noticed();
   const seconds = (detail.retryIn / 1000).toFixed(1);
-  note(`The connection ended (${detail.code}); tried again in ${seconds} s.`);
+  note(`The connection ended (${detail.code}); the next try is in ${seconds} s.`);
   setState("connecting", "Connecting again…", `Session ${socket.sessionId}`);
 });
 

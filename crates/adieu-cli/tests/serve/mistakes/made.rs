@@ -52,6 +52,18 @@ fn of_the_command_line() -> Vec<Mistake> {
         mistake("`--max-connections 0`", refuses(&["--max-connections", "0"]), "0", "at least 1"),
         mistake("`--wait-lost 15`", refuses(&["--wait-lost", "15"]), "'15'", "like 500ms, 15s or"),
         mistake(
+            "`--backend-timeout 0s`",
+            refuses(&["--backend", hook, "--backend-timeout", "0s"]),
+            "'0s'",
+            "like 500ms or 10s",
+        ),
+        mistake(
+            "`--credential-cookie sid=1`",
+            refuses(&["--credential-cookie", "sid=1"]),
+            "'sid=1'",
+            "like sid",
+        ),
+        mistake(
             "`--batch` without a backend",
             refuses(&["--batch"]),
             "required",
@@ -83,6 +95,13 @@ fn of_addresses() -> Vec<Mistake> {
             Said::from(listen(&address)).with(&address, "127.0.0.1:8080"),
             "127.0.0.1:8080",
             "--listen ADDR:PORT",
+        ),
+        mistake(
+            "`--listen 127.0.0.1:8080` twice",
+            Said::from(refuses(&["--listen", &address, "--listen", &address]))
+                .with(&address, "127.0.0.1:8080"),
+            "127.0.0.1:8080",
+            "leave one of them out",
         ),
         mistake("`--listen unix:8080`", listen("unix:8080"), "8080", "unix:/run/adieu/adieu.sock"),
         mistake(
@@ -195,7 +214,8 @@ fn of_keys() -> Vec<Mistake> {
     let gateway = Adieu::spawn(with_key(KEY, &[]));
     let page = gateway.get("/", "");
     let wrong = "Authorization: Bearer not-the-key-of-the-tests\r\n";
-    assert_eq!(gateway.get("/", wrong).status(), 401);
+    let wrong = gateway.get("/", wrong);
+    assert_eq!(wrong.status(), 401);
     gateway.until_error("showed a key that is wrong");
     let open = Adieu::serve(&[]);
     vec![
@@ -206,6 +226,7 @@ fn of_keys() -> Vec<Mistake> {
             "make one with",
         ),
         mistake("the page without the key", page.body, "the key", "ADIEU_API_KEY"),
+        mistake("a wrong key: what its client is told", wrong.body, "is wrong", "ADIEU_API_KEY"),
         mistake("a wrong key: the log", gateway.errors(), "127.0.0.1", "ADIEU_API_KEY"),
         mistake(
             "a login link for the second time",
@@ -318,6 +339,10 @@ fn of_the_system() -> Vec<Mistake> {
     unread.env("RUST_LOG", "verbose=loud");
     let unread = Adieu::spawn(unread);
     unread.until_error("RUST_LOG");
+    let mut word = adieu(&["serve", "--listen", "127.0.0.1:0"]);
+    word.env("RUST_LOG", "warning");
+    let word = Adieu::spawn(word);
+    word.until_error("is no level");
     let few = refused(limited(20, &[]));
     let (before, left) = few.split_once("needed, and ").unwrap();
     let left = left.split(' ').next().unwrap().to_owned();
@@ -342,6 +367,7 @@ fn of_the_system() -> Vec<Mistake> {
             "--max-connections 1000",
             "raise it to",
         ),
+        mistake("`RUST_LOG=warning`", word.errors(), "\"warning\"", "the levels are"),
         mistake("`RUST_LOG=verbose=loud`", unread.errors(), "verbose=loud", "write it like info"),
     ]
 }
