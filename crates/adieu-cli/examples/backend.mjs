@@ -124,6 +124,10 @@ const server = createServer(async (request, response) => {
     if (!response.headersSent) end(500, { error: 'see the log' });
   }
 });
+server.on('error', ({ message }) => {
+  console.error(`cannot listen on port ${PORT}: ${message}; name another one in PORT and --backend`);
+  process.exit(1);
+});
 server.listen(Number(PORT), '127.0.0.1', () => {
   console.log(`listening on ${server.address().port}`);
 });

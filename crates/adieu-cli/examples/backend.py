@@ -180,7 +180,10 @@ class Hooks(http.server.BaseHTTPRequestHandler):
 if __name__ == "__main__":
     if not SECRETS:
         sys.exit("ADIEU_BACKEND_SECRET is missing or malformed: whsec_ and base64 is needed")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Hooks)
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Hooks)
+    except OSError as error:
+        sys.exit(f"cannot listen on port {PORT}: {error}; name another one in PORT and --backend")
     # Lines of several threads do not mix in it.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.info("listening on %s", server.server_address[1])

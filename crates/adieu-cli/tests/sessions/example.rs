@@ -187,3 +187,18 @@ async fn the_backend_in_node_is_careful() {
 async fn the_backend_in_python_is_careful() {
     is_careful("python3", "backend.py").await;
 }
+
+#[test]
+fn a_backend_whose_port_is_taken_says_so_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (program, file) in [("node", "backend.mjs"), ("python3", "backend.py")] {
+        let mut backend = command(program, file);
+        backend.env("PORT", &port).env("ADIEU_BACKEND_SECRET", Backend::SECRET);
+        let output = backend.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{program}: {said}");
+        assert!(said.starts_with(&format!("cannot listen on port {port}: ")), "{program}: {said}");
+        assert_eq!(said.lines().count(), 1, "{program}: {said}");
+    }
+}
