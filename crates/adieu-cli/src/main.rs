@@ -146,12 +146,14 @@ fn main() -> ExitCode {
             None => served(&cli.serve).await,
         }
     });
-    if is_client {
-        // A name that is still looked up behind the deadline keeps nobody waiting.
-        runtime.shutdown_background();
-    }
+    // A thread that still waits for a name, a file or the service manager keeps nobody waiting. A
+    // client has nothing to end; a gateway ends its tasks.
+    runtime.shutdown_timeout(if is_client { Duration::ZERO } else { LAST_WAIT });
     code
 }
+
+/// How long the end of the process waits for the tasks that are left and for threads that block.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Threads at a time for what blocks: names that are looked up, files that are looked at.
 const BLOCKING: usize = 16;

@@ -12,7 +12,7 @@ use adieu_gateway::serve::{Handshakes, Site, room_for_connections, serve};
 use crate::listen::Bound;
 use crate::say::{say, say_over, warn};
 use crate::service_manager::{self, Phase, ServiceManager};
-use crate::signals::Signals;
+use crate::signals::{Reloads, Signals};
 use crate::{Serve, certificates, greeting, room};
 
 /// Exit code when not every connection ended cleanly.
@@ -26,19 +26,21 @@ const SHOW_EVERY: Duration = Duration::from_millis(100);
 
 /// Serves until it is told to stop.
 pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
+    // First of all: a renewal of certificates may ask for a reload before the store is open.
+    let reloads = Reloads::new();
     let files = options.certificate()?;
     let tls = files.as_ref().map(CertificateFiles::server_config).transpose();
     let tls = tls.map_err(|error| format!("TLS: {error}"))?;
     let access = options.sessions.access()?;
     look_for_room(options)?;
-    // First of all: where the port is taken, no session is touched.
+    // Before the store: where the port is taken, no session is touched.
     let bound = match service_manager::listener()? {
         Some(listener) => vec![Bound::inherited(listener)?],
         None => bind(options).await?,
     };
     let (gateway, store) = options.sessions.start().await?;
     // Before anybody reads that it listens and sends one.
-    let (signals, reloads) = Signals::of_a_server();
+    let signals = Signals::of_a_server();
     greeting::say_hello(options, &bound, &access, tls.is_some());
     let (listeners, socket_files): (Vec<_>, Vec<_>) =
         bound.into_iter().map(|bound| (bound.listener, bound.file)).unzip();
