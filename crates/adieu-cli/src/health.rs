@@ -7,6 +7,7 @@ use std::time::Duration;
 use adieu::{Client, Config};
 use clap::Args;
 
+use crate::escape;
 use crate::say::{say, warn};
 
 /// Health checks are repeated every few seconds.
@@ -38,23 +39,56 @@ pub(crate) async fn run(options: &Health) -> ExitCode {
 /// The client of WebSockets asks, because it speaks TLS, too: at this path there is no WebSocket,
 /// and what is answered instead says how the gateway is.
 async fn ask(url: &str) -> Result<(), String> {
-    let url = format!("{}/readyz", url.trim_end_matches('/'));
+    let (url, shown) = probe(url);
     let config = Config { handshake_timeout: PATIENCE, ..Config::default() };
     let client = Client::new().config(config);
     let client = client.tls(adieu_check::trust::client_config(None, true)?);
     let Err(error) = client.connect(&url).await else {
-        return Err(format!("{url} is a WebSocket, so there is another server"));
+        return Err(format!("{shown} is a WebSocket, so there is another server"));
     };
     match error.refusal() {
         Some(answer) if answer.status == 200 && answer.body_text() == "ready\n" => Ok(()),
         Some(answer) => {
-            Err(format!("{url} answered {answer}: {}", first_line(&answer.body_text())))
+            Err(format!("{shown} answered {answer}: {}", first_line(&answer.body_text())))
         }
-        None => Err(format!("{url}: {error}")),
+        None => Err(format!("{shown}: {error}")),
     }
 }
 
-/// A page of another server would be long.
+/// The URL that is asked, and what is shown of it: without user and password. A query would stand
+/// in front of the path; there is none here.
+fn probe(url: &str) -> (String, String) {
+    let ready = |url: &str| {
+        let base = url.split(['?', '#']).next().unwrap_or_default();
+        format!("{}/readyz", base.trim_end_matches('/'))
+    };
+    // Behind the last of them: an unwise password has one, too.
+    let shown = match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    };
+    (ready(url), escape::line(ready(&shown)))
+}
+
+/// A page of another server would be long, and may have anything in it.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(100).collect()
+    let line: String = text.lines().next().unwrap_or_default().chars().take(100).collect();
+    escape::line(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_sent_and_not_shown_and_a_query_is_left_out() {
+        for (url, asked, shown) in [
+            ("http://a:1/", "http://a:1/readyz", "http://a:1/readyz"),
+            ("http://a/gw?token=s#x", "http://a/gw/readyz", "http://a/gw/readyz"),
+            ("https://u:p@a/", "https://u:p@a/readyz", "https://a/readyz"),
+            ("http://u:p?s@a", "http://u:p/readyz", "http://a/readyz"),
+        ] {
+            assert_eq!(probe(url), (asked.to_owned(), shown.to_owned()));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod connect;
+mod escape;
 mod greeting;
 mod health;
 mod help;
