@@ -41,6 +41,9 @@ impl Bound {
 }
 
 impl Listen {
+    /// If nobody says otherwise.
+    pub(crate) const DEFAULT: &str = "127.0.0.1:8080";
+
     /// Listens.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ enum Command {
 pub(crate) struct Serve {
     /// Address or name, and port, to listen on: :8080 is all addresses, port 0 takes a free one;
     /// unix:PATH is a Unix socket, without TLS, for a proxy on this machine (repeatable)
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = Listen::DEFAULT)]
     #[arg(help_heading = heading::LISTEN)]
     listen: Vec<Listen>,
     /// Certificate chain in PEM form: serve https:// and wss:// (needs --tls-key). It is read anew

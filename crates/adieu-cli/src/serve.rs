@@ -8,8 +8,9 @@ use adieu::tls::CertificateFiles;
 use adieu::{Drain, Endpoint};
 use adieu_gateway::gateway::Gateway;
 use adieu_gateway::serve::{Handshakes, Site, room_for_connections, serve};
+use tokio::net::TcpListener;
 
-use crate::listen::Bound;
+use crate::listen::{Bound, Listen};
 use crate::say::{say, say_over, warn};
 use crate::service_manager::{self, Phase, ServiceManager};
 use crate::signals::{Reloads, Signals};
@@ -35,7 +36,7 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     look_for_room(options)?;
     // Before the store: where the port is taken, no session is touched.
     let bound = match service_manager::listener()? {
-        Some(listener) => vec![Bound::inherited(listener)?],
+        Some(listener) => vec![inherited(listener, &options.listen)?],
         None => bind(options).await?,
     };
     let (gateway, store) = options.sessions.start().await?;
@@ -67,6 +68,21 @@ async fn bind(options: &Serve) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
     for listen in &options.listen {
         bound.push(listen.bind().await?);
+    }
+    Ok(bound)
+}
+
+/// The socket that a service manager has handed over, which is all that is listened on.
+fn inherited(listener: TcpListener, asked: &[Listen]) -> Result<Bound, String> {
+    let bound = Bound::inherited(listener)?;
+    let here = bound.addr.map(|addr| addr.to_string()).unwrap_or_default();
+    let others = asked.iter().map(Listen::to_string);
+    for other in others.filter(|other| *other != here && other != Listen::DEFAULT) {
+        warn(format_args!(
+            // FAQ: serve-listen-unused
+            "--listen {other} is not used, for the service manager has handed over the socket \
+             {here}: change its socket unit, or disable it"
+        ));
     }
     Ok(bound)
 }
