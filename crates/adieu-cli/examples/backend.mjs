@@ -33,11 +33,12 @@ function isSigned(headers, body) {
 
 /** Sends a text to all sessions of a user, from anywhere in the program. */
 async function sendToUser(user, text) {
-  const headers = { 'content-type': 'text/plain' };
+  const headers = { 'content-type': 'application/json' };
   if (ADIEU_API_KEY) headers.authorization = `Bearer ${ADIEU_API_KEY}`;
-  const url = `${GATEWAY}/api/users/${encodeURIComponent(user)}/messages`;
+  // People choose their names: one stands in JSON, for in a URL ".." would be another path.
+  const body = JSON.stringify({ to: [{ userId: user }], text });
   try {
-    const answer = await fetch(url, { method: 'POST', headers, body: text });
+    const answer = await fetch(`${GATEWAY}/api/messages`, { method: 'POST', headers, body });
     if (!answer.ok) console.error(`the gateway answered ${answer.status}: ${await answer.text()}`);
   } catch (error) {
     console.error(`the gateway cannot be reached at ${GATEWAY}: ${error.cause ?? error}`);

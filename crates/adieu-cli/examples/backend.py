@@ -62,8 +62,10 @@ def is_signed(headers, body):
 
 def send_to_user(user, text):
     """Sends a text to all sessions of a user, from anywhere in the program."""
-    url = f"{GATEWAY}/api/users/{urllib.parse.quote(user, safe='')}/messages"
-    request = urllib.request.Request(url, text.encode(), {"content-type": "text/plain"})
+    # People choose their names: one stands in JSON, for in a URL ".." would be another path.
+    body = json.dumps({"to": [{"userId": user}], "text": text}).encode()
+    url = f"{GATEWAY}/api/messages"
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
     if API_KEY:
         request.add_header("authorization", f"Bearer {API_KEY}")
     try:

@@ -7,6 +7,7 @@ use std::time::Duration;
 use adieu::{Client, Config, ConnectError, Socket};
 use clap::Args;
 
+use crate::escape;
 use crate::say::{say, warn};
 
 /// Health checks are repeated every few seconds.
@@ -46,8 +47,10 @@ async fn ask(asked: &str) -> Result<(), String> {
         ));
     }
     // Over a Unix socket the URL only says what stands in the request.
-    let base = if socket.is_some() { "http://localhost" } else { asked.trim_end_matches('/') };
-    let url = format!("{base}/readyz");
+    let (url, shown) = match socket {
+        Some(_) => ("http://localhost/readyz".to_owned(), escape::line(asked.to_owned())),
+        None => probe(asked),
+    };
     let config = Config { handshake_timeout: PATIENCE, ..Config::default() };
     let client = Client::new().config(config);
     let client = client.tls(adieu_check::trust::client_config(None, true)?);
@@ -55,16 +58,15 @@ async fn ask(asked: &str) -> Result<(), String> {
         Some(path) => over_unix(&client, path, &url).await,
         None => client.connect(&url).await,
     };
-    let asked = if socket.is_some() { asked } else { &url };
     let Err(error) = answer else {
-        return Err(format!("{asked} is a WebSocket, so there is another server"));
+        return Err(format!("{shown} is a WebSocket, so there is another server"));
     };
     match error.refusal() {
         Some(answer) if answer.status == 200 && answer.body_text() == "ready\n" => Ok(()),
         Some(answer) => {
-            Err(format!("{asked} answered {answer}: {}", first_line(&answer.body_text())))
+            Err(format!("{shown} answered {answer}: {}", first_line(&answer.body_text())))
         }
-        None => Err(format!("{asked}: {error}")),
+        None => Err(format!("{shown}: {error}")),
     }
 }
 
@@ -84,7 +86,40 @@ fn has_scheme(url: &str) -> bool {
     })
 }
 
-/// A page of another server would be long.
+/// The URL that is asked, and what is shown of it: without user and password. A query would stand
+/// in front of the path; there is none here.
+fn probe(url: &str) -> (String, String) {
+    let ready = |url: &str| {
+        let base = url.split(['?', '#']).next().unwrap_or_default();
+        format!("{}/readyz", base.trim_end_matches('/'))
+    };
+    // Behind the last of them: an unwise password has one, too.
+    let shown = match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    };
+    (ready(url), escape::line(ready(&shown)))
+}
+
+/// A page of another server would be long, and may have anything in it.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(100).collect()
+    let line: String = text.lines().next().unwrap_or_default().chars().take(100).collect();
+    escape::line(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_sent_and_not_shown_and_a_query_is_left_out() {
+        for (url, asked, shown) in [
+            ("http://a:1/", "http://a:1/readyz", "http://a:1/readyz"),
+            ("http://a/gw?token=s#x", "http://a/gw/readyz", "http://a/gw/readyz"),
+            ("https://u:p@a/", "https://u:p@a/readyz", "https://a/readyz"),
+            ("http://u:p?s@a", "http://u:p/readyz", "http://a/readyz"),
+        ] {
+            assert_eq!(probe(url), (asked.to_owned(), shown.to_owned()));
+        }
+    }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Bound {
 }
 
 impl Listen {
+    /// If nobody says otherwise.
+    pub(crate) const DEFAULT: &str = "127.0.0.1:8080";
+
     /// Whether it is another port each time.
     pub(crate) fn takes_a_free_port(&self) -> bool {
         matches!(self, Listen::Tcp { port: 0, .. })

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod connect;
+mod escape;
 mod greeting;
 mod health;
 mod help;
@@ -63,7 +64,7 @@ enum Command {
 pub(crate) struct Serve {
     /// Address or name, and port, to listen on: :8080 is all addresses, port 0 takes a free one;
     /// unix:PATH is a Unix socket, without TLS, for a proxy on this machine (repeatable)
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = Listen::DEFAULT)]
     #[arg(help_heading = heading::LISTEN)]
     listen: Vec<Listen>,
     /// Certificate chain in PEM form: serve https:// and wss:// (needs --tls-key). It is read anew
@@ -146,12 +147,14 @@ fn main() -> ExitCode {
             None => served(&cli.serve).await,
         }
     });
-    if is_client {
-        // A name that is still looked up behind the deadline keeps nobody waiting.
-        runtime.shutdown_background();
-    }
+    // A thread that still waits for a name, a file or the service manager keeps nobody waiting. A
+    // client has nothing to end; a gateway ends its tasks.
+    runtime.shutdown_timeout(if is_client { Duration::ZERO } else { LAST_WAIT });
     code
 }
+
+/// How long the end of the process waits for the tasks that are left and for threads that block.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Threads at a time for what blocks: names that are looked up, files that are looked at.
 const BLOCKING: usize = 16;

@@ -9,10 +9,10 @@ use adieu::{Drain, Endpoint};
 use adieu_gateway::gateway::Gateway;
 use adieu_gateway::serve::{Handshakes, Site, room_for_connections, serve};
 
-use crate::listen::Bound;
+use crate::listen::{Bound, Listen};
 use crate::say::{say, say_over, warn};
 use crate::service_manager::{self, Phase, ServiceManager};
-use crate::signals::Signals;
+use crate::signals::{Reloads, Signals};
 use crate::{Serve, certificates, greeting, room};
 
 /// Exit code when not every connection ended cleanly.
@@ -26,19 +26,23 @@ const SHOW_EVERY: Duration = Duration::from_millis(100);
 
 /// Serves until it is told to stop.
 pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
+    // First of all: a renewal of certificates may ask for a reload before the store is open.
+    let reloads = Reloads::new();
     let files = options.certificate()?;
     let tls = files.as_ref().map(CertificateFiles::server_config).transpose();
     let tls = tls.map_err(|error| format!("TLS: {error}"))?;
     let access = options.sessions.access()?;
     look_for_room(options)?;
-    // First of all: where the port is taken, no session is touched.
+    // Before the store: where the port is taken, no session is touched.
     let mut bound = service_manager::listeners()?;
     if bound.is_empty() {
         bound = bind(options).await?;
+    } else {
+        warn_of_unused(&options.listen, &bound);
     }
     let (gateway, store) = options.sessions.start().await?;
     // Before anybody reads that it listens and sends one.
-    let (signals, reloads) = Signals::of_a_server();
+    let signals = Signals::of_a_server();
     greeting::say_hello(options, &bound, &access, tls.is_some());
     let (listeners, socket_files): (Vec<_>, Vec<_>) =
         bound.into_iter().map(|bound| (bound.listener, bound.file)).unzip();
@@ -72,6 +76,22 @@ async fn bind(options: &Serve) -> Result<Vec<Bound>, String> {
         bound.push(listen.bind().await?);
     }
     Ok(bound)
+}
+
+/// What a service manager has handed over is all that is listened on.
+fn warn_of_unused(asked: &[Listen], bound: &[Bound]) {
+    let others = asked.iter().map(Listen::to_string);
+    let unused =
+        |other: &String| other != Listen::DEFAULT && bound.iter().all(|bound| bound.name != *other);
+    for other in others.filter(unused) {
+        let here: Vec<&str> = bound.iter().map(|bound| &*bound.name).collect();
+        warn(format_args!(
+            // FAQ: serve-listen-unused
+            "--listen {other} is not used, for the service manager has handed over the socket \
+             {}: change its socket unit, or disable it",
+            here.join(" and ")
+        ));
+    }
 }
 
 /// The exit code, where all is over.

@@ -86,6 +86,7 @@ enum Reason {
 async fn attend(mut told: UnboundedReceiver<Phase>, mut status: StatusLine) {
     let mut watchdog = system::watchdog().map(|length| every(length / 2));
     let (mut last, mut look_at) = (String::new(), Instant::now() + STATUS_EVERY);
+    let mut deaf = false;
     loop {
         let reason = tokio::select! {
             // In this order: what has happened is told before that it lives.
@@ -110,8 +111,18 @@ async fn attend(mut told: UnboundedReceiver<Phase>, mut status: StatusLine) {
                 say.push(Said::Status(line));
             }
         }
-        if !say.is_empty() {
-            system::notify(say).await;
+        if say.is_empty() {
+            continue;
+        }
+        match system::notify(say).await {
+            Ok(()) => deaf = false,
+            // Told once, for this goes on as long as the process. The name of its socket is
+            // inherited, also by those that it has not started.
+            Err(error) if !deaf => {
+                tracing::warn!("NOTIFY_SOCKET: the service manager cannot be told: {error}");
+                deaf = true;
+            }
+            Err(_) => {}
         }
     }
 }
@@ -244,14 +255,12 @@ mod system {
     }
 
     /// Says this, off the runtime's threads: where the service manager does not read, it blocks.
-    pub(super) async fn notify(say: Vec<Said>) {
+    pub(super) async fn notify(say: Vec<Said>) -> io::Result<()> {
         let said = tokio::task::spawn_blocking(move || {
             let states: Vec<_> = say.iter().flat_map(states).collect();
             sd_notify::notify(&states)
         });
-        if let Ok(Err(error)) = said.await {
-            tracing::warn!("NOTIFY_SOCKET: the service manager cannot be told: {error}");
-        }
+        said.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     fn states(said: &Said) -> Vec<NotifyState<'_>> {
@@ -291,7 +300,9 @@ mod system {
         Ok(Vec::new())
     }
 
-    pub(super) async fn notify(_: Vec<Said>) {}
+    pub(super) async fn notify(_: Vec<Said>) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -53,11 +53,9 @@ impl Signals {
         Self::with(stops)
     }
 
-    /// For a server.
-    pub(crate) fn of_a_server() -> (Self, Reloads) {
-        let means = HangUp::of_this_process();
-        let hang_up = (means == HangUp::Reload).then(hang_up).flatten();
-        (Self::with(means == HangUp::Stop), Reloads { hang_up })
+    /// For a server, which has [`Reloads`] beside them.
+    pub(crate) fn of_a_server() -> Self {
+        Self::with(HangUp::of_this_process() == HangUp::Stop)
     }
 
     fn with(hang_up_stops: bool) -> Self {
@@ -91,6 +89,12 @@ impl Signals {
 
 #[cfg(unix)]
 impl Reloads {
+    /// Heard from now on: a signal that comes before would end the process.
+    pub(crate) fn new() -> Self {
+        let reloads = HangUp::of_this_process() == HangUp::Reload;
+        Reloads { hang_up: reloads.then(hang_up).flatten() }
+    }
+
     /// SIGHUP, where there is no terminal.
     pub(crate) async fn next(&mut self) {
         received(&mut self.hang_up).await;
@@ -135,8 +139,8 @@ impl Signals {
         Signals {}
     }
 
-    pub(crate) fn of_a_server() -> (Self, Reloads) {
-        (Signals {}, Reloads {})
+    pub(crate) fn of_a_server() -> Self {
+        Signals {}
     }
 
     /// Ctrl-C.
@@ -154,6 +158,10 @@ impl Signals {
 
 #[cfg(not(unix))]
 impl Reloads {
+    pub(crate) fn new() -> Self {
+        Reloads {}
+    }
+
     /// Never: there is no such signal.
     pub(crate) async fn next(&mut self) {
         std::future::pending().await

@@ -70,6 +70,8 @@ struct Inner {
     kept: usize,
     /// Those that are no WebSockets (yet).
     open: AtomicUsize,
+    /// Those of them that make room and are not gone yet.
+    leaving: AtomicUsize,
     drain: Drain,
     gateway: Gateway,
     strangers: Mutex<Strangers>,
@@ -238,9 +240,11 @@ impl Door {
         let all = descriptors().unwrap_or(usize::MAX);
         let kept = kept(all);
         let most = all - kept;
-        let (open, left) = (AtomicUsize::new(0), Notify::new());
+        let (open, leaving, left) = (AtomicUsize::new(0), AtomicUsize::new(0), Notify::new());
         let (strangers, log) = (Mutex::default(), Rare::default());
-        Door(Arc::new(Inner { limits, most, kept, open, drain, gateway, strangers, left, log }))
+        let inner =
+            Inner { limits, most, kept, open, leaving, drain, gateway, strangers, left, log };
+        Door(Arc::new(inner))
     }
 
     /// Waits until one more connection may be accepted.
@@ -256,11 +260,18 @@ impl Door {
         let crowded = self.strangers().waiting.len() >= limits.all;
         let connections = self.connections();
         let by = if crowded { "handshakes" } else { "descriptors" };
+        // Half of the descriptors that are kept is for short requests: a probe's, say. The other
+        // half is for no connection: one that is sent away has its descriptor until it is gone.
+        if connections >= most.saturating_add(kept / 2) {
+            if self.0.leaving.load(Ordering::SeqCst) == 0 {
+                self.makes_room(by);
+            }
+            return false;
+        }
         if (crowded || connections >= *most) && self.makes_room(by) {
             return true;
         }
-        // Half of the descriptors that are kept is for short requests: a probe's, say.
-        !crowded && connections < most.saturating_add(kept / 2)
+        !crowded
     }
 
     /// A connection was accepted.
@@ -316,6 +327,7 @@ impl Door {
         let mut strangers = self.strangers();
         let Some(chosen) = choose(&strangers) else { return false };
         strangers.to(&chosen, Phase::Over);
+        self.0.leaving.fetch_add(1, Ordering::SeqCst);
         drop(strangers);
         self.refused(by);
         true
@@ -403,7 +415,12 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.to(Phase::Over);
+        let mut strangers = self.door.strangers();
+        if *self.visit.phase() == Phase::Over {
+            self.door.0.leaving.fetch_sub(1, Ordering::SeqCst);
+        }
+        strangers.to(&self.visit, Phase::Over);
+        drop(strangers);
         self.door.0.open.fetch_sub(1, Ordering::SeqCst);
         self.door.0.left.notify_one();
     }

@@ -9,6 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+#[cfg(unix)]
+use crate::rare::Rare;
+
 /// How long it waits where no descriptor is left: one that ends makes room.
 #[cfg(unix)]
 const PAUSE: Duration = Duration::from_millis(100);
@@ -68,11 +71,14 @@ async fn until_drained<T>(accept: impl Future<Output = T>, drain: &Drain) -> T {
 
 #[cfg(unix)]
 async fn accept_unix(listener: &UnixListener) -> UnixStream {
+    static SCARCE: Rare = Rare::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!("accept: {error}; new connections wait (ulimit -n?)");
+                if let Some(left_out) = SCARCE.due() {
+                    tracing::warn!(left_out, "accept: {error}; new connections wait (ulimit -n?)");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -20,6 +20,12 @@ struct State {
 }
 
 impl Rare {
+    /// None was written yet.
+    #[cfg(unix)]
+    pub(crate) const fn new() -> Self {
+        Rare(Mutex::new(State { last: None, left_out: 0 }))
+    }
+
     /// Whether a line is due; then how many were left out since the one before.
     pub(crate) fn due(&self) -> Option<u64> {
         self.due_at(Instant::now())

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adieu_proto::{Config, Connection, HandshakeError, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,6 +31,9 @@ const BACKLOG: u32 = 4096;
 
 /// After an accept failed for want of descriptors or memory: one may have become free by then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two lines of the log that say so, of all listeners of the process.
+const SCARCITY_EVERY: Duration = Duration::from_secs(10);
 
 /// At the very end: what the last ones in the queue have to send their request and read the 503.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -499,14 +502,29 @@ async fn accept_from(listener: &TcpListener, drain: &Drain) -> (TcpStream, Socke
             Ok(accepted) => return accepted,
             Err(error) if is_the_peers(&error) => tracing::debug!("accept: {error}"),
             Err(error) => {
-                tracing::warn!(
-                    connections = drain.connections(),
-                    "accept: {error}; new connections wait (is the limit of open files too low?)"
-                );
+                if scarcity_is_news(Instant::now()) {
+                    tracing::warn!(
+                        connections = drain.connections(),
+                        "accept: {error}; new connections wait (is the limit of open files too \
+                         low?)"
+                    );
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Whether it is to be told that an accept has failed: strangers can bring that about for as long
+/// as they like, and fill no disk with it.
+fn scarcity_is_news(now: Instant) -> bool {
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_news = told.is_none_or(|told| now.saturating_duration_since(told) >= SCARCITY_EVERY);
+    if is_news {
+        *told = Some(now);
+    }
+    is_news
 }
 
 /// A connection that waits in the queue, if there is one. An error is one connection's, or a want

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use super::escape::{self, Keep};
 use super::options::Output;
+use crate::escape::{self, Keep};
 
 /// Messages that wait for whoever reads standard output; more stay with the server.
 const WAITING: usize = 16;

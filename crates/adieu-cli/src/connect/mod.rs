@@ -2,7 +2,6 @@
 //! and at the end it says how it ended.
 
 mod client;
-mod escape;
 mod exit;
 mod goodbye;
 mod input;

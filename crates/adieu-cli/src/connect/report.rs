@@ -9,10 +9,10 @@ use adieu::{
 };
 
 use super::client::Failure;
-use super::escape::{self, Keep};
 use super::exit::Exit;
 use super::json;
 use super::options::{Connect, Output, Way};
+use crate::escape::{self, Keep};
 
 /// What of heads is secret: it is shown where it was asked for.
 const HIDDEN: &str = "…";

@@ -1,5 +1,7 @@
 //! A certificate that is renewed while the gateway runs.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -105,6 +107,41 @@ fn without_a_terminal_sighup_reads_them_at_once() {
     gateway.until_said("was read anew");
     assert!(files.is_shown(&new, &gateway));
     gateway.stop();
+}
+
+#[test]
+fn a_reload_that_is_asked_for_during_the_start_is_done_behind_it() {
+    let certificate = Certificate::make();
+    let files = Files::of(&certificate);
+    let held = files.scratch.path("held");
+    fifo(&held);
+    std::fs::rename(&held, &files.cert).unwrap();
+    let mut gateway = Adieu::run(files.serve(&["setsid"], "1h"));
+    // Open when the other end is: the start reads it.
+    let mut start = OpenOptions::new().write(true).open(&files.cert).unwrap();
+    files.replace(&files.cert, &certificate.cert);
+    gateway.signal("HUP");
+    start.write_all(certificate.cert.as_bytes()).unwrap();
+    drop(start);
+    gateway.until_said("is as it was");
+    gateway.stop();
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_to_its_end_holds_up_no_stop() {
+    let files = Files::of(&Certificate::make());
+    let mut gateway = Adieu::spawn(files.serve(&[], "20ms"));
+    let held = files.scratch.path("held");
+    fifo(&held);
+    std::fs::rename(&held, &files.cert).unwrap();
+    // A file on a network that is gone is like it: the thread that reads does not come back.
+    let _reading = OpenOptions::new().write(true).open(&files.cert).unwrap();
+    gateway.stop();
+}
+
+/// Makes a named pipe.
+fn fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 #[test]

@@ -140,6 +140,18 @@ fn the_backend_hears_the_id_of_the_request_that_it_is_asked_about() {
 }
 
 #[test]
+fn a_method_that_a_stranger_has_made_up_is_cut_like_a_path() {
+    let gateway = serve_at("info", &[]);
+    let (method, path) = ("M".repeat(8_000), "p".repeat(4_000));
+    let mut peer = testkit::Peer::connect(gateway.addr());
+    peer.write(format!("{method} /sessions/{path}/lose-network HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_eq!(peer.read_head().status(), 403, "a name that is not of this machine");
+    gateway.until_error("answered 403");
+    let log = gateway.errors();
+    assert!(log.contains("MMM") && log.contains("ppp") && log.len() < 1_500, "{log}");
+}
+
+#[test]
 fn what_is_no_http_is_logged_without_its_bytes() {
     let gateway = serve_at("info", &[]);
     let mut peer = testkit::Peer::connect(gateway.addr());

@@ -101,6 +101,29 @@ async fn hears_and_answers(program: &str, file: &str) {
     assert!(said[3].replace(": ", ":").contains(r#""cause":"left""#), "{said:?}");
 }
 
+/// What a person is called and says cannot become another request than the one that is meant.
+async fn takes_a_name_for_a_name(program: &str, file: &str) {
+    let free = free_address();
+    let example = Example::start(program, file, &free.to_string(), Backend::SECRET);
+    let url = format!("http://127.0.0.1:{}/", example.port);
+    let gateway = Gateway::start_told_at(&free.to_string(), &url);
+    // In a path the first is a step up, and the second begins a message to many.
+    let many = r#"{"to":[{"userId":"ben"}],"x""#;
+    let mut dots = Page::of("..");
+    dots.connect(&gateway.url()).await;
+    let mut ben = Page::of("ben");
+    ben.connect(&gateway.url()).await;
+    let mut forger = Page::of("%7B%22to%22:%5B%7B%22userId%22:%22ben%22%7D%5D,%22x%22");
+    forger.connect(&gateway.url()).await;
+    forger.say(r#"@.. 1,"text":"anna: a message that anna has not sent"}"#).await;
+    dots.receive(1).await;
+    let said = r#"1,"text":"anna: a message that anna has not sent"}"#;
+    assert_eq!(dots.received, [format!("{many}: {said}")]);
+    forger.say("@ben hello").await;
+    ben.receive(1).await;
+    assert_eq!(ben.received, [format!("{many}: hello")]);
+}
+
 /// The example believes what is signed by one of its secrets, is not old, and was not told before.
 async fn is_careful(program: &str, file: &str) {
     let refused = |secret: &str| {
@@ -176,6 +199,16 @@ async fn the_backend_in_node_hears_and_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_in_python_hears_and_answers() {
     hears_and_answers("python3", "backend.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_in_node_takes_a_name_for_a_name() {
+    takes_a_name_for_a_name("node", "backend.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_in_python_takes_a_name_for_a_name() {
+    takes_a_name_for_a_name("python3", "backend.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

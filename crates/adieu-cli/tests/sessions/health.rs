@@ -46,6 +46,26 @@ fn a_gateway_with_a_certificate_is_asked_over_tls() {
 }
 
 #[test]
+fn what_another_server_writes_does_nothing_to_a_terminal_and_a_password_is_not_shown() {
+    let listener = testkit::Listener::bind();
+    let url = format!("http://probe:secret@{}/?token=secret", listener.addr());
+    let server = std::thread::spawn(move || {
+        let mut peer = listener.accept();
+        let head = peer.read_head();
+        let body = "\x1b]0;a title\x07\u{9b}2J";
+        let answer = format!("HTTP/1.1 503 No\r\nContent-Length: {}\r\n\r\n", body.len());
+        peer.write(format!("{answer}{body}"));
+        peer.read_to_end();
+        head
+    });
+    let (code, said) = health(&url);
+    assert!(code == Some(1) && said.contains(r"\x1b]0;a title\x07\x9b2J"), "{said}");
+    assert!(!said.trim_end().contains(char::is_control) && !said.contains("secret"), "{said:?}");
+    let head = server.join().unwrap();
+    assert!(head.field("Authorization").is_some(), "{head:?}");
+}
+
+#[test]
 fn another_server_is_not_taken_for_a_gateway() {
     let listener = testkit::Listener::bind();
     let url = format!("http://{}/", listener.addr());

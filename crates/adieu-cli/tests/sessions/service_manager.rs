@@ -37,7 +37,7 @@ struct Manager {
     heard: Vec<String>,
     /// How many of these lines were looked at.
     looked_at: usize,
-    _dir: Scratch,
+    dir: Scratch,
 }
 
 impl Manager {
@@ -48,7 +48,7 @@ impl Manager {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(testkit::DEADLINE)).unwrap();
         command.env("NOTIFY_SOCKET", &path);
-        Manager { socket, heard: Vec::new(), looked_at: 0, _dir: dir }
+        Manager { socket, heard: Vec::new(), looked_at: 0, dir }
     }
 
     /// Hears what it is told until it is this line.
@@ -120,11 +120,41 @@ fn a_service_manager_hears_that_the_certificate_is_read_anew() {
 #[test]
 fn a_service_manager_that_is_gone_stops_nothing() {
     let mut command = started(None);
+    // It is told each tenth of a second.
+    command.env("WATCHDOG_USEC", "200000");
     let manager = Manager::listens(&mut command);
     drop(manager);
     let mut gateway = Process::spawn(command, &[]);
     gateway.until_error("NOTIFY_SOCKET");
     assert!(gateway.request("GET", "/readyz", "").0.starts_with("HTTP/1.1 200"));
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.errors());
+    // That it is ready, how it is, and that it stops.
+    assert_eq!(gateway.errors().matches("NOTIFY_SOCKET").count(), 1, "{}", gateway.errors());
+}
+
+/// The stop of a gateway that cannot say that it stops.
+#[test]
+fn a_service_manager_that_hears_nothing_holds_up_no_stop() {
+    let mut command = started(None);
+    let manager = Manager::listens(&mut command);
+    let other = UnixDatagram::unbound().unwrap();
+    other.connect(manager.dir.path().join("notify")).unwrap();
+    other.set_nonblocking(true).unwrap();
+    // Its queue is full, and whoever has more to say waits.
+    while other.send(b"STATUS=full").is_ok() {}
+    let mut gateway = Process::spawn(command, &[]);
+    assert!(gateway.request("GET", "/readyz", "").0.starts_with("HTTP/1.1 200"));
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.errors());
+}
+
+#[test]
+fn an_address_that_is_not_listened_on_is_named_where_a_socket_is_handed_over() {
+    let (listener, addr) = socket();
+    let mut gateway = Process::spawn(started(Some(listener)), &["--listen", "unix:./not.sock"]);
+    assert_eq!(gateway.addr, addr);
+    gateway.until_error("--listen unix:./not.sock is not used");
     gateway.signal("TERM");
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.errors());
 }

@@ -62,6 +62,20 @@ fn silent_sockets_take_neither_all_descriptors_nor_the_place_of_those_who_speak(
     drop(crowd);
 }
 
+/// However many come at a time when those before them have had theirs.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crowd_that_takes_the_place_of_another_takes_no_descriptor_that_is_kept() {
+    // 96 for connections, 32 for probes, and 32 for no connection: for the store and its like.
+    let gateway = Process::spawn(with_descriptors(160), &[]);
+    let mut first: Vec<_> = (0..600).map(|_| silent(&gateway)).collect();
+    for tcp in first.drain(..256) {
+        until_closed(tcp);
+    }
+    assert!(is_healthy(&gateway));
+    assert!(!gateway.errors().contains("accept"), "{}", gateway.errors());
+}
+
 /// However young the silent sockets are: the one who speaks waits until one of them has had its
 /// time, and is not refused.
 #[cfg(target_os = "linux")]

@@ -219,6 +219,12 @@ async fn send_to_many(
     body: Bytes,
 ) -> Result<Response, Wrong> {
     let wrong = |why: String| Wrong(StatusCode::BAD_REQUEST, why);
+    if kind(&headers).starts_with("text/") {
+        // A client that was led here by a name in its path ("..") would send the words of a person.
+        // FAQ: api-many-content-type
+        let why = "a message to many is JSON: Content-Type: application/json, and not text";
+        return Err(Wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, why.into()));
+    }
     let many: ToMany =
         serde_json::from_slice(&body).map_err(|error| wrong(format!("{MANY}: {error}")))?;
     if many.to.len() > RECIPIENTS {
@@ -361,9 +367,14 @@ async fn of_user(
 }
 
 /// The body as a message: octets are binary, what is text or JSON is text.
-fn payload(headers: &HeaderMap, body: &Bytes) -> Result<Payload, Wrong> {
+/// The media type of the body, without its parameters.
+fn kind(headers: &HeaderMap) -> String {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+fn payload(headers: &HeaderMap, body: &Bytes) -> Result<Payload, Wrong> {
+    let kind = kind(headers);
     if kind == "application/octet-stream" {
         return Ok(Payload::Binary(body.to_vec()));
     }

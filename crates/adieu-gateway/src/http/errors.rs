@@ -67,7 +67,8 @@ fn why(status: StatusCode, method: &Method, sentence: &str) -> String {
         // FAQ: api-method
         StatusCode::METHOD_NOT_ALLOWED => {
             format!(
-                "this path does not know the method {method}; the field Allow has those it knows"
+                "this path does not know the method {}; the field Allow has those it knows",
+                shown(method.as_str())
             )
         }
         // FAQ: api-body-too-long

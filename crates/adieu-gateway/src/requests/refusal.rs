@@ -118,7 +118,7 @@ impl Log {
         let Some((kind, left_out)) = self.due(refusal) else { return };
         let (status, why) = (status.as_u16(), &refusal.why);
         let request_id = asked.id.to_str().unwrap_or_default();
-        let (method, path) = (&asked.method, shown(asked.uri.path()));
+        let (method, path) = (shown(asked.method.as_str()), shown(asked.uri.path()));
         let (path, peer) = (&*path, address(asked.peer));
         if kind.is_the_operators() {
             tracing::warn!(%peer, %method, path, request_id, left_out, "answered {status}: {why}");

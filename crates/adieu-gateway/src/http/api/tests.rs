@@ -43,6 +43,19 @@ async fn to_many(gateway: &Gateway, to: Value) -> (u16, Value) {
     read(send_to_many(State(gateway.clone()), HeaderMap::new(), body.into()).await).await
 }
 
+#[tokio::test]
+async fn a_text_is_no_message_to_many_whatever_it_says() {
+    let (gateway, body) = (gateway().await, r#"{"to":[{"userId":"anna"}],"text":"hello"}"#);
+    start(&gateway, 1, "anna").await;
+    let sent = async |kind: &str| {
+        let kind = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
+        read(send_to_many(State(gateway.clone()), kind, body.into()).await).await.0
+    };
+    assert_eq!(sent("text/plain; charset=utf-8").await, 415);
+    assert_eq!(sent("Text/Html").await, 415);
+    assert_eq!(sent("application/json").await, 202);
+}
+
 /// How many messages a limit of users did not allow.
 fn counted(gateway: &Gateway) -> u64 {
     let text = gateway.metrics().encode(None, Default::default(), Default::default());

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 /// What stays as it is of what a terminal acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     /// Tabs: for a text that is to stay one line.
     Line,
     /// Tabs and line ends.
@@ -14,7 +14,7 @@ pub(super) enum Keep {
 
 /// Writes bytes; control characters (C0, DEL and C1 in Unicode) and bytes that are no UTF-8 are
 /// shown as `\x1b`, `\r` and their like.
-pub(super) fn write(out: &mut impl Write, bytes: &[u8], keep: Keep) -> io::Result<()> {
+pub(crate) fn write(out: &mut impl Write, bytes: &[u8], keep: Keep) -> io::Result<()> {
     for chunk in bytes.utf8_chunks() {
         write_text(out, chunk.valid(), keep)?;
         for byte in chunk.invalid() {
@@ -44,7 +44,7 @@ fn write_text(out: &mut impl Write, text: &str, keep: Keep) -> io::Result<()> {
 }
 
 /// The same as a text of one line.
-pub(super) fn line(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn line(bytes: impl AsRef<[u8]>) -> String {
     let mut out = Vec::new();
     // Memory takes all that is written to it, and what is written is UTF-8.
     let _ = write(&mut out, bytes.as_ref(), Keep::Line);
