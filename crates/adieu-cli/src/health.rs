@@ -48,7 +48,7 @@ async fn ask(asked: &str) -> Result<(), String> {
     }
     // Over a Unix socket the URL only says what stands in the request.
     let (url, shown) = match socket {
-        Some(_) => ("http://localhost/readyz".to_owned(), escape::line(asked.to_owned())),
+        Some(_) => ("http://localhost/readyz".to_owned(), escape::line(asked)),
         None => probe(asked),
     };
     let config = Config { handshake_timeout: PATIENCE, ..Config::default() };
