@@ -33,7 +33,9 @@ pub use login::{LOGIN_LASTS, login};
 /// Characters that a key has at least: it is all that stands between anybody and the sessions.
 const MIN_KEY: usize = 16;
 
-/// What a browser keeps after it was asked for the key: its WebSockets carry no authorization.
+/// What a browser keeps after it was asked for the key: its WebSockets carry no authorization. What
+/// follows in its name is of the key: all ports of a machine share their cookies, and two gateways
+/// on one would take each other's place.
 const KEY_COOKIE: &str = "adieu_key";
 
 /// How long a browser keeps that: until somebody would wonder at a browser that is still let in.
@@ -90,8 +92,8 @@ impl std::error::Error for BadKey {}
 pub struct Access {
     /// Of the key, so that comparing takes the same time wherever two differ.
     key: Option<Hmac<Sha256>>,
-    /// What the cookie holds: not the key itself.
-    cookie: String,
+    /// The cookie's name, and what it holds: not the key itself.
+    cookie: (String, String),
     /// Whether the cookie may go over TLS alone.
     secure: bool,
     rate: Arc<ApiRate>,
@@ -136,14 +138,16 @@ impl Access {
     pub fn new(key: Option<&str>) -> Result<Self, BadKey> {
         let (secure, rate, link) = (false, ApiRate::new(API_REQUESTS), Arc::default());
         let Some(key) = key else {
-            return Ok(Access { key: None, cookie: String::new(), secure, rate, link });
+            return Ok(Access { key: None, cookie: Default::default(), secure, rate, link });
         };
         let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
         if key.len() < MIN_KEY || !printable {
             return Err(BadKey);
         }
         let mac: Hmac<Sha256> = KeyInit::new_from_slice(key.as_bytes()).map_err(|_| BadKey)?;
-        let cookie = hex(&mac.clone().chain_update(b"cookie").finalize().into_bytes());
+        let of_key = |what| hex(&mac.clone().chain_update(what).finalize().into_bytes());
+        let name = format!("{KEY_COOKIE}_{}", &of_key("name of the cookie")[..8]);
+        let cookie = (name, of_key("cookie"));
         // What is compared is the MAC of what was presented under the key itself.
         Ok(Access { key: Some(mac.chain_update(key.as_bytes())), cookie, secure, rate, link })
     }
@@ -171,7 +175,8 @@ impl Access {
         let Some(expected) = &self.key else {
             return if is_local(headers, peer) { Ok(Passed::Known) } else { Err(Refused::Afar) };
         };
-        let by_cookie = cookie(headers).is_some_and(|value| self.is_cookie(value));
+        // Any of them: a page on another host of the same domain can set one of that name, too.
+        let by_cookie = cookies(headers, &self.cookie.0).any(|value| self.is_cookie(value));
         match presented(headers) {
             Some(Presented::Token(key)) if self.is_key(expected, &key) => return Ok(Passed::Known),
             Some(Presented::Token(_)) => return Err(Refused::WrongKey),
@@ -190,16 +195,17 @@ impl Access {
     /// The cookie by which a browser, once it was asked for the key, is known.
     fn set_cookie(&self) -> Option<HeaderValue> {
         let secure = if self.secure { "; Secure" } else { "" };
+        let (name, value) = &self.cookie;
         let value = format!(
-            "{KEY_COOKIE}={}; HttpOnly; SameSite=Strict; Path=/; \
-             Max-Age={KEY_COOKIE_SECONDS}{secure}",
-            self.cookie
+            "{name}={value}; HttpOnly; SameSite=Strict; Path=/; \
+             Max-Age={KEY_COOKIE_SECONDS}{secure}"
         );
         HeaderValue::from_str(&value).ok()
     }
 
     fn is_cookie(&self, value: &str) -> bool {
-        self.are_alike(value, &self.cookie)
+        // Of another length it is not worth its hash.
+        value.len() == self.cookie.1.len() && self.are_alike(value, &self.cookie.1)
     }
 
     /// Compared by their MACs, in the same time wherever they differ.
@@ -352,10 +358,11 @@ fn presented(headers: &HeaderMap) -> Option<Presented> {
     Some(Presented::Password(decoded.split_once(':')?.1.to_owned()))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The values of all cookies of this name.
+fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| pair.trim().strip_prefix(KEY_COOKIE)?.strip_prefix('='))
+    let pairs = all.flat_map(|value| value.split(';'));
+    pairs.filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 fn only_local() -> Response {
@@ -430,7 +437,8 @@ mod tests {
         let access = Access::new(Some(KEY)).unwrap();
         let bearer = format!("Bearer {KEY}");
         let basic = format!("Basic {}", STANDARD.encode(format!("me:{KEY}")));
-        let cookie = format!("a=b; {KEY_COOKIE}={}", access.cookie);
+        let (name, value) = &access.cookie;
+        let cookie = format!("a=b; {name}={value}");
         for (fields, may) in [
             (&[("authorization", &*bearer)][..], true),
             (&[("authorization", &*basic)], true),
@@ -442,7 +450,7 @@ mod tests {
             (&[("cookie", &*cookie), ("host", "a"), ("origin", "https://b")], false),
             (&[("authorization", "Bearer a-key-of-many-character")], false),
             (&[("authorization", "Bearer ")], false),
-            (&[("cookie", "adieu_key=a-key-of-many-characters")], false),
+            (&[("cookie", &format!("{name}={KEY}"))], false),
             (&[("host", "localhost")], false),
         ] {
             assert_eq!(passes(&access, fields, "127.0.0.1"), may, "{fields:?}");
@@ -454,12 +462,13 @@ mod tests {
         let access = Access::new(Some(KEY)).unwrap();
         let bearer = format!("Bearer {KEY}");
         let basic = format!("Basic {}", STANDARD.encode(format!("me:{KEY}")));
-        let cookie = format!("{KEY_COOKIE}={}", access.cookie);
+        let (name, value) = &access.cookie;
+        let (cookie, wrong) = (format!("{name}={value}"), format!("{name}=x"));
         for (fields, passed) in [
             (&[("authorization", &*bearer)][..], Ok(Passed::Known)),
             (&[("authorization", &*basic)], Ok(Passed::ByPassword)),
             (&[("authorization", &*basic), ("cookie", &*cookie)], Ok(Passed::Known)),
-            (&[("authorization", &*basic), ("cookie", "adieu_key=x")], Ok(Passed::ByPassword)),
+            (&[("authorization", &*basic), ("cookie", &*wrong)], Ok(Passed::ByPassword)),
             (&[("cookie", &*cookie)], Ok(Passed::Known)),
             (&[("authorization", "Bearer wrong")], Err(Refused::WrongKey)),
             (&[("authorization", "Basic bWU6d3Jvbmc=")], Err(Refused::WrongKey)),
@@ -470,6 +479,24 @@ mod tests {
         assert!(!access.set_cookie().unwrap().to_str().unwrap().contains("Secure"));
         let value = access.secure(true).set_cookie().unwrap();
         assert!(value.to_str().unwrap().ends_with("; Max-Age=2592000; Secure"), "{value:?}");
+    }
+
+    #[test]
+    fn no_cookie_of_another_page_takes_the_place_of_the_right_one() {
+        let access = Access::new(Some(KEY)).unwrap();
+        let other = Access::new(Some("another-key-of-many-characters")).unwrap();
+        let (name, value) = &access.cookie;
+        let (of_other, of_other_value) = &other.cookie;
+        let tossed = format!("{name}={}; {name}=; {name}={value}", "0".repeat(value.len()));
+        assert!(passes(&access, &[("cookie", &tossed)], "127.0.0.1"));
+        // The gateway on the next port: the browser sends both of them to either.
+        let both = format!("{of_other}={of_other_value}; {name}={value}");
+        for gateway in [&access, &other] {
+            assert!(passes(gateway, &[("cookie", &both)], "127.0.0.1"));
+        }
+        assert!(name != of_other && name.starts_with(KEY_COOKIE));
+        let foreign = format!("{name}={of_other_value}");
+        assert!(!passes(&access, &[("cookie", &foreign)], "127.0.0.1"));
     }
 
     #[test]
