@@ -14,6 +14,9 @@ use crate::signals::Reloads;
 /// certificates are renewed days before they end.
 pub(crate) const LOOK_EVERY: &str = "10s";
 
+/// The files are small: to read them takes so long only where something is wrong.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// What is wrong with the files, if anything is.
 #[derive(Debug, Default)]
 struct Trouble {
@@ -51,7 +54,19 @@ pub(crate) async fn watch(
         }
         let reading = files.clone();
         // They may be on a network.
-        let read = tokio::task::spawn_blocking(move || reading.reload()).await;
+        let mut read = tokio::task::spawn_blocking(move || reading.reload());
+        let in_time = tokio::time::timeout(every.max(SLOW), &mut read).await;
+        let read = match in_time {
+            Ok(read) => read,
+            Err(_) => {
+                trouble.tell(too_slow(&files), true);
+                // Who waits for the reload has heard of it.
+                if asked {
+                    manager.tell(Phase::Ready);
+                }
+                read.await
+            }
+        };
         let Ok(read) = read else { return };
         match read {
             Ok(new) => {
@@ -64,6 +79,11 @@ pub(crate) async fn watch(
             manager.tell(Phase::Ready);
         }
     }
+}
+
+fn too_slow(files: &CertificateFiles) -> String {
+    let (cert, key) = (files.cert().display(), files.key().display());
+    format!("{cert} and {key} could not be read yet: is the file system well that they are in?")
 }
 
 fn say_served(files: &CertificateFiles, new: bool, asked: bool) {

@@ -128,7 +128,7 @@ fn a_reload_that_is_asked_for_during_the_start_is_done_behind_it() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_read_to_its_end_holds_up_no_stop() {
+fn a_certificate_that_cannot_be_read_to_its_end_is_told_and_holds_up_no_stop() {
     let files = Files::of(&Certificate::make());
     let mut gateway = Adieu::spawn(files.serve(&[], "20ms"));
     let held = files.scratch.path("held");
@@ -136,6 +136,8 @@ fn a_certificate_that_cannot_be_read_to_its_end_holds_up_no_stop() {
     std::fs::rename(&held, &files.cert).unwrap();
     // A file on a network that is gone is like it: the thread that reads does not come back.
     let _reading = OpenOptions::new().write(true).open(&files.cert).unwrap();
+    gateway.until_error("could not be read yet");
+    gateway.until_error("the certificate of before is served on");
     gateway.stop();
 }
 
