@@ -41,8 +41,10 @@ pub(crate) async fn run(options: &Health) -> ExitCode {
 async fn ask(asked: &str) -> Result<(), String> {
     let socket = asked.strip_prefix("unix:");
     if socket.is_none() && !has_scheme(asked) {
+        // Without a scheme there may be a password, too.
+        let shown = asked.rsplit('@').next().unwrap_or_default();
         return Err(format!(
-            "{asked:?} is no address of a gateway: write it like http://127.0.0.1:8080/, \
+            "{shown:?} is no address of a gateway: write it like http://127.0.0.1:8080/, \
              https://127.0.0.1:8443/ or unix:/run/adieu/adieu.sock"
         ));
     }

@@ -101,4 +101,6 @@ fn what_is_no_address_of_a_gateway_is_answered_with_what_one_looks_like() {
         assert!(said.contains(wrong) && said.contains("http://127.0.0.1:8080/"), "{said}");
         assert!(!said.contains("is not the URL of a WebSocket"), "{said}");
     }
+    let (_, said) = health("me:my-password@127.0.0.1:8080");
+    assert!(said.contains("127.0.0.1:8080") && !said.contains("my-password"), "{said}");
 }

@@ -282,7 +282,9 @@ impl fmt::Display for Explained {
         use rustls::CertificateError as C;
         use rustls::Error as E;
         let words = match &self.0 {
-            E::InvalidMessage(_) => "the server does not speak TLS on this port (ws:// has none)",
+            E::InvalidMessage(_) => {
+                "the server does not speak TLS on this port (without TLS the URL begins with ws://)"
+            }
             E::AlertReceived(_) => "the server ended the TLS handshake",
             E::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
                 "the server's certificate has expired"
