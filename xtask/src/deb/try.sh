@@ -1,63 +1,103 @@
-# cargo xtask deb --try: installs PACKAGE in a Debian below ROOT, starts what its unit starts, in a
-# network of its own and with the unit's directories, and asks it. systemd is no part of it: it would
-# have to be the first process.
+# cargo xtask deb --try: PACKAGE in a small Debian of its own, below ROOT, with systemd as its first
+# process and in a network of its own: installed, started, asked, reloaded, hung, restarted under a
+# socket, purged. Needs root, debootstrap, and cgroups of version 2.
 set -euo pipefail
 package=$1 root=$2
+here=$(dirname "${BASH_SOURCE[0]}")
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 say() { echo "--- $*"; }
+# Waits until a command succeeds.
+until_it() {
+    for _ in $(seq 600); do
+        if "$@" >/dev/null 2>&1; then return; fi
+        sleep 0.1
+    done
+    echo "never: $*"
+    inside journalctl --no-pager --unit adieu --lines 30
+    return 1
+}
 
 say "a Debian ($release) in $root"
-if [ ! -e "$root/made" ]; then
+if [ ! -e "$root.made" ]; then
     rm -rf "$root"
     mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' "Release: $release" |
         head -n 1)
-    debootstrap --variant=minbase "$release" "$root" "$mirror" >"$root.log" 2>&1 || {
-        tail -n 20 "$root.log"; exit 1
-    }
-    touch "$root/made"
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus "$release" "$root" "$mirror" \
+        >"$root.log" 2>&1 || { tail -n 20 "$root.log"; exit 1; }
+    touch "$root.made"
 fi
-inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 
-say "installed"
-cp "$package" "$root/adieu.deb"
-inside dpkg --install /adieu.deb
+say "systemd starts in it"
+system=$(mktemp -d)
+unshare --mount --pid --uts --ipc --net --cgroup --fork --kill-child \
+    bash "$here/boot.sh" "$root" "$system" &
+made=$!
+trap 'kill -KILL $made 2>/dev/null; wait $made 2>/dev/null || true; rmdir "$system"' EXIT
+inside() {
+    nsenter --target "$(pgrep --parent $made)" --mount --pid --uts --ipc --net --cgroup --root --wd \
+        /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+until_it inside systemctl is-active basic.target
+inside systemctl --version | head -n 1
+
+say "installed: it runs, as nobody else, and says how it is"
+inside sh -c 'cat >/tmp/adieu.deb' <"$package"
+inside dpkg --install /tmp/adieu.deb
 inside dpkg --verify adieu
-unit=$root/lib/systemd/system/adieu.service
-[ -L "$root/etc/systemd/system/multi-user.target.wants/adieu.service" ]
-[ "$(stat -c %a "$root/etc/default/adieu")" = 640 ]
-
-say "started as the unit says"
-# The directory that StateDirectory= makes, and the user that DynamicUser= takes.
-user=61999
-install --directory --owner=$user --group=$user --mode=0700 "$root/var/lib/private/adieu"
-line=$(sed -n 's/^ExecStart=//p' "$unit")
-export STATE_DIRECTORY=/var/lib/private/adieu ADIEU_OPTIONS=
-line=$(eval "echo $line")
-echo "$line"
-# In a network of its own the port is free. What is asked has to be asked in there, too.
-export root line user
-unshare --net --pid --fork --kill-child bash -euo pipefail -c '
-    ip link set lo up
-    chroot "$root" setpriv --reuid=$user --regid=$user --clear-groups --no-new-privs $line &
-    gateway=$!
-    for _ in $(seq 300); do
-        if chroot "$root" adieu health 2>/dev/null; then break; fi
-        kill -0 $gateway
-        sleep 0.1
-    done
-    exec 3<>/dev/tcp/127.0.0.1/8080
+until_it inside adieu health
+property() { inside systemctl show --property "$1" --value adieu; }
+[ "$(property UnitFileState)" = enabled ] && [ "$(property ActiveState)" = active ]
+property StatusText
+[[ $(property StatusText) == "0 connections; 0 sessions connected, 0 away" ]]
+process=$(property MainPID)
+inside grep -E '^(Uid|NoNewPrivs|Seccomp|CapEff)' "/proc/$process/status"
+[ "$(inside sh -c "awk '/^Uid/ { print \$2 }' /proc/$process/status")" -gt 60000 ]
+[ "$(inside stat -c %a /etc/default/adieu)" = 640 ]
+inside test -s /var/lib/private/adieu/adieu.redb
+inside bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080
     printf "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" >&3
-    answer=$(cat <&3)
-    echo "$answer"
-    [[ $answer == "HTTP/1.1 200 OK"*ok ]]
-    kill -TERM $gateway
-    wait $gateway
-'
-[ -s "$root/var/lib/private/adieu/adieu.redb" ]
+    answer=$(cat <&3); echo "$answer"; [[ $answer == "HTTP/1.1 200 OK"*ok ]]'
 
-say "taken away"
+say "reloaded: the same process goes on"
+inside systemctl reload adieu
+[ "$(property MainPID)" = "$process" ] && [ "$(property ActiveState)" = active ]
+
+say "a process that hangs is noticed and replaced"
+inside sh -c 'mkdir /run/systemd/system/adieu.service.d
+    printf "[Service]\nWatchdogSec=2s\n" >/run/systemd/system/adieu.service.d/watchdog.conf'
+inside systemctl daemon-reload
+inside systemctl restart adieu
+process=$(property MainPID)
+inside systemctl kill --signal=STOP adieu
+until_it inside sh -c '[ "$(systemctl show --property NRestarts --value adieu)" = 1 ]'
+until_it inside adieu health
+[ "$(property MainPID)" != "$process" ]
+inside journalctl --no-pager --unit adieu --output cat --grep 'Watchdog timeout'
+inside rm -r /run/systemd/system/adieu.service.d
+inside systemctl daemon-reload
+
+say "under a socket no connection is refused while it is restarted"
+inside cp /usr/share/doc/adieu/examples/adieu.socket /etc/systemd/system/
+inside systemctl daemon-reload
+inside systemctl stop adieu
+inside systemctl enable --quiet --now adieu.socket
+inside systemctl start adieu
+# What was accepted before the stop may be told of it (503); nothing may fail to connect.
+inside bash -c 'for _ in 1 2 3 4 5; do systemctl restart adieu; sleep 0.2; done & restarts=$!
+    asked=0
+    while kill -0 $restarts 2>/dev/null; do
+        said=$(adieu health 2>&1 || true); asked=$((asked + 1))
+        case $said in ready | *503*) ;; *) echo "$said"; exit 1 ;; esac
+    done
+    wait $restarts; echo "asked $asked times during five restarts"'
+
+say "stopped well, and purged"
+inside systemctl stop adieu.socket adieu
+[ "$(property Result)" = success ] && [ "$(property ActiveState)" = inactive ]
 inside dpkg --remove adieu
-[ -e "$root/etc/default/adieu" ] && [ -e "$root/var/lib/private/adieu/adieu.redb" ]
+inside test -e /etc/default/adieu
+inside test -s /var/lib/private/adieu/adieu.redb
 inside dpkg --purge adieu
-[ ! -e "$root/etc/default/adieu" ] && [ ! -e "$root/var/lib/private/adieu" ]
-say "installed, started, asked, stopped and purged"
+inside test ! -e /etc/default/adieu
+inside test ! -e /var/lib/private/adieu
+say "installed, asked, reloaded, hung, restarted, purged"
