@@ -1,5 +1,5 @@
 //! `cargo xtask deb`: the package for Debian. With `--try` it is installed in a small Debian of its
-//! own and started as its unit says.
+//! own, where systemd runs it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const PACKAGES: [(&str, &str); 3] = [
     ("iproute2", "makes a network of its own"),
 ];
 
-/// Starts what the unit starts, in the installed system, and asks it.
+/// Starts a Debian with systemd, installs the package there, and tries what the unit promises.
 const TRY: &str = "xtask/src/deb/try.sh";
 
 /// Who makes the package, where nobody says it: the name is that of the copyright, the address is

@@ -90,7 +90,7 @@ Usage: cargo xtask <task>
                       looks through the tarball; --list builds nothing
   deb [--try]         the package for Debian, into target/debian; installs cargo-deb where it is
                       missing. --try: reads it with lintian, and installs and starts it in a Debian
-                      of its own (needs root; debootstrap and lintian are installed)
+                      of its own, under systemd (needs root; installs debootstrap and lintian)
   deploy              the files of deploy/ are read by the programs that they are for:
                       systemd-analyze, promtool, hadolint, kubernetes-validate; sessions pass
                       through nginx, HAProxy and Caddy. All of them are unpacked below target/

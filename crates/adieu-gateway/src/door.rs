@@ -302,6 +302,13 @@ impl Door {
         true
     }
 
+    /// Waits until there is no connection but WebSockets.
+    pub(crate) async fn all_have_left(&self) {
+        while self.0.open.load(Ordering::SeqCst) > 0 {
+            self.look_again().await;
+        }
+    }
+
     /// Waits until one has left, or for a short time: not all that makes room tells.
     async fn look_again(&self) {
         let _ = tokio::time::timeout(LOOK_EVERY, self.0.left.notified()).await;

@@ -13,8 +13,8 @@ use adieu::hyper::PeerAddr;
 use adieu::tls::TlsStream;
 use adieu::{Drain, Drained, Endpoint};
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::http::header::{self, UPGRADE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,6 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::account::Endings;
@@ -185,6 +186,10 @@ struct House {
     drain: Drain,
 }
 
+/// When all WebSockets are over: what was accepted by then has so long to send its request and to
+/// read the answer. The library gives the same time.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 /// Accepts until all is drained: who comes meanwhile is answered, a WebSocket with 503.
 async fn accept_all(listeners: Vec<Listener>, house: Arc<House>) -> Drained {
     let mut accepting = JoinSet::new();
@@ -192,8 +197,9 @@ async fn accept_all(listeners: Vec<Listener>, house: Arc<House>) -> Drained {
         accepting.spawn(accept_from(listener, house.clone()));
     }
     let drained = house.drain.finished().await;
-    // They are closed when this returns.
+    // The listeners are closed when this returns.
     accepting.shutdown().await;
+    let _ = tokio::time::timeout(LAST_ANSWERS, house.door.all_have_left()).await;
     drained
 }
 
@@ -245,7 +251,11 @@ where
 {
     let (visit, drain) = (&visit, &visit.house.drain);
     let app = TowerToHyperService::new(visit.house.app.clone());
-    let service = service_fn(move |request| answer(app.clone(), request, visit));
+    let asked = &Notify::new();
+    let service = service_fn(move |request| {
+        asked.notify_one();
+        answer(app.clone(), request, visit)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(KEEP_ALIVE)
@@ -254,12 +264,11 @@ where
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut has_to_go = pin!(visit.guest.has_to_go());
-    // One that comes while we stop is served once; then hyper ends it.
+    // While we stop, one that has not asked yet is served once; hyper ends it behind the answer. To
+    // end it at once would cut a request that is on its way.
     let mut stop = pin!(async {
-        if drain.has_started() {
-            std::future::pending::<()>().await;
-        }
         drain.started().await;
+        asked.notified().await;
     });
     let mut stopping = false;
     let result = loop {
@@ -302,6 +311,10 @@ async fn answer(
         door.saw_a_wrong_key();
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if visit.house.drain.has_started() {
+            // Or the client would send the next request on a connection that ends.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         visit.guest.was_answered(response.extensions().get::<Known>().is_some());
     }
     Ok(response)

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
-use crate::world::{Backend, Gateway, Member, Page, Scratch, figure, request};
+use crate::world::{
+    Backend, Gateway, Member, PATIENT, Page, Process, Scratch, figure, holds_a_stop_up, request,
+};
 
 /// Sessions that come back at once, in the long form and otherwise.
 fn sessions() -> usize {
@@ -79,10 +81,10 @@ async fn all_sessions_are_resumed_by_the_next_process_and_their_return_is_spread
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_stops_it_is_not_ready() {
     let backend = Backend::start().await;
-    let gateway = Gateway::start(None, &backend, &[]);
-    // A client that does not answer the Close holds it up.
+    let gateway = Gateway::start(None, &backend, &PATIENT);
     let request_ws = testkit::Request::rfc6455().target("/ws");
     let mut silent = testkit::Peer::open_with(gateway.addr, &request_ws);
+    let asked_about = holds_a_stop_up(gateway.addr, &backend).await;
     gateway.terminate();
     while silent.read_frame().close_code().is_none() {}
     let (status, body) = request(gateway.addr, "GET", "/readyz", "", "").await;
@@ -91,8 +93,9 @@ async fn while_it_stops_it_is_not_ready() {
     assert_eq!(status, 200);
     silent.send(&testkit::Frame::close(1001, ""));
     silent.read_to_end();
-    drop(silent);
-    assert!(gateway.ended().await.success());
+    backend.release();
+    drop((silent, asked_about));
+    gateway.ended().await;
     let told = backend.of_type("session.ended");
     assert_eq!(told[0].json()["cause"], "drained", "a client that cannot come back");
 }
@@ -137,4 +140,32 @@ async fn time_in_which_the_gateway_was_down_counts_against_nobody() {
     let down = if long { 60 } else { 1 };
     let measured = format!("{down} s, with waits of 0.8 s and 9 s: no false departure");
     figure("the gateway down", &measured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_on_its_way_when_the_gateway_stops_is_answered() {
+    let backend = Backend::start().await;
+    let mut gateway = Process::told_to(&backend, &PATIENT);
+    let healthz = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let readyz = healthz.replace("healthz", "readyz");
+    let mut kept = testkit::Peer::connect(gateway.addr);
+    kept.write(healthz);
+    assert_eq!(kept.read_head().status(), 200);
+    kept.read_exact(3);
+    let mut on_its_way = testkit::Peer::connect(gateway.addr);
+    // Connections are accepted in their order: this one behind it is open.
+    let request_ws = testkit::Request::rfc6455().target("/ws");
+    let mut open = testkit::Peer::open_with(gateway.addr, &request_ws);
+    let asked_about = holds_a_stop_up(gateway.addr, &backend).await;
+    gateway.signal("TERM");
+    while open.read_frame().close_code().is_none() {}
+    on_its_way.write(readyz);
+    let head = on_its_way.read_head();
+    assert_eq!((head.status(), head.field("Connection")), (503, Some("close")));
+    assert_eq!(on_its_way.read_to_end().text(), "stopping\n");
+    // One that has had its answer owes nothing.
+    kept.read_to_end();
+    backend.release();
+    drop((open, asked_about));
+    gateway.ended();
 }

@@ -2,9 +2,9 @@
 
 use std::process::Output;
 
-use testkit::{Frame, Peer, Request};
+use testkit::{Peer, Request};
 
-use crate::world::{Process, adieu};
+use crate::world::{Backend, PATIENT, Process, adieu, holds_a_stop_up};
 
 fn health(url: &str) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = adieu(&["health", url]).output().unwrap();
@@ -12,19 +12,20 @@ fn health(url: &str) -> (Option<i32>, String) {
     (status.code(), text(&stdout) + &text(&stderr))
 }
 
-#[test]
-fn a_gateway_is_ready_until_it_stops() {
-    let mut gateway = Process::start(&[]);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_ready_until_it_stops() {
+    let backend = Backend::start().await;
+    let mut gateway = Process::told_to(&backend, &PATIENT);
     let url = format!("http://{}", gateway.addr);
     assert_eq!(health(&url), (Some(0), "ready\n".into()));
-    let mut holds_it_up = Peer::open_with(gateway.addr, &Request::rfc6455().target("/ws"));
+    let mut open = Peer::open_with(gateway.addr, &Request::rfc6455().target("/ws"));
+    let asked_about = holds_a_stop_up(gateway.addr, &backend).await;
     gateway.signal("TERM");
-    while holds_it_up.read_frame().close_code().is_none() {}
+    while open.read_frame().close_code().is_none() {}
     let (code, said) = health(&url);
     assert!(code == Some(1) && said.contains("503") && said.contains("stopping"), "{said}");
-    holds_it_up.send(&Frame::close(1001, ""));
-    holds_it_up.read_to_end();
-    drop(holds_it_up);
+    backend.release();
+    drop((open, asked_about));
     gateway.ended();
     let (code, said) = health(&url);
     assert!(code == Some(1) && said.contains("refused"), "{said}");

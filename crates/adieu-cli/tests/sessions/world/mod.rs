@@ -15,6 +15,7 @@ pub(crate) use page::Page;
 pub(crate) use process::{Process, adieu, refused, refused_by};
 pub(crate) use testkit::{figure, seed};
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,6 +38,20 @@ pub(crate) async fn people(gateway: &Gateway, count: usize) -> Vec<Page> {
         pages.push(page);
     }
     pages
+}
+
+/// Waits longer for the backend than a test lasts.
+pub(crate) const PATIENT: [&str; 2] = ["--backend-timeout", "1m"];
+
+/// A client that the backend is asked about. It holds up the stop of a gateway that is `PATIENT`
+/// until the backend is released, however slow the machine is; who answers a Close late is given up.
+pub(crate) async fn holds_a_stop_up(addr: SocketAddr, backend: &Backend) -> testkit::Peer {
+    let before = backend.being_asked();
+    backend.answers(Mode::UntilReleased);
+    let mut peer = testkit::Peer::connect(addr);
+    peer.write(testkit::Request::rfc6455().target("/ws").bytes());
+    backend.until("it is asked", |backend| backend.being_asked() > before).await;
+    peer
 }
 
 /// A directory that lives as long as the test.
