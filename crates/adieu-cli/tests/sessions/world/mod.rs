@@ -44,7 +44,7 @@ pub(crate) async fn people(gateway: &Gateway, count: usize) -> Vec<Page> {
 pub(crate) const PATIENT: [&str; 2] = ["--backend-timeout", "1m"];
 
 /// A client that the backend is asked about. It holds up the stop of a gateway that is `PATIENT`
-/// until the backend is released, however slow the machine is; who answers a Close late is given up.
+/// until the backend is released, however slow the machine is. (A late Close is not waited for.)
 pub(crate) async fn holds_a_stop_up(addr: SocketAddr, backend: &Backend) -> testkit::Peer {
     let before = backend.being_asked();
     backend.answers(Mode::UntilReleased);
