@@ -15,7 +15,7 @@ const QUICK: [&str; 4] = ["--backend-spread", "1s", "--backend-patience", "300ms
 const MIB: usize = 1024 * 1024;
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Each of them speaks and leaves.
 async fn speak_and_leave(pages: &mut [Page]) {

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::world::{API_KEY, Backend, Gateway, Page, request};
 
 /// How long a line of a backend may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A running example; killed when it is dropped.
 struct Example {

@@ -31,7 +31,7 @@ const NEVER_ACKNOWLEDGE: u64 = 1024 * MIB;
 const LEFT: u64 = 96 * MIB;
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Connects from an address of its own for each 100, and does not wait for that.
 fn silent(n: usize, to: SocketAddr) -> Socket {

@@ -100,9 +100,11 @@ fn a_service_manager_hears_that_it_is_ready_lives_and_how_far_its_stop_is() {
 /// As `ExecReload` of the unit does it. Without a terminal SIGHUP reads the certificate anew.
 #[test]
 fn a_service_manager_hears_that_the_certificate_is_read_anew() {
-    let mut without_terminal = Command::new("setsid");
+    let mut without_terminal = Command::new("env");
     let plain = started(None);
-    without_terminal.args(["--wait", "sh"]).args(plain.get_args());
+    // The tests may be run with nohup.
+    let command = ["--default-signal=HUP", "setsid", "--wait", "sh"];
+    without_terminal.args(command).args(plain.get_args());
     for (name, value) in plain.get_envs() {
         match value {
             Some(value) => without_terminal.env(name, value),

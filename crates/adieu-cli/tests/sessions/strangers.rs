@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::world::{API_KEY, Process, Scratch};
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The command where it may have this many descriptors.
 fn with_descriptors(n: usize) -> Command {

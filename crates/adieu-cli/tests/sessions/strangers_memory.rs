@@ -14,7 +14,7 @@ use crate::world::{Gateway, Page, figure, type_of};
 const MIB: u64 = 1024 * 1024;
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A backend that answers `connect` when it is told to; the first at once. It takes events.
 pub(crate) async fn undecided() -> (String, watch::Sender<bool>) {

@@ -109,12 +109,18 @@ async fn one_that_answers_500_to_one_message_with_64_mib_behind_it() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(None, &backend, &options);
     backend.takes_events(Mode::OnMessage(POISON, Box::new(Mode::Says(500, "a bug"))));
-    let mut flooders = people(&gateway, 10).await;
-    for flooder in &mut flooders {
-        flooder.say(POISON).await;
-        for _ in 0..10 {
-            flooder.say(&"x".repeat(MIB)).await;
-        }
+    let flooders = people(&gateway, 10).await;
+    let sessions: Vec<String> = flooders.iter().map(|of| of.session.clone()).collect();
+    for mut flooder in flooders {
+        tokio::spawn(async move {
+            flooder.say(POISON).await;
+            // When there is no more room the gateway stops reading: what is said then stands in
+            // the buffers of the kernel, or waits for those.
+            for _ in 0..10 {
+                flooder.say(&"x".repeat(MIB)).await;
+            }
+            std::future::pending::<()>().await;
+        });
     }
     gateway.until_metric("adieu_events_queued_bytes", (62 * MIB) as f64).await;
     let visits = visitors(&gateway, trouble, every).await;
@@ -122,8 +128,7 @@ async fn one_that_answers_500_to_one_message_with_64_mib_behind_it() {
     let verdict = Verdict::of(&visits, told_to(&backend), InOrder, |due| due);
     let queued = gateway.metric("adieu_events_queued_bytes").await as usize / MIB;
     assert!(queued >= 62, "{queued} MiB");
-    let of_a_flooder =
-        |id: &&String| flooders.iter().any(|of| **id == format!("{}_2_message", of.session));
+    let of_a_flooder = |id: &&String| sessions.iter().any(|of| **id == format!("{of}_2_message"));
     let tries = backend.tries().iter().filter(of_a_flooder).count();
     let measured = format!(
         "{trouble:?}, {queued} MiB wait behind 10 of them to the end: others' {verdict}their \

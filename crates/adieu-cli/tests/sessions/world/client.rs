@@ -6,7 +6,7 @@ use std::time::Duration;
 use adieu::session::{Builder, Ended, Event, Saved, Session};
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(PATIENCE, wait).await;

@@ -14,7 +14,7 @@ use super::Backend;
 pub(crate) const API_KEY: &str = "a-key-for-the-tests-of-adieu";
 
 /// How long a start or a stop may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A running gateway; killed when it is dropped.
 pub(crate) struct Gateway {

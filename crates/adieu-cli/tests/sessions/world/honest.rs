@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Gateway, Page, request};
 
 /// How long it waits until the gateway is ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One of its round trips after the other, and the memory of the gateway, until it is told to stop.
 /// It has a thread of its own.

@@ -6,7 +6,7 @@ use adieu::{Client, Close, Config, Ending, Socket};
 use serde_json::{Value, json};
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a tab keeps across its pages, and its connection.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Backend;
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The command with these arguments, and with nothing of the environment that it looks at.
 pub(crate) fn adieu(arguments: &[&str]) -> Command {
