@@ -1,7 +1,7 @@
 //! What the files of `deploy/` and `docs/deploy.md` say about the gateway is true.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
@@ -101,4 +101,39 @@ fn the_image_has_a_compiler_that_is_young_enough() {
     let asked = number_after(&read("crates/adieu-cli/Cargo.toml"), "rust-version = \"1.");
     let image = number_after(&read("deploy/docker/Dockerfile"), "FROM rust:1.");
     assert!(image >= asked, "rust:1.{image}, and the gateway needs 1.{asked}");
+}
+
+/// What `docker build` is not given, as far as it is a directory at the root.
+fn ignored_by_docker() -> Vec<String> {
+    let list = read("deploy/docker/Dockerfile.dockerignore");
+    let names = list.lines().filter(|line| !line.starts_with('#') && !line.starts_with("**/"));
+    names.map(str::to_owned).collect()
+}
+
+/// Files of the crates that stand elsewhere: `src/page/docs/endings.md` is in `docs/`.
+fn links(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry")) {
+        let kind = entry.file_type().expect("a file type");
+        if kind.is_symlink() {
+            found.push(entry.path());
+        } else if kind.is_dir() {
+            links(&entry.path(), found);
+        }
+    }
+}
+
+#[test]
+fn the_image_is_given_what_the_gateway_is_built_from() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the root");
+    let mut found = Vec::new();
+    links(&root.join("crates"), &mut found);
+    assert!(!found.is_empty(), "no links were found");
+    let ignored = ignored_by_docker();
+    assert!(ignored.contains(&"bench".to_owned()), "{ignored:?}");
+    for link in found {
+        let of = link.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", link.display()));
+        let top = of.strip_prefix(&root).expect("inside").components().next().expect("a name");
+        let top = top.as_os_str().to_string_lossy();
+        assert!(!ignored.iter().any(|name| *name == top), "{} is left out", of.display());
+    }
 }

@@ -34,6 +34,18 @@ pub(crate) enum Phase {
     LastEvents,
 }
 
+impl Phase {
+    /// The phase when this is told. A stop is never taken back: certificates that are read again
+    /// meanwhile say nothing of it.
+    fn then(self, next: Phase) -> Phase {
+        match (self, next) {
+            (Phase::Ready | Phase::Reloading, next) => next,
+            (Phase::Stopping | Phase::LastEvents, Phase::LastEvents) => Phase::LastEvents,
+            (stopping, _) => stopping,
+        }
+    }
+}
+
 /// Tells the service manager. A clone is the same.
 #[derive(Clone)]
 pub(crate) struct ServiceManager(UnboundedSender<Phase>);
@@ -96,13 +108,11 @@ async fn attend(mut told: UnboundedReceiver<Phase>, mut status: StatusLine) {
             () = sleep_until(look_at) => Reason::Status,
         };
         let mut say = match reason {
-            Reason::Phase(phase) => vec![Said::Phase(phase)],
+            Reason::Phase(phase) if status.comes_to(phase) => vec![Said::Phase(phase)],
+            Reason::Phase(_) => Vec::new(),
             Reason::Watchdog => vec![Said::Watchdog],
             Reason::Status => Vec::new(),
         };
-        if let Reason::Phase(phase) = reason {
-            status.comes_to(phase);
-        }
         if !matches!(reason, Reason::Watchdog) {
             let line = status.line().await;
             look_at = Instant::now() + status.every();
@@ -145,8 +155,13 @@ struct StatusLine {
 }
 
 impl StatusLine {
-    fn comes_to(&mut self, phase: Phase) {
-        (self.phase, self.connections) = (phase, self.drain.connections());
+    /// Whether this is to be told, too.
+    fn comes_to(&mut self, next: Phase) -> bool {
+        let phase = self.phase.then(next);
+        if phase != self.phase {
+            (self.phase, self.connections) = (phase, self.drain.connections());
+        }
+        phase == next
     }
 
     fn every(&self) -> Duration {
@@ -308,6 +323,23 @@ mod system {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stop_is_never_taken_back() {
+        use Phase::{LastEvents, Ready, Reloading, Stopping};
+        for (phase, next, then) in [
+            (Ready, Reloading, Reloading),
+            (Reloading, Ready, Ready),
+            (Reloading, Stopping, Stopping),
+            (Stopping, Ready, Stopping),
+            (Stopping, Reloading, Stopping),
+            (Stopping, LastEvents, LastEvents),
+            (LastEvents, Ready, LastEvents),
+            (LastEvents, Stopping, LastEvents),
+        ] {
+            assert_eq!(phase.then(next), then, "{phase:?}, {next:?}");
+        }
+    }
 
     #[test]
     fn the_status_counts_connections_and_sessions() {
