@@ -37,6 +37,8 @@ impl Connection {
         match outbound.into() {
             Outbound::Message(message) => self.send_message(message, scratch),
             Outbound::Prepared(prepared) => self.send_prepared(prepared, scratch),
+            #[cfg(feature = "deflate")]
+            Outbound::Uncompressed(message) => self.send_uncompressed(message, scratch),
         }
     }
 
