@@ -47,17 +47,6 @@ impl Connection {
             let connecting = self.machine.state() == State::Connecting;
             return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
         }
-        if self.outgoing.framing != Framing::Hybi {
-            return self.send_framed(message, scratch);
-        }
-        self.send_hybi(message, scratch);
-        self.outgoing.message_ends();
-        Ok(())
-    }
-
-    /// Sends a message where messages are not written in the usual way.
-    #[inline(never)]
-    fn send_framed(&mut self, message: &Message, scratch: &mut Scratch) -> Result<(), UsageError> {
         match self.outgoing.framing {
             Framing::Hybi => self.send_hybi(message, scratch),
             #[cfg(feature = "legacy")]
@@ -107,7 +96,6 @@ impl Connection {
         self.send_hybi(message, scratch);
     }
 
-    #[inline(always)]
     fn send_hybi(&mut self, message: &Message, scratch: &mut Scratch) {
         let opcode = opcode(message);
         let payload = message.as_bytes();
