@@ -102,7 +102,7 @@ impl Extent {
     fn costs(self) -> &'static str {
         match self {
             Extent::Whole => {
-                "From nothing, on two quiet cores, it takes about 25 minutes and 6 GB below \
+                "From nothing, on two quiet cores, it takes about 35 minutes and 6 GB below \
                  target/; it brings Debian packages, which it names first, and into target/ what \
                  docs/testing.md lists."
             }
