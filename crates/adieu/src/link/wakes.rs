@@ -105,10 +105,10 @@ impl Waiting {
     pub(super) fn receiver_is(&mut self, waker: &Waker) {
         let own = self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker));
         self.gave_up = false;
-        self.receiver = if own { Receiver::Driver } else { Receiver::Other };
-        if !own {
-            self.other = Some(waker.clone());
-        }
+        (self.receiver, self.other) = match own {
+            true => (Receiver::Driver, None),
+            false => (Receiver::Other, Some(waker.clone())),
+        };
     }
 
     /// The receiver waits no more.
@@ -214,5 +214,15 @@ mod tests {
         assert!(waiting.driver_is(&now.clone().into()));
         wake_receiver(&mut waiting, false);
         assert_eq!((woken(&before), woken(&now)), (1, 0));
+    }
+
+    #[test]
+    fn the_task_in_which_the_receiver_waited_before_is_not_kept() {
+        let (driver, other) = (Arc::new(Task::default()), Arc::new(Task::default()));
+        let mut waiting = Waiting::default();
+        waiting.driver_is(&driver.clone().into());
+        waiting.receiver_is(&other.clone().into());
+        waiting.receiver_is(&driver.clone().into());
+        assert_eq!(Arc::strong_count(&other), 1);
     }
 }
