@@ -222,7 +222,7 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.driver_is(&driver.clone().into());
         waiting.receiver_is(&other.clone().into());
-        waiting.receiver_is(&driver.clone().into());
+        waiting.receiver_is(&driver.into());
         assert_eq!(Arc::strong_count(&other), 1);
     }
 }
