@@ -1,7 +1,7 @@
 //! Starts other programs: shows the command, never waits for ever, says what went wrong.
 
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -57,6 +57,26 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<(), String> 
         Some(status) => success(&name, status),
         None => Err(format!("`{name}` was stopped: not finished after {}", duration(limit))),
     }
+}
+
+/// Runs a command with its errors shown and returns its standard output.
+pub(crate) fn run_for_output(command: &mut Command, limit: Duration) -> Result<String, String> {
+    println!("{}", dim(&format!("$ {}", shown(command))));
+    let name = shown(command);
+    let mut child = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let pipe = child.child().stdout.take();
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        pipe.map_or(Ok(0), |mut pipe| pipe.read_to_string(&mut text)).map(|_| text)
+    });
+    match child.wait(limit)? {
+        Some(status) => success(&name, status)?,
+        None => {
+            return Err(format!("`{name}` was stopped: not finished after {}", duration(limit)));
+        }
+    }
+    let text = reader.join().map_err(|_| format!("`{name}`: its output cannot be read"))?;
+    text.map_err(|error| format!("`{name}`: its output cannot be read: {error}"))
 }
 
 /// Runs a short command and returns its standard output.

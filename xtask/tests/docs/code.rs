@@ -40,7 +40,7 @@ fn each_package_that_the_tests_install_stands_in_the_document() {
 
 #[test]
 fn each_step_of_the_test_run_stands_in_the_document() {
-    let source = read(&root().join("xtask/src/test.rs"));
+    let source = read(&root().join("xtask/src/test/mod.rs"));
     let document = read(&root().join("docs/testing.md"));
     let (_, table) = document.split_once("| step | what |").expect("the table of steps");
     let named: Vec<&str> = table.lines().filter_map(|line| line.split('|').nth(1)).collect();

@@ -42,7 +42,8 @@ async fn a_gateway_that_is_killed_and_started_again_costs_no_message() {
 async fn messages_that_wait_for_room_have_a_limit_and_what_is_above_it_is_said_again() {
     const MEMBERS: usize = 150;
     let backend = Backend::start().await;
-    let gateway = Gateway::start(None, &backend, &[]);
+    // On a busy machine a client may find the gateway silent, and take long to come back.
+    let gateway = Gateway::start(None, &backend, &["--wait-lost", "10m", "--wait-hidden", "10m"]);
     let mut members = Vec::new();
     for _ in 0..MEMBERS {
         members.push(Member::start(&gateway.url()).await);

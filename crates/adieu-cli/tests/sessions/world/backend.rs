@@ -21,6 +21,10 @@ use tokio::task::JoinHandle;
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How often a condition is looked at while the backend hears nothing: it may be about something
+/// else than the backend.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// What it does when it is told or asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Mode {
@@ -82,11 +86,22 @@ struct Inner {
     refuses_signatures: bool,
     /// See `Mode::UntilReleased`.
     released: watch::Sender<bool>,
+    /// Counts the changes of all this, so that a test that waits looks after a change and not all
+    /// the time: the tests share a few cores with the programs that they test.
+    changes: watch::Sender<usize>,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes something down, and wakes the tests that wait for it.
+    fn write_down<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.lock();
+        let done = change(&mut inner);
+        inner.changes.send_modify(|count| *count += 1);
+        done
     }
 }
 
@@ -112,6 +127,7 @@ impl Backend {
             secret: Secret::read(Self::SECRET).unwrap(),
             refuses_signatures: false,
             released: watch::Sender::new(false),
+            changes: watch::Sender::new(0),
         };
         let shared = Shared(Arc::new(Mutex::new(inner)));
         let serving = Some(tokio::spawn(serve(listener, shared.clone())));
@@ -228,10 +244,13 @@ impl Backend {
     /// Waits until what it was told is so.
     pub(crate) async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
         let started = Instant::now();
+        let mut changes = self.shared.lock().changes.subscribe();
         while !is(self) {
-            let types: Vec<_> = self.seen().into_iter().map(|seen| seen.r#type).collect();
-            assert!(started.elapsed() < PATIENCE, "never: {what}; it was told {types:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            if started.elapsed() > PATIENCE {
+                let types: Vec<_> = self.seen().into_iter().map(|seen| seen.r#type).collect();
+                panic!("never: {what}; it was told {types:?}");
+            }
+            let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
         }
     }
 
@@ -278,9 +297,11 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let signed = shared.lock().secret.sign(id, time.parse().unwrap(), &body);
     let signatures = field("webhook-signature").unwrap();
     if !signatures.split(' ').any(|signature| signature == signed) {
-        let mut inner = shared.lock();
-        inner.tries.push((id.to_owned(), Instant::now()));
-        assert!(inner.refuses_signatures, "the signature: {signatures}, not {signed}");
+        let refuses = shared.write_down(|inner| {
+            inner.tries.push((id.to_owned(), Instant::now()));
+            inner.refuses_signatures
+        });
+        assert!(refuses, "the signature: {signatures}, not {signed}");
         return (StatusCode::UNAUTHORIZED, "bad signature").into_response();
     }
     assert_eq!(field("content-type"), Some("application/cloudevents+json"));
@@ -289,17 +310,16 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let text = |name: &str| event[name].as_str().map(str::to_owned);
     let r#type = text("type").unwrap();
     let question = matches!(&*r#type, "connect" | "resume");
-    let mode = {
-        let mut inner = shared.lock();
+    let mode = shared.write_down(|inner| {
         inner.questions += usize::from(question);
         if question { inner.asked_mode.clone() } else { inner.mode.clone() }
-    };
+    });
     let mode = match mode {
         Mode::OnMessage(part, then) if r#type == "message" && contains(&body, part) => *then,
         Mode::OnMessage(..) => Mode::Well,
         mode => mode,
     };
-    shared.lock().tries.push((id.to_owned(), Instant::now()));
+    shared.write_down(|inner| inner.tries.push((id.to_owned(), Instant::now())));
     match mode {
         Mode::Well | Mode::OnMessage(..) => {}
         Mode::Hangs => std::future::pending().await,
@@ -314,17 +334,16 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
             return (StatusCode::from_u16(status).unwrap(), body).into_response();
         }
     }
-    let mut inner = shared.lock();
     if question {
         let asked = event["data"].clone();
         let user = user_of(&asked);
-        inner.asked.push(asked);
+        shared.write_down(|inner| inner.asked.push(asked));
         return match user {
             Some(user) => axum::Json(serde_json::json!({ "userId": user })).into_response(),
             None => StatusCode::NO_CONTENT.into_response(),
         };
     }
-    inner.seen.push(Seen {
+    let seen = Seen {
         id: id.to_owned(),
         r#type,
         session: text("sessionid").unwrap(),
@@ -333,7 +352,8 @@ async fn hook(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         sequence: event["sequence"].as_u64(),
         body: data,
         at: Instant::now(),
-    });
+    };
+    shared.write_down(|inner| inner.seen.push(seen));
     StatusCode::NO_CONTENT.into_response()
 }
 

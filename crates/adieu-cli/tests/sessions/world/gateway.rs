@@ -16,6 +16,9 @@ pub(crate) const API_KEY: &str = "a-key-for-the-tests-of-adieu";
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How often a metric is looked at while it is waited for: each look is a request.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// A running gateway; killed when it is dropped.
 pub(crate) struct Gateway {
     child: Child,
@@ -156,7 +159,7 @@ impl Gateway {
         let started = Instant::now();
         while self.try_metric(name).await.unwrap_or_default() < least {
             assert!(started.elapsed() < PATIENCE, "{name} never comes to {least}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -165,7 +168,7 @@ impl Gateway {
         let started = Instant::now();
         while self.metric(name).await > most {
             assert!(started.elapsed() < PATIENCE, "{name} never comes down to {most}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -1,9 +1,14 @@
 //! `cargo xtask test`: every check and every test, in an order that fails early and cheaply.
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
+mod beside;
+mod targets;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
+use self::beside::Beside;
+use self::targets::Target;
 use crate::autobahn;
 use crate::client;
 use crate::crates::published;
@@ -25,35 +30,27 @@ pub(crate) enum Extent {
 /// minutes.
 const STEP_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Which tests `cargo test` runs: those of the browsers have a step of their own, and documentation
-/// tests too, because cargo runs them apart from the others.
-const TESTS: &[&str] = &[
-    "test",
-    "--workspace",
-    "--exclude",
-    "browser",
-    "--all-features",
-    "--lib",
-    "--bins",
-    "--tests",
-    // One broken crate must not hide what else is broken.
-    "--no-fail-fast",
-];
+/// All that has tests, but for the documentation, which cargo tests apart from the others.
+const TESTS: &[&str] = &["test", "--workspace", "--all-features", "--lib", "--bins", "--tests"];
+
+/// Some tests run examples as programs; with targets named, `cargo test` does not build them. It is
+/// for the whole workspace as well, because other features would have all built twice.
+const EXAMPLES: &[&str] = &["build", "--workspace", "--all-features", "--examples", "--bins"];
+
+/// The tests of the browsers have a step of their own, which needs the released program.
+fn needs_a_browser(target: &Target) -> bool {
+    target.name.starts_with("browser ")
+}
 
 const CLIPPY: &[&str] =
     &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
 
-const EXAMPLES: &[&str] =
-    &["build", "--workspace", "--exclude", "browser", "--all-features", "--examples", "--bins"];
-
-const MANUAL: &[&str] = &["test", "--workspace", "--exclude", "browser", "--all-features", "--doc"];
+const MANUAL: &[&str] = &["test", "--workspace", "--all-features", "--doc"];
 
 const OPTIMIZED: &[&str] =
     &["test", "--release", "-p", "adieu-proto", "--lib", "--tests", "--no-fail-fast"];
 
 const PROGRAM: &[&str] = &["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];
-
-const BROWSERS: &[&str] = &["test", "-p", "browser", "--", "--test-threads=2", "--nocapture"];
 
 const TABLE: &[&str] = &["run", "-p", "browser", "--bin", "browser-table"];
 
@@ -62,9 +59,7 @@ const FAST: &[Step] = &[
     Step::new("set-up", || setup::run().into()),
     Step::new("formatting", || cargo(&["fmt", "--all", "--check"])),
     Step::new("clippy, workspace", || cargo(CLIPPY)),
-    // Some tests run examples as programs; with targets named, `cargo test` does not build them.
-    Step::new("examples", || cargo(EXAMPLES)),
-    Step::new("unit and integration tests", || cargo(TESTS)),
+    Step::new("unit and integration tests", || tests().into()),
 ];
 
 /// What is behind these in a whole run.
@@ -81,12 +76,8 @@ const THE_REST: &[Step] = &[
     Step::new("webhook libraries", || crate::webhooks::run(&["--quick"]).into()),
     Step::new("deploy", crate::deploy::outcome).where_possible(),
     Step::new("release build", || cargo(PROGRAM)),
-    Step::new("browser tests", || browsers(BROWSERS).into()).after(&[
-        "set-up",
-        "release build",
-        "client",
-    ]),
-    Step::new("browser table", || browsers(TABLE).into()).after(&["browser tests"]),
+    Step::new("browser tests", || browsers().into()).after(&["set-up", "release build", "client"]),
+    Step::new("browser table", || browser_table().into()).after(&["browser tests"]),
     Step::new("instructions", || crate::bench::instructions(&[]).into()).where_possible(),
     Step::new("autobahn", || autobahn::run(&autobahn::Options::default()).into()).where_possible(),
 ];
@@ -130,6 +121,15 @@ fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"))
 }
 
+/// Builds every test and runs those that need no browser.
+fn tests() -> Result<(), String> {
+    run::run(&mut run::cargo(EXAMPLES), STEP_LIMIT)?;
+    let targets = targets::build(TESTS, STEP_LIMIT)?;
+    let targets = targets.into_iter().filter(|target| !needs_a_browser(target)).collect();
+    let beside = Beside { programs: 2, tests: 2, environment: Vec::new(), limit: STEP_LIMIT };
+    beside::run(targets, &beside)
+}
+
 fn cargo(args: &[&str]) -> Outcome {
     run::run(&mut run::cargo(args), STEP_LIMIT).into()
 }
@@ -141,14 +141,21 @@ fn documentation() -> Result<(), String> {
 }
 
 /// The browser tests drive the binary that people get.
-fn browsers(args: &[&str]) -> Result<(), String> {
-    let program = format!("adieu{}", std::env::consts::EXE_SUFFIX);
-    let binary = run::target_dir()?.join("release").join(program);
-    let mut command: Command = run::cargo(args);
-    run::run(command.env("ADIEU_BIN", existing(&binary)?), STEP_LIMIT)
+fn browsers() -> Result<(), String> {
+    let targets = targets::build(TESTS, STEP_LIMIT)?;
+    let targets = targets.into_iter().filter(needs_a_browser).collect();
+    let environment = vec![("ADIEU_BIN", released()?)];
+    beside::run(targets, &Beside { programs: 1, tests: 1, environment, limit: STEP_LIMIT })
 }
 
-fn existing(file: &Path) -> Result<&Path, String> {
+fn browser_table() -> Result<(), String> {
+    run::run(run::cargo(TABLE).env("ADIEU_BIN", released()?), STEP_LIMIT)
+}
+
+/// The program that people get.
+fn released() -> Result<PathBuf, String> {
+    let program = format!("adieu{}", std::env::consts::EXE_SUFFIX);
+    let file = run::target_dir()?.join("release").join(program);
     if file.is_file() { Ok(file) } else { Err(format!("{} is not there", file.display())) }
 }
 
