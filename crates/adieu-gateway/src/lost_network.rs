@@ -23,16 +23,22 @@ pub(crate) async fn of_session(State(watched): State<Watched>, Path(id): Path<St
         Err(error) => return wrong(StatusCode::BAD_REQUEST, &format!("{id:?}: {error}")),
     };
     let Some(connection) = watched.gateway.connection_of(session).await else {
-        let why = format!("the session {id} has no connection now that could lose its network");
-        return wrong(StatusCode::NOT_FOUND, &why);
+        return no_connection(session);
     };
     match connection.try_clone_tcp().and_then(|tcp| drop_what_comes(&tcp)) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        // It was closed while it was looked for.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => no_connection(session),
         Err(error) => {
             let why = format!("this server cannot drop the packets of one connection: {error}");
             wrong(StatusCode::NOT_IMPLEMENTED, &why)
         }
     }
+}
+
+fn no_connection(session: SessionId) -> Response {
+    let why = format!("the session {session} has no connection now that could lose its network");
+    wrong(StatusCode::NOT_FOUND, &why)
 }
 
 #[cfg(target_os = "linux")]

@@ -24,7 +24,20 @@ pub(super) struct StoreFile(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     file: FileBackend,
+    /// The same file, where its lock goes with the store. One that is laid out stays locked.
+    lock: Option<File>,
     state: Mutex<State>,
+}
+
+/// The lock is of all descriptors that a process has made of this one, and a process that is being
+/// started has a copy of each for a moment: closing ours would leave the file locked until then.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            // If that fails, the file is unlocked when its last descriptor is closed.
+            let _ = lock.unlock();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -47,7 +60,7 @@ impl StoreFile {
         page[MARK_AT..][..16].copy_from_slice(&mark(0));
         let file = backend(file)?;
         file.write(0, &page)?;
-        Ok(Self::new(file, State::Open))
+        Ok(Self::new(file, None, State::Open))
     }
 
     /// Takes a file that is there, and gives the number of the last commit that was said to be
@@ -55,6 +68,7 @@ impl StoreFile {
     pub(super) fn open(path: &Path, file: File) -> Result<(Self, u64), StoreError> {
         let unusable = |error: io::Error| StoreError::unusable(path, &error);
         let damaged = |what: &str| StoreError::Damaged(path.to_owned(), what.to_owned());
+        let lock = Some(file.try_clone().map_err(unusable)?);
         let file = backend(file).map_err(unusable)?;
         let len = file.len().map_err(unusable)?;
         let mut page = [0; PAGE as usize];
@@ -79,11 +93,12 @@ impl StoreFile {
         let Ok(mark) = u64::try_from(doubled::<8>(&page[MARK_AT..])) else {
             return Err(damaged("the number of its last commit cannot be read"));
         };
-        Ok((Self::new(file, State::WriteBack(WriteBack::new(len - PAGE))), mark))
+        let state = State::WriteBack(WriteBack::new(len - PAGE));
+        Ok((Self::new(file, lock, state), mark))
     }
 
-    fn new(file: FileBackend, state: State) -> Self {
-        StoreFile(Arc::new(Shared { file, state: Mutex::new(state) }))
+    fn new(file: FileBackend, lock: Option<File>, state: State) -> Self {
+        StoreFile(Arc::new(Shared { file, lock, state: Mutex::new(state) }))
     }
 
     /// Writes what was held back, in its order, and holds nothing back any more.
@@ -172,6 +187,25 @@ fn broken() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_is_closed_is_unlocked_though_a_new_process_still_has_its_descriptor() {
+        let path = std::env::temp_dir().join(format!("adieu-unlocked-{}", std::process::id()));
+        drop(StoreFile::init(File::create_new(&path).unwrap()).unwrap());
+        // Up to the end of the page of ours there is nothing of redb's yet.
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        open().set_len(2 * PAGE).unwrap();
+        let locked = open();
+        locked.lock().unwrap();
+        // As a process has it that is forked and has not begun its program yet.
+        let copy = locked.try_clone().unwrap();
+        let (store, _) = StoreFile::open(&path, locked).unwrap();
+        open().try_lock().unwrap_err();
+        drop(store);
+        open().try_lock().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        drop(copy);
+    }
 
     #[test]
     fn when_some_of_what_was_held_back_is_not_written_nothing_more_is() {

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use adieu::{Cause, Close, CloseCode, ClosingHandshake, End, Ending, Socket, Timer, defaults};
-use testkit::{Frame, Peer, TcpEnd, wait_until};
+use adieu::{
+    Cause, Close, CloseCode, ClosingHandshake, Config, Drain, End, Ending, Socket, Timer, defaults,
+};
+use testkit::{DEADLINE, Frame, Peer, TcpEnd, wait_until};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
 use crate::pipe::Pipe;
-use crate::support;
+use crate::support::{self, Host};
 use crate::{numbers, open};
 
 /// How long a peer is quiet: longer than a drain waits for a handler, within its time for a FIN.
@@ -205,14 +207,17 @@ async fn a_peer_that_never_answers_a_dropped_socket_is_given_up_without_spinning
 
 #[test]
 fn over_tcp_all_that_are_ending_when_it_starts_end_cleanly() {
-    let host = crate::start(async |mut socket: Socket| {
+    let handler = async |mut socket: Socket| {
         while let Some(message) = socket.recv().await {
             if message.as_bytes() == b"bye" {
                 return;
             }
             let _ = socket.send(message).await;
         }
-    });
+    };
+    // The peers answer one after the other: how long that takes is no part of this test.
+    let config = Config { drain_close_timeout: DEADLINE, ..Config::default() };
+    let host = Host::draining_by(Drain::new(), handler, |server| server.config(config));
     let mut peers = open(&host, 8);
     for peer in &mut peers {
         peer.send(&Frame::text("bye"));

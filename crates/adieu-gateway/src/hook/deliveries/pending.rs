@@ -85,6 +85,13 @@ pub(super) enum Hope {
     Nothing,
 }
 
+/// When a request was sent, and what the backend had taken by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) at: Instant,
+    pub(super) taken: Taken,
+}
+
 /// What becomes of an event that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -108,7 +115,7 @@ impl Pending {
     /// 1, by chance.
     pub(super) fn refused(
         &mut self,
-        (sent_at, now): (Instant, Now),
+        (sent, now): (Sent, Now),
         failure: &Failure,
         taken: Taken,
         draw: f64,
@@ -123,12 +130,12 @@ impl Pending {
             before if before.of(lane) == taken.of(lane) => Hope::SameLane,
             _ => Hope::Nothing,
         };
-        trouble.again(sent_at, now, failure, taken);
+        trouble.again(sent.at, now, failure, taken);
         trouble.not_before = now.at + back_off(trouble.tries - 1, draw);
         let age = now.at.duration_since(self.came) + self.age;
         let over = match lane {
             Lane::Lifecycle => trouble.tries >= PARK_TRIES && age >= options.park_after,
-            Lane::Messages => trouble.is_hopeless(now.at, taken, options),
+            Lane::Messages => trouble.is_hopeless(now.at, sent.taken, options),
         };
         if over { Fate::SetAside } else { Fate::Again(hope) }
     }
@@ -198,8 +205,10 @@ impl Trouble {
         self.refused_at >= time && !excused
     }
 
-    /// Whether a message is given up. While the backend takes no message at all, it is more likely
-    /// that the backend is unwell than that the message is wrong.
+    /// Whether a message is given up that was sent when the backend had taken this. While the
+    /// backend takes no message at all, it is more likely that the backend is unwell than that the
+    /// message is wrong; and what was sent before the backend was well again may be answered by the
+    /// backend as it was.
     fn is_hopeless(&self, now: Instant, taken: Taken, options: &DeliveryOptions) -> bool {
         let age = now - self.since;
         if self.finals >= FINAL_TRIES {

@@ -20,7 +20,7 @@ use super::options::{
     AT_LEAST_EVERY, BATCH_BYTES, CONNECTION_BYTES, CONNECTION_EVENTS, DeliveryOptions, GATHER,
     SMALL_EVENT,
 };
-use super::pending::{Fate, Hope, Now, Pending, Taken};
+use super::pending::{Fate, Hope, Now, Pending, Sent, Taken};
 use super::spell::Spells;
 use super::stream::{Patience, Stream};
 use crate::hook::failure::Seldom;
@@ -32,7 +32,7 @@ use crate::session::{Batch, Change};
 pub(super) struct Request {
     pub(super) lane: Lane,
     pub(super) jobs: Vec<Job>,
-    sent_at: Instant,
+    sent: Sent,
     /// How often the breaker had opened before.
     epoch: u64,
 }
@@ -275,7 +275,8 @@ impl Scheduler {
             self.current[lane as usize] += 1;
             self.last_sent = now;
             self.hear(now, Input::Sent);
-            requests.push(Request { lane, jobs, sent_at: now, epoch: self.epoch });
+            let sent = Sent { at: now, taken: self.taken };
+            requests.push(Request { lane, jobs, sent, epoch: self.epoch });
         }
         requests
     }
@@ -409,11 +410,11 @@ impl Scheduler {
             Err(failure) => {
                 self.counts.failed += 1;
                 let (taken, draw) = (self.taken, (self.draw)());
-                match first.refused((request.sent_at, now), &failure, taken, draw, &self.options) {
+                match first.refused((request.sent, now), &failure, taken, draw, &self.options) {
                     Fate::Again(hope) => {
                         log_refusal(&self.refusals, now.at, first);
-                        if hope == Hope::Anything && request.sent_at >= self.last_taken {
-                            self.spells.failed(request.sent_at);
+                        if hope == Hope::Anything && request.sent.at >= self.last_taken {
+                            self.spells.failed(request.sent.at);
                         }
                         self.hope(job, lane, hope);
                         Batch::new()

@@ -1,7 +1,7 @@
 //! What becomes of one event, and of those beside it.
 
 use super::super::options::{
-    ALL_BYTES, BESIDE_MESSAGE, CONNECTION_EVENTS, SESSION_RESERVE, SMALL_RESERVE,
+    ALL_BYTES, BESIDE_MESSAGE, CONNECTION_EVENTS, FINAL_TRIES, SESSION_RESERVE, SMALL_RESERVE,
 };
 use super::*;
 
@@ -335,6 +335,30 @@ fn a_dead_letter_that_is_discarded_while_it_is_on_its_way_is_not_sent_once_more(
     let sent = world.sent.len();
     world.pass(HOUR, poison);
     assert_eq!((world.sent.len(), world.queue.counts().events), (sent, 0));
+    assert_eq!(world.store, Contents::default());
+}
+
+#[test]
+fn a_message_that_was_on_its_way_when_the_backend_became_well_is_no_dead_letter() {
+    let mut world = World::new(options());
+    world.happens(1, 1, Message);
+    let unwell = |_: &Event, _: Duration| refuses(FailureKind::Final);
+    while world.sent.len() + 1 < FINAL_TRIES as usize {
+        world.pass(QUICK, unwell);
+    }
+    world.pass(10 * QUICK, unwell);
+    let next = world.queue.next_wake(world.now.at).expect("it is tried again");
+    world.advance(next);
+    let request = world.queue.poll(world.now.at).remove(0);
+    // The backend is mended, and takes something of another session before it answers.
+    world.happens(2, 1, SessionStarted);
+    world.pass(QUICK, takes);
+    let failure = Failure { kind: FailureKind::Final, why: "as it was before".into() };
+    let batch = world.queue.done(world.now, &request, vec![Err(failure)]);
+    batch.into_iter().for_each(|change| world.store.apply(change));
+    assert!(world.store.dead_letters.is_empty());
+    world.pass(HOUR, takes);
+    assert_eq!(world.sent.last().map(|(_, id, taken)| (&**id, *taken)), Some(("1.1", true)));
     assert_eq!(world.store, Contents::default());
 }
 
