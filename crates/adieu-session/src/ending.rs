@@ -22,8 +22,8 @@ pub struct SaidClose {
     pub reason: String,
 }
 
-/// Payload bytes of the messages that were compressed, before and after. Those of messages that were
-/// sent as they are are not among them.
+/// Payload bytes of the messages that were compressed, before and after. Messages that were sent as
+/// they are do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Compressed {

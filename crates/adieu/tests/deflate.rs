@@ -1,5 +1,10 @@
-//! Compression over real sockets: our client and our server, alone and inside axum.
+//! Compression over real sockets: our client and our server, alone, over TLS, and inside hyper and
+//! axum.
 #![cfg(feature = "deflate")]
+
+#[cfg(feature = "tls")]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod tls_peer;
 
 use std::sync::{Arc, Mutex};
 
@@ -52,7 +57,11 @@ async fn served(until: impl Future<Output = ()> + Send + 'static) -> (Served, Jo
 }
 
 async fn talk(url: &str) -> Ending {
-    let mut socket = Client::new().config(config()).connect(url).await.expect("it is open");
+    talk_as(Client::new(), url).await
+}
+
+async fn talk_as(client: Client, url: &str) -> Ending {
+    let mut socket = client.config(config()).connect(url).await.expect("it is open");
     let agreed = socket.negotiated().and_then(|negotiated| negotiated.deflate);
     let agreed = agreed.expect("compression").to_string();
     assert_eq!(agreed, "permessage-deflate; client_max_window_bits=12");
@@ -104,6 +113,45 @@ async fn inside_axum_as_well() {
     let listener = adieu::listen("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, app).await });
+    let ending = talk(&url).await;
+    assert!(ending.is_clean(), "{ending}");
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn over_tls_as_well() {
+    let authority = tls_peer::authority();
+    let listener = adieu::listen("127.0.0.1:0").await.expect("a port");
+    let url = format!("wss://{}/", listener.local_addr().expect("an address"));
+    let server = Server::new(echo).config(config()).tls(authority.server_config());
+    tokio::spawn(server.serve_on(listener));
+    let ending = talk_as(authority.client(), &url).await;
+    assert!(ending.is_clean(), "{ending}");
+}
+
+#[cfg(feature = "hyper")]
+#[tokio::test]
+async fn inside_hyper_as_well() {
+    use adieu::hyper::Upgrade;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+
+    let endpoint = Arc::new(adieu::Endpoint::new().config(config()));
+    let listener = adieu::listen("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.expect("a client");
+        let service = service_fn(move |request| {
+            let endpoint = endpoint.clone();
+            async {
+                let answer = Upgrade::new(request, endpoint).await;
+                Ok::<_, std::convert::Infallible>(answer.map_or_else(|no| no, |up| up.run(echo)))
+            }
+        });
+        let http = http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
+        http.with_upgrades().await.expect("it is served");
+    });
     let ending = talk(&url).await;
     assert!(ending.is_clean(), "{ending}");
 }

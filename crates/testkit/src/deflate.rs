@@ -1,6 +1,6 @@
 //! Compressed messages (RFC 7692), by a DEFLATE library that Adieu does not use.
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// What ends each message, and is left out of it (§7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
@@ -22,16 +22,18 @@ impl Inflater {
     /// If it cannot be inflated.
     pub fn message(&mut self, payload: &[u8]) -> Vec<u8> {
         let bytes = [payload, &TAIL].concat();
-        let start = self.0.total_in();
-        let mut message = Vec::new();
+        let (start, mut message) = (self.0.total_in(), Vec::new());
         loop {
             message.reserve(64 * 1024);
-            let read = (self.0.total_in() - start) as usize;
-            let step = self.0.decompress_vec(&bytes[read..], &mut message, FlushDecompress::Sync);
-            step.unwrap_or_else(|error| panic!("{error}: {payload:x?}"));
-            if message.len() < message.capacity() {
-                assert_eq!((self.0.total_in() - start) as usize, bytes.len(), "all is read");
-                return message;
+            let (read, written) = ((self.0.total_in() - start) as usize, message.len());
+            let rest = &bytes[read..];
+            let step = self.0.decompress_vec(rest, &mut message, FlushDecompress::Sync);
+            match step {
+                // A call that moves nothing, without want of room, is the last.
+                Ok(Status::BufError) if rest.is_empty() => return message,
+                Ok(_) if rest.is_empty() && message.len() == written => return message,
+                Ok(Status::Ok) => {}
+                other => panic!("{other:?}: {payload:x?}"),
             }
         }
     }

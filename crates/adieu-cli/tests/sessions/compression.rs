@@ -129,8 +129,8 @@ async fn compression_is_agreed_on_where_the_gateway_and_the_client_want_it() {
     backend.until("it was asked", |backend| backend.asked().len() >= 2).await;
     let offered = backend.asked().into_iter().map(|asked| asked["subprotocols"].clone());
     assert!(offered.into_iter().any(|it| it == json!(["adieu.v1", "chat"])), "it is not told");
-    let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like \
-                  Gecko) Version/15.1 Safari/605.1.15";
+    let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, \
+                  like Gecko) Version/15.1 Safari/605.1.15";
     assert_eq!(agreed(&gateway, &asks(FIRST).field("User-Agent", safari)), None);
     let off = Gateway::start(None, &backend, &[]);
     assert_eq!(agreed(&off, &asks(FIRST)), None, "off by default");
