@@ -343,14 +343,13 @@ impl Metrics {
 
     fn compressed(&self, bytes: &Compressed) {
         self.compressed.inc();
-        for (direction, before, after) in [
-            ("to_client", bytes.sent, bytes.sent_as),
-            ("from_client", bytes.received, bytes.received_as),
-        ] {
+        let count = |direction, before, after| {
             let labels = DirectionLabels { direction };
             self.before_compression.get_or_create(&labels).inc_by(before);
             self.after_compression.get_or_create(&labels).inc_by(after);
-        }
+        };
+        count("to_client", bytes.sent, bytes.sent_as);
+        count("from_client", bytes.received, bytes.received_as);
     }
 
     /// A request or a connection was refused by a rule of this name.

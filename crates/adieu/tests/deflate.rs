@@ -3,7 +3,6 @@
 #![cfg(feature = "deflate")]
 
 #[cfg(feature = "tls")]
-#[allow(dead_code, reason = "each test file uses its part")]
 mod tls_peer;
 
 use std::sync::{Arc, Mutex};
