@@ -1,7 +1,7 @@
 // What an application passes in, checked as WebSocket does.
 
 import type { Source } from './ask.js';
-import { type Data, isFinal } from './wire.js';
+import { type Data, UNCOMPRESSED, isFinal, size } from './wire.js';
 
 /** A URL, or a function that is asked for one before each connection. */
 export type SocketUrl = string | URL | Source<string | URL>;
@@ -36,19 +36,21 @@ export const storageKey = (url: string): string => {
 };
 
 /** As the WebSocket standard has it, checked before the first connection. */
-export const subprotocols = (options: { protocols?: readonly string[] }): readonly string[] => {
+export const subprotocols = (
+  options: { protocols?: readonly string[]; compress?: boolean },
+): readonly string[] => {
   if (typeof options === 'string' || Array.isArray(options)) {
     // FAQ: client-second-argument
     throw new TypeError('the second argument is an object: { protocols: [...] }');
   }
-  const { protocols = [] } = options;
+  const { protocols = [], compress = true } = options;
   for (const name of protocols) {
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || name.startsWith('adieu.')) {
       // FAQ: client-subprotocol
       fail(`no subprotocol of an application: ${name}`);
     }
   }
-  return [...new Set(protocols)];
+  return compress ? [...protocols] : [...protocols, UNCOMPRESSED];
 };
 
 export const closeCode = (code: number): number => {
@@ -58,7 +60,7 @@ export const closeCode = (code: number): number => {
 
 export const closeReason = (reason: string): string =>
   // FAQ: client-close-reason
-  new TextEncoder().encode(reason).length > MAX_REASON ? fail('reason too long') : reason;
+  size(reason) > MAX_REASON ? fail('reason too long') : reason;
 
 /** Copied, as it may be changed later. */
 export const outgoing = (data: string | ArrayBuffer | ArrayBufferView): Data => {
@@ -70,6 +72,6 @@ export const outgoing = (data: string | ArrayBuffer | ArrayBufferView): Data => 
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice().buffer;
 };
 
-function fail(message: string, name = 'SyntaxError'): never {
+export function fail(message: string, name = 'SyntaxError'): never {
   throw new DOMException(message, name);
 }

@@ -7,6 +7,7 @@ import {
   LONG_HIDDEN,
   PROBE_LIMIT,
 } from './limits.js';
+import { isVisible } from './page.js';
 import { type FromGateway, GIVEN_UP, HEARTBEAT, SUBPROTOCOL, acknowledgement } from './wire.js';
 
 /** What a connection tells; nothing any more once it was closed from here. */
@@ -20,6 +21,7 @@ export interface Listener {
 
 /** One WebSocket, with the timers that live as long as it does. */
 export class Connection {
+  #listener: Listener;
   #socket: WebSocket;
   #listening = new AbortController();
   #beat: ReturnType<typeof setInterval> | undefined;
@@ -33,14 +35,12 @@ export class Connection {
   #highest = 0;
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(
-    url: string,
-    protocols: string[],
-    private readonly listener: Listener,
-  ) {
+  constructor(url: string, protocols: string[], listener: Listener) {
+    this.#listener = listener;
     const socket = (this.#socket = new WebSocket(url, protocols));
     const { signal } = this.#listening;
-    socket.addEventListener('open', () => this.#opened(), { signal });
+    const opened = (): unknown => socket.protocol === SUBPROTOCOL || listener.unsupported();
+    socket.addEventListener('open', opened, { signal });
     socket.addEventListener('message', ({ data }) => this.#read(data), { signal });
     // The code decides, never `wasClean`: browsers give it for other reasons too.
     socket.addEventListener(
@@ -55,11 +55,16 @@ export class Connection {
     this.#limit = deadline(CONNECT_LIMIT, () => this.fail('no answer to the connection'));
   }
 
+  /** What was agreed on beside the subprotocol: compression, or nothing. */
+  get extensions(): string {
+    return this.#socket.extensions;
+  }
+
   /** The session goes on with it; `heartbeat`: ms, 0 = none. */
   start(heartbeat: number): void {
     this.#heard();
     this.#interval = heartbeat;
-    this.visible(globalThis.document?.visibilityState !== 'hidden');
+    this.visible(isVisible());
   }
 
   /** A page that is not seen has slow timers, or is stopped: it proves nothing then. */
@@ -117,11 +122,7 @@ export class Connection {
   /** Gives it up and tells so. */
   fail(reason: string, violation = false): void {
     this.abandon(reason, GIVEN_UP);
-    this.listener.lost(1006, reason, false, violation);
-  }
-
-  #opened(): void {
-    if (this.#socket.protocol !== SUBPROTOCOL) this.listener.unsupported();
+    this.#listener.lost(1006, reason, false, violation);
   }
 
   #read(data: unknown): void {
@@ -135,7 +136,7 @@ export class Connection {
     }
     // Whatever it is, it proves that the gateway is there.
     if (this.#interval !== undefined) this.#heard();
-    this.listener.message(message);
+    this.#listener.message(message);
   }
 
   #heard(): void {

@@ -29,11 +29,7 @@ export interface Leaving {
 }
 
 /** Codes of a Close that answers a violation: coming back does not heal them. */
-const VIOLATIONS = [1002, 1003, 1007, 1008, 1009];
-
-export const isViolation = (code: number): boolean => VIOLATIONS.includes(code);
+export const VIOLATIONS = [1002, 1003, 1007, 1008, 1009];
 
 /** Endings that are somebody's mistake: they make an `error` too. */
-const MISTAKES: EndedReason[] = ['unsupported', 'blocked', 'violation'];
-
-export const isMistake = (reason: EndedReason): boolean => MISTAKES.includes(reason);
+export const MISTAKES: EndedReason[] = ['unsupported', 'blocked', 'violation'];

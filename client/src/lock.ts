@@ -45,9 +45,9 @@ export class SessionLock {
     return false;
   }
 
-  #request(name: string, turn: number): Promise<boolean> {
+  #request(name: string, turn: number): true | Promise<boolean> {
     const locks = globalThis.navigator?.locks;
-    if (!locks) return Promise.resolve(true);
+    if (!locks) return true;
     return new Promise((resolve) => {
       const granted = (lock: Lock | null): Promise<void> | undefined => {
         // Released while it was asked for: given back at once.

@@ -1,5 +1,8 @@
+import { fail } from './arguments.js';
 import { MAX_MESSAGE } from './limits.js';
 import { type Data, decode, encode, numbered, size } from './wire.js';
+
+const QUOTA = 'QuotaExceededError';
 
 /** A message that waits. */
 export interface Waiting {
@@ -14,15 +17,17 @@ export class Outbox {
   #numbered = 0;
   /** Messages at the front that left on the present connection. */
   #sent = 0;
+  #maxCount: number;
+  #maxBytes: number;
   /** Counts on from session to session: the name of the first message in the storage. */
   first = 0;
   /** The highest number that the gateway has acknowledged. */
   acked = 0;
 
-  constructor(
-    private readonly maxCount: number,
-    private readonly maxBytes: number,
-  ) {}
+  constructor(maxCount: number, maxBytes: number) {
+    this.#maxCount = maxCount;
+    this.#maxBytes = maxBytes;
+  }
 
   get bytes(): number {
     return this.#entries.reduce((sum, entry) => sum + entry.size, 0);
@@ -46,12 +51,12 @@ export class Outbox {
 
   push(data: Data): void {
     const bytes = size(data);
-    const largest = Math.min(this.maxBytes, MAX_MESSAGE);
+    const largest = Math.min(this.#maxBytes, MAX_MESSAGE);
     // FAQ: client-too-large
-    if (bytes > largest) tooMuch(`the message is too large: ${bytes} bytes, ${largest} at most`);
-    if (this.#entries.length >= this.maxCount || this.bytes + bytes > this.maxBytes) {
+    if (bytes > largest) fail(`the message is too large: ${bytes} bytes, ${largest} at most`, QUOTA);
+    if (this.count >= this.#maxCount || this.bytes + bytes > this.#maxBytes) {
       // FAQ: client-too-much
-      tooMuch(`too much is unacknowledged: ${this.#entries.length} messages, ${this.bytes} bytes`);
+      fail(`too much is unacknowledged: ${this.count} messages, ${this.bytes} bytes`, QUOTA);
     }
     this.#entries.push({ tail: encode(data), size: bytes });
   }
@@ -72,7 +77,7 @@ export class Outbox {
 
   /** What has not left on this connection, in order. From here on it has its numbers. */
   *unsent(): Generator<string> {
-    while (this.#sent < this.#entries.length) {
+    while (this.#sent < this.count) {
       const { tail } = this.#entries[this.#sent++]!;
       this.#numbered = Math.max(this.#numbered, this.#sent);
       yield numbered(this.acked + this.#sent, tail);
@@ -81,7 +86,7 @@ export class Outbox {
 
   /** The session is over: takes out its messages, or only those that may have left. */
   take(all: boolean): Data[] {
-    const taken = this.#drop(all ? this.#entries.length : this.#numbered);
+    const taken = this.#drop(all ? this.count : this.#numbered);
     this.acked = this.#numbered = this.#sent = 0;
     return taken.map((entry) => decode(entry.tail));
   }
@@ -96,8 +101,4 @@ export class Outbox {
     this.#sent = Math.max(0, this.#sent - length);
     return dropped;
   }
-}
-
-function tooMuch(message: string): never {
-  throw new DOMException(message, 'QuotaExceededError');
 }

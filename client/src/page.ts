@@ -11,7 +11,7 @@ export interface PageListener {
 
 const SEEN = 'visibilitychange';
 
-const isVisible = (): boolean => globalThis.document?.visibilityState !== 'hidden';
+export const isVisible = (): boolean => globalThis.document?.visibilityState !== 'hidden';
 
 export const listenToPage = (page: PageListener, signal: AbortSignal): void => {
   const on = (

@@ -2,6 +2,7 @@ import {
   type SocketUrl,
   closeCode,
   closeReason,
+  fail,
   outgoing,
   socketUrl,
   storageKey,
@@ -18,7 +19,7 @@ import {
   closeEvent,
   defineHandlers,
 } from './events.js';
-import { type Leaving, type LeavingReason, type Life, isMistake, isViolation } from './life.js';
+import { type Leaving, type LeavingReason, type Life, MISTAKES, VIOLATIONS } from './life.js';
 import {
   HANGING,
   HURRY_SPREAD,
@@ -27,6 +28,7 @@ import {
   MAX_COUNT,
   MAX_LOAD,
   MAX_VIOLATIONS,
+  STABLE,
 } from './limits.js';
 import { SessionLock } from './lock.js';
 import { listenToPage } from './page.js';
@@ -42,6 +44,7 @@ import {
   REFUSED,
   SUBPROTOCOL,
   SUPERSEDED,
+  UNCOMPRESSED,
   auth,
   isFinal,
   loaded,
@@ -59,6 +62,11 @@ export interface AdieuSocketOptions {
    * gateway never selects one of them.
    */
   protocols?: readonly string[];
+  /**
+   * `false`: nothing is compressed, although browsers offer it: for secrets on a connection that
+   * also carries what strangers write. By default the gateway decides.
+   */
+  compress?: boolean;
   /** Messages that may be unacknowledged; 1,000 by default. */
   maxUnacknowledgedMessages?: number;
   /** Bytes that may be unacknowledged; 1 MiB by default. */
@@ -98,6 +106,8 @@ export class AdieuSocket extends AdieuEvents {
   #begun = false;
   /** What the gateway's `closing` said, ms. */
   #retryAfter: number | undefined;
+  /** The one before may have ended because of compression: this connection does without. */
+  #uncompressed = false;
   /** Connections in a row that ended in a violation. */
   #violations = 0;
   /** Two pages that take the session from each other would never end: once is enough. */
@@ -169,7 +179,7 @@ export class AdieuSocket extends AdieuEvents {
   }
 
   set binaryType(type: 'arraybuffer') {
-    if (type !== 'arraybuffer') throw new DOMException('only arraybuffer', 'NotSupportedError');
+    if (type !== 'arraybuffer') fail('only arraybuffer', 'NotSupportedError');
   }
 
   /** Empty before the first connection and after the end. */
@@ -185,7 +195,7 @@ export class AdieuSocket extends AdieuEvents {
    */
   send(data: string | ArrayBuffer | ArrayBufferView): void {
     // FAQ: client-closed
-    if (this.readyState > 1) throw new DOMException('it is closed', 'InvalidStateError');
+    if (this.readyState > 1) fail('it is closed', 'InvalidStateError');
     this.#session.outbox.push(outgoing(data));
     this.#schedule();
   }
@@ -253,10 +263,12 @@ export class AdieuSocket extends AdieuEvents {
     this.#retryAfter = undefined;
     this.#url = url;
     this.#begun = true;
-    const offered = [SUBPROTOCOL, this.#session.offer, ...this.#protocols];
-    if (token) offered.push(auth(token));
+    // One that is offered twice is an error.
+    const offered = new Set([SUBPROTOCOL, this.#session.offer, ...this.#protocols]);
+    if (token) offered.add(auth(token));
+    if (this.#uncompressed) offered.add(UNCOMPRESSED);
     try {
-      const connection = new Connection(url, offered, {
+      const connection = new Connection(url, [...offered], {
         message: (message) => this.#read(connection, message),
         unsupported: () => this.#finish('unsupported', 1006, `${SUBPROTOCOL} was not selected`),
         lost: (...how) => this.#lost(...how),
@@ -379,7 +391,7 @@ export class AdieuSocket extends AdieuEvents {
     if (isFinal(code)) {
       return this.#finish(code === REFUSED ? 'refused' : 'backend', code, reason, wasClean);
     }
-    if ((violation || isViolation(code)) && ++this.#violations >= MAX_VIOLATIONS) {
+    if ((violation || VIOLATIONS.includes(code)) && ++this.#violations >= MAX_VIOLATIONS) {
       return this.#finish('violation', code, reason, wasClean);
     }
     this.#retry(code, reason);
@@ -398,10 +410,16 @@ export class AdieuSocket extends AdieuEvents {
 
   #retry(code: number, reason: string, now = false): void {
     const life = this.#life;
-    if (life.at === 'open') this.#backoff.lost(performance.now() - life.since);
     const told = this.#retryAfter;
-    const retryIn = now ? 0 : (told ?? this.#backoff.next(this.#session.window));
-    this.#wait(retryIn, now || told !== undefined, reason);
+    if (life.at === 'open') {
+      const lasted = performance.now() - life.since;
+      this.#backoff.lost(lasted);
+      // Of a message that its browser cannot inflate a page is told nothing but 1006. But the
+      // message comes again at once: what is compressed and ends so soon is tried without.
+      this.#uncompressed = lasted < STABLE && !told && !!life.connection.extensions;
+    }
+    const retryIn = now ? 0 : (told || this.#backoff.next(this.#session.window));
+    this.#wait(retryIn, now || !!told, reason);
     this.#emit('interrupted', { code, reason, retryIn });
   }
 
@@ -491,7 +509,7 @@ export class AdieuSocket extends AdieuEvents {
     this.#leaving?.limit();
     this.#listening.abort();
     this.#session.forget();
-    if (isMistake(reason)) this.#emit('error');
+    if (MISTAKES.includes(reason)) this.#emit('error');
     this.#emit('ended', ended);
     this.dispatchEvent(closeEvent(code, text, wasClean));
   }
@@ -508,7 +526,7 @@ export class AdieuSocket extends AdieuEvents {
   }
 
   #emit(type: string, detail?: object): void {
-    this.dispatchEvent(detail ? new CustomEvent(type, { detail }) : new Event(type));
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 

@@ -60,6 +60,9 @@ export const resume = (token: string, received: number, tag: string, acked: numb
 /** Nobody knows yet whether the gateway has a session for it. */
 export const first = (nonce: string): string => `adieu.first.${nonce}`;
 
+/** Asks for no compression, which a page cannot keep its browser from offering. */
+export const UNCOMPRESSED = 'adieu.uncompressed';
+
 export const auth = (token: string): string =>
   `adieu.auth.${base64url(new TextEncoder().encode(token))}`;
 

@@ -9,6 +9,8 @@ export class Gateway {
   window = 15_000;
   heartbeat = 0;
   protocol = 'adieu.v1';
+  /** Whether it compresses for clients that do not ask for the opposite. */
+  compresses = false;
   /** Set to a text to refuse new sessions. */
   refuse = undefined;
   /** Answers a reason not to resume. */
@@ -31,7 +33,9 @@ export class Gateway {
     const connection = new ServerConnection(this, link);
     this.connections.push(connection);
     connection.offered = offered;
-    link.deliver('client', () => link.client.accepted(this.protocol));
+    const compressed = this.compresses && !offered.includes('adieu.uncompressed');
+    const extensions = compressed ? 'permessage-deflate; client_no_context_takeover' : '';
+    link.deliver('client', () => link.client.accepted(this.protocol, extensions));
     if (this.protocol) connection.begin(offered);
     return connection;
   }

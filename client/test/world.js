@@ -171,6 +171,8 @@ class PageTarget {
 export class Page {
   alive = true;
   frozen = false;
+  /** Whether its browser can inflate messages of the backend; of one that cannot it is told 1006. */
+  inflates = true;
   /** Set to an error that the browser throws instead of connecting. */
   forbids = undefined;
   sockets = [];
@@ -333,6 +335,7 @@ class Link {
 class FakeWebSocket extends EventTarget {
   readyState = 0;
   protocol = '';
+  extensions = '';
   sent = [];
 
   constructor(page, url, protocols) {
@@ -353,14 +356,17 @@ class FakeWebSocket extends EventTarget {
     });
   }
 
-  /** The gateway has selected a subprotocol. */
-  accepted(protocol) {
+  /** The gateway has selected a subprotocol, and what else it has agreed on. */
+  accepted(protocol, extensions) {
     this.readyState = 1;
     this.protocol = protocol;
+    this.extensions = extensions;
     this.#dispatch(new Event('open'));
   }
 
   receive(data) {
+    const compressed = this.extensions && JSON.parse(data).type === 'message';
+    if (compressed && !this.page.inflates) return this.link.cut();
     if (this.readyState === 1) this.#dispatch(new MessageEvent('message', { data }));
   }
 

@@ -27,6 +27,8 @@ const PROTOCOL_TREE: &[&str] = &[
     "sha1",
     "simdutf8",
     "typenum",
+    // DEFLATE, for the feature `deflate`; from bytes to bytes.
+    "zlib-rs",
 ];
 
 /// What `adieu-session` may be built from beside the protocol.

@@ -105,7 +105,7 @@ async fn gateway(way: Way, fan_out: bool) {
     let gateway = gateway.expect("a gateway");
     let access = Access::new(Some(KEY)).expect("a key");
     let endpoint = adieu::Endpoint::new();
-    let app = http::websocket(gateway.clone(), endpoint, Origins::default(), false);
+    let app = http::websocket(gateway.clone(), endpoint, Origins::default(), false, false);
     let app = app.merge(http::api(gateway, access));
     println!("{port}");
     loop {

@@ -81,6 +81,10 @@ pub(crate) struct Serve {
     /// Address or prefix of a proxy whose Forwarded or X-Forwarded-For is believed (repeatable)
     #[arg(long, value_name = "CIDR", help_heading = heading::LISTEN)]
     trust_proxy: Vec<adieu::Cidr>,
+    /// Compress text messages for clients that offer it (permessage-deflate, RFC 7692). Not where
+    /// one connection carries secrets and what strangers write: docs/security.md
+    #[arg(long, help_heading = heading::LISTEN)]
+    compress: bool,
     #[command(flatten)]
     sessions: sessions::Sessions,
     /// WebSockets at a time; one above it is answered 503 (default: no limit)

@@ -54,7 +54,8 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let handshakes =
         Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
     let origins = options.sessions.origins();
-    let site = Site { endpoint: endpoint(options), origins, access, tls, handshakes, store };
+    let (endpoint, compress) = (endpoint(options), options.compress);
+    let site = Site { endpoint, origins, access, tls, compress, handshakes, store };
     let drained = serve(listeners, &gateway, site, &drain).await;
     watching.abort();
     drop(socket_files);
@@ -210,6 +211,7 @@ mod tests {
             origins: Origins::default(),
             access: Access::new(Some(KEY)).unwrap(),
             tls: None,
+            compress: false,
             handshakes: Handshakes::default(),
             store: None,
         };

@@ -22,6 +22,7 @@
 //!     origins: Origins::default(), // pages of this host alone
 //!     access: Access::new(Some("the-key-of-the-API-and-the-page"))?,
 //!     tls: None,
+//!     compress: false,
 //!     handshakes: Handshakes::default(),
 //!     store: None, // in memory
 //! };

@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::hook::{BackendCounts, Waiting};
 use crate::session::Departure;
 use crate::session::command::Full;
-use crate::session::ending::ConnectionEnding;
+use crate::session::ending::{Compressed, ConnectionEnding};
 use crate::session::shard::Counts;
 use crate::session::transition::{Transition, TransitionKind};
 use crate::session::wire::NotResumed;
@@ -53,6 +53,14 @@ struct LimitLabels {
 struct RefusedLabels {
     by: &'static str,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectionLabels {
+    direction: &'static str,
+}
+
+/// Bytes of messages, by direction.
+type Bytes = Family<DirectionLabels, Counter>;
 
 /// A file of the store that is not known: there is none, or it was not looked at yet.
 const NO_FILE: u64 = u64::MAX;
@@ -101,6 +109,9 @@ impl Collector for SessionCounts {
 pub struct Metrics {
     registry: Registry,
     endings: Family<EndingLabels, Counter>,
+    compressed: Counter,
+    before_compression: Bytes,
+    after_compression: Bytes,
     refused: Family<RefusedLabels, Counter>,
     detection: Histogram,
     refreshes: Counter,
@@ -133,6 +144,9 @@ impl Default for Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("adieu"),
             endings: Family::default(),
+            compressed: Counter::default(),
+            before_compression: Bytes::default(),
+            after_compression: Bytes::default(),
             refused: Family::default(),
             detection: Histogram::new(LATENCIES),
             refreshes: Counter::default(),
@@ -206,8 +220,30 @@ impl Metrics {
         );
         registry.register_collector(Box::new(self.sessions.clone()));
         registry.register_collector(Box::new(self.store_file.clone()));
+        self.register_compression();
         self.register_deliveries();
         self.registry.register("draining", "1 while it stops", self.draining.clone());
+    }
+
+    fn register_compression(&mut self) {
+        let Metrics { registry, .. } = self;
+        registry.register(
+            "compressed_connections",
+            "WebSockets that ended and on which compression was agreed",
+            self.compressed.clone(),
+        );
+        registry.register_with_unit(
+            "compressed_messages_before",
+            "Payloads of compressed messages before compression, counted when their WebSocket ends",
+            Unit::Bytes,
+            self.before_compression.clone(),
+        );
+        registry.register_with_unit(
+            "compressed_messages_after",
+            "The same payloads as they are on the wire",
+            Unit::Bytes,
+            self.after_compression.clone(),
+        );
     }
 
     fn register_deliveries(&mut self) {
@@ -298,8 +334,22 @@ impl Metrics {
         if let Some(latency) = ending.detection_latency_ms {
             self.detection.observe(Duration::from_millis(latency).as_secs_f64());
         }
+        if let Some(compressed) = &ending.compressed {
+            self.compressed(compressed);
+        }
         let (initiator, mechanism) = (ending.initiator.word(), ending.mechanism.word());
         self.endings.get_or_create(&EndingLabels { initiator, mechanism, code }).inc();
+    }
+
+    fn compressed(&self, bytes: &Compressed) {
+        self.compressed.inc();
+        let count = |direction, before, after| {
+            let labels = DirectionLabels { direction };
+            self.before_compression.get_or_create(&labels).inc_by(before);
+            self.after_compression.get_or_create(&labels).inc_by(after);
+        };
+        count("to_client", bytes.sent, bytes.sent_as);
+        count("from_client", bytes.received, bytes.received_as);
     }
 
     /// A request or a connection was refused by a rule of this name.

@@ -66,6 +66,9 @@ pub struct Site {
     pub access: Access,
     /// With a certificate: `https://` and `wss://`.
     pub tls: TlsConfig,
+    /// Whether the WebSockets of sessions are compressed where the client offers it
+    /// (permessage-deflate, RFC 7692). What has a session's token in it is not.
+    pub compress: bool,
     /// How many connections may wait for the head of a request.
     pub handshakes: Handshakes,
     /// The store's file, where there is one.
@@ -111,7 +114,7 @@ const WITHOUT_STORE: Duration = Duration::from_secs(5);
 
 /// The page and what belongs to it, the sessions' WebSocket and the API.
 fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Router {
-    let Site { endpoint, origins, access, tls, .. } = site;
+    let Site { endpoint, origins, access, tls, compress, .. } = site;
     let (endpoint, tls) = (endpoint.drain(drain.clone()), tls.is_some());
     let access = access.secure(tls || origins.is_https());
     let accounts = gateway.accounts().clone();
@@ -142,7 +145,7 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
         .with_state(watched);
     http::guarded(page, access.clone())
         .layer(from_fn_with_state(own, own_pages))
-        .merge(http::websocket(gateway.clone(), of_sessions, origins, tls))
+        .merge(http::websocket(gateway.clone(), of_sessions, origins, tls, compress))
         .merge(http::api(gateway.clone(), access.clone()))
         .merge(http::login(access.clone()))
         .merge(http::health(health, access))

@@ -44,7 +44,7 @@ impl Shared {
 
 async fn start(store: &Shared) -> (Gateway, String) {
     let gateway = Gateway::start(store.clone(), Options::default()).await.unwrap();
-    let app = http::websocket(gateway.clone(), Endpoint::new(), Origins::default(), false);
+    let app = http::websocket(gateway.clone(), Endpoint::new(), Origins::default(), false, false);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });

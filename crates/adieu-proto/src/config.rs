@@ -146,6 +146,11 @@ pub struct Config {
     /// be longer than [`defaults::LONGEST_WAIT`], or `Duration::MAX`: then a peer that never
     /// finishes its request, or never reads, keeps its connection and what waits for it for ever.
     pub allow_endless_waits: bool,
+    /// Compression of messages; `None`, the default, for none. As a server it is agreed on with
+    /// clients that offer it, as a client it is offered. The driver has to call
+    /// [`Connection::go_on`](crate::Connection::go_on) then.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::Deflate>,
 }
 
 impl Default for Config {
@@ -168,6 +173,8 @@ impl Default for Config {
             drain_close_timeout: defaults::DRAIN_CLOSE_TIMEOUT,
             linger: defaults::LINGER,
             allow_endless_waits: false,
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 }

@@ -20,15 +20,19 @@
 //! # Features
 //! - `legacy` (on by default): the versions before RFC 6455, which are its drafts hybi-07 and
 //!   hybi-08, hixie-76 (draft-ietf-hybi-00) and hixie-75. Without it RFC 6455 (13) is served alone.
+//! - `deflate`: compression of messages, permessage-deflate (RFC 7692), where [`Config::deflate`]
+//!   switches it on.
 //! - `testing`: what tests of this crate and of its readers need, and nobody else.
 //!
-//! No extension is negotiated.
+//! No other extension is negotiated.
 #![forbid(unsafe_code)]
 
 mod close;
 mod close_code;
 mod config;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod frame;
 mod handshake;
@@ -52,6 +56,8 @@ pub use close::{
 pub use close_code::CloseCode;
 pub use config::{Config, defaults, is_endless};
 pub use connection::{Command, Connection, Decision, Outbound, Prepared, Status, TransportEvent};
+#[cfg(feature = "deflate")]
+pub use deflate::{Compressed, Deflate, PerMessageDeflate, Refuses, WindowBits};
 pub use error::{HandshakeError, ProtocolError, RefusedBy, TransportError, UsageError};
 pub use frame::Opcode;
 #[cfg(feature = "legacy")]

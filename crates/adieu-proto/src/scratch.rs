@@ -46,6 +46,9 @@ pub struct Scratch {
     pub(crate) pool: Option<Arc<dyn Pool>>,
     /// Payloads that have left.
     pub(crate) done: Vec<Bytes>,
+    /// The contexts of compression, made on demand.
+    #[cfg(feature = "deflate")]
+    pub(crate) contexts: Option<Box<crate::deflate::Contexts>>,
 }
 
 impl Scratch {

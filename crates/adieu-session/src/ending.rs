@@ -22,6 +22,21 @@ pub struct SaidClose {
     pub reason: String,
 }
 
+/// Payload bytes of the messages that were compressed, before and after. Messages that were sent as
+/// they are do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Compressed {
+    /// Bytes for the client.
+    pub sent: u64,
+    /// What they were compressed to.
+    pub sent_as: u64,
+    /// Bytes of the client.
+    pub received: u64,
+    /// What they were compressed to.
+    pub received_as: u64,
+}
+
 /// How a connection ended: what `session.ended` and `connection.lost` say of it, and `/endings`
 /// and the page. What was not seen is `null`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +99,9 @@ pub struct ConnectionEnding {
     pub switched_off: Vec<Word>,
     /// What the transport said of its failure.
     pub error: Option<String>,
+    /// What was compressed, where that was agreed on.
+    #[serde(default)]
+    pub compressed: Option<Compressed>,
 }
 
 impl ConnectionEnding {
@@ -120,6 +138,7 @@ impl ConnectionEnding {
             lasted_ms: ms(ending.lasted),
             switched_off: words::switched_off(ending).into_iter().map(Word::Borrowed).collect(),
             error: ending.error.as_ref().map(ToString::to_string),
+            compressed: compressed(ending),
         }
     }
 }
@@ -191,6 +210,23 @@ fn detection_latency(ending: &Ending) -> Option<Duration> {
         }
         _ => None,
     }
+}
+
+/// What was compressed; without the feature `deflate` nothing is.
+fn compressed(ending: &Ending) -> Option<Compressed> {
+    #[cfg(feature = "deflate")]
+    let compressed = ending.compressed.map(|it| Compressed {
+        sent: it.sent,
+        sent_as: it.sent_as,
+        received: it.received,
+        received_as: it.received_as,
+    });
+    #[cfg(not(feature = "deflate"))]
+    let compressed = {
+        let _ = ending;
+        None
+    };
+    compressed
 }
 
 fn said_close(close: &Close) -> SaidClose {
@@ -286,5 +322,23 @@ mod tests {
             assert_eq!(json[name], value, "{name}");
         }
         assert_eq!(serde_json::from_value::<ConnectionEnding>(json).unwrap(), ending);
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn what_was_compressed_is_told_where_compression_was_agreed_on() {
+        let mut report = report(Cause::Peer, End::Finished, ClosingHandshake::None);
+        assert_eq!(ConnectionEnding::of(&report).compressed, None);
+        report.compressed = Some(adieu_proto::Compressed {
+            sent: 1000,
+            sent_as: 250,
+            received: 600,
+            received_as: 300,
+        });
+        let json = serde_json::to_value(ConnectionEnding::of(&report)).unwrap();
+        let told = serde_json::json!({
+            "sent": 1000, "sentAs": 250, "received": 600, "receivedAs": 300
+        });
+        assert_eq!(json["compressed"], told);
     }
 }

@@ -23,6 +23,9 @@ pub struct Handle {
 pub enum Effect {
     /// Send this on the connection, if it is still there.
     Send(Handle, Message),
+    /// The same with a message that has a secret of the session in it, its token: it is never
+    /// compressed, for beside text of strangers its length would tell of it (CRIME).
+    SendSecret(Handle, Message),
     /// Close the connection.
     Close(Handle, Close),
     /// An event waits for the backend, behind the others of its stream.
@@ -43,7 +46,9 @@ impl Effect {
     #[must_use]
     pub fn session(&self) -> SessionId {
         match self {
-            Effect::Send(handle, _) | Effect::Close(handle, _) => handle.session,
+            Effect::Send(handle, _) | Effect::SendSecret(handle, _) | Effect::Close(handle, _) => {
+                handle.session
+            }
             Effect::Deliver { event, .. } => event.session_id,
             Effect::Transition(transition) => transition.session_id,
         }

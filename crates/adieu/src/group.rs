@@ -160,10 +160,16 @@ impl Group {
     async fn slow(&self, member: &Link, prepared: &Prepared, result: &mut BroadcastStats) {
         match &self.inner.slow {
             SlowConsumer::Wait => {
-                let (mut message, mut place) = (Some(prepared.message().clone()), None);
-                let sent = poll_fn(|cx| member.poll_send(cx, &mut message, &mut place)).await;
-                if sent == SendOutcome::Queued {
-                    result.sent += 1;
+                let mut place = None;
+                let room = poll_fn(|cx| member.poll_reserve(cx, &mut place)).await;
+                if room != SendOutcome::Queued {
+                    return;
+                }
+                // What was encoded, and compressed, for the others.
+                match member.send_reserved(prepared) {
+                    SendOutcome::Queued => result.sent += 1,
+                    SendOutcome::NoBinary => result.skipped += 1,
+                    SendOutcome::Full | SendOutcome::Closed => {}
                 }
             }
             SlowConsumer::Skip => result.skipped += 1,

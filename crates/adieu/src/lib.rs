@@ -98,6 +98,8 @@ pub use adieu_proto::{
     ResponseHead, Side, Timeline, Timer, Transport, TransportError, TransportKind, Truncation,
     Unsent, UsageError, Utf8Bytes, Version, VersionSet, defaults,
 };
+#[cfg(feature = "deflate")]
+pub use adieu_proto::{Compressed, Deflate, PerMessageDeflate, Refuses, WindowBits};
 pub use client::{Client, ConnectError, ProxyError, RedirectError, UrlError, connect};
 pub use closed::{Closed, ConnectionId};
 pub use detached::Detached;

@@ -27,6 +27,7 @@
 
 // Written once, and owned by the crate that is published: `adieu check` has raw peers too.
 mod address;
+mod deflate;
 mod diag;
 mod faults;
 mod figure;
@@ -45,6 +46,7 @@ mod random;
 use std::time::Duration;
 
 pub use address::own_address;
+pub use deflate::{Inflater, deflated};
 pub use faults::{Direction, Fault, FaultProxy};
 pub use figure::{figure, seed, skipped};
 pub use frame::{Frame, MASK};

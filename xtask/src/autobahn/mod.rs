@@ -26,6 +26,7 @@ const BUILD_LIMIT: Duration = Duration::from_secs(20 * 60);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     quick: bool,
+    compression: bool,
     /// The URL of a server that runs already.
     server: Option<String>,
     /// A shell command that is a client.
@@ -41,6 +42,7 @@ impl Options {
             let mut value = || words.next().map(|value| (*value).to_owned());
             match *word {
                 "--quick" => options.quick = true,
+                "--compression" => options.compression = true,
                 "--server" => options.server = Some(value().ok_or("--server needs a URL")?),
                 "--client" => options.client = Some(value().ok_or("--client needs a command")?),
                 other => return Err(format!("autobahn has no option {other}")),
@@ -50,7 +52,24 @@ impl Options {
     }
 
     fn extent(&self) -> Extent {
-        if self.quick { Extent::Quick } else { Extent::Kept }
+        match (self.compression, self.quick) {
+            (true, _) => Extent::Compression,
+            (false, true) => Extent::Quick,
+            (false, false) => Extent::Kept,
+        }
+    }
+
+    /// Starts an example of ours.
+    fn start(&self, example: &Path) -> Command {
+        let mut command = Command::new(example);
+        command.args(self.compression.then_some("--compress"));
+        command
+    }
+
+    /// The file that has the verdicts on one side.
+    fn kept(&self, side: &str) -> String {
+        let what = if self.compression { "-compression" } else { "" };
+        format!("conformance/autobahn-{side}{what}.json")
     }
 
     /// Somebody else's server or client is judged alone, and its verdicts are not ours to keep.
@@ -106,8 +125,8 @@ fn server(suite: &Suite, options: &Options, target: &Path) -> Result<(), String>
     let summary = match &options.server {
         Some(url) => suite.judge_server(url)?,
         None => {
-            let echo = example(target, "echo")?;
-            suite.judge_echo(&mut Command::new(echo))?
+            let echo = example(target, "echo", options)?;
+            suite.judge_echo(&mut options.start(&echo))?
         }
     };
     settle("server", &summary, options)
@@ -120,15 +139,18 @@ fn client(suite: &Suite, options: &Options, target: &Path) -> Result<(), String>
             shell.args(["-c", &format!("{line} \"$1\""), "sh"]);
             shell
         }
-        None => Command::new(example(target, "autobahn_client")?),
+        None => options.start(&example(target, "autobahn_client", options)?),
     };
     settle("client", &suite.judge_client(&mut command)?, options)
 }
 
 /// Builds an example of the library as people would run it. It is then started without cargo, so
 /// that stopping it is stopping one process.
-fn example(target: &Path, name: &str) -> Result<PathBuf, String> {
-    let build = ["build", "--release", "-p", "adieu", "--example", name];
+fn example(target: &Path, name: &str, options: &Options) -> Result<PathBuf, String> {
+    let mut build = vec!["build", "--release", "-p", "adieu", "--example", name];
+    if options.compression {
+        build.extend(["--features", "deflate"]);
+    }
     run::run(&mut run::cargo(&build), BUILD_LIMIT)?;
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     Ok(target.join("release/examples").join(file))
@@ -141,7 +163,8 @@ fn settle(side: &str, summary: &Summary, options: &Options) -> Result<(), String
     if options.foreign() {
         return said(side, &faults);
     }
-    let file = run::root().join(format!("conformance/autobahn-{side}.json"));
+    let name = options.kept(side);
+    let file = run::root().join(&name);
     let kept = match fs::read_to_string(&file) {
         Ok(text) => {
             Some(Summary::parse(&text).map_err(|why| format!("{}: {why}", file.display()))?)
@@ -152,10 +175,10 @@ fn settle(side: &str, summary: &Summary, options: &Options) -> Result<(), String
         faults.extend(kept.got_worse(summary, options.extent().sections()));
     }
     said(side, &faults)?;
-    if options.quick || kept.as_ref() == Some(summary) {
+    if options.extent() == Extent::Quick || kept.as_ref() == Some(summary) {
         return Ok(());
     }
-    println!("{side}: the verdicts are new or better: conformance/autobahn-{side}.json is written");
+    println!("{side}: the verdicts are new or better: {name} is written");
     fs::write(&file, summary.to_json()).map_err(|error| format!("{}: {error}", file.display()))
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use adieu::tls::rustls::ClientConfig;
 use adieu::tls::with_client_certificate;
-use adieu::{Client, Config, ConnectError, Ended, Socket};
+use adieu::{Client, Config, ConnectError, Deflate, Ended, Socket};
 use adieu_check::trust;
 
 use super::exit::Exit;
-use super::options::{Connect, Limits, Request, Tls};
+use super::options::{Connect, Request, Tls};
 use super::report;
 use super::resolve::{self, Resolver};
 
@@ -89,7 +89,7 @@ pub(super) async fn open(options: &Connect) -> Result<Socket, Failure> {
 }
 
 fn client(options: &Connect) -> Result<Client, Failure> {
-    let mut client = asking(&options.request)?.config(config(&options.limits));
+    let mut client = asking(&options.request)?.config(config(options));
     client = client.redirects(options.request.redirects());
     if let Some(proxy) = &options.way.proxy {
         client = client.proxy(proxy);
@@ -132,7 +132,10 @@ fn asking(request: &Request) -> Result<Client, Failure> {
     Ok(client)
 }
 
-fn config(limits: &Limits) -> Config {
+fn config(options: &Connect) -> Config {
+    let Connect { limits, request: Request { compress, .. }, .. } = options;
+    // With --binary all that is sent is binary.
+    let deflate = || Deflate { binary: options.output.binary, ..Deflate::default() };
     let default = Config::default();
     let interval = limits.ping_interval.map(|length| (length != std::time::Duration::MAX, length));
     Config {
@@ -142,6 +145,7 @@ fn config(limits: &Limits) -> Config {
         write_timeout: limits.write_timeout.unwrap_or(default.write_timeout),
         close_timeout: limits.close_timeout.unwrap_or(default.close_timeout),
         max_message: limits.max_message.unwrap_or(default.max_message),
+        deflate: compress.then(deflate),
         ..default
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use adieu::{Cause, Close, CloseCode, ClosingHandshake, Ending, Refusal, Side, Timer};
+use adieu::{Cause, Close, CloseCode, ClosingHandshake, Compressed, Ending, Refusal, Side, Timer};
 use adieu_session::words;
 use serde_json::{Value, json};
 
@@ -88,9 +88,15 @@ fn ending(ending: &Ending) -> Value {
         },
         "lastedMs": ms(ending.lasted),
         "roundTripMs": ending.round_trip.map(ms),
+        "compressed": ending.compressed.map(compressed),
         "switchedOff": words::switched_off(ending),
         "error": ending.error.as_ref().map(ToString::to_string),
     })
+}
+
+fn compressed(bytes: Compressed) -> Value {
+    let Compressed { sent, sent_as, received, received_as } = bytes;
+    json!({ "sent": sent, "sentAs": sent_as, "received": received, "receivedAs": received_as })
 }
 
 /// Which side began it, as far as a client can know.

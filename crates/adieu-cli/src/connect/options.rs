@@ -44,6 +44,9 @@ pub(super) struct Request {
     /// Send this Origin, as a browser's page would
     #[arg(long, value_name = "ORIGIN")]
     pub(super) origin: Option<String>,
+    /// Offer compression of what is sent and received (permessage-deflate, RFC 7692)
+    #[arg(long, alias = "compressed")]
+    pub(super) compress: bool,
     /// Send Authorization: Basic, instead of what the URL has. Other users of this machine may see
     /// it in the list of processes
     #[arg(short, long, value_name = "USER:PASSWORD")]

@@ -42,11 +42,12 @@ impl Report {
         let subprotocol = socket.subprotocol().map(|name| format!(", subprotocol {name}"));
         let tls = socket.negotiated().is_some_and(|it| it.transport == TransportKind::Tls);
         say(&format!(
-            "Connected to {}: {}{}{}",
+            "Connected to {}: {}{}{}{}",
             via(socket, &options.way),
             socket.version(),
             if tls { " over TLS" } else { "" },
             subprotocol.unwrap_or_default(),
+            compression(socket, options),
         ));
         if !options.output.no_input && io::stdin().is_terminal() {
             say("Lines are sent as text; the end of input (Ctrl-D) or Ctrl-C says goodbye.");
@@ -150,6 +151,15 @@ pub(super) fn shown(name: &str, value: &[u8], secrets: bool) -> Vec<u8> {
     keep.map_or_else(|| value.to_vec(), |at| [&value[..at], HIDDEN.as_bytes()].concat())
 }
 
+/// What was agreed on for compression, where it was asked for.
+fn compression(socket: &Socket, options: &Connect) -> String {
+    match socket.negotiated().and_then(|negotiated| negotiated.deflate) {
+        Some(agreed) => format!(", {agreed}"),
+        None if options.request.compress => ", not compressed: the server did not agree".into(),
+        None => String::new(),
+    }
+}
+
 /// Whom it is connected to, and through what.
 fn via(socket: &Socket, way: &Way) -> String {
     #[cfg(unix)]
@@ -226,6 +236,9 @@ fn rows(ending: &Ending) -> Vec<(&'static str, String)> {
     }
     if let Some(round_trip) = ending.round_trip {
         rows.push(("round trip", length(round_trip)));
+    }
+    if let Some(compressed) = ending.compressed {
+        rows.push(("compressed", compressed.to_string()));
     }
     if !ending.switched_off.is_empty() {
         let names: Vec<_> = ending.switched_off.iter().map(ToString::to_string).collect();

@@ -18,7 +18,14 @@ fn the_help_of_serve_describes_the_gateway_and_all_of_its_parts() {
     for heading in ["Listen:", "Store:", "Backend (hooks):", "Limits:", "Log:", "Environment:"] {
         assert!(options.lines().any(|line| line == heading), "{heading}: {options}");
     }
-    for name in ["RUST_LOG", "NO_COLOR", "ADIEU_API_KEY", "ADIEU_BACKEND_SECRET", "Exit codes"] {
+    for name in [
+        "--compress",
+        "RUST_LOG",
+        "NO_COLOR",
+        "ADIEU_API_KEY",
+        "ADIEU_BACKEND_SECRET",
+        "Exit codes",
+    ] {
         assert!(options.contains(name), "{name}: {options}");
     }
     assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

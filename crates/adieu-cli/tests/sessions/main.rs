@@ -6,6 +6,7 @@ mod bad_input;
 mod behind_proxies;
 mod bounds;
 mod coming_back;
+mod compression;
 mod cost;
 mod deliveries;
 mod deploy_files;

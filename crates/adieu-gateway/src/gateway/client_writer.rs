@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use adieu::{Close, CloseCode, Message, Sender};
+use adieu::{Close, CloseCode, Closed, Message, Sender};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop;
 
@@ -29,6 +29,8 @@ pub(super) enum Said {
     /// It has a session: what follows is sent on it.
     Attach(Handle, Sender),
     Send(Handle, Message),
+    /// The same with a secret in it, which is not compressed.
+    SendSecret(Handle, Message),
     Close(Handle, Close),
     /// It has ended.
     Detach(Handle),
@@ -44,6 +46,7 @@ impl Said {
         let session = match self {
             Said::Attach(handle, _)
             | Said::Send(handle, _)
+            | Said::SendSecret(handle, _)
             | Said::Close(handle, _)
             | Said::Detach(handle) => handle.session,
             Said::Find(session, _) => *session,
@@ -113,7 +116,12 @@ async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
                 }
                 Said::Send(handle, message) => {
                     if let Some(client) = clients.get_mut(&handle) {
-                        client.send(message);
+                        client.send(Outgoing::Message(message));
+                    }
+                }
+                Said::SendSecret(handle, message) => {
+                    if let Some(client) = clients.get_mut(&handle) {
+                        client.send(Outgoing::Secret(message));
                     }
                 }
                 Said::Close(handle, close) => {
@@ -138,6 +146,29 @@ async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
     }
 }
 
+/// A message for one client.
+#[derive(Clone, Debug, PartialEq)]
+enum Outgoing {
+    Message(Message),
+    /// It has the token of the session in it.
+    Secret(Message),
+}
+
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Outgoing::Message(message) | Outgoing::Secret(message) => message.len(),
+        }
+    }
+
+    async fn send(self, sender: &Sender) -> Result<(), Closed> {
+        match self {
+            Outgoing::Message(message) => sender.send(message).await,
+            Outgoing::Secret(message) => sender.send_uncompressed(message).await,
+        }
+    }
+}
+
 /// The way to one client. What its connection does not take at once waits here, within a limit.
 #[derive(Debug)]
 struct ClientWriter {
@@ -148,7 +179,7 @@ struct ClientWriter {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    messages: VecDeque<Message>,
+    messages: VecDeque<Outgoing>,
     bytes: usize,
     /// A task sends what waits.
     pumped: bool,
@@ -159,7 +190,7 @@ struct Waiting {
 impl Waiting {
     /// The next message. If there is none: what is said behind the last, and the room that the
     /// messages took is given back.
-    fn next(&mut self) -> Result<Message, Option<Close>> {
+    fn next(&mut self) -> Result<Outgoing, Option<Close>> {
         let Some(message) = self.messages.pop_front() else {
             return Err(std::mem::take(self).close);
         };
@@ -170,13 +201,13 @@ impl Waiting {
 
 impl ClientWriter {
     /// Sends a message behind those before it, without waiting.
-    fn send(&mut self, message: Message) {
+    fn send(&mut self, message: Outgoing) {
         let pumped = self.waiting.as_ref().is_some_and(|waiting| lock(waiting).pumped);
         if !pumped {
             let mut cx = Context::from_waker(Waker::noop());
             // However much the writer has sent in this turn: a budget that is used up says nothing
             // of this connection.
-            let sent = coop::unconstrained(self.sender.send(message.clone()));
+            let sent = coop::unconstrained(message.clone().send(&self.sender));
             // Taken, or the connection is closing: both settle it.
             if pin!(sent).poll(&mut cx) != Poll::Pending {
                 // Nothing waits: an idle connection keeps no room for it.
@@ -223,7 +254,7 @@ async fn pump(sender: Sender, waiting: Arc<Mutex<Waiting>>) {
             Ok(message) => message,
             Err(close) => return close.into_iter().for_each(|close| sender.close(close)),
         };
-        if sender.send(message).await.is_err() {
+        if message.send(&sender).await.is_err() {
             let mut waiting = lock(&waiting);
             *waiting = Waiting::default();
             return;
@@ -239,13 +270,13 @@ mod tests {
     fn what_waited_for_a_connection_leaves_no_room_behind_once_it_was_sent() {
         let mut waiting = Waiting { pumped: true, ..Waiting::default() };
         for _ in 0..MAX_MESSAGES {
-            let message = Message::from("a");
+            let message = Outgoing::Message("a".into());
             waiting.bytes += message.len();
             waiting.messages.push_back(message);
         }
         waiting.close = Some(CloseCode::NORMAL.into());
         for _ in 0..MAX_MESSAGES {
-            assert_eq!(waiting.next(), Ok(Message::from("a")));
+            assert_eq!(waiting.next(), Ok(Outgoing::Message("a".into())));
         }
         assert_eq!(waiting.next(), Err(Some(CloseCode::NORMAL.into())), "behind the last");
         let Waiting { messages, bytes, pumped, close } = waiting;

@@ -292,6 +292,9 @@ impl Engine {
             }
             match effect {
                 Effect::Send(handle, message) => said.push(Said::Send(handle, message)),
+                Effect::SendSecret(handle, message) => {
+                    said.push(Said::SendSecret(handle, message));
+                }
                 Effect::Close(handle, close) => said.push(Said::Close(handle, close)),
                 Effect::Deliver { stream, sequence, event } => {
                     gateway.inner.deliveries.push(gateway, stream, sequence, event, room);
@@ -344,7 +347,9 @@ impl Engine {
 fn message_delivered(effects: &[Effect]) -> Option<usize> {
     let is_message = |effect: &Effect| match effect {
         Effect::Deliver { event, .. } => event.r#type == EventType::Message,
-        Effect::Send(..) | Effect::Close(..) | Effect::Transition(_) => false,
+        Effect::Send(..) | Effect::SendSecret(..) | Effect::Close(..) | Effect::Transition(_) => {
+            false
+        }
     };
     effects.iter().position(is_message)
 }

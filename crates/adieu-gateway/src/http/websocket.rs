@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adieu::axum::{LegacyWebSocketUpgrade, Refusal as Refused};
-use adieu::{Config, Endpoint};
+use adieu::{Config, Deflate, Endpoint, Refuses, Request};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use super::{OriginCheck, Origins};
 use crate::gateway::Gateway;
 use crate::hook::{Decision, Question};
 use crate::requests::{Kind, Refusal};
-use crate::session::wire::{MAX_MESSAGE, Offer, SUBPROTOCOL};
+use crate::session::wire::{MAX_MESSAGE, Offer, SUBPROTOCOL, UNCOMPRESSED};
 
 /// Seconds after which a client may ask again when the backend did not answer.
 const RETRY_AFTER: &str = "5";
@@ -34,8 +34,15 @@ const UNHEARD: usize = 64 * 1024;
 const RECEIVING: usize = 256 << 20;
 
 /// `/ws`, with what an endpoint says of connections.
-pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool) -> Router {
+pub fn router(
+    gateway: Gateway,
+    endpoint: Endpoint,
+    origins: Origins,
+    tls: bool,
+    compress: bool,
+) -> Router {
     let config = Config {
+        deflate: compress.then(deflate),
         max_message: MAX_MESSAGE as u64,
         receive_unasked: UNACCEPTED,
         receive_queue: UNHEARD,
@@ -47,6 +54,15 @@ pub fn router(gateway: Gateway, endpoint: Endpoint, origins: Origins, tls: bool)
         .route("/ws", get(move |gateway, upgrade| connect(gateway, upgrade, check.clone(), tls)))
         .layer(Extension(Arc::new(endpoint)))
         .with_state(gateway)
+}
+
+/// The library's defaults: each message of a client stands alone, and what strangers say in one is
+/// not beside a secret in another.
+fn deflate() -> Deflate {
+    let asks_for_none = |request: &Request| request.subprotocols().any(|it| it == UNCOMPRESSED);
+    let refuses =
+        move |request: &Request| Refuses::broken_safari(request) || asks_for_none(request);
+    Deflate { refuses: Refuses::when(refuses), ..Deflate::default() }
 }
 
 async fn connect(

@@ -7,7 +7,7 @@ import { meaning } from "./meaning.js";
 import { eventTitle, gatewayMoments } from "./moments.js";
 import { heading, picture } from "./picture.js";
 import {
-  clock, closeFull, cutText, duration, kindOf, kindText, lookOf, messagesText, plural,
+  clock, closeFull, compressedText, cutText, duration, kindOf, kindText, lookOf, messagesText, plural,
   sentenceOf, transportText, unsentText, versionText, wholeSeconds, who,
 } from "./words.js";
 
@@ -153,6 +153,7 @@ function facts(account) {
   fact("Version", versionText(account.version));
   fact("Cut", ending && cutText(ending.cut));
   fact("Lost", ending && unsentText(ending));
+  fact("Compressed", ending?.compressed && compressedText(ending.compressed));
   fact("Detail", ending?.detail);
   fact("Error", ending?.error);
   fact("Address", account.peer);

@@ -145,6 +145,11 @@ export function messagesText(account) {
   return `${account.messagesIn} from the ${who(account)}, ${account.messagesOut} to it`;
 }
 
+export function compressedText({ sent, sentAs, received, receivedAs }) {
+  return `${plural(sent, "byte")} sent as ${sentAs}, ${plural(received, "byte")} received as `
+    + receivedAs;
+}
+
 export function unsentText({ unsentMessages, unsentBytes, unacknowledgedBytes }) {
   const parts = [];
   if (unsentMessages || unsentBytes) {

@@ -70,6 +70,9 @@ pub struct Ending {
     /// The error that explains the ending, where there was one: of the transport, or, after
     /// [`Cause::HandlerFailed`], what our handler returned.
     pub error: Option<TransportError>,
+    /// What was compressed, where that was agreed on.
+    #[cfg(feature = "deflate")]
+    pub compressed: Option<crate::Compressed>,
 }
 
 impl Ending {
@@ -115,6 +118,8 @@ impl Ending {
             round_trip: None,
             switched_off: Vec::new(),
             error: None,
+            #[cfg(feature = "deflate")]
+            compressed: None,
         }
     }
 

@@ -149,8 +149,8 @@ impl Connection {
         if self.heartbeat.ping_due(now, interval, &mut self.timers) {
             let mask = self.mask();
             self.outgoing.ping(mask, scratch);
-            if let Some(pings) = &mut self.pings {
-                pings.heartbeat();
+            if let Some(rare) = &mut self.rare {
+                rare.pings.heartbeat();
             }
         }
     }

@@ -85,6 +85,10 @@ pub enum Outbound<'a> {
     Message(&'a Message),
     /// A message that was encoded before, for many connections.
     Prepared(&'a Prepared),
+    /// A message that is not compressed, whatever was agreed on:
+    /// [`Connection::send_uncompressed`](crate::Connection::send_uncompressed).
+    #[cfg(feature = "deflate")]
+    Uncompressed(&'a Message),
 }
 
 impl<'a> From<&'a Message> for Outbound<'a> {

@@ -12,12 +12,13 @@ use crate::frame::hixie;
 use crate::frame::{Opcode, Received, Violation, hybi};
 use crate::lanes::OWN_BUFFER;
 use crate::message::Message;
+use crate::outgoing::Framing;
 use crate::output::{Event, Output};
 use crate::scratch::{Messages, Scratch};
 use crate::version::Version;
 
 #[inline(always)]
-fn deliver(message: Message, messages: &mut Messages) {
+pub(super) fn deliver(message: Message, messages: &mut Messages) {
     messages.get_or_insert_default().push_back(message);
 }
 
@@ -36,6 +37,8 @@ impl Connection {
         match outbound.into() {
             Outbound::Message(message) => self.send_message(message, scratch),
             Outbound::Prepared(prepared) => self.send_prepared(prepared, scratch),
+            #[cfg(feature = "deflate")]
+            Outbound::Uncompressed(message) => self.send_uncompressed(message, scratch),
         }
     }
 
@@ -44,10 +47,15 @@ impl Connection {
             let connecting = self.machine.state() == State::Connecting;
             return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
         }
-        if self.machine.version().is_hixie() {
-            self.send_hixie(message, scratch)?;
-        } else {
-            self.send_hybi(message, scratch);
+        match self.outgoing.framing {
+            Framing::Hybi => self.send_hybi(message, scratch),
+            #[cfg(feature = "legacy")]
+            Framing::Hixie => self.send_hixie(message, scratch)?,
+            #[cfg(feature = "deflate")]
+            Framing::Deflate => {
+                self.send_deflate(message, true, scratch);
+                return Ok(());
+            }
         }
         self.outgoing.message_ends();
         Ok(())
@@ -59,7 +67,12 @@ impl Connection {
         scratch: &mut Scratch,
     ) -> Result<(), UsageError> {
         // A client masks each frame anew (§5.3), and hixie has frames of its own.
-        if self.seed.is_some() || self.machine.version().is_hixie() || !self.machine.may_send() {
+        if self.seed.is_some() || self.outgoing.framing != Framing::Hybi || !self.machine.may_send()
+        {
+            #[cfg(feature = "deflate")]
+            if self.send_prepared_compressed(prepared, scratch) {
+                return Ok(());
+            }
             return self.send_message(prepared.message(), scratch);
         }
         self.outgoing.payload(prepared.frame(), scratch);
@@ -76,10 +89,11 @@ impl Connection {
         Ok(())
     }
 
-    #[cfg(not(feature = "legacy"))]
-    #[allow(clippy::unused_self, reason = "never called: no version is hixie")]
-    fn send_hixie(&self, _: &Message, _: &mut Scratch) -> Result<(), UsageError> {
-        Err(UsageError::NoBinary(self.machine.version()))
+    /// Where compression was agreed on: a message as it is.
+    #[cfg(feature = "deflate")]
+    #[inline(never)]
+    pub(super) fn send_plain(&mut self, message: &Message, scratch: &mut Scratch) {
+        self.send_hybi(message, scratch);
     }
 
     fn send_hybi(&mut self, message: &Message, scratch: &mut Scratch) {
@@ -120,6 +134,12 @@ impl Connection {
                 Ok(()) => {}
                 Err(error) => return self.violated(now, error.into(), scratch),
             }
+            #[cfg(feature = "deflate")]
+            if self.outgoing.framing == Framing::Deflate
+                && self.read_compressed(now, &mut input, scratch)
+            {
+                continue;
+            }
             match self.reader.next(&mut input, limit, scratch.pool.as_ref()) {
                 Ok(Some(received)) => self.read_one(now, received, scratch),
                 Ok(None) if delivers => return,
@@ -139,7 +159,7 @@ impl Connection {
         }
     }
 
-    fn violated(&mut self, now: Instant, violation: Violation, scratch: &mut Scratch) {
+    pub(super) fn violated(&mut self, now: Instant, violation: Violation, scratch: &mut Scratch) {
         let Violation { error, said } = violation;
         self.advance(now, Input::Violation { error, said }, scratch);
     }
@@ -150,6 +170,8 @@ impl Connection {
                 deliver(message, &mut scratch.messages);
             }
             Received::Message(_) => {}
+            #[cfg(feature = "deflate")]
+            Received::Compressed(text, payload) => self.inflate(now, text, &payload, scratch),
             Received::Pong(payload) => self.pong(&payload, scratch),
             Received::Ping(payload) => self.answer_ping(&payload, scratch),
             // hixie-75 has no closing handshake: its FF 00 is an empty frame, skipped like others.
@@ -183,7 +205,7 @@ impl Connection {
             State::Open => {}
             _ => return Err(UsageError::Closed),
         }
-        let number = self.pings.get_or_insert_default().next();
+        let number = self.rare.get_or_insert_default().pings.next();
         let number = number.ok_or(UsageError::TooManyPings(MAX_PINGS))?;
         let mask = self.mask();
         self.outgoing.ping_with(&number.to_be_bytes(), mask, scratch);
@@ -191,7 +213,7 @@ impl Connection {
     }
 
     fn pong(&mut self, payload: &[u8], scratch: &mut Scratch) {
-        let answered = self.pings.as_mut().and_then(|pings| pings.pong(payload));
+        let answered = self.rare.as_mut().and_then(|rare| rare.pings.pong(payload));
         if let Some(number) = answered {
             self.push(Output::Event(Event::Pong(number)), scratch);
         }
@@ -207,6 +229,8 @@ impl Connection {
         if self.machine.version().is_hixie() {
             return self.outgoing.close(scratch, |out| out.extend_from_slice(&hixie::CLOSE));
         }
+        #[cfg(feature = "deflate")]
+        self.give_up_compression(scratch);
         let mut body = Vec::with_capacity(2 + close.reason().len());
         if let Some(code) = close.code() {
             body.extend_from_slice(&code.get().to_be_bytes());

@@ -1,10 +1,13 @@
 //! One WebSocket: routes bytes to the stages, and what the stages say to the driver.
 
 mod clocks;
+#[cfg(feature = "deflate")]
+mod compressed;
 mod events;
 mod frames;
 mod opening;
 mod prepared;
+mod rare;
 mod status;
 
 pub use events::{Command, Decision, Outbound, TransportEvent};
@@ -26,12 +29,15 @@ use crate::config::Config;
 use crate::error::{HandshakeError, ProtocolError, TransportError};
 use crate::frame::Reader;
 use crate::handshake::opening::Opening;
-use crate::liveness::{Evidence, Heartbeat, Movement, Pings, Question};
+use crate::liveness::{Evidence, Heartbeat, Movement, Question};
 use crate::outgoing::Outgoing;
 use crate::output::{Event, Output};
 use crate::scratch::{self, Scratch};
 use crate::seed::Seed;
 use crate::timer::{Timer, Timers};
+#[cfg(feature = "deflate")]
+use rare::HasDeflate;
+use rare::Rare;
 
 /// One WebSocket connection, without I/O.
 ///
@@ -101,8 +107,8 @@ pub struct Connection {
     movement: Movement,
     /// What the peer has been asked and has not answered.
     question: Option<Box<Question>>,
-    /// Pings of the application, once there was one.
-    pings: Option<Box<Pings>>,
+    /// What few connections have.
+    rare: Option<Box<Rare>>,
     outputs: VecDeque<Output>,
     /// Masks of a client (§5.3). A server has none.
     seed: Option<Box<Seed>>,
@@ -134,7 +140,7 @@ impl Connection {
             timers,
             movement: Movement::new(now),
             question: None,
-            pings: None,
+            rare: None,
             outputs: VecDeque::new(),
             config,
             seed,
@@ -208,7 +214,10 @@ impl Connection {
                 self.advance(now, Input::WriteFailed, scratch);
             }
             TransportEvent::ReadingPaused => self.is_excused(now),
-            TransportEvent::CloseNotify => self.advance(now, Input::CloseNotify, scratch),
+            TransportEvent::CloseNotify => {
+                self.catch_up(now, scratch);
+                self.advance(now, Input::CloseNotify, scratch);
+            }
             TransportEvent::TlsFailed(error) => self.tls_failed(now, error, scratch),
             TransportEvent::PeerEnded(how, error) => self.peer_ended(now, how, error, scratch),
             TransportEvent::Released { kind, unacknowledged, close_notify } => {
@@ -224,6 +233,7 @@ impl Connection {
         error: Option<TransportError>,
         scratch: &mut Scratch,
     ) {
+        self.catch_up(now, scratch);
         self.explain(error);
         self.advance(now, Input::PeerEnded(how), scratch);
     }
@@ -234,7 +244,12 @@ impl Connection {
         }
     }
 
+    #[cfg(not(feature = "deflate"))]
+    #[allow(clippy::unused_self, reason = "without compression nothing of the peer ever waits")]
+    fn catch_up(&self, _: Instant, _: &mut Scratch) {}
+
     fn tls_failed(&mut self, now: Instant, error: TransportError, scratch: &mut Scratch) {
+        self.catch_up(now, scratch);
         self.machine.explain(error.clone());
         if self.machine.opened() {
             let error = ProtocolError::UnreadableTls;
@@ -252,11 +267,17 @@ impl Connection {
         unacknowledged: Option<u64>,
         close_notify: Option<bool>,
     ) {
+        #[cfg(feature = "deflate")]
+        self.give_up_compression(&mut Scratch::default());
         let (messages, bytes) = (self.outgoing.messages(), self.outgoing.unsent());
         let unsent = Unsent { messages, bytes, unacknowledged };
         let mut ending = self.machine.ending(kind, now - self.started, unsent, close_notify);
         ending.round_trip = self.movement.round_trip();
         ending.timeline.last_received = self.last_received.map(|at| at - self.started);
+        #[cfg(feature = "deflate")]
+        {
+            ending.compressed = self.rare.deflate().map(|deflate| deflate.counts);
+        }
         ending.switched_off = self.config.switched_off(!self.machine.version().is_hixie());
         self.outputs.push_back(Output::Event(Event::Ended(Box::new(ending))));
     }
@@ -270,6 +291,10 @@ impl Connection {
     ) {
         if let Some(evidence) = evidence {
             self.movement.look(now, evidence);
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.rare.deflate_mut() {
+            deflate.passes(now);
         }
         while let Some(timer) = self.timers.expired(now) {
             self.expired(now, timer, scratch);
@@ -379,7 +404,11 @@ impl Connection {
                 self.push(Output::Event(Event::CloseReceived(close)), scratch);
             }
             Action::QueueClose(close) => self.queue_close(&close, scratch),
-            Action::DiscardOutput => self.outgoing.discard(scratch),
+            Action::DiscardOutput => {
+                #[cfg(feature = "deflate")]
+                self.give_up_compression(scratch);
+                self.outgoing.discard(scratch);
+            }
             Action::Finish => self.push(Output::Finish, scratch),
             Action::Disconnect => {
                 self.timers.stop_all();
@@ -409,11 +438,11 @@ impl Connection {
             timers,
             movement,
             question,
-            pings,
+            rare,
             outputs,
             seed,
         } = self;
         (started, opening, reader, outgoing, machine).hash(hasher);
-        (heartbeat, timers, movement, question, pings, outputs.len(), seed).hash(hasher);
+        (heartbeat, timers, movement, question, rare, outputs.len(), seed).hash(hasher);
     }
 }

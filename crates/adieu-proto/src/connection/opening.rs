@@ -17,6 +17,8 @@ use crate::handshake::{
 };
 use crate::liveness::Heartbeat;
 use crate::negotiated::Negotiated;
+#[cfg(feature = "legacy")]
+use crate::outgoing::Framing;
 use crate::output::{Event, Output};
 use crate::scratch::Scratch;
 use crate::seed::Seed;
@@ -44,7 +46,11 @@ impl Connection {
         request.check()?;
         let mut seed = Seed::new(seed);
         let nonce = seed.nonce();
-        let head = request.to_bytes(nonce);
+        #[cfg(feature = "deflate")]
+        let offer = config.deflate.as_ref().map(crate::deflate::offer);
+        #[cfg(not(feature = "deflate"))]
+        let offer: Option<String> = None;
+        let head = request.to_bytes(nonce, offer.as_deref());
         let request = Box::new(request);
         let reader = AnswerReader::to_upgrade(config.max_head);
         let opening = Opening::Response { reader, request, nonce };
@@ -105,6 +111,8 @@ impl Connection {
             return Err(UsageError::NotOpen);
         };
         let negotiated = Negotiated { version: *version, ..negotiated };
+        #[cfg(feature = "deflate")]
+        let negotiated = negotiated.compressed(request, &self.config);
         let chosen = negotiated.subprotocol.as_ref();
         if let Some(name) = chosen.filter(|name| request.subprotocols().all(|s| s != *name)) {
             return Err(UsageError::Subprotocol(name.clone()));
@@ -255,22 +263,26 @@ impl Connection {
     }
 
     fn read_response(&mut self, now: Instant, input: &[u8], scratch: &mut Scratch) {
+        #[cfg(feature = "deflate")]
+        let extended = self.config.deflate.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let extended = false;
         let Some(Opening::Response { reader, request, nonce }) = self.opening.as_deref_mut() else {
             return;
         };
         let agreed = match reader.push(input) {
             Ok(None) => return,
             Ok(Some(Answer::Agreed { head, rest })) => {
-                request.check_response(&head, *nonce).map(|chosen| (chosen, head, rest))
+                let agreed = request.check_response(&head, *nonce, extended);
+                agreed.map(|negotiated| (negotiated, head, rest))
             }
             Ok(Some(Answer::Refused(refusal))) => Err(refused(refusal)),
             Err(error) => Err(error),
         };
         match agreed {
-            Ok((subprotocol, head, mut rest)) => {
+            Ok((negotiated, head, mut rest)) => {
                 let head = ResponseHead::new(head);
                 self.push(Output::Event(Event::Response(head)), scratch);
-                let negotiated = Negotiated { subprotocol, ..Negotiated::new(Version::Rfc6455) };
                 self.opened(now, negotiated, scratch);
                 self.read_frames(now, &mut rest, scratch);
             }
@@ -319,12 +331,17 @@ impl Connection {
         self.machine.speaks(version);
         #[cfg(feature = "legacy")]
         if version.is_hixie() {
+            self.outgoing.framing = Framing::Hixie;
             self.reader = Reader::hixie();
         }
     }
 
     fn opened(&mut self, now: Instant, negotiated: Negotiated, scratch: &mut Scratch) {
         self.opening = None;
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = negotiated.deflate {
+            self.compresses(now, agreed);
+        }
         // The hixie versions have no Ping.
         let interval = self.config.pings_every().filter(|_| !self.machine.version().is_hixie());
         self.heartbeat = Heartbeat::start(interval, now, &mut self.timers);

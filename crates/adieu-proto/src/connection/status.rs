@@ -1,5 +1,7 @@
 //! Where a connection stands, for its driver.
 
+#[cfg(feature = "deflate")]
+use super::rare::HasDeflate;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::handshake::opening::Opening;
@@ -38,7 +40,29 @@ impl<'a> Status<'a> {
     /// Bytes that have come of a message that is not whole yet.
     #[must_use]
     pub fn receiving(&self) -> usize {
-        self.0.reader.held()
+        #[cfg(feature = "deflate")]
+        let waits = self.0.rare.deflate().map_or(0, |deflate| deflate.held());
+        #[cfg(not(feature = "deflate"))]
+        let waits = 0;
+        self.0.reader.held() + waits
+    }
+
+    /// Whether work waits for its turn, on a large message that is compressed: call
+    /// [`Connection::go_on`] when the other connections of the thread have had theirs, and do not
+    /// read on before that while [`holds_input`](Self::holds_input).
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        self.0.rare.deflate().is_some_and(|deflate| deflate.is_busy())
+    }
+
+    /// Whether bytes of the peer wait for a message that is being inflated. What is received
+    /// meanwhile is kept behind them.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn holds_input(&self) -> bool {
+        self.0.rare.deflate().is_some_and(|deflate| deflate.holds_input())
     }
 
     /// Whether anything waits to be taken by the transport.

@@ -15,6 +15,8 @@ pub enum ProtocolError {
     CloseCode(CloseCode),
     /// A Close frame whose reason is not UTF-8 (§5.5.1).
     CloseReason,
+    /// A compressed message that is cut or is no DEFLATE data (RFC 7692 §7.2.2).
+    CompressedData,
     /// A control frame that claims more than 125 bytes (§5.5).
     ControlTooLong(u64),
     /// A new message inside an unfinished one (§5.4).
@@ -36,7 +38,7 @@ pub enum ProtocolError {
     },
     /// An opcode that nobody defined (§5.2).
     ReservedOpcode(u8),
-    /// Reserved bits are set though no extension is in use (§5.2).
+    /// Reserved bits are set though no extension that is in use gives them a meaning there (§5.2).
     ReservedBits(u8),
     /// A message in so many fragments that what they cost beside their payload
     /// ([`FRAGMENT_COST`](crate::defaults::FRAGMENT_COST) each) brings it above the limit, though
@@ -65,6 +67,7 @@ impl ProtocolError {
             P::CloseBodyTooShort => "violation-close-body",
             P::CloseCode(_) => "violation-close-code",
             P::CloseReason => "violation-close-reason",
+            P::CompressedData => "violation-compressed-data",
             P::ControlTooLong(_) => "violation-control-too-long",
             P::ExpectedContinuation => "violation-expected-continuation",
             P::FragmentedControl => "violation-fragmented-control",
@@ -86,7 +89,9 @@ impl ProtocolError {
     #[must_use]
     pub fn close_code(self) -> CloseCode {
         match self {
-            ProtocolError::InvalidUtf8 | ProtocolError::CloseReason => CloseCode::INVALID_PAYLOAD,
+            ProtocolError::InvalidUtf8
+            | ProtocolError::CloseReason
+            | ProtocolError::CompressedData => CloseCode::INVALID_PAYLOAD,
             ProtocolError::MessageTooBig { .. } | ProtocolError::TooManyFragments { .. } => {
                 CloseCode::MESSAGE_TOO_BIG
             }
@@ -104,6 +109,7 @@ impl fmt::Display for ProtocolError {
                 write!(f, "a Close frame with code {code}, which must not be on the wire")
             }
             P::CloseReason => f.write_str("a Close frame whose reason is not UTF-8"),
+            P::CompressedData => f.write_str("a compressed message that cannot be inflated"),
             P::ControlTooLong(len) => {
                 write!(f, "a control frame of {len} bytes, more than the 125 allowed")
             }

@@ -16,6 +16,9 @@ pub(crate) struct Header {
     pub(crate) opcode: Opcode,
     pub(crate) len: u64,
     pub(crate) mask: Option<[u8; 4]>,
+    /// The frame begins a message that is compressed (RFC 7692 §6): RSV1 is set.
+    #[cfg(feature = "deflate")]
+    pub(crate) compressed: bool,
 }
 
 impl Header {
@@ -41,20 +44,37 @@ pub(crate) enum Piece<'a> {
 pub(crate) struct Decoder {
     /// Whether the peer has to mask (§5.1): a client has to, a server must not.
     masked: bool,
+    /// Whether RSV1 may be set.
+    #[cfg(feature = "deflate")]
+    compresses: bool,
     state: State,
 }
 
 #[derive(Clone, Debug, Hash)]
 enum State {
-    Header { bytes: [u8; MAX_HEADER], have: u8 },
-    Payload { header: Header, done: u64 },
+    Header {
+        bytes: [u8; MAX_HEADER],
+        have: u8,
+    },
+    Payload {
+        header: Header,
+        done: u64,
+    },
+    /// Between two frames: the next waits until what came before it is inflated.
+    #[cfg(feature = "deflate")]
+    Waits,
 }
 
 const EMPTY: State = State::Header { bytes: [0; MAX_HEADER], have: 0 };
 
 impl Decoder {
     pub(crate) fn new(masked: bool) -> Self {
-        Decoder { masked, state: EMPTY }
+        Decoder {
+            masked,
+            #[cfg(feature = "deflate")]
+            compresses: false,
+            state: EMPTY,
+        }
     }
 
     /// Whether the peer has to mask.
@@ -70,8 +90,8 @@ impl Decoder {
     /// Bytes of the frame under way that are still to come.
     pub(crate) fn to_come(&self) -> u64 {
         match &self.state {
-            State::Header { .. } => 0,
             State::Payload { header, done } => header.len - done,
+            _ => 0,
         }
     }
 
@@ -82,9 +102,15 @@ impl Decoder {
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         match &mut self.state {
             State::Header { bytes, have } => {
-                let Some(header) = gather(self.masked, bytes, have, input)? else {
-                    return Ok(None);
+                #[cfg(feature = "deflate")]
+                let header = if self.compresses {
+                    gather(parse_compressed, self.masked, bytes, have, input)?
+                } else {
+                    gather(parse, self.masked, bytes, have, input)?
                 };
+                #[cfg(not(feature = "deflate"))]
+                let header = gather(parse, self.masked, bytes, have, input)?;
+                let Some(header) = header else { return Ok(None) };
                 self.state = State::Payload { header, done: 0 };
                 Ok(Some(Piece::Header(header)))
             }
@@ -100,6 +126,8 @@ impl Decoder {
                     .payload(payload)
                     .map(|(header, left)| Piece::Payload(header, payload, left)))
             }
+            #[cfg(feature = "deflate")]
+            State::Waits => Ok(None),
         }
     }
 
@@ -124,8 +152,47 @@ impl Decoder {
     }
 }
 
+#[cfg(feature = "deflate")]
+impl Decoder {
+    /// From now on messages may be compressed.
+    pub(crate) fn compresses(&mut self) {
+        self.compresses = true;
+    }
+
+    /// No frame is read until the decoder [goes on](Self::goes_on). It is called between frames.
+    pub(crate) fn waits(&mut self) {
+        self.state = State::Waits;
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waits)
+    }
+
+    pub(crate) fn goes_on(&mut self) {
+        if self.is_waiting() {
+            self.state = EMPTY;
+        }
+    }
+
+    /// The header of a compressed message that stands whole at the front of `input`, and where its
+    /// payload begins.
+    pub(crate) fn whole_compressed(&self, input: &[u8], limit: u64) -> Option<(Header, usize)> {
+        if !self.compresses || self.in_frame() {
+            return None;
+        }
+        match parse_compressed(input, self.masked) {
+            Ok(Parsed::Header(header, at)) if header.compressed && header.fin => {
+                let is_here = (input.len() - at) as u64 >= header.len;
+                (is_here && header.len <= limit).then_some((header, at))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Gathers a header that may come in pieces.
 fn gather(
+    parse: impl Fn(&[u8], bool) -> Result<Parsed, ProtocolError>,
     masked: bool,
     bytes: &mut [u8; MAX_HEADER],
     have: &mut u8,
@@ -163,6 +230,28 @@ pub(crate) enum Parsed {
     Header(Header, usize),
 }
 
+/// Parses a header where compression was agreed on: RSV1 may be set in the first frame of a message
+/// (RFC 7692 §6.1).
+#[cfg(feature = "deflate")]
+fn parse_compressed(bytes: &[u8], masked: bool) -> Result<Parsed, ProtocolError> {
+    const RSV1: u8 = 0x40;
+    let parsed = parse(bytes, masked);
+    if parsed != Err(ProtocolError::ReservedBits(RSV1 >> 4)) {
+        return parsed;
+    }
+    let mut head = [0; MAX_HEADER];
+    let n = bytes.len().min(MAX_HEADER);
+    head[..n].copy_from_slice(&bytes[..n]);
+    head[0] &= !RSV1;
+    if matches!(Opcode::from_bits(head[0] & 0xF), Some(opcode) if !opcode.begins_message()) {
+        return parsed;
+    }
+    Ok(match parse(&head[..n], masked)? {
+        Parsed::Header(header, len) => Parsed::Header(Header { compressed: true, ..header }, len),
+        needs => needs,
+    })
+}
+
 /// Parses a header. Each rule is checked as soon as the bytes that break it are there.
 /// `masked`: whether the peer has to mask.
 #[inline(always)]
@@ -190,7 +279,15 @@ pub(crate) fn parse(bytes: &[u8], masked: bool) -> Result<Parsed, ProtocolError>
     }
     let payload = if extended == 0 { u64::from(short) } else { long_length(&rest[..extended])? };
     let mask = if masked { rest[extended..].first_chunk().copied() } else { None };
-    Ok(Parsed::Header(Header { fin: first & 0x80 != 0, opcode, len: payload, mask }, len))
+    let header = Header {
+        fin: first & 0x80 != 0,
+        opcode,
+        len: payload,
+        mask,
+        #[cfg(feature = "deflate")]
+        compressed: false,
+    };
+    Ok(Parsed::Header(header, len))
 }
 
 /// What is wrong with a first byte.
@@ -273,6 +370,27 @@ pub(crate) fn write_frame(
     if let Some(key) = mask {
         mask::apply(key, 0, &mut out[start..]);
     }
+}
+
+/// The same with a payload that is compressed.
+#[cfg(feature = "deflate")]
+pub(crate) fn write_compressed(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    payload: &[u8],
+    mask: Option<[u8; 4]>,
+) {
+    let start = out.len();
+    write_frame(out, opcode, payload, mask);
+    out[start] |= 0x40;
+}
+
+/// A server's header of a payload that is compressed.
+#[cfg(feature = "deflate")]
+pub(crate) fn write_compressed_header(out: &mut Vec<u8>, opcode: Opcode, len: usize) {
+    let start = out.len();
+    write_header(out, true, opcode, len, None);
+    out[start] |= 0x40;
 }
 
 #[cfg(test)]

@@ -48,6 +48,12 @@ impl Opcode {
         self as u8
     }
 
+    /// Whether it is that of the first frame of a message.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn begins_message(self) -> bool {
+        matches!(self, Opcode::Text | Opcode::Binary)
+    }
+
     /// Whether it is a control frame (RFC 6455 §5.5).
     #[must_use]
     #[inline]

@@ -20,6 +20,9 @@ use crate::utf8::Utf8Bytes;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Message(Message),
+    /// The payload of a message that is compressed, and whether it is one of text.
+    #[cfg(feature = "deflate")]
+    Compressed(bool, Bytes),
     Ping(Bytes),
     Pong(Vec<u8>),
     Close(Close),
@@ -64,6 +67,8 @@ impl Reader {
     /// Where the input stands.
     pub(crate) fn truncation(&self) -> Truncation {
         match self {
+            #[cfg(feature = "deflate")]
+            Reader::Hybi(hybi) if hybi.decoder.is_waiting() => Truncation::BetweenMessages,
             Reader::Hybi(hybi) if hybi.decoder.in_frame() => Truncation::MidFrame,
             Reader::Hybi(hybi) if hybi.assembler.in_message() => Truncation::MidMessage,
             #[cfg(feature = "legacy")]
@@ -180,6 +185,49 @@ impl Reader {
     }
 }
 
+#[cfg(feature = "deflate")]
+impl Reader {
+    fn decoder(&mut self) -> Option<&mut hybi::Decoder> {
+        #[cfg_attr(not(feature = "legacy"), allow(irrefutable_let_patterns))]
+        let Reader::Hybi(hybi) = self else { return None };
+        Some(&mut hybi.decoder)
+    }
+
+    /// From now on messages may be compressed.
+    pub(crate) fn compresses(&mut self) {
+        self.decoder().into_iter().for_each(hybi::Decoder::compresses);
+    }
+
+    /// No frame is read until the reader [goes on](Self::goes_on). It is called between frames.
+    pub(crate) fn waits(&mut self) {
+        self.decoder().into_iter().for_each(hybi::Decoder::waits);
+    }
+
+    pub(crate) fn goes_on(&mut self) {
+        self.decoder().into_iter().for_each(hybi::Decoder::goes_on);
+    }
+
+    /// Takes a compressed message that stands whole at the front of `input`, in one frame: its
+    /// payload where it lies, and whether it is one of text.
+    pub(crate) fn whole_compressed<'a>(
+        &self,
+        input: &mut &'a mut [u8],
+        limit: u64,
+    ) -> Option<(bool, &'a mut [u8])> {
+        #[cfg_attr(not(feature = "legacy"), allow(irrefutable_let_patterns))]
+        let Reader::Hybi(hybi) = self else { return None };
+        let in_message = hybi.assembler.in_message();
+        let (header, at) = hybi.decoder.whole_compressed(input, limit).filter(|_| !in_message)?;
+        let (frame, rest) = std::mem::take(input).split_at_mut(at + header.len as usize);
+        *input = rest;
+        let payload = &mut frame[at..];
+        if let Some(key) = header.mask {
+            mask::apply(key, 0, payload);
+        }
+        Some((header.opcode == Opcode::Text, payload))
+    }
+}
+
 /// The reader for RFC 6455 and its drafts.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Hybi {
@@ -230,6 +278,13 @@ impl Hybi {
         pool: Option<&Arc<dyn Pool>>,
     ) -> Result<Option<Received>, ProtocolError> {
         let text = header.opcode == Opcode::Text;
+        #[cfg(feature = "deflate")]
+        if header.compressed {
+            // What is compressed is no text yet.
+            self.assembler.payload(false, bytes, left, pool)?;
+            self.assembler.is_compressed(text);
+            return self.end_of_data(header, left, pool);
+        }
         self.assembler.payload(text, bytes, left, pool)?;
         self.end_of_data(header, left, pool)
     }
@@ -243,6 +298,11 @@ impl Hybi {
     ) -> Result<Option<Received>, ProtocolError> {
         if left > 0 || !header.fin {
             return Ok(None);
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(text) = self.assembler.compressed() {
+            let payload = self.assembler.finish(pool)?;
+            return Ok(payload.map(|payload| Received::Compressed(text, payload.into_bytes())));
         }
         Ok(self.assembler.finish(pool)?.map(Received::Message))
     }

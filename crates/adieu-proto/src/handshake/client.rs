@@ -5,6 +5,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use crate::error::{HandshakeError, UsageError};
 use crate::handshake::http::is_token;
 use crate::handshake::{answer, rfc6455};
+use crate::negotiated::Negotiated;
+use crate::version::Version;
 
 /// A request for a WebSocket, to be sent.
 ///
@@ -123,8 +125,9 @@ impl ClientRequest {
         by_hand.chain(ours.filter(move |_| has_none))
     }
 
-    /// The head, with the key made of `nonce` (§4.1: 16 random bytes).
-    pub(crate) fn to_bytes(&self, nonce: [u8; 16]) -> Vec<u8> {
+    /// The head, with the key made of `nonce` (§4.1: 16 random bytes). `extensions` is what is
+    /// offered of them.
+    pub(crate) fn to_bytes(&self, nonce: [u8; 16], extensions: Option<&str>) -> Vec<u8> {
         let mut out = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n",
@@ -142,6 +145,9 @@ impl ClientRequest {
         if !offers.is_empty() {
             out.extend([PROTOCOL, ": ", &offers.join(", "), "\r\n"]);
         }
+        if let Some(extensions) = extensions {
+            out.extend([EXTENSIONS, ": ", extensions, "\r\n"]);
+        }
         if let Some(origin) = self.set("origin") {
             out.extend(["Origin: ", origin, "\r\n"]);
         }
@@ -156,20 +162,22 @@ impl ClientRequest {
     }
 
     /// Checks the head of a 101 (§4.1, "the client MUST validate the server's response") and
-    /// gives the subprotocol that the server chose.
+    /// gives what it agrees on. `extended`: whether we have offered an extension.
     pub(crate) fn check_response(
         &self,
         head: &[u8],
         nonce: [u8; 16],
-    ) -> Result<Option<String>, HandshakeError> {
-        answer::parse(head, |answer| self.check_fields(answer.headers, nonce))?
+        extended: bool,
+    ) -> Result<Negotiated, HandshakeError> {
+        answer::parse(head, |answer| self.check_fields(answer.headers, nonce, extended))?
     }
 
     fn check_fields(
         &self,
         fields: &[httparse::Header<'_>],
         nonce: [u8; 16],
-    ) -> Result<Option<String>, HandshakeError> {
+        extended: bool,
+    ) -> Result<Negotiated, HandshakeError> {
         let values = |name: &'static str| {
             let fields = fields.iter().filter(move |f| f.name.eq_ignore_ascii_case(name));
             fields.map(|f| std::str::from_utf8(f.value).unwrap_or_default().trim())
@@ -187,19 +195,41 @@ impl ClientRequest {
         if !values("sec-websocket-accept").eq([expected.as_str()]) {
             return Err(HandshakeError::BadAnswer("Sec-WebSocket-Accept"));
         }
-        if values("sec-websocket-extensions").any(|v| !v.is_empty()) {
-            return Err(HandshakeError::BadAnswer("Sec-WebSocket-Extensions"));
-        }
+        let mut negotiated = Negotiated::new(Version::Rfc6455);
+        check_extensions(values("sec-websocket-extensions"), extended, &mut negotiated)
+            .map_err(|()| HandshakeError::BadAnswer(EXTENSIONS))?;
         let mut chosen = values("sec-websocket-protocol");
-        match (chosen.next(), chosen.next()) {
-            (None, _) => Ok(None),
-            (Some(name), None) if self.offers().any(|offer| offer == name) => {
-                Ok(Some(name.to_owned()))
-            }
-            _ => Err(HandshakeError::BadAnswer("Sec-WebSocket-Protocol")),
-        }
+        negotiated.subprotocol = match (chosen.next(), chosen.next()) {
+            (None, _) => None,
+            (Some(name), None) if self.offers().any(|offer| offer == name) => Some(name.to_owned()),
+            _ => return Err(HandshakeError::BadAnswer(PROTOCOL)),
+        };
+        Ok(negotiated)
     }
 }
+
+/// The answer agrees on no extension but ours, and on ours only where it was offered.
+#[cfg(feature = "deflate")]
+fn check_extensions<'a>(
+    values: impl Iterator<Item = &'a str>,
+    extended: bool,
+    negotiated: &mut Negotiated,
+) -> Result<(), ()> {
+    negotiated.deflate = crate::deflate::check(values, extended)?;
+    Ok(())
+}
+
+/// The answer agrees on no extension: none was offered.
+#[cfg(not(feature = "deflate"))]
+fn check_extensions<'a>(
+    mut values: impl Iterator<Item = &'a str>,
+    _: bool,
+    _: &mut Negotiated,
+) -> Result<(), ()> {
+    if values.any(|value| !value.is_empty()) { Err(()) } else { Ok(()) }
+}
+
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
@@ -209,7 +239,7 @@ const OURS: [(&str, &str); 7] = [
     ("Upgrade", HANDSHAKE),
     ("Sec-WebSocket-Key", "it is made anew for each connection; leave it out"),
     ("Sec-WebSocket-Version", "version 13 is what this client speaks; leave it out"),
-    ("Sec-WebSocket-Extensions", "this client speaks no extension; leave it out"),
+    ("Sec-WebSocket-Extensions", "what is offered follows from the settings; leave it out"),
     ("Content-Length", BODY),
     ("Transfer-Encoding", BODY),
 ];
@@ -235,7 +265,8 @@ mod tests {
              Sec-WebSocket-Accept: {}\r\n{fields}\r\n",
             accept(NONCE)
         );
-        ClientRequest::new("h", "/").subprotocol("a").check_response(head.as_bytes(), NONCE)
+        let request = ClientRequest::new("h", "/").subprotocol("a");
+        request.check_response(head.as_bytes(), NONCE, false).map(|agreed| agreed.subprotocol)
     }
 
     #[test]
@@ -265,7 +296,7 @@ mod tests {
 
     fn lines(request: &ClientRequest) -> Vec<String> {
         request.check().expect("a request that can be sent");
-        let head = String::from_utf8(request.to_bytes(NONCE)).unwrap();
+        let head = String::from_utf8(request.to_bytes(NONCE, None)).unwrap();
         head.split("\r\n").skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
@@ -293,7 +324,7 @@ mod tests {
                 httparse::Header { name: "Sec-WebSocket-Accept", value: accept.as_bytes() },
                 field,
             ];
-            request.check_fields(&fields, NONCE)
+            request.check_fields(&fields, NONCE, false).map(|agreed| agreed.subprotocol)
         };
         assert_eq!(chosen("z"), Ok(Some("z".to_owned())));
         assert_eq!(chosen("ours"), Err(HandshakeError::BadAnswer("Sec-WebSocket-Protocol")));

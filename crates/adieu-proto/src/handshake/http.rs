@@ -198,7 +198,7 @@ fn is_registered_name(name: &[u8]) -> bool {
 }
 
 /// Whether a token, such as a method or the name of a field, may have this byte (RFC 9110 §5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -22,6 +22,8 @@ pub(crate) use head::{Limits, find_end};
 pub use hixie::key76;
 #[cfg(feature = "legacy")]
 pub(crate) use hixie::{NONCE, challenge};
+#[cfg(feature = "deflate")]
+pub(crate) use http::is_token;
 pub use refusal::Refusal;
 pub use response::Response;
 pub use response_head::ResponseHead;
@@ -100,10 +102,10 @@ fn shown(value: &str) -> String {
 /// sixteen bytes that answer the challenge follow it, once the nonce is there.
 #[must_use]
 pub fn accept_response(request: &Request, negotiated: &Negotiated) -> Response {
-    let subprotocol = negotiated.subprotocol.as_deref();
     #[cfg(feature = "legacy")]
     if negotiated.version.is_hixie() {
+        let subprotocol = negotiated.subprotocol.as_deref();
         return hixie::answer(request, negotiated.version, subprotocol, negotiated.secure);
     }
-    rfc6455::answer(request, subprotocol)
+    rfc6455::answer(request, negotiated)
 }

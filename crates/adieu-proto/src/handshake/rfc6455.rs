@@ -5,6 +5,7 @@ use sha1::{Digest, Sha1};
 
 use crate::error::HandshakeError;
 use crate::handshake::{Request, Response};
+use crate::negotiated::Negotiated;
 use crate::version::Version;
 
 /// §1.3: appended to the key before it is hashed.
@@ -24,15 +25,19 @@ pub(super) fn accept(key: &str) -> String {
     STANDARD.encode(Sha1::new().chain_update(key.trim()).chain_update(GUID).finalize())
 }
 
-pub(super) fn answer(request: &Request, subprotocol: Option<&str>) -> Response {
+pub(super) fn answer(request: &Request, negotiated: &Negotiated) -> Response {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     let mut fields = vec![
         ("Upgrade", "websocket".to_owned()),
         ("Connection", "Upgrade".to_owned()),
         ("Sec-WebSocket-Accept", accept(key)),
     ];
-    if let Some(name) = subprotocol {
-        fields.push(("Sec-WebSocket-Protocol", name.to_owned()));
+    if let Some(name) = &negotiated.subprotocol {
+        fields.push(("Sec-WebSocket-Protocol", name.clone()));
+    }
+    #[cfg(feature = "deflate")]
+    if let Some(agreed) = negotiated.deflate {
+        fields.push(("Sec-WebSocket-Extensions", agreed.to_string()));
     }
     Response { status: 101, phrase: "Switching Protocols", fields, body: String::new() }
 }

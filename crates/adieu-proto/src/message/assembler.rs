@@ -19,6 +19,9 @@ pub(crate) struct Assembler {
 #[derive(Clone, Debug, Hash)]
 struct Partial {
     text: bool,
+    /// Its bytes are compressed: whether it is one of text.
+    #[cfg(feature = "deflate")]
+    compressed: Option<bool>,
     /// Its first bytes are the message so far, as many as `filled` says; what follows is room, left
     /// from another message where the pool gave the buffer.
     bytes: Vec<u8>,
@@ -87,10 +90,33 @@ impl Assembler {
             let buffer = pool.and_then(|pool| pool.take(len)).unwrap_or_default();
             let payload = len as u64;
             let (filled, checked, fragments) = (0, 0, 0);
-            Box::new(Partial { text, bytes: buffer, filled, checked, payload, fragments })
+            Box::new(Partial {
+                text,
+                #[cfg(feature = "deflate")]
+                compressed: None,
+                bytes: buffer,
+                filled,
+                checked,
+                payload,
+                fragments,
+            })
         });
         partial.append(bytes, to_come);
         partial.check()
+    }
+
+    /// The message under way is compressed; `text` is whether it is one of text.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn is_compressed(&mut self, text: bool) {
+        if let Some(partial) = &mut self.current {
+            partial.compressed = Some(text);
+        }
+    }
+
+    /// Of a message under way that is compressed: whether it is one of text.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compressed(&self) -> Option<bool> {
+        self.current.as_ref().and_then(|partial| partial.compressed)
     }
 
     /// Where the next bytes may be put without a copy, `to_come` at most: the room that is there.

@@ -13,13 +13,26 @@ use crate::scratch::Scratch;
 pub(crate) struct Outgoing {
     /// Whether frames are masked: those of a client.
     masked: bool,
+    pub(crate) framing: Framing,
     /// Lent while it holds anything.
     queue: Option<Box<Queue>>,
 }
 
+/// How messages are written: one look tells the usual way from all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Framing {
+    #[default]
+    Hybi,
+    #[cfg(feature = "legacy")]
+    Hixie,
+    /// Like `Hybi`, and some are compressed.
+    #[cfg(feature = "deflate")]
+    Deflate,
+}
+
 impl Outgoing {
     pub(crate) fn new(masked: bool) -> Self {
-        Outgoing { masked, queue: None }
+        Outgoing { masked, framing: Framing::Hybi, queue: None }
     }
 
     /// Bytes that have not left, of both lanes.
@@ -77,6 +90,20 @@ impl Outgoing {
         if let Some(queue) = &mut self.queue {
             queue.messages.push_back(queue.queued);
         }
+    }
+
+    /// Of so many bytes it is known that they will be queued: they count among those that have not
+    /// left. Nothing else is queued as data meanwhile.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn announce(&mut self, bytes: usize, scratch: &mut Scratch) {
+        self.queue(scratch).queued += bytes as u64;
+    }
+
+    /// What was announced is about to be queued.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn recall(&mut self, bytes: usize, scratch: &mut Scratch) {
+        let queue = self.queue(scratch);
+        queue.queued = queue.queued.saturating_sub(bytes as u64);
     }
 
     /// Queues our Close behind all data.

@@ -435,7 +435,7 @@ impl Aggregate {
             sequence_ack: self.inbox.received(),
             heartbeat: millis(context.settings.heartbeat),
         };
-        Effect::Send(handle, Message::from(said.to_json()))
+        Effect::SendSecret(handle, Message::from(said.to_json()))
     }
 }
 

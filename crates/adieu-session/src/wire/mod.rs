@@ -34,6 +34,10 @@ pub const FIRST: &str = "adieu.first.";
 /// Offered beside it: `adieu.auth.BASE64URL`, a credential for the backend.
 pub const AUTH: &str = "adieu.auth.";
 
+/// Offered beside it by a client that wants its messages uncompressed, although the WebSocket that
+/// carries them offers compression: a browser's page cannot change what its browser offers.
+pub const UNCOMPRESSED: &str = "adieu.uncompressed";
+
 /// The page is hidden or going, and may return; a program is detached.
 pub const MAY_RETURN: u16 = 4001;
 /// A newer connection has the session.

@@ -383,6 +383,10 @@ fn accept(
     let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
     let mut negotiated = Negotiated::new(version);
     negotiated.subprotocol = subprotocol;
+    #[cfg(feature = "deflate")]
+    if let Some(request) = &report.request {
+        negotiated = negotiated.compressed(request, &endpoint.config);
+    }
     Ok((negotiated, on_upgrade))
 }
 

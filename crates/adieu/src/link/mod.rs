@@ -15,6 +15,7 @@ mod scratch;
 mod state;
 mod stopping;
 mod wakes;
+mod work;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -375,7 +376,7 @@ impl Link {
     }
 
     /// Queues a message into room that was reserved.
-    pub(crate) fn send_reserved(&self, message: &Message) -> SendOutcome {
+    pub(crate) fn send_reserved<'a>(&self, message: impl Into<Outbound<'a>>) -> SendOutcome {
         self.change(|state, scratch, wakes| {
             state.reserved -= 1;
             SendOutcome::of(&state.send(message, scratch, wakes))

@@ -292,7 +292,7 @@ impl State {
 
     /// Whether reading waits for the application, or for its answers.
     pub(super) fn reading_waits(&self) -> bool {
-        self.is_behind() || self.may_read() == 0
+        self.is_behind() || self.may_read() == 0 || self.holds_input()
     }
 
     /// Whether nothing may be read for now, whatever the application does.
@@ -410,6 +410,10 @@ impl State {
     /// Whether the driver has to write, to flush, or to do what an end asks for.
     fn is_unfinished(&self) -> bool {
         let status = self.connection.status();
+        #[cfg(feature = "deflate")]
+        if status.has_work() {
+            return true;
+        }
         status.has_output() || self.transport.holds() || !status.may_send()
     }
 

@@ -44,7 +44,8 @@ impl State {
     /// Whether the handler has answered, or had its time: then the Close goes out.
     #[inline]
     pub(super) fn go_on_draining(&mut self, scratch: &mut Scratch) {
-        let answered = self.inbox.is_empty() && self.waiting.asks_for_more();
+        let is_read = self.inbox.is_empty() && !self.holds_input();
+        let answered = is_read && self.waiting.asks_for_more();
         let ending = !self.connection.status().may_send();
         let due = self.drain.as_mut().and_then(|drain| drain.close_when_due(answered, ending));
         if let Some(close) = due {

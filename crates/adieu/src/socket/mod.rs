@@ -137,6 +137,18 @@ impl Socket {
         permit::try_send(self.link(), message.into_message())
     }
 
+    /// Sends a message that is not compressed; see [`Sender::send_uncompressed`].
+    ///
+    /// # Errors
+    /// [`Closed`] once the connection is closing.
+    #[cfg(feature = "deflate")]
+    pub fn send_uncompressed(
+        &self,
+        message: impl IntoMessage,
+    ) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
+        permit::send_uncompressed(self.link(), message.into_message())
+    }
+
     /// Waits for room for one message; see [`Sender::reserve`].
     ///
     /// # Errors

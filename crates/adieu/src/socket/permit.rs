@@ -46,6 +46,27 @@ impl Permit {
     }
 }
 
+#[cfg(feature = "deflate")]
+impl Permit {
+    /// Queues a message that is not compressed; see
+    /// [`Sender::send_uncompressed`](crate::Sender::send_uncompressed).
+    ///
+    /// # Errors
+    /// [`Closed`], if the connection has begun to close since the room was reserved.
+    pub fn send_uncompressed(mut self, message: impl IntoMessage) -> Result<(), Closed> {
+        let Some(link) = self.link.take() else { unreachable!("it is used once") };
+        match link.send_reserved(adieu_proto::Outbound::Uncompressed(&message.into_message())) {
+            SendOutcome::Queued => Ok(()),
+            outcome => Err(not_sent(&link, outcome)),
+        }
+    }
+}
+
+#[cfg(feature = "deflate")]
+pub(super) async fn send_uncompressed(link: &Arc<Link>, message: Message) -> Result<(), Closed> {
+    reserve(link).await?.send_uncompressed(message)
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(link) = &self.link {

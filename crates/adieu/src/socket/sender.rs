@@ -92,6 +92,19 @@ impl Sender {
         permit::try_send(&self.link, message.into_message())
     }
 
+    /// Sends a message that is not compressed, whatever was agreed on: for a secret on a connection
+    /// that also carries what strangers write. Later messages do not refer to it either.
+    ///
+    /// # Errors
+    /// [`Closed`] once the connection is closing.
+    #[cfg(feature = "deflate")]
+    pub fn send_uncompressed(
+        &self,
+        message: impl IntoMessage,
+    ) -> impl Future<Output = Result<(), Closed>> + Send + '_ {
+        permit::send_uncompressed(&self.link, message.into_message())
+    }
+
     /// Waits for room for one message and keeps it: what is sent with the [`Permit`] is queued
     /// without waiting. Where a wait may be given up, as in `tokio::select!`, this loses no
     /// message: the message is made, or taken from where it waits, when the room is there.

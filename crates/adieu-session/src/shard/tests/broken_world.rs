@@ -74,7 +74,7 @@ impl World {
             return self.crash();
         }
         for effect in step.effects {
-            if let Effect::Send(handle, json) = effect
+            if let Effect::Send(handle, json) | Effect::SendSecret(handle, json) = effect
                 && let Some(page) = self.pages.iter_mut().find(|page| page.handle == Some(handle))
             {
                 page.coming.push_back(json.as_text().unwrap().to_owned());

@@ -23,7 +23,8 @@ use harness::*;
 /// What a step sends.
 fn said(step: &Transaction) -> Vec<&str> {
     let text = |effect| match effect {
-        &Effect::Send(_, Message::Text(ref text)) => Some(text.as_str()),
+        &Effect::Send(_, Message::Text(ref text))
+        | &Effect::SendSecret(_, Message::Text(ref text)) => Some(text.as_str()),
         _ => None,
     };
     step.effects.iter().filter_map(text).collect()
@@ -109,6 +110,26 @@ fn a_refresh_is_no_event_and_nothing_is_lost() {
         ]
     );
     assert!(hub.0.deadlines.is_empty(), "nobody is waited for");
+}
+
+#[test]
+fn what_has_the_token_in_it_is_sent_as_a_secret_and_nothing_else_is() {
+    let mut hub = Hub::new(Settings::default());
+    let (first, step) = hub.start(NOW, id(1), guest("anna", "https://a"));
+    let token = token(&step);
+    let is_secret = |step: &Transaction| -> Vec<bool> {
+        let sent = step.effects.iter().filter_map(|effect| match effect {
+            Effect::Send(..) => Some(false),
+            Effect::SendSecret(..) => Some(true),
+            _ => None,
+        });
+        sent.collect()
+    };
+    assert_eq!(is_secret(&step), [true]);
+    assert_eq!(is_secret(&hub.send(NOW, id(1), "a").unwrap()), [false]);
+    hub.ended(NOW, first, Departure::Hidden, &ending());
+    let (_, step) = resume(&mut hub, &token, 0).unwrap();
+    assert_eq!(is_secret(&step), [true, false], "connected, and what waited");
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl World {
         }
         for effect in step.effects {
             let (handle, coming) = match effect {
-                Effect::Send(handle, message) => {
+                Effect::Send(handle, message) | Effect::SendSecret(handle, message) => {
                     (handle, Coming::Message(message.as_text().unwrap().to_owned()))
                 }
                 Effect::Close(handle, close) => {

@@ -226,6 +226,8 @@ impl Own {
                 self.sleep = None;
             }
             self.do_outputs(link, cx, state, scratch);
+            #[cfg(feature = "deflate")]
+            state.work(scratch);
             self.read(link, cx, state, scratch);
             self.hold(state, scratch);
             if self.paused {
@@ -261,6 +263,10 @@ impl Own {
                 // Reading had paused and may go on: the other tasks of this thread come first.
                 self.again |= waited && !state.reading_waits();
                 self.again |= std::mem::take(&mut state.look_again);
+                #[cfg(feature = "deflate")]
+                {
+                    self.again |= state.has_work();
+                }
                 self.set_clock(cx, state);
             }
             state.lend_back(scratch);

@@ -1,0 +1,213 @@
+//! One message is inflated, in steps that each do a bounded amount of work.
+
+use super::history::History;
+use super::zlib::{Broken, CHUNK, Contexts, Inflater, Turn};
+use super::{Budget, MAX_WINDOW};
+use crate::error::ProtocolError;
+
+/// What a message ends with when it is inflated (RFC 7692 §7.2.2): the four bytes that its sender
+/// has taken off, and a last empty block. A message that is cut anywhere ends elsewhere or not at
+/// all, while the four bytes alone let most cut messages pass.
+const TAIL: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
+
+/// The bytes that a sender takes off.
+pub(super) const SYNC: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
+
+/// A last block (BFINAL) in the middle of a message is followed by a stream of its own (§7.2.3.4).
+/// Each costs the work of a new start, for two bytes; no known sender has more than one.
+const MAX_RESTARTS: u16 = 256;
+
+/// What a new start costs beside its bytes, in bytes of work.
+const RESTART_COST: usize = 1024;
+
+/// A message that is being inflated.
+pub(super) struct Inflation {
+    pub(super) text: bool,
+    /// What came out so far.
+    out: Vec<u8>,
+    /// How much of the payload, with the tail behind it, was taken.
+    at: usize,
+    /// The sender has left the four bytes where they were: they are not taken twice.
+    kept_sync: bool,
+    restarts: u16,
+    /// The context, while the message is under way.
+    context: Option<Inflater>,
+    /// The payload, where the message goes on later.
+    payload: Vec<u8>,
+}
+
+/// Where a step has come to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The message is whole.
+    Done(Vec<u8>),
+    /// The budget is used up.
+    GoesOn,
+}
+
+impl Inflation {
+    pub(super) fn new(text: bool) -> Self {
+        Inflation {
+            text,
+            out: Vec::new(),
+            at: 0,
+            kept_sync: false,
+            restarts: 0,
+            context: None,
+            payload: Vec::new(),
+        }
+    }
+
+    /// The whole payload is needed for later steps.
+    pub(super) fn keep_payload(&mut self, payload: &[u8]) {
+        self.payload = payload.to_vec();
+    }
+
+    /// Bytes of the payload that was kept.
+    pub(super) fn payload_len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn held(&self) -> usize {
+        self.payload.len() + self.out.len()
+    }
+
+    /// Goes on with the payload that was kept.
+    pub(super) fn go_on(
+        &mut self,
+        history: &History,
+        limit: u64,
+        budget: &mut Budget,
+        contexts: &mut Contexts,
+    ) -> Result<Step, ProtocolError> {
+        let payload = std::mem::take(&mut self.payload);
+        let step = self.step(&payload, history, limit, budget, contexts);
+        self.payload = payload;
+        step
+    }
+
+    /// Inflates as much as the budget allows. `limit` is what the message may have inflated.
+    pub(super) fn step(
+        &mut self,
+        payload: &[u8],
+        history: &History,
+        limit: u64,
+        budget: &mut Budget,
+        contexts: &mut Contexts,
+    ) -> Result<Step, ProtocolError> {
+        if payload.is_empty() {
+            return Ok(Step::Done(Vec::new()));
+        }
+        let mut context = match self.context.take() {
+            Some(context) => context,
+            None => {
+                let mut context = contexts.inflater();
+                // From the beginning: also in a clone, which has no context.
+                (self.at, self.restarts) = (0, 0);
+                self.out.clear();
+                self.kept_sync = payload.ends_with(&SYNC);
+                context.start(history.bytes()).map_err(broken)?;
+                context
+            }
+        };
+        let result = self.turns(payload, history, limit, budget, &mut context, contexts);
+        match &result {
+            Ok(Step::GoesOn) => self.context = Some(context),
+            _ => contexts.keep_inflater(context),
+        }
+        result
+    }
+
+    fn turns(
+        &mut self,
+        payload: &[u8],
+        history: &History,
+        limit: u64,
+        budget: &mut Budget,
+        context: &mut Inflater,
+        contexts: &mut Contexts,
+    ) -> Result<Step, ProtocolError> {
+        let end = payload.len() - if self.kept_sync { SYNC.len() } else { 0 };
+        loop {
+            if budget.is_used_up() {
+                return Ok(Step::GoesOn);
+            }
+            let left = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.out.len());
+            // One byte more than it may have tells that it has too many.
+            let room = contexts.room(CHUNK.min(left.saturating_add(1)));
+            let in_tail = self.at >= end;
+            let input = if in_tail { &TAIL[self.at - end..] } else { &payload[self.at..end] };
+            let input = &input[..input.len().min(budget.left())];
+            let Turn { taken, given, ended } = context.turn(input, room).map_err(broken)?;
+            if given > left {
+                return Err(ProtocolError::MessageTooBig { limit });
+            }
+            self.take(&room[..given]);
+            self.at += taken;
+            budget.spend(taken.max(given));
+            if ended {
+                if in_tail {
+                    return self.ended_in_tail(self.at - end);
+                }
+                if self.at >= payload.len() || (self.at == end && self.kept_sync) {
+                    // The last block ended the message, and nothing is behind it.
+                    return Ok(Step::Done(std::mem::take(&mut self.out)));
+                }
+                self.restart(history, context)?;
+                budget.spend(RESTART_COST);
+            } else if taken == 0 && given == 0 {
+                return Err(ProtocolError::CompressedData);
+            }
+        }
+    }
+
+    /// A message of one turn gets what it needs, and no more.
+    fn take(&mut self, bytes: &[u8]) {
+        if self.out.is_empty() {
+            self.out.reserve_exact(bytes.len());
+        }
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// The stream has ended in the tail: at its very end, or, where the sender had left a last
+    /// empty block with its four bytes, behind these.
+    fn ended_in_tail(&mut self, at: usize) -> Result<Step, ProtocolError> {
+        if at == TAIL.len() || (self.kept_sync && at == SYNC.len()) {
+            return Ok(Step::Done(std::mem::take(&mut self.out)));
+        }
+        Err(ProtocolError::CompressedData)
+    }
+
+    /// A new stream behind a last block. What came before is still its window.
+    fn restart(&mut self, history: &History, context: &mut Inflater) -> Result<(), ProtocolError> {
+        self.restarts += 1;
+        if self.restarts > MAX_RESTARTS {
+            return Err(ProtocolError::CompressedData);
+        }
+        let out = &self.out[self.out.len().saturating_sub(MAX_WINDOW)..];
+        if out.len() == MAX_WINDOW {
+            return context.start(out).map_err(broken);
+        }
+        let before = history.bytes();
+        let before = &before[before.len().saturating_sub(MAX_WINDOW - out.len())..];
+        context.start(&[before, out].concat()).map_err(broken)
+    }
+}
+
+fn broken(_: Broken) -> ProtocolError {
+    ProtocolError::CompressedData
+}
+
+impl Clone for Inflation {
+    /// A context cannot be cloned: the clone inflates its message from the beginning.
+    fn clone(&self) -> Self {
+        Inflation { payload: self.payload.clone(), out: self.out.clone(), context: None, ..*self }
+    }
+}
+
+impl std::hash::Hash for Inflation {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.text, &self.out, self.at, self.restarts, &self.payload).hash(state);
+    }
+}
