@@ -117,9 +117,8 @@ fn long_plain(_: Agreed) -> Vec<Said> {
 /// What came of a case.
 enum Met {
     /// All was understood; so many answers were compressed.
-    Understood {
-        compressed: usize,
-    },
+    Understood { compressed: usize },
+    /// The server does not agree on this offer, or its limit is below this message.
     Declined,
     /// How it went wrong.
     Wrong(String),
@@ -189,14 +188,17 @@ async fn hold(target: &Target, case: &Case, able: Abilities) -> Met {
             Heard::Message { bytes, compressed: was, .. } if bytes == said.means => {
                 compressed += usize::from(was);
             }
+            Heard::Close(Some(1009)) => return Met::Declined,
             other => return Met::Wrong(other.words()),
         }
     }
     match connection.goodbye(deadline).await {
-        // Which code answers a Close is another check's subject.
-        Heard::Close(None | Some(1000)) => Met::Understood { compressed },
-        // After an echo nothing of the messages is open any more.
+        // An echo has said everything back, and which code answers a Close is another check's
+        // subject.
         _ if able.echo => Met::Understood { compressed },
+        Heard::Close(Some(1009)) => Met::Declined,
+        // Any other code is the application's, which may not like such a text.
+        Heard::Close(code) if !matches!(code, Some(1002 | 1007)) => Met::Understood { compressed },
         other => Met::Wrong(other.words()),
     }
 }

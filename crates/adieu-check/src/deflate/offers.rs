@@ -15,8 +15,9 @@ pub(crate) const OFFERS: About = About {
     id: "deflate_offers",
     title: "Offers of compression",
     meaning: "A client must fail a connection whose answer agrees on something that it did not \
-              offer (RFC 6455 §4.1, RFC 7692 §7.1), and one that cannot know what was agreed on \
-              cannot read the messages. In a browser nothing but `failed` is seen.",
+              offer (RFC 6455 §4.1, RFC 7692 §7.1), and cannot read messages if it does not know \
+              what was agreed on. Where an offer is refused with an HTTP error, there is no \
+              connection at all. A page sees nothing but 1006.",
     remedy: "Answer with permessage-deflate and with parameters that fit the offer, or without \
              Sec-WebSocket-Extensions at all. Decline an offer with an unknown, doubled or wrong \
              parameter by leaving it out, not by an error (RFC 7692 §5, §7.1).",

@@ -243,6 +243,21 @@ fn messages_that_come_back_readable_are_well_and_others_are_bad() {
     assert!(others(&refusing).contains("two blocks: Close 1002"), "{refusing:#}");
 }
 
+#[test]
+fn a_limit_or_an_application_that_does_not_like_a_text_is_no_error_of_compression() {
+    let small: React = |frame| match frame.payload.len() {
+        ..1000 => mirror(frame),
+        _ => Does::Close(1009),
+    };
+    let small = found("deflate", agree, small);
+    assert_eq!((&small["result"], &small["figures"]["declined"]), (&"ok".into(), &4.into()));
+    // It is no echo, and has words of its own.
+    let strict = found("deflate", agree, |_| Does::Close(4000));
+    assert_eq!(strict["result"], "ok", "{strict:#}");
+    let lost = found("deflate", agree, |_| Does::Close(1007));
+    assert!(others(&lost).contains("a stored block: Close 1007"), "{lost:#}");
+}
+
 /// Compresses what it says with a window of 32 KiB, whatever was agreed on.
 fn wide(frame: &Frame) -> Does {
     if frame.reserved != 0 || frame.payload.len() < 1000 {
