@@ -20,8 +20,8 @@ pub(crate) const MESSAGES: About = About {
     id: "deflate",
     title: "Compressed messages",
     meaning: "The server agreed on compression and does not read what a client may send then, or \
-              sends what a client cannot read: connections break with 1002 or 1007 on certain \
-              messages only, for certain clients only.",
+              sends what a client cannot read: for certain clients, certain messages are lost \
+              or break the connection with 1002 or 1007.",
     remedy: "Inflate each message behind the text of those before it, unless takeover was \
              excluded; append 00 00 ff ff to it (RFC 7692 §7.2.2); take any kind of block \
              (§7.2.3). Deflate within the window and the takeover that were agreed on (§7.1). The \
