@@ -53,7 +53,8 @@ Usage: cargo xtask <task>
       --runs N        how often (default 3)
       --peers         also axum, tokio-tungstenite and npm ws (needs node): the checks once
                       each, the storm as often as ours; only then is the storm kept
-      --only WHAT     `checks` or `storm`; the kept figures of the other stay as they are
+      --only WHAT     `checks`, `compression` (its checks, of servers that compress) or `storm`;
+                      the kept figures of the others stay as they are
   docs                builds the book of docs/ into target/book with mdBook, which it installs where
                       it is missing, and follows each of its links
   client              the browser client: builds it, runs its tests, weighs it

@@ -1,5 +1,6 @@
 // npm ws. `node server.js PORT` has no shutdown, like most example programs;
-// `node server.js PORT hand` has what a careful user writes.
+// `node server.js PORT hand` has what a careful user writes;
+// `node server.js PORT compress` has permessage-deflate switched on, with the defaults of ws.
 'use strict';
 
 const { WebSocketServer } = require('ws');
@@ -8,7 +9,12 @@ const MESSAGE = 16 * 1024;
 const CAP_MS = 10_000;
 
 const [port, mode] = process.argv.slice(2);
-const server = new WebSocketServer({ host: '127.0.0.1', port: Number(port), backlog: 4096 });
+const server = new WebSocketServer({
+  host: '127.0.0.1',
+  port: Number(port),
+  backlog: 4096,
+  perMessageDeflate: mode === 'compress',
+});
 
 function send(socket, bytes) {
   for (let left = bytes; left > 0; left -= MESSAGE) {

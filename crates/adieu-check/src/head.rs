@@ -154,7 +154,9 @@ impl Head {
         self.try_status().unwrap_or_else(|| panic!("no answer of HTTP: {:?}", self.text))
     }
 
-    fn values(&self, name: &str) -> Vec<&str> {
+    /// The values of all fields of this name.
+    #[must_use]
+    pub fn fields(&self, name: &str) -> Vec<&str> {
         let fields = self.text.lines().skip(1).filter_map(|line| line.split_once(':'));
         let named = fields.filter(|(n, _)| n.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.trim()).collect()
@@ -163,7 +165,7 @@ impl Head {
     /// The first field of this name.
     #[must_use]
     pub fn first_field(&self, name: &str) -> Option<&str> {
-        self.values(name).first().copied()
+        self.fields(name).first().copied()
     }
 
     /// The only field of this name.
@@ -172,7 +174,7 @@ impl Head {
     /// If there are two.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        assert!(self.values(name).len() < 2, "two fields {name} in {:?}", self.text);
+        assert!(self.fields(name).len() < 2, "two fields {name} in {:?}", self.text);
         self.first_field(name)
     }
 }

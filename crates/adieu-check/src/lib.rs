@@ -5,6 +5,7 @@ mod cases;
 mod churn;
 mod clients;
 mod closing;
+mod deflate;
 // The testkit includes these two and uses more of them.
 #[allow(dead_code, unreachable_pub, reason = "shared with the testkit, which uses all of it")]
 mod frame;
@@ -35,6 +36,7 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use tokio::time::Instant;
 
 use self::cases::Cases;
+use self::deflate::Consent;
 use self::plan::Plan;
 use self::probe::Abilities;
 use self::process::Process;
@@ -84,6 +86,10 @@ pub struct Check {
         value_parser = PossibleValuesParser::new(wanted::ids())
     )]
     only: Vec<String>,
+    /// The server is mine, though on another machine: send it compressed messages too, wrong ones
+    /// and one that unpacks to 64 MiB (always done to a server on this machine)
+    #[arg(long)]
+    mine: bool,
     /// Trust the certificates in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
@@ -130,7 +136,8 @@ async fn examine(options: &Check) -> Result<Report, String> {
     };
     let able = probe::probe(&target).await?;
     let plan = Plan::new(&cases, options.quick, clients, target.is_local());
-    let subject = Subject { target, able, cases, plan };
+    let consent = Consent::new(&target, options.mine);
+    let subject = Subject { target, able, cases, plan, consent };
     let wanted = Wanted::new(&options.only);
     let mut log = Log { wanted, progress: Progress::new(), found: Vec::new() };
     connections(&subject, process.as_ref(), &mut log).await;
@@ -154,6 +161,7 @@ struct Subject {
     able: Abilities,
     cases: Cases,
     plan: Plan,
+    consent: Consent,
 }
 
 /// The results so far.
@@ -180,7 +188,7 @@ impl Log {
 
 /// What can be seen while the server runs.
 async fn connections(subject: &Subject, process: Option<&Process>, log: &mut Log) {
-    let Subject { target, able, cases, plan } = subject;
+    let Subject { target, able, cases, plan, consent } = subject;
     // It is all waiting: it goes on beside the others.
     let mute = log
         .wanted
@@ -197,6 +205,13 @@ async fn connections(subject: &Subject, process: Option<&Process>, log: &mut Log
     log.note(churn::REFRESH, "page refreshes", churn::refresh(target, *able, plan)).await;
     log.note(churn::RECONNECT, "reconnects", churn::reconnect(target, plan, process)).await;
     log.note(old::OLD, "old protocols", old::old(target)).await;
+    log.note(deflate::OFFERS, "offers of compression", deflate::offers(target)).await;
+    let messages = deflate::messages(target, *able, *consent);
+    log.note(deflate::MESSAGES, "compressed messages", messages).await;
+    let errors = deflate::errors(target, *consent);
+    log.note(deflate::ERRORS, "errors of compression", errors).await;
+    let cut = deflate::cut(target, *consent);
+    log.note(deflate::CUT, "compressed messages that are cut", cut).await;
     if let Some(mute) = mute {
         let mute = async {
             let given = mute.await;
@@ -204,6 +219,9 @@ async fn connections(subject: &Subject, process: Option<&Process>, log: &mut Log
         };
         log.note(closing::MUTE, "a peer that answers no Close", mute).await;
     }
+    // What may stop the server comes last.
+    let bomb = deflate::bomb(target, *consent);
+    log.note(deflate::BOMB, "a small message that unpacks to 64 MiB", bomb).await;
     log.note(closing::PANIC, "a failing application", closing::panic(target, *able)).await;
 }
 

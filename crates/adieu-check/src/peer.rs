@@ -124,10 +124,32 @@ impl Peer {
     /// The same with a receive buffer of this size.
     pub(crate) async fn open_with(target: &Target, buffer: Option<u32>) -> Result<Self, OpenError> {
         let mut peer = Self::connect(target, buffer).await.map_err(OpenError::Io)?;
-        peer.say_bytes(&target.address(Request::rfc6455()).bytes());
-        let head = timeout(PATIENCE, peer.head()).await.map_err(|_| OpenError::Silent)??;
+        peer.handshake(target, Request::rfc6455()).await?;
+        Ok(peer)
+    }
+
+    /// Connects and opens a WebSocket of RFC 6455 with this offer of extensions, if there is one.
+    /// The server's answer comes with it.
+    pub(crate) async fn offer(
+        target: &Target,
+        extensions: Option<&str>,
+    ) -> Result<(Self, Head), OpenError> {
+        let mut peer = Self::connect(target, None).await.map_err(OpenError::Io)?;
+        let request = Request::rfc6455();
+        let request = match extensions {
+            Some(offer) => request.field("Sec-WebSocket-Extensions", offer),
+            None => request,
+        };
+        let head = peer.handshake(target, request).await?;
+        Ok((peer, head))
+    }
+
+    /// The opening handshake: the server's answer, if it is a 101 for this key.
+    async fn handshake(&mut self, target: &Target, request: Request) -> Result<Head, OpenError> {
+        self.say_bytes(&target.address(request).bytes());
+        let head = timeout(PATIENCE, self.head()).await.map_err(|_| OpenError::Silent)??;
         match head.try_status() {
-            Some(101) if head.first_field("sec-websocket-accept") == Some(ACCEPT) => Ok(peer),
+            Some(101) if head.first_field("sec-websocket-accept") == Some(ACCEPT) => Ok(head),
             Some(101) => Err(OpenError::BadAccept),
             _ => Err(OpenError::Refused(head)),
         }
@@ -241,6 +263,11 @@ impl Peer {
     /// Whether the server's direction has ended.
     pub(crate) fn end(&self) -> Option<TcpEnd> {
         self.end
+    }
+
+    /// Bytes that have come and are no whole frame yet.
+    pub(crate) fn incomplete(&self) -> usize {
+        self.input.len() - self.taken
     }
 
     /// The next frame that has come whole.

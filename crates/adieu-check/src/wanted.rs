@@ -2,10 +2,10 @@
 
 use super::report::About;
 use super::shutdown::Mix;
-use super::{churn, closing, loaded, old, violations};
+use super::{churn, closing, deflate, loaded, old, violations};
 
 /// What can be seen while the server runs, in the order of the report.
-const CONNECTIONS: [About; 11] = [
+const CONNECTIONS: [About; 16] = [
     closing::CLOSE,
     closing::LAST,
     loaded::UPLOAD,
@@ -15,7 +15,12 @@ const CONNECTIONS: [About; 11] = [
     churn::REFRESH,
     churn::RECONNECT,
     old::OLD,
+    deflate::OFFERS,
+    deflate::MESSAGES,
+    deflate::ERRORS,
+    deflate::CUT,
     closing::MUTE,
+    deflate::BOMB,
     closing::PANIC,
 ];
 

@@ -2,10 +2,11 @@
 //! by which a check asks for what only a server can do.
 //!
 //! `adieu check ws://127.0.0.1:9001/ --cmd "target/release/examples/checked 127.0.0.1:9001"`
+//! With `--features deflate` and `--compress` behind the address, messages are compressed.
 
 use std::process::ExitCode;
 
-use adieu::{Close, CloseCode, Server, Socket};
+use adieu::{Close, CloseCode, Config, Server, Socket};
 
 /// Bytes of each message that is asked for.
 const MESSAGE: usize = 16 * 1024;
@@ -57,12 +58,28 @@ async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
+/// The defaults, with compression if it is asked for.
+fn config(compress: bool) -> Config {
+    #[cfg(feature = "deflate")]
+    let config = Config { deflate: compress.then(adieu::Deflate::default), ..Config::default() };
+    #[cfg(not(feature = "deflate"))]
+    let config = Config::default();
+    if compress && !cfg!(feature = "deflate") {
+        eprintln!("--compress needs the feature deflate: build with --features deflate");
+        std::process::exit(2);
+    }
+    config
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<ExitCode> {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
+    let mut words = std::env::args().skip(1);
+    let addr = words.next().unwrap_or_else(|| "127.0.0.1:9001".to_owned());
+    let config = config(words.next().as_deref() == Some("--compress"));
     let listener = adieu::listen(&addr).await?;
     println!("checked is listening on ws://{}/", listener.local_addr()?);
-    let drained = Server::new(handler).drain_when(signal()).serve_on(listener).await?;
+    let server = Server::new(handler).config(config).drain_when(signal());
+    let drained = server.serve_on(listener).await?;
     println!("{drained}");
     Ok(if drained.given_up == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

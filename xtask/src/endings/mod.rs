@@ -36,14 +36,28 @@ const WITH_FILES: &str = "ulimit -Sn \"$(ulimit -Hn)\" && exec \"$@\"";
 pub(crate) struct Options {
     runs: usize,
     peers: bool,
+    parts: Parts,
+}
+
+/// The parts of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    /// All checks, of servers that do not compress.
     checks: bool,
+    /// The checks of compression, of servers that do.
+    compression: bool,
     storm: bool,
+}
+
+impl Parts {
+    const ALL: Parts = Parts { checks: true, compression: true, storm: true };
+    const NONE: Parts = Parts { checks: false, compression: false, storm: false };
 }
 
 impl Options {
     /// Reads the words after `cargo xtask endings`.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Options { runs: RUNS, peers: false, checks: true, storm: true };
+        let mut options = Options { runs: RUNS, peers: false, parts: Parts::ALL };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match *word {
@@ -52,16 +66,23 @@ impl Options {
                     let runs = words.next().and_then(|runs| runs.parse().ok());
                     options.runs = runs.filter(|n| *n > 0).ok_or("--runs needs a number")?;
                 }
-                "--only" => match words.next() {
-                    Some(&"checks") => options.storm = false,
-                    Some(&"storm") => options.checks = false,
-                    _ => return Err("--only needs `checks` or `storm`".to_owned()),
-                },
+                "--only" if options.parts != Parts::ALL => {
+                    return Err("--only can be given once".to_owned());
+                }
+                "--only" => {
+                    options.parts = match words.next() {
+                        Some(&"checks") => Parts { checks: true, ..Parts::NONE },
+                        Some(&"compression") => Parts { compression: true, ..Parts::NONE },
+                        Some(&"storm") => Parts { storm: true, ..Parts::NONE },
+                        _ => {
+                            return Err(
+                                "--only needs `checks`, `compression` or `storm`".to_owned()
+                            );
+                        }
+                    };
+                }
                 other => return Err(format!("endings has no option {other}")),
             }
-        }
-        if !options.checks && !options.storm {
-            return Err("--only can be given once".to_owned());
         }
         Ok(options)
     }
@@ -71,16 +92,23 @@ impl Options {
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let release = run::target_dir()?.join("release");
     let adieu = servers::program(&release, "adieu");
-    servers::build(options.peers)?;
+    servers::build(options.peers, options.parts.checks || options.parts.storm)?;
     let kept_file = run::root().join("conformance/endings.json");
     let mut kept = fs::read_to_string(&kept_file)
         .map_or_else(|_| Ok(Kept::default()), |text| Kept::parse(&text))
         .map_err(|why| format!("{}: {why}", kept_file.display()))?;
     let mut faults = Vec::new();
-    if options.checks {
-        checks(options, &adieu, &release, &mut kept, &mut faults)?;
+    let parts = options.parts;
+    if parts.checks {
+        let servers = servers::checked(&release, options.peers);
+        checks(options, &adieu, &servers, &[], &mut kept, &mut faults)?;
     }
-    if options.storm {
+    if parts.compression {
+        let servers = servers::compressing(&release, options.peers);
+        let only = ["--only".to_owned(), servers::COMPRESSION.join(",")];
+        checks(options, &adieu, &servers, &only, &mut kept, &mut faults)?;
+    }
+    if parts.storm {
         let storm = storm(options, &adieu, &release, &mut faults)?;
         println!("\n{}", table::storm_rows(&storm));
         // Figures of two runs are not to be compared: without the others ours are not kept.
@@ -99,22 +127,26 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 fn checks(
     options: &Options,
     adieu: &Path,
-    release: &Path,
+    servers: &[Server],
+    only: &[String],
     kept: &mut Kept,
     faults: &mut Vec<String>,
 ) -> Result<(), String> {
-    for server in servers::checked(release, options.peers) {
+    let only: Vec<&str> = only.iter().map(String::as_str).collect();
+    for server in servers {
         let runs = if server.ours { options.runs } else { 1 };
         let mut reports = Vec::new();
         for n in 1..=runs {
             println!("\n=== {}, run {n} of {runs}", server.name);
-            let report = check(adieu, &server, &[])?;
+            let report = check(adieu, server, &only)?;
             println!("{}", table::summary(&report));
             reports.push(report);
         }
         let found = figures::Server::new(&reports)?;
         if server.ours {
-            faults.extend(found.faults().map(|fault| format!("{}: {fault}", server.name)));
+            faults.extend(
+                found.faults(server.compresses).map(|fault| format!("{}: {fault}", server.name)),
+            );
         }
         kept.put(server.name, found);
     }
@@ -195,14 +227,17 @@ mod tests {
 
     #[test]
     fn options_are_read_and_unknown_ones_refused() {
-        let all = Options { runs: 3, peers: false, checks: true, storm: true };
+        let all = Options { runs: 3, peers: false, parts: Parts::ALL };
         assert_eq!(Options::parse(&[]).unwrap(), all);
         let both = Options::parse(&["--peers", "--runs", "5"]).unwrap();
         assert_eq!(both, Options { runs: 5, peers: true, ..all });
-        let storm = Options::parse(&["--only", "storm"]).unwrap();
-        assert_eq!((storm.checks, storm.storm), (false, true));
-        let checks = Options::parse(&["--only", "checks"]).unwrap();
-        assert_eq!((checks.checks, checks.storm), (true, false));
+        for (word, parts) in [
+            ("checks", Parts { checks: true, ..Parts::NONE }),
+            ("compression", Parts { compression: true, ..Parts::NONE }),
+            ("storm", Parts { storm: true, ..Parts::NONE }),
+        ] {
+            assert_eq!(Options::parse(&["--only", word]).unwrap().parts, parts);
+        }
         assert!(Options::parse(&["--only", "close"]).unwrap_err().contains("`storm`"));
         assert!(Options::parse(&["--only", "storm", "--only", "checks"]).is_err());
         assert!(Options::parse(&["--runs", "0"]).is_err());

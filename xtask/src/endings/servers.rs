@@ -9,6 +9,10 @@ use crate::run;
 /// A cold release build of everything on two cores stays far below it.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
+/// The checks of compression, by their ids in `adieu check`.
+pub(super) const COMPRESSION: [&str; 5] =
+    ["deflate_offers", "deflate", "deflate_errors", "deflate_cut", "deflate_bomb"];
+
 /// A server that is checked.
 pub(super) struct Server {
     /// Its name in the table.
@@ -17,11 +21,17 @@ pub(super) struct Server {
     pub(super) command: String,
     /// Ours must be found well; the others are there to compare with.
     pub(super) ours: bool,
+    /// Whether it agrees on compression.
+    pub(super) compresses: bool,
 }
 
 impl Server {
     fn new(name: &'static str, program: &Path, args: &str, ours: bool) -> Self {
-        Server { name, command: format!("'{}' {args}", program.display()), ours }
+        Server { name, command: format!("'{}' {args}", program.display()), ours, compresses: false }
+    }
+
+    fn compressing(self) -> Self {
+        Server { compresses: true, ..self }
     }
 }
 
@@ -55,7 +65,7 @@ impl Programs {
 
     fn node(&self, name: &'static str, mode: &str) -> Server {
         let command = format!("node '{}' PORT {mode}", self.script.display());
-        Server { name, command, ours: false }
+        Server { name, command, ours: false, compresses: false }
     }
 }
 
@@ -76,6 +86,18 @@ pub(super) fn checked(release: &Path, peers: bool) -> Vec<Server> {
     servers
 }
 
+/// Those that agree on compression.
+pub(super) fn compressing(release: &Path, peers: bool) -> Vec<Server> {
+    let programs = Programs::new(release);
+    let ours =
+        Server::new("Adieu, compressing", &programs.checked, "127.0.0.1:PORT --compress", true);
+    let mut servers = vec![ours.compressing()];
+    if peers {
+        servers.push(programs.node("npm ws, compressing", "compress").compressing());
+    }
+    servers
+}
+
 /// Those of the storm: only who says goodbye at SIGTERM can be compared.
 pub(super) fn storming(release: &Path, peers: bool) -> Vec<Server> {
     let programs = Programs::new(release);
@@ -91,17 +113,20 @@ pub(super) fn storming(release: &Path, peers: bool) -> Vec<Server> {
     servers
 }
 
-/// Builds what is run, in release mode.
-pub(super) fn build(peers: bool) -> Result<(), String> {
+/// Builds what is run, in release mode; the other libraries in Rust only where they take part.
+pub(super) fn build(peers: bool, libraries: bool) -> Result<(), String> {
     let command = ["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];
     run::run(&mut run::cargo(&command), BUILD_LIMIT)?;
-    let checked = ["build", "--release", "-p", "adieu", "--example", "checked"];
+    let checked =
+        ["build", "--release", "-p", "adieu", "--features", "deflate", "--example", "checked"];
     run::run(&mut run::cargo(&checked), BUILD_LIMIT)?;
     // A workspace of its own, with a target directory of its own.
     let dir = peers_dir();
-    let mut others = run::cargo(&["build", "--release", "--locked"]);
-    others.current_dir(&dir).env("CARGO_TARGET_DIR", dir.join("target"));
-    run::run(&mut others, BUILD_LIMIT)?;
+    if libraries {
+        let mut others = run::cargo(&["build", "--release", "--locked"]);
+        others.current_dir(&dir).env("CARGO_TARGET_DIR", dir.join("target"));
+        run::run(&mut others, BUILD_LIMIT)?;
+    }
     if peers {
         let mut npm = Command::new("npm");
         npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(dir.join("ws"));

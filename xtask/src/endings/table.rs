@@ -16,8 +16,10 @@ it, fails if Adieu is not ok everywhere.
 
 Each row is a check of [check.md](check.md); the summary is that of the worst run. Servers of
 Adieu's have nothing but its defaults; *by hand* has the shutdown that a careful user writes, the
-others what their documentation shows. The programs are in `crates/adieu/examples/checked.rs` and
-`conformance/peers`; medians and all figures are in `conformance/endings.json`.
+others what their documentation shows; *compressing* have permessage-deflate switched on with its
+defaults, and only the checks of compression were made. The programs are in
+`crates/adieu/examples/checked.rs` and `conformance/peers`; medians and all figures are in
+`conformance/endings.json`.
 
 This file is generated: `cargo xtask endings --peers`.
 ";
@@ -59,11 +61,10 @@ pub(super) fn markdown(kept: &Kept) -> String {
 }
 
 fn checks(page: &mut String, kept: &Kept) {
-    let Some((_, first)) = kept.servers().first() else { return };
-    for (n, check) in first.checks.iter().enumerate() {
+    for check in kept.checks() {
         let _ = writeln!(page, "\n## {}\n\n| server | | seen |\n|---|---|---|", check.title);
         for (name, server) in kept.servers() {
-            if let Some(found) = server.checks.get(n) {
+            if let Some(found) = server.checks.iter().find(|it| it.id == check.id) {
                 let (result, seen) = (&found.result, found.summary.replace('|', "\\|"));
                 let _ = writeln!(page, "| {name} | {result} | {seen} |");
             }
@@ -140,6 +141,15 @@ mod tests {
         let page = markdown(&kept);
         assert!(page.contains("## A check\n\n| server | | seen |\n|---|---|---|\n| one | ok |"));
         assert!(page.contains("| two | ok | a\\|b |"), "{page}");
+        let mut other = report("7 of 7");
+        other["checks"][0]["id"] = json!("b");
+        other["checks"][0]["title"] = json!("Another");
+        kept.put("three", Server::new(&[other]).unwrap());
+        let page = markdown(&kept);
+        assert!(page.ends_with(
+            "## Another\n\n| server | | seen |\n|---|---|---|\n| three | ok | 7 of 7 |\n"
+        ));
+        assert!(!page.contains("| three | ok | 5 of 5 |"), "{page}");
         assert_eq!(summary(&report("5 of 5")), "ok      A check: 5 of 5");
     }
 }
