@@ -10,6 +10,7 @@ mod client;
 mod crates;
 mod deb;
 mod debian;
+mod deflate_interop;
 mod deploy;
 mod docs;
 mod endings;
@@ -73,6 +74,14 @@ Usage: cargo xtask <task>
                       12,400 events and questions of every type (needs node, npm, and python3 with
                       pip); writes conformance/webhooks.txt
       --quick         372 of them; keeps nothing
+  deflate-interop [options]
+                      compression with npm ws, undici, Bun, Python's websockets and the three
+                      browsers, 10,000 messages each way (needs node, npm, python3 with pip, and
+                      what `setup` installs): some minutes; writes conformance/deflate-interop.txt
+      --messages N    so many; fewer keep nothing
+      --peer NAME     this one alone: chromium, firefox, webkit, ws, undici, bun or websockets;
+                      keeps nothing
+      --quick         200 messages with ws and undici; keeps nothing
   bench [options]     Adieu beside the floor of the kernel and other servers (needs node and two
                       cores); writes bench/results.json and docs/performance.md.
                       `cargo xtask bench --help` builds them and lists the options
@@ -143,6 +152,9 @@ fn main() -> ExitCode {
         }
         ["new-user"] => new_user::run().map(|()| ExitCode::SUCCESS),
         ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
+        ["deflate-interop", options @ ..] => deflate_interop::Options::parse(options)
+            .and_then(|options| deflate_interop::run(&options))
+            .map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
         ["fuzz", options @ ..] => fuzz::Options::parse(options)

@@ -86,6 +86,8 @@ const THE_REST: &[Step] = &[
         "release build",
         "client",
     ]),
+    // With the build of the browser tests.
+    Step::new("compression with others", compression_with_others).after(&["browser tests"]),
     Step::new("browser table", || browsers(TABLE).into()).after(&["browser tests"]),
     Step::new("instructions", || crate::bench::instructions(&[]).into()).where_possible(),
     Step::new("autobahn", || autobahn::run(&autobahn::Options::default()).into()).where_possible(),
@@ -132,6 +134,10 @@ fn in_ci() -> bool {
 
 fn cargo(args: &[&str]) -> Outcome {
     run::run(&mut run::cargo(args), STEP_LIMIT).into()
+}
+
+fn compression_with_others() -> Outcome {
+    crate::deflate_interop::run(&crate::deflate_interop::Options::quick()).into()
 }
 
 /// Broken links in the documentation are errors.
