@@ -27,7 +27,7 @@ const CHEAP: [&str; 2] = ["ws", "undici"];
 const HEAD: &str = "\
 # Compression (permessage-deflate, RFC 7692) with others: cargo xtask deflate-interop
 # Our side sends messages of 0 bytes to 100 KiB: words of many scripts, JSON, base64 and bytes that
-# do not shrink, zeros, repeated messages; a quarter of them binary. The peer echoes each. Each echo
+# do not shrink, zeros, repeated messages; a fifth of them binary. The peer echoes each. Each echo
 # is compared with what was sent, and at the end the peer tells the number, the bytes and the CRC-32
 # of what it has got. Browsers and undici have no server. Only messages that were sent compressed
 # are counted in \"to it\" and \"from it\".
