@@ -23,6 +23,7 @@ mod instance;
 mod processes;
 mod xvfb;
 
+pub mod compression;
 pub mod page;
 pub mod results;
 pub mod server;

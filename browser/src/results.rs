@@ -3,7 +3,7 @@
 //! `target/browser-results/<browser>.json` is written by the tests and read by `browser-table`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -154,15 +154,7 @@ impl Results {
     /// # Errors
     /// [`Error::Io`], or [`Error::Malformed`] if the file was not written by [`Results::write`].
     pub fn read(kind: Kind) -> Result<Option<Results>> {
-        let path = path(kind)?;
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(format!("read {}", path.display()))(e)),
-        };
-        let malformed = || Error::malformed(path.display().to_string(), "not results");
-        let json: Value = serde_json::from_str(&text).map_err(|_| malformed())?;
-        Results::from_json(&json).map(Some).ok_or_else(malformed)
+        read_json(&path(kind)?, Results::from_json)
     }
 
     fn from_json(json: &Value) -> Option<Results> {
@@ -171,6 +163,18 @@ impl Results {
             rows: json["rows"].as_array()?.iter().map(Row::from_json).collect::<Option<_>>()?,
         })
     }
+}
+
+/// What a file of JSON has; `None` if there is no file.
+pub(crate) fn read_json<T>(path: &Path, of: fn(&Value) -> Option<T>) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(format!("read {}", path.display()))(e)),
+    };
+    let malformed = || Error::malformed(path.display().to_string(), "not results");
+    let json: Value = serde_json::from_str(&text).map_err(|_| malformed())?;
+    of(&json).map(Some).ok_or_else(malformed)
 }
 
 /// A file in the directory for what the tests measure, which is made if needed.

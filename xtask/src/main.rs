@@ -10,6 +10,7 @@ mod client;
 mod crates;
 mod deb;
 mod debian;
+mod deflate_interop;
 mod deploy;
 mod docs;
 mod endings;
@@ -41,7 +42,7 @@ Usage: cargo xtask <task>
                       against the `autobahn_client` example; compares with conformance/.
                       Needs Python 2.7 (found as python2.7, python2, python, from pyenv, or
                       named by AUTOBAHN_PYTHON).
-      --compression   sections 12 and 13 instead of the others: compression, some minutes
+      --compression   all 216 cases of compression, and not 36 of them: half an hour
       --quick         leave out section 9 (large and fragmented messages); keeps no summary
       --server URL    judge a server that runs already, as ws://127.0.0.1:9001; keeps no summary
       --client CMD    judge another client: CMD is run by sh with the URL of the fuzzing server
@@ -74,6 +75,14 @@ Usage: cargo xtask <task>
                       12,400 events and questions of every type (needs node, npm, and python3 with
                       pip); writes conformance/webhooks.txt
       --quick         372 of them; keeps nothing
+  deflate-interop [options]
+                      compression with npm ws, undici, Bun, Python's websockets and the three
+                      browsers, 10,000 messages each way (needs node, npm, python3 with pip, and
+                      what `setup` installs): some minutes; writes conformance/deflate-interop.txt
+      --messages N    so many; fewer keep nothing
+      --peer NAME     this one alone: chromium, firefox, webkit, ws, undici, bun or websockets;
+                      keeps nothing
+      --quick         200 messages with ws and undici; keeps nothing
   bench [options]     Adieu beside the floor of the kernel and other servers (needs node and two
                       cores); writes bench/results.json and docs/performance.md.
                       `cargo xtask bench --help` builds them and lists the options
@@ -144,6 +153,9 @@ fn main() -> ExitCode {
         }
         ["new-user"] => new_user::run().map(|()| ExitCode::SUCCESS),
         ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
+        ["deflate-interop", options @ ..] => deflate_interop::Options::parse(options)
+            .and_then(|options| deflate_interop::run(&options))
+            .map(|()| ExitCode::SUCCESS),
         ["bench", options @ ..] => bench::run(options).map(|()| ExitCode::SUCCESS),
         ["instructions", options @ ..] => bench::instructions(options).map(|()| ExitCode::SUCCESS),
         ["fuzz", options @ ..] => fuzz::Options::parse(options)

@@ -1,9 +1,10 @@
-//! Makes `docs/browsers.md` of what the tests in `tests/endings` measured.
+//! Makes `docs/browsers.md` of what the tests in `tests/endings` and `tests/deflate` measured.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::process::ExitCode;
 
+use browser::compression::Compression;
 use browser::results::{Counts, Results, Row};
 use browser::server::repository;
 use browser::{Error, Kind, Result};
@@ -24,9 +25,21 @@ This file is generated. To measure again:
 
 ```
 cargo build --release -p adieu-cli
-cargo test -p browser --test endings
+cargo test -p browser --test endings --test deflate
 cargo run -p browser --bin browser-table
 ```
+";
+
+const COMPRESSION: &str = "
+## What it offers to compress
+
+The server was one of the library with `Config::deflate`. Below are `Sec-WebSocket-Extensions` of
+the request, of the answer with the defaults, and of the answer with `client_window_bits = 12`; in
+brackets what the page reads in `WebSocket.extensions`, where that is something else. Messages went
+both ways compressed and came back as they were sent (`conformance/deflate-interop.txt`).
+
+| | offers | is answered | with 12 bits |
+|---|---|---|---|
 ";
 
 const TAIL: &str = "
@@ -46,16 +59,21 @@ fn main() -> ExitCode {
 
 /// Leaves the file as it is unless all browsers were measured.
 fn write_table() -> Result<()> {
-    let mut measured = Vec::new();
+    let (mut measured, mut compression) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         let missing = || {
-            let advice = format!("run `cargo test -p browser --test endings {}` first", kind.id());
+            let advice = format!(
+                "run `cargo test -p browser --test endings --test deflate {}` first",
+                kind.id()
+            );
             Error::io(format!("find results of {}", kind.name()))(std::io::Error::other(advice))
         };
         measured.push((kind, Results::read(kind)?.ok_or_else(missing)?));
+        compression.push((kind, Compression::read(kind)?.ok_or_else(missing)?));
     }
     let path = repository().join("docs/browsers.md");
-    fs::write(&path, table(&measured)).map_err(Error::io("write docs/browsers.md"))?;
+    let text = table(&measured) + &offers(&compression) + TAIL;
+    fs::write(&path, text).map_err(Error::io("write docs/browsers.md"))?;
     println!("docs/browsers.md is up to date.");
     Ok(())
 }
@@ -72,7 +90,21 @@ fn table(measured: &[(Kind, Results)]) -> String {
             }
         }
     }
-    text + TAIL
+    text
+}
+
+/// What each offers for compression.
+fn offers(measured: &[(Kind, Compression)]) -> String {
+    let mut text = COMPRESSION.to_owned();
+    for (kind, seen) in measured {
+        let cells = [&seen.by_default, &seen.with_window].map(|answer| {
+            let told = answer.told != answer.answered;
+            let told = if told { format!(" (`{}`)", answer.told) } else { String::new() };
+            format!("`{}`{told}", answer.answered)
+        });
+        let _ = writeln!(text, "| {} | `{}` | {} |", kind.name(), seen.offered, cells.join(" | "));
+    }
+    text
 }
 
 /// All actions, in the order of the browser that was measured first.
@@ -103,6 +135,8 @@ fn cell(counts: &Counts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use browser::compression::Answer;
+
     use super::*;
 
     #[test]
@@ -113,6 +147,15 @@ mod tests {
         }
         row.page.add("nothing");
         assert_eq!(line("Chromium", &row), "| Chromium |  | FIN (2/3)<br>RST (1/3) | nothing |\n");
+    }
+
+    #[test]
+    fn what_a_page_reads_is_shown_where_it_is_not_the_answer() {
+        let answer = |answered: &str| Answer { answered: answered.into(), told: "x".into() };
+        let (by_default, with_window) = (answer("x"), answer("x; y"));
+        let seen = Compression { offered: "x; z".into(), by_default, with_window };
+        let table = offers(&[(Kind::Firefox, seen)]);
+        assert!(table.ends_with("| Firefox | `x; z` | `x` | `x; y` (`x`) |\n"), "{table}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod fuzz;
 mod python;
 mod summary;
 
-use fuzz::{Extent, Suite};
+use fuzz::{Compression, Extent, Suite};
 use summary::Summary;
 
 /// A cold release build of the library with its dependencies on two cores stays far below it.
@@ -52,24 +52,13 @@ impl Options {
     }
 
     fn extent(&self) -> Extent {
-        match (self.compression, self.quick) {
-            (true, _) => Extent::Compression,
-            (false, true) => Extent::Quick,
-            (false, false) => Extent::Kept,
-        }
-    }
-
-    /// Starts an example of ours.
-    fn start(&self, example: &Path) -> Command {
-        let mut command = Command::new(example);
-        command.args(self.compression.then_some("--compress"));
-        command
-    }
-
-    /// The file that has the verdicts on one side.
-    fn kept(&self, side: &str) -> String {
-        let what = if self.compression { "-compression" } else { "" };
-        format!("conformance/autobahn-{side}{what}.json")
+        let compression = match (self.compression, self.foreign()) {
+            (true, _) => Compression::All,
+            (false, false) => Compression::Few,
+            // Others may not have it.
+            (false, true) => Compression::None,
+        };
+        Extent { large: !self.quick, compression }
     }
 
     /// Somebody else's server or client is judged alone, and its verdicts are not ours to keep.
@@ -124,12 +113,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Stopped> {
 fn server(suite: &Suite, options: &Options, target: &Path) -> Result<(), String> {
     let summary = match &options.server {
         Some(url) => suite.judge_server(url)?,
-        None => {
-            let echo = example(target, "echo", options)?;
-            suite.judge_echo(&mut options.start(&echo))?
-        }
+        None => suite.judge_echo(&mut example(target, "echo")?)?,
     };
-    settle("server", &summary, options)
+    settle("server", summary, options)
 }
 
 fn client(suite: &Suite, options: &Options, target: &Path) -> Result<(), String> {
@@ -139,47 +125,78 @@ fn client(suite: &Suite, options: &Options, target: &Path) -> Result<(), String>
             shell.args(["-c", &format!("{line} \"$1\""), "sh"]);
             shell
         }
-        None => options.start(&example(target, "autobahn_client", options)?),
+        None => example(target, "autobahn_client")?,
     };
-    settle("client", &suite.judge_client(&mut command)?, options)
+    settle("client", suite.judge_client(&mut command)?, options)
 }
 
-/// Builds an example of the library as people would run it. It is then started without cargo, so
-/// that stopping it is stopping one process.
-fn example(target: &Path, name: &str, options: &Options) -> Result<PathBuf, String> {
-    let mut build = vec!["build", "--release", "-p", "adieu", "--example", name];
-    if options.compression {
-        build.extend(["--features", "deflate"]);
-    }
+/// Builds an example of the library as people would run it, with compression. It is then started
+/// without cargo, so that stopping it is stopping one process.
+fn example(target: &Path, name: &str) -> Result<Command, String> {
+    let build = ["build", "--release", "-p", "adieu", "--example", name, "--features", "deflate"];
     run::run(&mut run::cargo(&build), BUILD_LIMIT)?;
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    Ok(target.join("release/examples").join(file))
+    let mut command = Command::new(target.join("release/examples").join(file));
+    command.arg("--compress");
+    Ok(command)
 }
 
 /// Prints the verdicts, compares them with the kept ones and keeps the new ones if none is worse.
-fn settle(side: &str, summary: &Summary, options: &Options) -> Result<(), String> {
+fn settle(side: &str, summary: Summary, options: &Options) -> Result<(), String> {
     println!("{side}: {}", summary.counts());
     let mut faults = summary.faults();
     if options.foreign() {
         return said(side, &faults);
     }
-    let name = options.kept(side);
-    let file = run::root().join(&name);
-    let kept = match fs::read_to_string(&file) {
-        Ok(text) => {
-            Some(Summary::parse(&text).map_err(|why| format!("{}: {why}", file.display()))?)
-        }
-        Err(_) => None,
-    };
-    if let Some(kept) = &kept {
-        faults.extend(kept.got_worse(summary, options.extent().sections()));
-    }
+    let extent = options.extent();
+    let (compression, rest) = summary.split();
+    let parts = [
+        Part::new(format!("conformance/autobahn-{side}.json"), rest, extent.large)?,
+        Part::new(
+            format!("conformance/autobahn-{side}-compression.json"),
+            compression,
+            extent.compression == Compression::All,
+        )?,
+    ];
+    parts.iter().for_each(|part| faults.extend(part.got_worse()));
     said(side, &faults)?;
-    if options.extent() == Extent::Quick || kept.as_ref() == Some(summary) {
-        return Ok(());
+    parts.iter().try_for_each(|part| part.keep(side))
+}
+
+/// The verdicts on some sections, and those that are kept of them.
+struct Part {
+    name: String,
+    file: PathBuf,
+    kept: Option<Summary>,
+    now: Summary,
+    /// Whether all cases of the sections were run.
+    all: bool,
+}
+
+impl Part {
+    fn new(name: String, now: Summary, all: bool) -> Result<Self, String> {
+        let file = run::root().join(&name);
+        let kept = match fs::read_to_string(&file) {
+            Ok(text) => Some(Summary::parse(&text).map_err(|why| format!("{name}: {why}"))?),
+            Err(_) => None,
+        };
+        Ok(Part { name, file, kept, now, all })
     }
-    println!("{side}: the verdicts are new or better: {name} is written");
-    fs::write(&file, summary.to_json()).map_err(|error| format!("{}: {error}", file.display()))
+
+    fn got_worse(&self) -> Vec<String> {
+        self.kept.as_ref().map_or_else(Vec::new, |kept| kept.got_worse(&self.now, self.all))
+    }
+
+    /// Called when none is worse.
+    fn keep(&self, side: &str) -> Result<(), String> {
+        let (name, cases) = (&self.name, self.now.cases());
+        if !self.all || self.kept.as_ref() == Some(&self.now) {
+            println!("{side}: {cases} cases as they are in {name}");
+            return Ok(());
+        }
+        println!("{side}: {cases} verdicts are new or better: {name} is written");
+        fs::write(&self.file, self.now.to_json()).map_err(|error| format!("{name}: {error}"))
+    }
 }
 
 fn said(side: &str, faults: &[String]) -> Result<(), String> {

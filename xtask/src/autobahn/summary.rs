@@ -11,6 +11,9 @@ use super::python;
 /// message right before a Close; 7.13 closes with codes that no specification defines).
 const INFORMATIONAL: [&str; 3] = ["7.1.6", "7.13.1", "7.13.2"];
 
+/// The sections of compression.
+const COMPRESSION: [u32; 2] = [12, 13];
+
 /// The number of a case, such as 6.4.1, in its numerical order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Case(Vec<u32>);
@@ -150,12 +153,20 @@ impl Summary {
             .collect()
     }
 
-    /// Every case of these sections that was better in this summary than it is now, and every one
-    /// that is gone.
-    pub(super) fn got_worse(&self, now: &Self, sections: &[u32]) -> Vec<String> {
-        let kept = self.results.iter().filter(|(case, _)| sections.contains(&case.0[0]));
+    /// The cases of compression, and those of all else.
+    pub(super) fn split(self) -> (Self, Self) {
+        let (suite, other) = (self.suite.clone(), self.suite);
+        let (results, rest) =
+            self.results.into_iter().partition(|(case, _)| COMPRESSION.contains(&case.0[0]));
+        (Self { suite, results }, Self { suite: other, results: rest })
+    }
+
+    /// Every case that was better in this summary than it is now; and, where all were to be run,
+    /// every one that is gone.
+    pub(super) fn got_worse(&self, now: &Self, all: bool) -> Vec<String> {
+        let kept = self.results.iter();
         kept.filter_map(|(case, was)| match now.results.get(case) {
-            None => Some(format!("{case} was not run")),
+            None => all.then(|| format!("{case} was not run")),
             Some(is) if is.worse_than(was) => Some(format!(
                 "{case} got worse: {}, close {} (was {}, close {})",
                 is.behavior, is.close, was.behavior, was.close
@@ -227,11 +238,19 @@ mod tests {
             ("9.1.1", "OK", "OK"),
         ]);
         let now = summary(&[("1.1.1", "OK", "WRONG CODE"), ("6.4.1", "OK", "OK")]);
-        let worse = kept.got_worse(&now, &[1, 6]);
-        let expected =
-            ["1.1.1 got worse: OK, close WRONG CODE (was OK, close OK)", "1.1.2 was not run"];
-        assert_eq!(worse, expected);
-        assert_eq!(kept.got_worse(&kept, &[1, 6, 9]), Vec::<String>::new());
+        let worse = "1.1.1 got worse: OK, close WRONG CODE (was OK, close OK)";
+        assert_eq!(kept.got_worse(&now, false), [worse]);
+        let gone = ["1.1.2 was not run", "9.1.1 was not run"];
+        assert_eq!(kept.got_worse(&now, true), [worse, gone[0], gone[1]]);
+        assert_eq!(kept.got_worse(&kept, true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn cases_of_compression_are_kept_apart() {
+        let all =
+            summary(&[("1.1.1", "OK", "OK"), ("12.1.1", "OK", "OK"), ("13.7.18", "OK", "OK")]);
+        let (compression, rest) = all.split();
+        assert_eq!((compression.cases(), rest.cases()), (2, 1));
     }
 
     #[test]

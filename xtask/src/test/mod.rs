@@ -4,7 +4,7 @@ mod beside;
 mod targets;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use self::beside::Beside;
@@ -52,8 +52,6 @@ const OPTIMIZED: &[&str] =
 
 const PROGRAM: &[&str] = &["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];
 
-const TABLE: &[&str] = &["run", "-p", "browser", "--bin", "browser-table"];
-
 /// What a developer wants to know before each commit.
 const FAST: &[Step] = &[
     Step::new("set-up", || setup::run().into()),
@@ -77,6 +75,7 @@ const THE_REST: &[Step] = &[
     Step::new("deploy", crate::deploy::outcome).where_possible(),
     Step::new("release build", || cargo(PROGRAM)),
     Step::new("browser tests", || browsers().into()).after(&["set-up", "release build", "client"]),
+    Step::new("compression with others", compression_with_others).after(&["browser tests"]),
     Step::new("browser table", || browser_table().into()).after(&["browser tests"]),
     Step::new("instructions", || crate::bench::instructions(&[]).into()).where_possible(),
     Step::new("autobahn", || autobahn::run(&autobahn::Options::default()).into()).where_possible(),
@@ -134,6 +133,10 @@ fn cargo(args: &[&str]) -> Outcome {
     run::run(&mut run::cargo(args), STEP_LIMIT).into()
 }
 
+fn compression_with_others() -> Outcome {
+    crate::deflate_interop::run(&crate::deflate_interop::Options::quick()).into()
+}
+
 /// Broken links in the documentation are errors.
 fn documentation() -> Result<(), String> {
     let mut doc = run::cargo(&["doc", "--no-deps", "--workspace", "--all-features"]);
@@ -149,13 +152,19 @@ fn browsers() -> Result<(), String> {
 }
 
 fn browser_table() -> Result<(), String> {
-    run::run(run::cargo(TABLE).env("ADIEU_BIN", released()?), STEP_LIMIT)
+    let mut table = Command::new(built("debug", "browser-table")?);
+    run::run(table.current_dir(run::root()).env("ADIEU_BIN", released()?), STEP_LIMIT)
 }
 
 /// The program that people get.
 fn released() -> Result<PathBuf, String> {
-    let program = format!("adieu{}", std::env::consts::EXE_SUFFIX);
-    let file = run::target_dir()?.join("release").join(program);
+    built("release", "adieu")
+}
+
+/// A program that an earlier step has built.
+fn built(profile: &str, program: &str) -> Result<PathBuf, String> {
+    let program = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    let file = run::target_dir()?.join(profile).join(program);
     if file.is_file() { Ok(file) } else { Err(format!("{} is not there", file.display())) }
 }
 
