@@ -52,6 +52,19 @@ pub fn upgrade_answer(request: &[u8]) -> String {
     )
 }
 
+/// The length of a server's frame at the front of these bytes, and where its payload begins; `None`
+/// if more bytes are needed to tell.
+#[must_use]
+pub fn server_frame_at(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (len, at) = match *bytes {
+        [_, 126, high, low, ..] => (usize::from(u16::from_be_bytes([high, low])), 4),
+        [_, 127, ..] => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize, 10),
+        [_, len @ 0..126, ..] => (usize::from(len), 2),
+        _ => return None,
+    };
+    Some((at + len, at))
+}
+
 fn header(first: u8, len: usize, masked: bool) -> Vec<u8> {
     let bit = if masked { 0x80 } else { 0 };
     let mut header = vec![first];

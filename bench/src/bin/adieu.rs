@@ -1,10 +1,23 @@
-//! Adieu, with nothing but its defaults. `adieu MODE [multi]`; prints its port.
+//! Adieu, with nothing but its defaults. `adieu MODE [multi]`; prints its port. With one of `off`,
+//! `alone`, `history` and `both` it is the echo of the cells that compress.
 
 use std::sync::Arc;
 
-use adieu::{Closed, Group, Server, SlowConsumer, Socket};
+use adieu::{Closed, Config, Deflate, Group, Server, SlowConsumer, Socket, WindowBits};
 use bench::peer::Mode;
 use tokio::sync::Notify;
+
+/// How messages are compressed, if they are.
+fn compression() -> Option<Deflate> {
+    let default = Deflate::default();
+    match std::env::args().nth(2)?.as_str() {
+        // As the server of Bun that it is beside.
+        "alone" => Some(Deflate { history: 0, level: 6, ..default }),
+        "history" => Some(default),
+        "both" => Some(Deflate { client_window_bits: WindowBits::new(12), ..default }),
+        _ => None,
+    }
+}
 
 async fn echo(mut socket: Socket) -> Result<(), Closed> {
     while let Some(message) = socket.recv().await {
@@ -27,7 +40,17 @@ async fn serve() -> std::io::Result<()> {
     let listener = adieu::listen("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     match Mode::from_args() {
-        Mode::Echo | Mode::Goodbye => Server::new(echo).serve_on(listener).await?,
+        Mode::Echo | Mode::Goodbye => {
+            let deflate = compression();
+            let server = Server::new(echo);
+            let server = match deflate {
+                Some(deflate) => {
+                    server.config(Config { deflate: Some(deflate), ..Config::default() })
+                }
+                None => server,
+            };
+            server.serve_on(listener).await?
+        }
         Mode::Storm => storm(listener).await?,
         Mode::FanOut => fan_out(listener).await?,
     };

@@ -29,6 +29,10 @@ pub(super) struct Inflation {
     at: usize,
     /// The sender has left the four bytes where they were: they are not taken twice.
     kept_sync: bool,
+    /// The last turn filled its room: of what it had taken, more may come out.
+    is_full: bool,
+    /// How much had come out when the tail began.
+    before_tail: usize,
     restarts: u16,
     /// The context, while the message is under way.
     context: Option<Inflater>,
@@ -52,6 +56,8 @@ impl Inflation {
             out: Vec::new(),
             at: 0,
             kept_sync: false,
+            is_full: false,
+            before_tail: 0,
             restarts: 0,
             context: None,
             payload: Vec::new(),
@@ -104,7 +110,7 @@ impl Inflation {
             None => {
                 let mut context = contexts.inflater();
                 // From the beginning: also in a clone, which has no context.
-                (self.at, self.restarts) = (0, 0);
+                (self.at, self.restarts, self.is_full) = (0, 0, false);
                 self.out.clear();
                 self.kept_sync = payload.ends_with(&SYNC);
                 context.start(history.bytes()).map_err(broken)?;
@@ -137,9 +143,19 @@ impl Inflation {
             // One byte more than it may have tells that it has too many.
             let room = contexts.room(CHUNK.min(left.saturating_add(1)));
             let in_tail = self.at >= end;
-            let input = if in_tail { &TAIL[self.at - end..] } else { &payload[self.at..end] };
+            // All of the payload's text comes out before the tail goes in.
+            let drains = self.at == end && self.is_full;
+            let input = match in_tail {
+                true if drains => &[],
+                true => &TAIL[self.at - end..],
+                false => &payload[self.at..end],
+            };
+            if self.at == end {
+                self.before_tail = self.out.len();
+            }
             let input = &input[..input.len().min(budget.left())];
             let Turn { taken, given, ended } = context.turn(input, room).map_err(broken)?;
+            self.is_full = given == room.len();
             if given > left {
                 return Err(ProtocolError::MessageTooBig { limit });
             }
@@ -147,16 +163,16 @@ impl Inflation {
             self.at += taken;
             budget.spend(taken.max(given));
             if ended {
-                if in_tail {
+                if self.at > end {
                     return self.ended_in_tail(self.at - end);
                 }
-                if self.at >= payload.len() || (self.at == end && self.kept_sync) {
+                if self.at == end {
                     // The last block ended the message, and nothing is behind it.
                     return Ok(Step::Done(std::mem::take(&mut self.out)));
                 }
                 self.restart(history, context)?;
                 budget.spend(RESTART_COST);
-            } else if taken == 0 && given == 0 {
+            } else if taken == 0 && given == 0 && !drains {
                 return Err(ProtocolError::CompressedData);
             }
         }
@@ -170,10 +186,12 @@ impl Inflation {
         self.out.extend_from_slice(bytes);
     }
 
-    /// The stream has ended in the tail: at its very end, or, where the sender had left a last
-    /// empty block with its four bytes, behind these.
+    /// The stream has ended in the tail: at its very end; or behind the four bytes, where the sender
+    /// had left them, or where they are those of a last empty block of which it took them off
+    /// (§7.2.1). Of a message that is cut the four bytes would be more than that: they hold text.
     fn ended_in_tail(&mut self, at: usize) -> Result<Step, ProtocolError> {
-        if at == TAIL.len() || (self.kept_sync && at == SYNC.len()) {
+        let is_empty_block = self.out.len() == self.before_tail;
+        if at == TAIL.len() || (at == SYNC.len() && (self.kept_sync || is_empty_block)) {
             return Ok(Step::Done(std::mem::take(&mut self.out)));
         }
         Err(ProtocolError::CompressedData)
