@@ -59,7 +59,7 @@ pub fn server_frame_at(bytes: &[u8]) -> Option<(usize, usize)> {
     let (len, at) = match *bytes {
         [_, 126, high, low, ..] => (usize::from(u16::from_be_bytes([high, low])), 4),
         [_, 127, ..] => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize, 10),
-        [_, len @ 0..126, ..] => (usize::from(len), 2),
+        [_, len @ 0..=125, ..] => (usize::from(len), 2),
         _ => return None,
     };
     Some((at + len, at))

@@ -196,3 +196,28 @@ fn the_report_tells_bytes_before_and_after() {
     assert_eq!(without.ends(scratch).compressed, None);
     assert_eq!(server.connection.send_uncompressed(&text, scratch), Err(UsageError::Closed));
 }
+
+/// The compressor of the thread serves all, also behind a message that it was not worth its work.
+#[test]
+fn what_did_not_shrink_leaves_nothing_behind_for_the_next() {
+    let scratch = &mut Scratch::default();
+    let mut numbers = Numbers(41);
+    for level in [1, 2, 3, 6, 9] {
+        for mem_level in [1, 8] {
+            let options = || with(Deflate { level, mem_level, ..eager() });
+            let (_, mut one) = pair(with(eager()), options(), scratch);
+            let (mut client, mut two) = pair(with(eager()), options(), scratch);
+            // One large message, one of more than a turn, many small ones.
+            for (times, len) in [(1, 60_000), (1, 300_000), (1200, 64)] {
+                for _ in 0..times {
+                    one.send(&Message::from(numbers.bytes(len)), scratch);
+                }
+                let text = Message::from(numbers.words(60_000));
+                let wire = two.send(&text, scratch);
+                assert!(wire.len() < 40_000, "level {level}: {} bytes", wire.len());
+                client.receive(&wire, &[usize::MAX], scratch);
+                assert!(client.messages.pop() == Some(text), "level {level}");
+            }
+        }
+    }
+}
