@@ -47,6 +47,10 @@ fuzz_target!(|bytes: &[u8]| {
     SCRATCH.with_borrow_mut(|scratch| {
         let whole = script.run(&script.frames(false), &[usize::MAX], scratch);
         let pieces = script.run(&script.frames(true), &script.reads, scratch);
+        // What each frame costs is the target `connection`'s.
+        if let Some(ProtocolError::TooManyFragments { .. }) = pieces.violation {
+            return;
+        }
         assert!(whole.messages == pieces.messages, "how it is cut makes a difference");
         assert_eq!(whole.violation, pieces.violation, "how it is cut makes a difference");
         script.is_right(&whole);

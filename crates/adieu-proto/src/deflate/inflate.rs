@@ -20,6 +20,11 @@ const MAX_RESTARTS: u16 = 256;
 /// What a new start costs beside its bytes, in bytes of work.
 const RESTART_COST: usize = 1024;
 
+/// What it costs to begin a message, in bytes of work: the start, and the copy of the text before it.
+fn start_cost(history: &History) -> usize {
+    64 + history.bytes().len() / 128
+}
+
 /// A message that is being inflated.
 pub(super) struct Inflation {
     pub(super) text: bool,
@@ -114,6 +119,7 @@ impl Inflation {
                 self.out.clear();
                 self.kept_sync = payload.ends_with(&SYNC);
                 context.start(history.bytes()).map_err(broken)?;
+                budget.spend(start_cost(history));
                 context
             }
         };
@@ -159,7 +165,7 @@ impl Inflation {
             if given > left {
                 return Err(ProtocolError::MessageTooBig { limit });
             }
-            self.take(&room[..given]);
+            self.take(&room[..given], limit);
             self.at += taken;
             budget.spend(taken.max(given));
             if ended {
@@ -178,10 +184,13 @@ impl Inflation {
         }
     }
 
-    /// A message of one turn gets what it needs, and no more.
-    fn take(&mut self, bytes: &[u8]) {
-        if self.out.is_empty() {
-            self.out.reserve_exact(bytes.len());
+    /// A message of one turn gets what it needs, and no more; a longer one no more than its limit.
+    fn take(&mut self, bytes: &[u8], limit: u64) {
+        let len = self.out.len() + bytes.len();
+        if len > self.out.capacity() {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let room = (2 * self.out.len()).min(limit).max(len);
+            self.out.reserve_exact(room - self.out.len());
         }
         self.out.extend_from_slice(bytes);
     }

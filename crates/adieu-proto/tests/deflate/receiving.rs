@@ -246,6 +246,39 @@ fn the_limit_is_that_of_the_inflated_message() {
     }
 }
 
+/// Browsers compress all messages, also those that grow by it.
+#[test]
+fn a_message_that_has_grown_may_be_as_long_as_any() {
+    let scratch = &mut Scratch::default();
+    let stored = |text: &[u8]| {
+        let blocks = text.chunks(100).map(|text| {
+            let len = text.len() as u16;
+            [&[0x00][..], &len.to_le_bytes(), &(!len).to_le_bytes(), text].concat()
+        });
+        [blocks.collect::<Vec<_>>().concat(), vec![0x00]].concat()
+    };
+    let limit = 10_000;
+    for (len, fits) in [(limit, true), (limit + 1, false), (2 * limit, false)] {
+        let text = crate::world::Numbers(3).bytes(len);
+        let payload = stored(&text);
+        assert!(payload.len() > len);
+        let (a, b) = payload.split_at(4000);
+        let fragments = [frame(0x42, a), frame(0x80, b)].concat();
+        for frames in [frame(0xC2, &payload), fragments] {
+            for size in [usize::MAX, 1000] {
+                let config = Config { max_message: limit as u64, ..Config::default() };
+                let mut server = End::server(Some(TAKEOVER), config);
+                server.receive(&frames, &[size], scratch);
+                let want = if fits { vec![Message::from(text.clone())] } else { Vec::new() };
+                assert!(server.messages == want, "{len} bytes");
+                let limit = limit as u64;
+                let want = (!fits).then_some(ProtocolError::MessageTooBig { limit });
+                assert_eq!(server.violation(scratch), want, "{len} bytes");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_bomb_is_stopped_at_the_limit() {
     let scratch = &mut Scratch::default();

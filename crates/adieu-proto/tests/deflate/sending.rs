@@ -197,6 +197,25 @@ fn the_report_tells_bytes_before_and_after() {
     assert_eq!(server.connection.send_uncompressed(&text, scratch), Err(UsageError::Closed));
 }
 
+/// What there should not be counts as the nearest that there may be.
+#[test]
+fn odd_settings_compress_as_well() {
+    let scratch = &mut Scratch::default();
+    let text = Message::from(Numbers(53).words(5000));
+    for level in [0, 1, 9, 10, 255] {
+        for mem_level in [0, 1, 9, 10, 255] {
+            for history in [0, 1, 2, 32_768, 32_769, 65_535, 65_536, usize::MAX] {
+                let odd = Deflate { level, mem_level, history, ..eager() };
+                let (mut client, mut server) = pair(with(odd.clone()), with(odd), scratch);
+                let wire = [server.send(&text, scratch), server.send(&text, scratch)].concat();
+                assert!(wire.len() < 9000, "{level}, {mem_level}, {history}");
+                client.receive(&wire, &[usize::MAX], scratch);
+                assert!(client.messages == [text.clone(), text.clone()]);
+            }
+        }
+    }
+}
+
 /// The compressor of the thread serves all, also behind a message that it was not worth its work.
 #[test]
 fn what_did_not_shrink_leaves_nothing_behind_for_the_next() {
