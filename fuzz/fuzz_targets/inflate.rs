@@ -5,8 +5,8 @@
 //! - How frames and reads are cut, and Pings between the frames, make no difference.
 //! - A message is delivered if it is whole by the letter of the RFC, or in one of two forms that
 //!   peers send and that cannot be mistaken (`adieu_fuzz::deflate::of_peer`), with the text that an
-//!   inflater of ours, which shares no code with the server's, says it has. zlib in C, if it is asked
-//!   for what comes out, says the same.
+//!   inflater of ours, which shares no code with the server's, says it has. zlib in C, if it is
+//!   asked for what comes out, says the same.
 //! - All else is a violation that fits: cut or wrong data, a limit of the inflated text, no UTF-8.
 //! - It is done in memory that the limit bounds.
 

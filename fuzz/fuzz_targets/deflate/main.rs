@@ -5,8 +5,8 @@
 //! - An answer has what the RFC lets it have, and a client of ours takes it.
 //! - Each message is read by three inflaters as what was sent: one that knows how far each match
 //!   refers back, and that refuses what goes beyond the agreed window or beyond what was sent
-//!   compressed on the same connection; zlib in C with one stream for all messages, as peers have it;
-//!   miniz_oxide.
+//!   compressed on the same connection; zlib in C with one stream for all messages, as peers have
+//!   it; miniz_oxide.
 //! - RSV1 stands where a message is compressed and nowhere else, and what is compressed is smaller.
 //! - Nothing overtakes, and nothing that should not be compressed is.
 

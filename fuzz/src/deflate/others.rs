@@ -26,8 +26,8 @@ pub enum Verdict {
 }
 
 /// A message of a peer behind this text, by the letter of RFC 7692 §7.2.2: with the four bytes
-/// behind it, it is blocks that end where it ends. Two habits of peers are tolerated: the four bytes
-/// were not taken off, and nothing stands behind a last block (BFINAL) that ends the message.
+/// behind it, it is blocks that end where it ends. Two habits of peers are tolerated: the four
+/// bytes were not taken off, and nothing stands behind a last block (BFINAL) that ends the message.
 #[must_use]
 pub fn of_peer(payload: &[u8], before: &[u8], limit: usize) -> Verdict {
     if payload.is_empty() {

@@ -24,14 +24,15 @@ pub(super) fn at_once(
     len.filter(|len| *len < payload.len())
 }
 
-/// What it costs to begin a message, in bytes of work: the reset, and each byte that it may refer to.
+/// What it costs to begin a message, in bytes of work: the reset, and each byte that it may refer
+/// to.
 fn start_cost(history: &History) -> usize {
     256 + history.bytes().len() / 4
 }
 
-/// More than a message of so many bytes is compressed to: with the fixed codes of level 1 a byte has
-/// nine bits, and a stored block five bytes of its own. All comes out, also where it is not wanted:
-/// a context that holds output cannot be used again.
+/// More than a message of so many bytes is compressed to: with the fixed codes of level 1 a byte
+/// has nine bits, and a stored block five bytes of its own. All comes out, also where it is not
+/// wanted: a context that holds output cannot be used again.
 fn most(len: usize) -> usize {
     len + len / 8 + 128
 }

@@ -20,7 +20,8 @@ const MAX_RESTARTS: u16 = 256;
 /// What a new start costs beside its bytes, in bytes of work.
 const RESTART_COST: usize = 1024;
 
-/// What it costs to begin a message, in bytes of work: the start, and the copy of the text before it.
+/// What it costs to begin a message, in bytes of work: the start, and the copy of the text before
+/// it.
 fn start_cost(history: &History) -> usize {
     64 + history.bytes().len() / 128
 }
@@ -195,9 +196,10 @@ impl Inflation {
         self.out.extend_from_slice(bytes);
     }
 
-    /// The stream has ended in the tail: at its very end; or behind the four bytes, where the sender
-    /// had left them, or where they are those of a last empty block of which it took them off
-    /// (§7.2.1). Of a message that is cut the four bytes would be more than that: they hold text.
+    /// The stream has ended in the tail: at its very end; or behind the four bytes, where the
+    /// sender had left them, or where they are those of a last empty block of which it took them
+    /// off (§7.2.1). Of a message that is cut the four bytes would be more than that: they hold
+    /// text.
     fn ended_in_tail(&mut self, at: usize) -> Result<Step, ProtocolError> {
         let is_empty_block = self.out.len() == self.before_tail;
         if at == TAIL.len() || (at == SYNC.len() && (self.kept_sync || is_empty_block)) {

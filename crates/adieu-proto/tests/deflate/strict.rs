@@ -12,7 +12,7 @@ pub(crate) fn inflate(
     window: usize,
 ) -> Result<(Vec<u8>, usize), &'static str> {
     let blocks = blocks(&[payload, &SYNC].concat(), before, window, usize::MAX)?;
-    if blocks.last > 0 {
+    if blocks.last > 0 || blocks.ends_with_last {
         return Err("a last block");
     }
     Ok((blocks.out, blocks.far))
@@ -95,8 +95,8 @@ impl Codes {
         Codes { counts, symbols }
     }
 
-    /// The same, where the codes have to be all that there may be. `or_one`: a single one of one bit
-    /// may stand alone, or none at all (RFC 1951 §3.2.7).
+    /// The same, where the codes have to be all that there may be. `or_one`: a single one of one
+    /// bit may stand alone, or none at all (RFC 1951 §3.2.7).
     fn complete(lengths: &[u8], or_one: bool) -> Result<Self, &'static str> {
         let codes = Codes::new(lengths);
         let mut left = 1i32;
