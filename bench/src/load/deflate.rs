@@ -143,6 +143,15 @@ impl Deflated {
         Ok(Sample { messages: back, bytes_out, bytes_in, wall, cpu })
     }
 
+    /// Sends a Pong on each that nobody has asked for: it is heard, and not answered.
+    ///
+    /// # Errors
+    /// If a connection is broken.
+    pub fn pong_each(&mut self) -> io::Result<()> {
+        let pong = frames::client_frame(frames::PONG, b"");
+        self.conns.iter_mut().try_for_each(|conn| conn.tcp.write_all(&pong))
+    }
+
     fn send(&mut self, at: usize) -> io::Result<()> {
         let conn = &mut self.conns[at];
         conn.text = self.texts.next(self.size);

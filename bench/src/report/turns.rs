@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use crate::sample::CPU;
 use crate::server::{ADIEU_ALONE, ADIEU_HISTORY, BUN_32KB, BUN_SHARED, NPM_WS, WEBSOCKETS};
 
 /// The two of one kind: of this commit, and of the other.
@@ -26,7 +27,11 @@ pub(super) fn ratios(servers: &Map<String, Value>) -> String {
     for (title, new, old) in before.into_iter().chain(compressed) {
         let samples = |name: &str| servers.get(name)?["samples"].as_object();
         let (Some(new), Some(old)) = (samples(new), samples(old)) else { continue };
+        let ours = title != "new / old";
         for (figure, values) in new {
+            if ours && ![CPU, "out_ratio"].contains(&figure.as_str()) {
+                continue;
+            }
             let Some(before) = old.get(figure) else { continue };
             let [quarter, half, more] = quartiles(turns(values, before));
             let _ = writeln!(text, "  {title} {figure:<18} {half:.3} {quarter:.3}..{more:.3}");
