@@ -4,6 +4,8 @@
 pub const TEXT: u8 = 0x81;
 /// Opcode of a binary frame, with FIN.
 pub const BINARY: u8 = 0x82;
+/// Opcode of a Ping, with FIN.
+pub const PING: u8 = 0x89;
 /// Opcode of a Pong, with FIN.
 pub const PONG: u8 = 0x8A;
 /// Opcode of a Close frame, with FIN.

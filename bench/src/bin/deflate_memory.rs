@@ -1,7 +1,7 @@
 //! What a connection that compresses keeps, in bytes of the heap of a server of its own process:
 //! after the handshake, after one message of 1 KiB each way, after many, and when it has been idle
-//! for more than ten seconds and then heard a Pong. `deflate_memory` measures; `deflate_memory serve
-//! SETTING` is the server.
+//! for more than ten seconds and then heard a Pong. `deflate_memory` measures; `deflate_memory
+//! serve SETTING` is the server.
 
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

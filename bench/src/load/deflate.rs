@@ -194,6 +194,12 @@ impl Conn {
 
     fn is_answered(&mut self) -> io::Result<bool> {
         let Some((len, at)) = frames::server_frame_at(&self.arrived) else { return Ok(false) };
+        if self.arrived[0] == frames::PING && self.arrived.len() >= len {
+            let pong = frames::client_frame(frames::PONG, &self.arrived[at..len]);
+            self.arrived.drain(..len);
+            self.tcp.write_all(&pong)?;
+            return self.is_answered();
+        }
         if self.arrived.len() < len {
             return Ok(false);
         }
