@@ -16,7 +16,7 @@ Measures Adieu beside the floor of the kernel and other servers.
   --quick        few and short samples: about three minutes
   --only CELLS   these cells (their names, or beginnings of names; commas between).
                  deflate-1k and deflate-16k, which have servers of their own, only if they
-                 are named
+                 are named, and only with the feature deflate
   --peers NAMES  these servers, the floor and Adieu in any case. Adieu-multi, which
                  runs on tokio's multi-threaded runtime, and gateway, which has a backend behind
                  it (gateway-reply, -batch and -redb: told or kept in another way), only if they

@@ -3,20 +3,30 @@
 
 use std::sync::Arc;
 
-use adieu::{Closed, Config, Deflate, Group, Server, SlowConsumer, Socket, WindowBits};
+use adieu::{Closed, Config, Group, Server, SlowConsumer, Socket};
 use bench::peer::Mode;
 use tokio::sync::Notify;
 
 /// How messages are compressed, if they are.
-fn compression() -> Option<Deflate> {
-    let default = Deflate::default();
-    match std::env::args().nth(2)?.as_str() {
+#[cfg(feature = "deflate")]
+fn compression() -> Config {
+    let default = adieu::Deflate::default();
+    let deflate = match std::env::args().nth(2).unwrap_or_default().as_str() {
         // As the server of Bun that it is beside.
-        "alone" => Some(Deflate { history: 0, level: 6, ..default }),
+        "alone" => Some(adieu::Deflate { history: 0, level: 6, ..default }),
         "history" => Some(default),
-        "both" => Some(Deflate { client_window_bits: WindowBits::new(12), ..default }),
+        "both" => {
+            let client_window_bits = adieu::WindowBits::new(12);
+            Some(adieu::Deflate { client_window_bits, ..default })
+        }
         _ => None,
-    }
+    };
+    Config { deflate, ..Config::default() }
+}
+
+#[cfg(not(feature = "deflate"))]
+fn compression() -> Config {
+    Config::default()
 }
 
 async fn echo(mut socket: Socket) -> Result<(), Closed> {
@@ -41,15 +51,7 @@ async fn serve() -> std::io::Result<()> {
     println!("{}", listener.local_addr()?.port());
     match Mode::from_args() {
         Mode::Echo | Mode::Goodbye => {
-            let deflate = compression();
-            let server = Server::new(echo);
-            let server = match deflate {
-                Some(deflate) => {
-                    server.config(Config { deflate: Some(deflate), ..Config::default() })
-                }
-                None => server,
-            };
-            server.serve_on(listener).await?
+            Server::new(echo).config(compression()).serve_on(listener).await?
         }
         Mode::Storm => storm(listener).await?,
         Mode::FanOut => fan_out(listener).await?,

@@ -99,7 +99,8 @@ pub fn all() -> Vec<Cell> {
         add(&format!("syscalls-d{in_flight}"), &title, Kind::Syscalls(spec));
     }
     add("fan-out", "fan-out to 5,000", Kind::FanOut(5_000));
-    for size in [1, 16] {
+    let compressed: &[usize] = if cfg!(feature = "deflate") { &[1, 16] } else { &[] };
+    for size in compressed {
         let title = format!("compressed text of {size} KiB, each another, 8 connections");
         add(&format!("deflate-{size}k"), &title, Kind::Deflate(size * KIB));
     }

@@ -96,8 +96,6 @@ impl Connection {
         self.send_hybi(message, scratch);
     }
 
-    // Two call it, of which one is the path of all messages.
-    #[cfg_attr(feature = "deflate", inline(always))]
     fn send_hybi(&mut self, message: &Message, scratch: &mut Scratch) {
         let opcode = opcode(message);
         let payload = message.as_bytes();
