@@ -1,5 +1,7 @@
-// Bun's own WebSocket server (uWebSockets inside). `bun bun.js MODE`; prints its port.
+// Bun's own WebSocket server (uWebSockets inside). `bun bun.js MODE [COMPRESSOR]`; prints its port.
 const mode = process.argv[2];
+// Its name in Bun: shared, 32KB.
+const compressor = process.argv[3];
 const sockets = new Set();
 
 const websocket = {
@@ -11,6 +13,12 @@ const websocket = {
     socket.send(message);
   },
 };
+
+if (compressor) {
+  websocket.perMessageDeflate = { compress: compressor, decompress: compressor };
+  // Bun compresses what it is told to.
+  websocket.message = (socket, message) => socket.send(message, true);
+}
 
 if (mode === 'storm') {
   websocket.open = (socket) => sockets.add(socket);

@@ -1,10 +1,11 @@
-// npm ws with bufferutil. `node ws.js MODE`; prints its port.
+// npm ws with bufferutil. `node ws.js MODE [deflate]`; prints its port.
 'use strict';
 
 const { WebSocketServer } = require('ws');
 
 const mode = process.argv[2];
-const options = { host: '127.0.0.1', port: 0, backlog: 4096, perMessageDeflate: false };
+const perMessageDeflate = process.argv[3] === 'deflate';
+const options = { host: '127.0.0.1', port: 0, backlog: 4096, perMessageDeflate };
 const server = new WebSocketServer(options, () => console.log(server.address().port));
 
 function onMessage(socket, data, isBinary) {

@@ -4,6 +4,10 @@
 pub const TEXT: u8 = 0x81;
 /// Opcode of a binary frame, with FIN.
 pub const BINARY: u8 = 0x82;
+/// Opcode of a Ping, with FIN.
+pub const PING: u8 = 0x89;
+/// Opcode of a Pong, with FIN.
+pub const PONG: u8 = 0x8A;
 /// Opcode of a Close frame, with FIN.
 pub const CLOSE: u8 = 0x88;
 
@@ -50,6 +54,19 @@ pub fn upgrade_answer(request: &[u8]) -> String {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     )
+}
+
+/// The length of a server's frame at the front of these bytes, and where its payload begins; `None`
+/// if more bytes are needed to tell.
+#[must_use]
+pub fn server_frame_at(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (len, at) = match *bytes {
+        [_, 126, high, low, ..] => (usize::from(u16::from_be_bytes([high, low])), 4),
+        [_, 127, ..] => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize, 10),
+        [_, len @ 0..=125, ..] => (usize::from(len), 2),
+        _ => return None,
+    };
+    Some((at + len, at))
 }
 
 fn header(first: u8, len: usize, masked: bool) -> Vec<u8> {

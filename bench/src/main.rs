@@ -14,7 +14,9 @@ const USAGE: &str = "\
 Measures Adieu beside the floor of the kernel and other servers.
 
   --quick        few and short samples: about three minutes
-  --only CELLS   these cells (their names, or beginnings of names; commas between)
+  --only CELLS   these cells (their names, or beginnings of names; commas between).
+                 deflate-1k and deflate-16k, which have servers of their own, only if they
+                 are named, and only with the feature deflate
   --peers NAMES  these servers, the floor and Adieu in any case. Adieu-multi, which
                  runs on tokio's multi-threaded runtime, and gateway, which has a backend behind
                  it (gateway-reply, -batch and -redb: told or kept in another way), only if they
@@ -88,7 +90,8 @@ impl Options {
     }
 
     fn wants(&self, cell: &Cell) -> bool {
-        self.only.is_empty() || self.only.iter().any(|it| cell.id.starts_with(it.as_str()))
+        let unasked = self.only.is_empty() && cell.is_measured_unasked();
+        unasked || self.only.iter().any(|it| cell.id.starts_with(it.as_str()))
     }
 
     fn plan(&self, root: &Path) -> Plan {
@@ -139,13 +142,15 @@ fn run() -> Result<(), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     options.check(&root)?;
     let plan = options.plan(&root);
+    let compressing = server::compressing(&root);
     if options.help {
         print!("{USAGE}");
         return Ok(());
     }
     if options.list {
         cells::all().iter().for_each(|cell| println!("{:<20} {}", cell.id, cell.title));
-        plan.peers.iter().for_each(|peer| println!("{:<20} {}", peer.name, peer.version));
+        let servers = plan.peers.iter().chain(&compressing);
+        servers.for_each(|peer| println!("{:<20} {}", peer.name, peer.version));
         return Ok(());
     }
     if options.report {

@@ -30,6 +30,28 @@ pub const ADIEU_MULTI: &str = "Adieu-multi";
 /// where it is asked for, as are the others that begin so.
 pub const GATEWAY: &str = "gateway";
 
+/// Names of the servers that compress. Ours where each message stands alone, at the level of its
+/// peer; with 4 KiB of earlier messages, as it is by default; where both sides have them; and where
+/// it does not compress.
+pub const ADIEU_ALONE: &str = "Adieu alone";
+/// By default.
+pub const ADIEU_HISTORY: &str = "Adieu 4 KiB";
+/// Both sides.
+pub const ADIEU_BOTH: &str = "Adieu both";
+/// Not at all.
+pub const ADIEU_OFF: &str = "Adieu off";
+/// Bun, where each message stands alone.
+pub const BUN_SHARED: &str = "Bun shared";
+/// Bun with a window of 4 KiB.
+pub const BUN_32KB: &str = "Bun 32KB";
+/// npm ws by default.
+pub const NPM_WS: &str = "npm ws";
+/// Python's websockets by default.
+pub const WEBSOCKETS: &str = "websockets";
+
+/// Names the Python of [`WEBSOCKETS`], if it is not the one in bench/target/python.
+const PYTHON: &str = "ADIEU_BENCH_PYTHON";
+
 /// Names a program `adieu` or `gateway` of another commit, to be measured beside this one's.
 const BEFORE: &str = "ADIEU_BENCH_BEFORE";
 
@@ -91,10 +113,40 @@ pub fn peers(root: &Path) -> Vec<Peer> {
         native("tokio-tungstenite", "tungstenite", "tokio-tungstenite"),
         native("axum", "axum", "axum"),
         script("Bun", "bun", bun, "bun.js"),
-        script("npm ws", "ws", "node".into(), "ws.js"),
+        script(NPM_WS, "ws", "node".into(), "ws.js"),
     ];
     peers.extend(before);
     peers
+}
+
+/// Those that compress, in the order of the tables.
+#[must_use]
+pub fn compressing(root: &Path) -> Vec<Peer> {
+    let all = peers(root);
+    let named = |name: &str| all.iter().find(|peer| peer.name == name).cloned();
+    let with = |like: &str, name, option| {
+        named(like).map(|peer| Peer { name, option: Some(option), ..peer })
+    };
+    let python = root.join("target/python/bin/python");
+    let requirements = fs::read_to_string(root.join("py/requirements.txt")).unwrap_or_default();
+    let websockets = Peer {
+        name: WEBSOCKETS,
+        version: requirements.trim().rsplit("==").next().unwrap_or_default().to_owned(),
+        program: std::env::var_os(PYTHON).map_or(python, PathBuf::from),
+        script: Some(root.join("py/echo.py")),
+        option: None,
+    };
+    let ours_and_others = [
+        with(ADIEU, ADIEU_OFF, "off"),
+        with(ADIEU, ADIEU_ALONE, "alone"),
+        with(ADIEU, ADIEU_HISTORY, "history"),
+        with(ADIEU, ADIEU_BOTH, "both"),
+        with("Bun", BUN_SHARED, "shared"),
+        with("Bun", BUN_32KB, "32KB"),
+        with(NPM_WS, NPM_WS, "deflate"),
+        Some(websockets),
+    ];
+    ours_and_others.into_iter().flatten().collect()
 }
 
 /// The version of a package in a lock file; the newest, which comes last, where there are two.

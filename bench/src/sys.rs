@@ -1,9 +1,11 @@
 //! The system calls that the standard library has no function for, each behind a safe one. All
 //! `unsafe` of this workspace is here.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// As long as a burst of connects is here; Linux cuts it to `net.core.somaxconn`.
@@ -179,4 +181,31 @@ pub fn raise_open_files() -> u64 {
 pub fn interrupt(pid: u32) {
     // SAFETY: takes no memory.
     unsafe { libc::kill(pid as i32, libc::SIGINT) };
+}
+
+/// The system's allocator, with a count of the bytes that are in use ([`heap`]).
+#[derive(Debug)]
+pub struct Counting;
+
+static HEAP: AtomicI64 = AtomicI64::new(0);
+
+/// Bytes of the heap that are in use, where [`Counting`] is the allocator.
+#[must_use]
+pub fn heap() -> i64 {
+    HEAP.load(Ordering::Relaxed)
+}
+
+// SAFETY: each call goes to the system's allocator as it came; the count touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HEAP.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: what the caller has promised is promised on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        HEAP.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
 }

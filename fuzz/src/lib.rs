@@ -1,5 +1,6 @@
 //! What the fuzz targets share. Each target says at its head what must hold.
 
+pub mod deflate;
 pub mod http;
 pub mod memory;
 

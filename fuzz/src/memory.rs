@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 pub struct Counting;
 
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
+static PEAK: AtomicIsize = AtomicIsize::new(0);
 
 /// Bytes that are in use now.
 #[must_use]
@@ -15,8 +16,20 @@ pub fn in_use() -> isize {
     IN_USE.load(Ordering::Relaxed)
 }
 
+/// The most that was in use since [`forget_peak`].
+#[must_use]
+pub fn peak() -> isize {
+    PEAK.load(Ordering::Relaxed)
+}
+
+/// What was in use before does not count any more.
+pub fn forget_peak() {
+    PEAK.store(in_use(), Ordering::Relaxed);
+}
+
 fn more(bytes: usize) {
-    IN_USE.fetch_add(bytes.cast_signed(), Ordering::Relaxed);
+    let before = IN_USE.fetch_add(bytes.cast_signed(), Ordering::Relaxed);
+    PEAK.fetch_max(before + bytes.cast_signed(), Ordering::Relaxed);
 }
 
 fn less(bytes: usize) {

@@ -1,10 +1,33 @@
-//! Adieu, with nothing but its defaults. `adieu MODE [multi]`; prints its port.
+//! Adieu, with nothing but its defaults. `adieu MODE [multi]`; prints its port. With one of `off`,
+//! `alone`, `history` and `both` it is the echo of the cells that compress.
 
 use std::sync::Arc;
 
-use adieu::{Closed, Group, Server, SlowConsumer, Socket};
+use adieu::{Closed, Config, Group, Server, SlowConsumer, Socket};
 use bench::peer::Mode;
 use tokio::sync::Notify;
+
+/// How messages are compressed, if they are.
+#[cfg(feature = "deflate")]
+fn compression() -> Config {
+    let default = adieu::Deflate::default();
+    let deflate = match std::env::args().nth(2).unwrap_or_default().as_str() {
+        // As the server of Bun that it is beside.
+        "alone" => Some(adieu::Deflate { history: 0, level: 6, ..default }),
+        "history" => Some(default),
+        "both" => {
+            let client_window_bits = adieu::WindowBits::new(12);
+            Some(adieu::Deflate { client_window_bits, ..default })
+        }
+        _ => None,
+    };
+    Config { deflate, ..Config::default() }
+}
+
+#[cfg(not(feature = "deflate"))]
+fn compression() -> Config {
+    Config::default()
+}
 
 async fn echo(mut socket: Socket) -> Result<(), Closed> {
     while let Some(message) = socket.recv().await {
@@ -27,7 +50,9 @@ async fn serve() -> std::io::Result<()> {
     let listener = adieu::listen("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     match Mode::from_args() {
-        Mode::Echo | Mode::Goodbye => Server::new(echo).serve_on(listener).await?,
+        Mode::Echo | Mode::Goodbye => {
+            Server::new(echo).config(compression()).serve_on(listener).await?
+        }
         Mode::Storm => storm(listener).await?,
         Mode::FanOut => fan_out(listener).await?,
     };

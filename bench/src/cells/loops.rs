@@ -18,18 +18,28 @@ const WARM_UP: Duration = Duration::from_millis(100);
 /// Runs all servers in turn, each made ready once.
 fn side_by_side<T>(
     plan: &Plan,
+    ready: impl FnMut(&Peer) -> io::Result<T>,
+    sample: impl FnMut(&mut T) -> io::Result<Figures>,
+) -> Samples {
+    in_turns(&plan.peers, plan.samples, ready, sample)
+}
+
+/// The same with these servers.
+pub(super) fn in_turns<T>(
+    peers: &[Peer],
+    rounds: usize,
     mut ready: impl FnMut(&Peer) -> io::Result<T>,
     mut sample: impl FnMut(&mut T) -> io::Result<Figures>,
 ) -> Samples {
     let mut samples = Samples::default();
     let mut all = Vec::new();
-    for peer in &plan.peers {
+    for peer in peers {
         match ready(peer) {
             Ok(it) => all.push((peer.name, it)),
             Err(error) => samples.failed(peer.name, error.to_string()),
         }
     }
-    turns(&mut all, plan.samples, |(name, it)| {
+    turns(&mut all, rounds, |(name, it)| {
         if !samples.has_failed(name) {
             match sample(it) {
                 Ok(figures) => samples.add(name, figures),

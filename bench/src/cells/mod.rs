@@ -8,6 +8,7 @@ use crate::load::echo::Spec;
 use crate::sample::Samples;
 use crate::server::Peer;
 
+mod deflate;
 mod loops;
 mod many;
 mod syscalls;
@@ -41,6 +42,7 @@ enum Kind {
     FanOut(usize),
     Utf8(usize),
     Syscalls(Spec),
+    Deflate(usize),
 }
 
 /// One table's worth of measurements.
@@ -97,6 +99,11 @@ pub fn all() -> Vec<Cell> {
         add(&format!("syscalls-d{in_flight}"), &title, Kind::Syscalls(spec));
     }
     add("fan-out", "fan-out to 5,000", Kind::FanOut(5_000));
+    let compressed: &[usize] = if cfg!(feature = "deflate") { &[1, 16] } else { &[] };
+    for size in compressed {
+        let title = format!("compressed text of {size} KiB, each another, 8 connections");
+        add(&format!("deflate-{size}k"), &title, Kind::Deflate(size * KIB));
+    }
     cells
 }
 
@@ -133,7 +140,14 @@ impl Cell {
             Kind::FanOut(_) => "fan-out",
             Kind::Utf8(_) => "utf8",
             Kind::Syscalls(_) => "syscalls",
+            Kind::Deflate(_) => "deflate",
         }
+    }
+
+    /// Whether it is measured where no cell is named.
+    #[must_use]
+    pub fn is_measured_unasked(&self) -> bool {
+        !matches!(self.kind, Kind::Deflate(_))
     }
 
     /// Measures all servers. One that fails is noted and left out.
@@ -150,6 +164,7 @@ impl Cell {
             Kind::FanOut(n) => many::fan_out(plan, n),
             Kind::Utf8(size) => utf8::check(plan, size),
             Kind::Syscalls(spec) => syscalls::count(plan, spec),
+            Kind::Deflate(size) => deflate::echo(plan, size),
         }
     }
 }

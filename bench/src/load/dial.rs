@@ -49,6 +49,14 @@ struct Dialled {
 /// # Errors
 /// If a connection cannot be made, or the answer to an upgrade is not right.
 pub fn open(port: u16, count: usize) -> io::Result<Vec<TcpStream>> {
+    Ok(open_with_heads(port, count)?.into_iter().map(|(tcp, _)| tcp).collect())
+}
+
+/// The same, each with the head of its answer.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_with_heads(port: u16, count: usize) -> io::Result<Vec<(TcpStream, String)>> {
     let epoll = Epoll::new()?;
     let (request, accept) = (frames::upgrade_request(), frames::expected_accept());
     let mut dialled: Vec<Option<Dialled>> = Vec::with_capacity(count);
@@ -70,7 +78,7 @@ pub fn open(port: u16, count: usize) -> io::Result<Vec<TcpStream>> {
                 one.asked = true;
                 epoll.change(one.tcp.as_raw_fd(), sys::IN, at as u64)?;
             } else if one.answered(&accept)? {
-                opened.extend(dialled[at].take().map(|one| one.tcp));
+                opened.extend(dialled[at].take().map(Dialled::opened));
             }
         }
         if Instant::now() > deadline {
@@ -84,6 +92,10 @@ pub fn open(port: u16, count: usize) -> io::Result<Vec<TcpStream>> {
 }
 
 impl Dialled {
+    fn opened(self) -> (TcpStream, String) {
+        (self.tcp, String::from_utf8_lossy(&self.answer).into_owned())
+    }
+
     /// Reads; says whether the answer is complete.
     fn answered(&mut self, accept: &str) -> io::Result<bool> {
         let mut buffer = [0; 2048];

@@ -1,6 +1,7 @@
 //! The load generator: one thread on raw epoll, frames built beforehand, no parsing unless asked.
 
 pub mod cycle;
+pub mod deflate;
 pub mod dial;
 pub mod echo;
 pub mod many;

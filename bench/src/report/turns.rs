@@ -5,19 +5,36 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use crate::sample::CPU;
+use crate::server::{ADIEU_ALONE, ADIEU_HISTORY, BUN_32KB, BUN_SHARED, NPM_WS, WEBSOCKETS};
+
 /// The two of one kind: of this commit, and of the other.
 const PAIRS: [(&str, &str); 2] = [("Adieu", "Adieu-before"), ("gateway", "gateway-before")];
+
+/// Where messages are compressed: ours, and the peer with the same memory of earlier messages.
+const COMPRESSED: [(&str, &str); 4] = [
+    (ADIEU_ALONE, BUN_SHARED),
+    (ADIEU_HISTORY, BUN_32KB),
+    (ADIEU_HISTORY, NPM_WS),
+    (ADIEU_HISTORY, WEBSOCKETS),
+];
 
 /// A line for each figure that both have: the median of new / old, and its quartiles.
 pub(super) fn ratios(servers: &Map<String, Value>) -> String {
     let mut text = String::new();
-    for (new, old) in PAIRS {
+    let before = PAIRS.map(|(new, old)| ("new / old".to_owned(), new, old));
+    let compressed = COMPRESSED.map(|(ours, peer)| (format!("{ours} / {peer}"), ours, peer));
+    for (title, new, old) in before.into_iter().chain(compressed) {
         let samples = |name: &str| servers.get(name)?["samples"].as_object();
         let (Some(new), Some(old)) = (samples(new), samples(old)) else { continue };
+        let ours = title != "new / old";
         for (figure, values) in new {
+            if ours && ![CPU, "out_ratio"].contains(&figure.as_str()) {
+                continue;
+            }
             let Some(before) = old.get(figure) else { continue };
             let [quarter, half, more] = quartiles(turns(values, before));
-            let _ = writeln!(text, "  new / old {figure:<18} {half:.2} {quarter:.2}..{more:.2}");
+            let _ = writeln!(text, "  {title} {figure:<18} {half:.3} {quarter:.3}..{more:.3}");
         }
     }
     text
@@ -53,7 +70,7 @@ mod tests {
             "axum": { "samples": { "cpu_ns": [1.0] } },
         });
         let text = ratios(servers.as_object().unwrap());
-        assert_eq!(text.split_whitespace().last(), Some("1.00..3.00"), "{text}");
-        assert!(text.contains(" 2.00 "), "{text}");
+        assert_eq!(text.split_whitespace().last(), Some("1.000..3.000"), "{text}");
+        assert!(text.contains(" 2.000 "), "{text}");
     }
 }

@@ -5,6 +5,7 @@
 #[cfg(feature = "tls")]
 mod tls_peer;
 
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use adieu::{
@@ -82,6 +83,75 @@ async fn talk_as(client: Client, url: &str) -> Ending {
     }
     sends.await.expect("no panic").expect("it is open");
     socket.close(CloseCode::NORMAL).await
+}
+
+/// A frame of a client, with a mask of zeros.
+fn compressed_frame(payload: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(payload.len()).expect("a short one");
+    assert!(len < 126);
+    [&[0xC1, 0x80 | len, 0, 0, 0, 0], payload].concat()
+}
+
+/// 32 KiB of one letter, as one block of fixed codes.
+fn many_letters() -> Vec<u8> {
+    let mut bits = vec![false, true, false];
+    let mut code =
+        |code: u32, len: u32| bits.extend((0..len).rev().map(|bit| code >> bit & 1 == 1));
+    code(0x30 + u32::from(b'a'), 8);
+    // A length of 258 is the symbol 285, a distance of 1 the symbol 0.
+    (0..RUNS).for_each(|_| code(0b1100_0101 << 5, 13));
+    code(0, 7);
+    // The empty block whose four bytes are taken off.
+    code(0, 3);
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+    bits.chunks(8).map(byte).collect()
+}
+
+const RUNS: usize = 60;
+
+/// A few bytes on the wire are many messages: what the application does not take is not inflated.
+#[tokio::test]
+async fn what_the_application_does_not_take_is_not_inflated() {
+    let listener = adieu::listen("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (came, has_come) = tokio::sync::watch::channel(false);
+    let (told, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::new(move |socket: Socket| {
+        let mut has_come = has_come.clone();
+        async move {
+            has_come.wait_for(|it| *it).await.expect("it is told");
+            // The driver has more turns than it would need for all of it.
+            for _ in 0..20_000 {
+                tokio::task::yield_now().await;
+            }
+            drop(socket);
+        }
+    });
+    let server = server.config(config());
+    let server = server.on_end(move |end| told.send(end.ending.compressed).expect("it is heard"));
+    let serving = tokio::spawn(server.serve_on(listener));
+    let peer = tokio::task::spawn_blocking(move || {
+        let mut peer = std::net::TcpStream::connect(address).expect("it is there");
+        let request = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+                       Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                       Sec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+        peer.write_all(request.as_bytes()).expect("it is taken");
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            peer.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        peer.write_all(&compressed_frame(&many_letters()).repeat(550)).expect("it is taken");
+        came.send(true).expect("it is heard");
+        // Until the server ends.
+        let _ = std::io::copy(&mut peer, &mut std::io::sink());
+    });
+    let compressed = ended.recv().await.flatten().expect("it was agreed on");
+    peer.await.expect("no panic");
+    serving.abort();
+    assert!(compressed.received > 500_000, "{compressed}");
+    assert!(compressed.received < 2_000_000, "{compressed}");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ fn exposed(answer: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
 
 /// A gateway in which everything that is counted has happened.
 async fn busy(backend: &Backend, data: &Scratch) -> Gateway {
-    let options = ["--max-sessions-per-user", "1"];
+    let options = ["--max-sessions-per-user", "1", "--compress"];
     let gateway = Gateway::start(Some(data.path()), backend, &options);
     let mut page = Page::of("anna");
     page.connect(&gateway.url()).await;
@@ -55,6 +55,12 @@ async fn busy(backend: &Backend, data: &Scratch) -> Gateway {
     backend.end_of(&page.session).await;
     let mut elsewhere = Page { origin: Some("https://evil.example".into()), ..Page::of("bob") };
     assert!(elsewhere.try_connect(&gateway.url()).await.is_err());
+    let deflate = Some(adieu::Deflate::default());
+    let compresses = adieu::Client::new().config(adieu::Config { deflate, ..Default::default() });
+    let compressed = compresses.connect(&gateway.url()).await.unwrap();
+    compressed.send("the same again, ".repeat(100)).await.unwrap();
+    compressed.close(adieu::CloseCode::NORMAL).await;
+    gateway.until_metric("adieu_compressed_connections_total", 1.0).await;
     gateway.until_metric("adieu_store_file_bytes", 1.0).await;
     gateway
 }

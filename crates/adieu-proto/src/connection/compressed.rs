@@ -55,11 +55,19 @@ impl Connection {
     /// direction: [`Status::has_work`](crate::Status::has_work) tells whether there is any.
     /// Messages that it completes are in [`Scratch::messages`] after this.
     pub fn go_on(&mut self, now: Instant, scratch: &mut Scratch) {
+        self.go_on_sending(scratch);
         if let Some(deflate) = self.rare.deflate_mut() {
             deflate.renew_budget(now);
-            self.compress_on(scratch);
             self.inflate_on(now, scratch);
         }
+    }
+
+    /// The same for messages that are sent, alone: nothing more comes of what the peer has sent.
+    /// For a driver whose application has as many messages as may wait for it: a few bytes of the
+    /// peer may become many messages. [`Status::has_work_to_send`](crate::Status::has_work_to_send)
+    /// tells whether there is any.
+    pub fn go_on_sending(&mut self, scratch: &mut Scratch) {
+        self.compress_on(scratch);
     }
 
     // Sending.

@@ -57,6 +57,13 @@ impl<'a> Status<'a> {
         self.0.rare.deflate().is_some_and(|deflate| deflate.is_busy())
     }
 
+    /// Whether such work waits on messages that are sent: [`Connection::go_on_sending`].
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn has_work_to_send(&self) -> bool {
+        self.0.rare.deflate().is_some_and(|deflate| deflate.has_jobs())
+    }
+
     /// Whether bytes of the peer wait for a message that is being inflated. What is received
     /// meanwhile is kept behind them.
     #[cfg(feature = "deflate")]

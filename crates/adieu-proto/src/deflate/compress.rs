@@ -16,13 +16,25 @@ pub(super) fn at_once(
     contexts: &mut Contexts,
 ) -> Option<usize> {
     let mut context = contexts.deflater(tuning);
-    let room = contexts.room(payload.len() + SYNC.len());
+    let room = contexts.room(most(payload.len()));
     let turn = context.start(history.bytes()).and_then(|()| context.turn(payload, room, true));
-    // Where no room is left, not all has come out: it has not become smaller.
     let all = turn.ok().filter(|turn| turn.taken == payload.len() && turn.given < room.len());
     let len = all.and_then(|turn| room[..turn.given].strip_suffix(&SYNC)).map(<[u8]>::len);
     contexts.keep_deflater(context);
     len.filter(|len| *len < payload.len())
+}
+
+/// What it costs to begin a message, in bytes of work: the reset, and each byte that it may refer
+/// to.
+fn start_cost(history: &History) -> usize {
+    256 + history.bytes().len() / 4
+}
+
+/// More than a message of so many bytes is compressed to: with the fixed codes of level 1 a byte
+/// has nine bits, and a stored block five bytes of its own. All comes out, also where it is not
+/// wanted: a context that holds output cannot be used again.
+fn most(len: usize) -> usize {
+    len + len / 8 + 128
 }
 
 /// A large message that is being compressed. It may be given up at any time: the message is sent as
@@ -65,6 +77,7 @@ impl Compression {
                 if context.start(history.bytes()).is_err() {
                     return Step::NotSmaller;
                 }
+                budget.spend(start_cost(history));
                 context
             }
         };

@@ -20,6 +20,12 @@ const MAX_RESTARTS: u16 = 256;
 /// What a new start costs beside its bytes, in bytes of work.
 const RESTART_COST: usize = 1024;
 
+/// What it costs to begin a message, in bytes of work: the start, and the copy of the text before
+/// it.
+fn start_cost(history: &History) -> usize {
+    64 + history.bytes().len() / 128
+}
+
 /// A message that is being inflated.
 pub(super) struct Inflation {
     pub(super) text: bool,
@@ -29,6 +35,10 @@ pub(super) struct Inflation {
     at: usize,
     /// The sender has left the four bytes where they were: they are not taken twice.
     kept_sync: bool,
+    /// The last turn filled its room: of what it had taken, more may come out.
+    is_full: bool,
+    /// How much had come out when the tail began.
+    before_tail: usize,
     restarts: u16,
     /// The context, while the message is under way.
     context: Option<Inflater>,
@@ -52,6 +62,8 @@ impl Inflation {
             out: Vec::new(),
             at: 0,
             kept_sync: false,
+            is_full: false,
+            before_tail: 0,
             restarts: 0,
             context: None,
             payload: Vec::new(),
@@ -104,10 +116,11 @@ impl Inflation {
             None => {
                 let mut context = contexts.inflater();
                 // From the beginning: also in a clone, which has no context.
-                (self.at, self.restarts) = (0, 0);
+                (self.at, self.restarts, self.is_full) = (0, 0, false);
                 self.out.clear();
                 self.kept_sync = payload.ends_with(&SYNC);
                 context.start(history.bytes()).map_err(broken)?;
+                budget.spend(start_cost(history));
                 context
             }
         };
@@ -137,43 +150,59 @@ impl Inflation {
             // One byte more than it may have tells that it has too many.
             let room = contexts.room(CHUNK.min(left.saturating_add(1)));
             let in_tail = self.at >= end;
-            let input = if in_tail { &TAIL[self.at - end..] } else { &payload[self.at..end] };
+            // All of the payload's text comes out before the tail goes in.
+            let drains = self.at == end && self.is_full;
+            let input = match in_tail {
+                true if drains => &[],
+                true => &TAIL[self.at - end..],
+                false => &payload[self.at..end],
+            };
+            if self.at == end {
+                self.before_tail = self.out.len();
+            }
             let input = &input[..input.len().min(budget.left())];
             let Turn { taken, given, ended } = context.turn(input, room).map_err(broken)?;
+            self.is_full = given == room.len();
             if given > left {
                 return Err(ProtocolError::MessageTooBig { limit });
             }
-            self.take(&room[..given]);
+            self.take(&room[..given], limit);
             self.at += taken;
             budget.spend(taken.max(given));
             if ended {
-                if in_tail {
+                if self.at > end {
                     return self.ended_in_tail(self.at - end);
                 }
-                if self.at >= payload.len() || (self.at == end && self.kept_sync) {
+                if self.at == end {
                     // The last block ended the message, and nothing is behind it.
                     return Ok(Step::Done(std::mem::take(&mut self.out)));
                 }
                 self.restart(history, context)?;
                 budget.spend(RESTART_COST);
-            } else if taken == 0 && given == 0 {
+            } else if taken == 0 && given == 0 && !drains {
                 return Err(ProtocolError::CompressedData);
             }
         }
     }
 
-    /// A message of one turn gets what it needs, and no more.
-    fn take(&mut self, bytes: &[u8]) {
-        if self.out.is_empty() {
-            self.out.reserve_exact(bytes.len());
+    /// A message of one turn gets what it needs, and no more; a longer one no more than its limit.
+    fn take(&mut self, bytes: &[u8], limit: u64) {
+        let len = self.out.len() + bytes.len();
+        if len > self.out.capacity() {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let room = (2 * self.out.len()).min(limit).max(len);
+            self.out.reserve_exact(room - self.out.len());
         }
         self.out.extend_from_slice(bytes);
     }
 
-    /// The stream has ended in the tail: at its very end, or, where the sender had left a last
-    /// empty block with its four bytes, behind these.
+    /// The stream has ended in the tail: at its very end; or behind the four bytes, where the
+    /// sender had left them, or where they are those of a last empty block of which it took them
+    /// off (§7.2.1). Of a message that is cut the four bytes would be more than that: they hold
+    /// text.
     fn ended_in_tail(&mut self, at: usize) -> Result<Step, ProtocolError> {
-        if at == TAIL.len() || (self.kept_sync && at == SYNC.len()) {
+        let is_empty_block = self.out.len() == self.before_tail;
+        if at == TAIL.len() || (at == SYNC.len() && (self.kept_sync || is_empty_block)) {
             return Ok(Step::Done(std::mem::take(&mut self.out)));
         }
         Err(ProtocolError::CompressedData)

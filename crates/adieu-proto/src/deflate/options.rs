@@ -29,7 +29,8 @@ use crate::handshake::Request;
 /// compressed nor in the text that later ones refer to.
 #[derive(Clone, Debug)]
 pub struct Deflate {
-    /// The effort, 1 to 9: [`Deflate::LEVEL`].
+    /// The effort, 1 to 9: [`Deflate::LEVEL`]. As with the other numbers here, what is below or
+    /// above counts as the nearest that there may be.
     pub level: u8,
     /// The memory of a compressor, 1 to 9: [`Deflate::MEM_LEVEL`].
     pub mem_level: u8,

@@ -47,6 +47,10 @@ pub(super) struct Broken;
 pub(crate) struct Deflater {
     tuning: Tuning,
     context: zlib_rs::Deflate,
+    /// The last turn filled its room: output waits in the context. zlib-rs 0.6.8 does not free the
+    /// room of what waits when it is reset, and a later message then panics: "buf.len() must fit in
+    /// remaining()". Such a context is not kept.
+    holds_output: bool,
 }
 
 impl Deflater {
@@ -56,7 +60,8 @@ impl Deflater {
             mem_level: i32::from(tuning.mem_level),
             ..DeflateConfig::new(i32::from(tuning.level))
         };
-        Deflater { tuning, context: zlib_rs::Deflate::new_with_config(config) }
+        let context = zlib_rs::Deflate::new_with_config(config);
+        Deflater { tuning, context, holds_output: false }
     }
 
     /// Begins a message behind this text. Without the reset the dictionary would be added to what
@@ -78,12 +83,12 @@ impl Deflater {
     ) -> Result<Turn, Broken> {
         let before = (self.context.total_in(), self.context.total_out());
         let flush = if last { DeflateFlush::SyncFlush } else { DeflateFlush::NoFlush };
+        self.holds_output = true;
         self.context.compress(input, out, flush).map_err(|_| Broken)?;
-        Ok(Turn {
-            taken: (self.context.total_in() - before.0) as usize,
-            given: (self.context.total_out() - before.1) as usize,
-            ended: false,
-        })
+        let taken = (self.context.total_in() - before.0) as usize;
+        let given = (self.context.total_out() - before.1) as usize;
+        self.holds_output = given == out.len();
+        Ok(Turn { taken, given, ended: false })
     }
 }
 
@@ -145,6 +150,9 @@ impl Contexts {
 
     /// Keeps a context for the next message; of too many the one that was used longest ago goes.
     pub(super) fn keep_deflater(&mut self, deflater: Deflater) {
+        if deflater.holds_output {
+            return;
+        }
         if self.deflaters.len() >= KEPT {
             self.deflaters.remove(0);
         }

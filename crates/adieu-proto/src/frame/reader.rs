@@ -217,7 +217,8 @@ impl Reader {
         #[cfg_attr(not(feature = "legacy"), allow(irrefutable_let_patterns))]
         let Reader::Hybi(hybi) = self else { return None };
         let in_message = hybi.assembler.in_message();
-        let (header, at) = hybi.decoder.whole_compressed(input, limit).filter(|_| !in_message)?;
+        let whole = hybi.decoder.whole_compressed(input, packed(limit));
+        let (header, at) = whole.filter(|_| !in_message)?;
         let (frame, rest) = std::mem::take(input).split_at_mut(at + header.len as usize);
         *input = rest;
         let payload = &mut frame[at..];
@@ -225,6 +226,25 @@ impl Reader {
             mask::apply(key, 0, payload);
         }
         Some((header.opcode == Opcode::Text, payload))
+    }
+}
+
+/// What a message within this limit may have while it is compressed: what does not shrink grows, by
+/// an eighth at most where a byte takes nine bits (RFC 1951 §3.2.6), and peers compress that, too.
+#[cfg(feature = "deflate")]
+fn packed(limit: u64) -> u64 {
+    limit.saturating_add(limit / 8).saturating_add(64)
+}
+
+/// The same error, of this limit.
+#[cfg(feature = "deflate")]
+fn with_limit(error: ProtocolError, limit: u64) -> ProtocolError {
+    match error {
+        ProtocolError::MessageTooBig { .. } => ProtocolError::MessageTooBig { limit },
+        ProtocolError::TooManyFragments { fragments, .. } => {
+            ProtocolError::TooManyFragments { fragments, limit }
+        }
+        other => other,
     }
 }
 
@@ -267,6 +287,11 @@ impl Hybi {
             return Ok(());
         }
         let first = header.opcode != Opcode::Continuation;
+        #[cfg(feature = "deflate")]
+        if header.compressed || self.assembler.compressed().is_some() {
+            let frame = self.assembler.frame(first, header.len, packed(limit), FRAGMENT_COST);
+            return frame.map_err(|error| with_limit(error, limit));
+        }
         self.assembler.frame(first, header.len, limit, FRAGMENT_COST)
     }
 

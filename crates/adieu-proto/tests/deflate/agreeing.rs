@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use adieu_proto::{
-    Cause, ClientRequest, Config, Connection, Deflate, HandshakeError, Negotiated,
+    Cause, ClientRequest, Config, Connection, Deflate, HandshakeError, Message, Negotiated,
     PerMessageDeflate, Scratch, Version, WindowBits, client_accept,
 };
 
-use crate::world::{End, pair, request, with};
+use crate::sending::eager;
+use crate::strict;
+use crate::world::{End, Numbers, pair, request, with};
 
 const OFFER: (&str, &str) = ("Sec-WebSocket-Extensions", "permessage-deflate");
 
@@ -62,9 +64,8 @@ fn an_answer_never_has_an_empty_field() {
     assert!(!has_field(&answer(&[bad], &with(Deflate::default()))));
 }
 
-/// What a client says that gets this field in the answer.
-fn client_hears(field: &str, config: Config) -> Result<Option<PerMessageDeflate>, Cause> {
-    let scratch = &mut Scratch::default();
+/// A client that gets this field in the answer.
+fn client_with(field: &str, config: Config, scratch: &mut Scratch) -> End {
     let now = Instant::now();
     let request = ClientRequest::new("h", "/");
     let client = Connection::client(now, Arc::new(config), request, [3; 32], scratch);
@@ -78,6 +79,13 @@ fn client_hears(field: &str, config: Config) -> Result<Option<PerMessageDeflate>
          Sec-WebSocket-Accept: {accept}\r\n{field}\r\n"
     );
     client.receive(answer.as_bytes(), &[usize::MAX], scratch);
+    client
+}
+
+/// What such a client says.
+fn client_hears(field: &str, config: Config) -> Result<Option<PerMessageDeflate>, Cause> {
+    let scratch = &mut Scratch::default();
+    let mut client = client_with(field, config, scratch);
     if client.connection.status().may_send() {
         return Ok(client.negotiated());
     }
@@ -119,4 +127,33 @@ fn a_client_fails_the_connection_on_what_it_did_not_offer() {
     let twice = [field("permessage-deflate"), field("permessage-deflate")].concat();
     assert_eq!(client_hears(&twice, on()), bad);
     assert_eq!(client_hears(&field("permessage-deflate"), Config::default()), bad);
+}
+
+#[test]
+fn a_client_keeps_the_window_that_the_answer_gives_it() {
+    let scratch = &mut Scratch::default();
+    for bits in 8..=15 {
+        let value = format!("permessage-deflate; client_max_window_bits={bits}");
+        let field = format!("Sec-WebSocket-Extensions: {value}\r\n");
+        let mut client = client_with(&field, with(eager()), scratch);
+        let (mut before, mut numbers, mut far) = (Vec::new(), Numbers(59), 0);
+        for len in [5000, 300, 9000, 20_000] {
+            let text = numbers.words(len);
+            let wire = client.send(&Message::from(text.as_str()), scratch);
+            let [first, length, rest @ ..] = &wire[..] else { panic!("a frame") };
+            if *first == 0x81 {
+                // It has not become smaller.
+                continue;
+            }
+            assert_eq!(*first, 0xC1);
+            let (key, masked) = rest[if *length & 0x7F == 126 { 2 } else { 0 }..].split_at(4);
+            let payload: Vec<u8> =
+                masked.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+            let (out, distance) = strict::inflate(&payload, &before, 1 << bits).expect("legal");
+            assert_eq!(out, text.as_bytes());
+            before.extend(out);
+            far = far.max(distance);
+        }
+        assert!(far > (1 << bits.min(13)) / 3, "{bits} bits: only {far} bytes back");
+    }
 }

@@ -45,6 +45,9 @@ fn messages_of_every_legal_form_are_inflated() {
         // More behind a last block.
         (&["f348cdc9c90700f248cdc9c90700"], &["HelloHello"]),
         (&["f348cdc9c90700f200110000"], &["HelloHello"]),
+        // The empty block of which the four bytes were taken off is a last one (§7.2.1).
+        (&["000500faff48656c6c6f01", "f200110000"], &["Hello", "Hello"]),
+        (&["01"], &[""]),
         // A long run, in a last block.
         (&["edc1010d000000c2a0acef5fc21e0e28000000a07703"], &[&a4097]),
         // The last four bytes were not taken off, or there are more empty blocks.
@@ -243,6 +246,39 @@ fn the_limit_is_that_of_the_inflated_message() {
     }
 }
 
+/// Browsers compress all messages, also those that grow by it.
+#[test]
+fn a_message_that_has_grown_may_be_as_long_as_any() {
+    let scratch = &mut Scratch::default();
+    let stored = |text: &[u8]| {
+        let blocks = text.chunks(100).map(|text| {
+            let len = text.len() as u16;
+            [&[0x00][..], &len.to_le_bytes(), &(!len).to_le_bytes(), text].concat()
+        });
+        [blocks.collect::<Vec<_>>().concat(), vec![0x00]].concat()
+    };
+    let limit = 10_000;
+    for (len, fits) in [(limit, true), (limit + 1, false), (2 * limit, false)] {
+        let text = crate::world::Numbers(3).bytes(len);
+        let payload = stored(&text);
+        assert!(payload.len() > len);
+        let (a, b) = payload.split_at(4000);
+        let fragments = [frame(0x42, a), frame(0x80, b)].concat();
+        for frames in [frame(0xC2, &payload), fragments] {
+            for size in [usize::MAX, 1000] {
+                let config = Config { max_message: limit as u64, ..Config::default() };
+                let mut server = End::server(Some(TAKEOVER), config);
+                server.receive(&frames, &[size], scratch);
+                let want = if fits { vec![Message::from(text.clone())] } else { Vec::new() };
+                assert!(server.messages == want, "{len} bytes");
+                let limit = limit as u64;
+                let want = (!fits).then_some(ProtocolError::MessageTooBig { limit });
+                assert_eq!(server.violation(scratch), want, "{len} bytes");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_bomb_is_stopped_at_the_limit() {
     let scratch = &mut Scratch::default();
@@ -258,5 +294,35 @@ fn a_bomb_is_stopped_at_the_limit() {
         assert!(server.held > 900_000 && server.held <= most, "{} bytes", server.held);
         let error = server.violation(scratch);
         assert_eq!(error, Some(ProtocolError::MessageTooBig { limit }));
+    }
+}
+
+/// So many times `a` in one last block of fixed codes, `runs` of them 258 long.
+fn last_block_of_a(len: usize, runs: usize) -> Vec<u8> {
+    let mut bits = vec![true, true, false];
+    // RFC 1951 §3.2.6: a code has its highest bit first.
+    let mut code =
+        |code: u32, len: u32| bits.extend((0..len).rev().map(|bit| code >> bit & 1 == 1));
+    (0..len - 258 * runs).for_each(|_| code(0x30 + u32::from(b'a'), 8));
+    // Length 258 is the symbol 285, distance 1 the symbol 0.
+    (0..runs).for_each(|_| code(0b1100_0101 << 5, 13));
+    code(0, 7);
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+    bits.chunks(8).map(byte).collect()
+}
+
+/// 16 KiB is what is inflated at a time: the code that ends the block may be all that is left.
+#[test]
+fn a_last_block_may_end_where_any_number_of_bytes_of_text_end() {
+    let scratch = &mut Scratch::default();
+    for len in [16_383, 16_384, 16_385, 16_500, 32_768, 40_000] {
+        for runs in 1..=16 {
+            let payload = last_block_of_a(len, runs);
+            let mut server = End::server(Some(TAKEOVER), Config::default());
+            server.receive(&frame(0xC1, &payload), &[usize::MAX], scratch);
+            server.receive(&frame(0xC1, &hex("01")), &[usize::MAX], scratch);
+            let want = [Message::from("a".repeat(len)), Message::from("")];
+            assert!(server.messages == want, "{len} bytes, {runs} runs");
+        }
     }
 }

@@ -196,3 +196,47 @@ fn the_report_tells_bytes_before_and_after() {
     assert_eq!(without.ends(scratch).compressed, None);
     assert_eq!(server.connection.send_uncompressed(&text, scratch), Err(UsageError::Closed));
 }
+
+/// What there should not be counts as the nearest that there may be.
+#[test]
+fn odd_settings_compress_as_well() {
+    let scratch = &mut Scratch::default();
+    let text = Message::from(Numbers(53).words(5000));
+    for level in [0, 1, 9, 10, 255] {
+        for mem_level in [0, 1, 9, 10, 255] {
+            for history in [0, 1, 2, 32_768, 32_769, 65_535, 65_536, usize::MAX] {
+                let odd = Deflate { level, mem_level, history, ..eager() };
+                let (mut client, mut server) = pair(with(odd.clone()), with(odd), scratch);
+                let wire = [server.send(&text, scratch), server.send(&text, scratch)].concat();
+                assert!(wire.len() < 9000, "{level}, {mem_level}, {history}");
+                client.receive(&wire, &[usize::MAX], scratch);
+                assert!(client.messages == [text.clone(), text.clone()]);
+            }
+        }
+    }
+}
+
+/// The compressor of the thread serves all, also behind a message that it was not worth its work.
+#[test]
+fn what_did_not_shrink_leaves_nothing_behind_for_the_next() {
+    let scratch = &mut Scratch::default();
+    let mut numbers = Numbers(41);
+    for level in [1, 2, 3, 6, 9] {
+        for mem_level in [1, 8] {
+            let options = || with(Deflate { level, mem_level, ..eager() });
+            let (_, mut one) = pair(with(eager()), options(), scratch);
+            let (mut client, mut two) = pair(with(eager()), options(), scratch);
+            // One large message, one of more than a turn, many small ones.
+            for (times, len) in [(1, 60_000), (1, 300_000), (1200, 64)] {
+                for _ in 0..times {
+                    one.send(&Message::from(numbers.bytes(len)), scratch);
+                }
+                let text = Message::from(numbers.words(60_000));
+                let wire = two.send(&text, scratch);
+                assert!(wire.len() < 40_000, "level {level}: {} bytes", wire.len());
+                client.receive(&wire, &[usize::MAX], scratch);
+                assert!(client.messages.pop() == Some(text), "level {level}");
+            }
+        }
+    }
+}

@@ -1,30 +1,67 @@
 //! A decoder of DEFLATE (RFC 1951) of its own, which believes nothing: it knows how far each match
 //! refers back, and refuses what goes further than the window. After Mark Adler's `puff`.
 
+/// What a sender takes off the end of a message (RFC 7692 §7.2.1).
+const SYNC: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
+
 /// What a message of permessage-deflate holds behind this text, and how far it refers back at most.
+/// Our messages have no last block (BFINAL).
 pub(crate) fn inflate(
     payload: &[u8],
     before: &[u8],
     window: usize,
 ) -> Result<(Vec<u8>, usize), &'static str> {
-    let tail = [0x00, 0x00, 0xFF, 0xFF];
-    let bytes = [payload, &tail].concat();
-    let mut decoder =
-        Decoder { bytes: &bytes, at: 0, bits: 0, count: 0, out: before.to_vec(), window, far: 0 };
+    let blocks = blocks(&[payload, &SYNC].concat(), before, window, usize::MAX)?;
+    if blocks.last > 0 || blocks.ends_with_last {
+        return Err("a last block");
+    }
+    Ok((blocks.out, blocks.far))
+}
+
+/// Blocks that end where their bytes end.
+pub(crate) struct Blocks {
+    pub(crate) out: Vec<u8>,
+    /// How far they refer back at most.
+    pub(crate) far: usize,
+    /// How many were last ones (BFINAL). What follows such a block is a stream of its own, which
+    /// begins with a byte of its own and has the same window.
+    pub(crate) last: usize,
+    /// Whether the very last one was.
+    pub(crate) ends_with_last: bool,
+}
+
+/// Why bytes are no blocks of at most so many bytes of output.
+pub(crate) const TOO_LONG: &str = "longer than the limit";
+
+/// All blocks of these bytes.
+pub(crate) fn blocks(
+    bytes: &[u8],
+    before: &[u8],
+    window: usize,
+    limit: usize,
+) -> Result<Blocks, &'static str> {
+    let most = limit.saturating_add(before.len());
+    let out = before.to_vec();
+    let mut decoder = Decoder { bytes, at: 0, bits: 0, count: 0, out, most, window, far: 0 };
+    let (mut last, mut ends_with_last) = (0, false);
     while decoder.at < bytes.len() {
-        let last = decoder.bits(1)?;
+        ends_with_last = decoder.bits(1)? == 1;
         match decoder.bits(2)? {
             0 => decoder.stored()?,
             1 => decoder.fixed()?,
             2 => decoder.dynamic()?,
             _ => return Err("block type 3"),
         }
-        if last == 1 {
-            return Err("a last block");
+        if ends_with_last {
+            last += 1;
+            (decoder.bits, decoder.count) = (0, 0);
         }
     }
+    if decoder.count > 0 {
+        return Err("bits behind the last block");
+    }
     let far = decoder.far;
-    Ok((decoder.out.split_off(before.len()), far))
+    Ok(Blocks { out: decoder.out.split_off(before.len()), far, last, ends_with_last })
 }
 
 struct Decoder<'a> {
@@ -33,6 +70,7 @@ struct Decoder<'a> {
     bits: u32,
     count: u32,
     out: Vec<u8>,
+    most: usize,
     window: usize,
     far: usize,
 }
@@ -55,6 +93,21 @@ impl Codes {
             symbols.extend(of.map(|(symbol, _)| symbol as u16));
         }
         Codes { counts, symbols }
+    }
+
+    /// The same, where the codes have to be all that there may be. `or_one`: a single one of one
+    /// bit may stand alone, or none at all (RFC 1951 §3.2.7).
+    fn complete(lengths: &[u8], or_one: bool) -> Result<Self, &'static str> {
+        let codes = Codes::new(lengths);
+        let mut left = 1i32;
+        for count in &codes.counts[1..] {
+            left = 2 * left - i32::from(*count);
+            if left < 0 {
+                return Err("more codes than there may be");
+            }
+        }
+        let few = usize::from(codes.counts[0] + codes.counts[1]) == lengths.len();
+        if left > 0 && !(or_one && few) { Err("codes are missing") } else { Ok(codes) }
     }
 }
 
@@ -97,7 +150,11 @@ impl Decoder<'_> {
         let data = self.bytes.get(self.at + 4..self.at + 4 + usize::from(len)).ok_or("cut")?;
         self.out.extend_from_slice(data);
         self.at += 4 + usize::from(len);
-        Ok(())
+        self.fits()
+    }
+
+    fn fits(&self) -> Result<(), &'static str> {
+        if self.out.len() > self.most { Err(TOO_LONG) } else { Ok(()) }
     }
 
     fn fixed(&mut self) -> Result<(), &'static str> {
@@ -112,12 +169,15 @@ impl Decoder<'_> {
             [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
         let literals = self.bits(5)? as usize + 257;
         let distances = self.bits(5)? as usize + 1;
+        if literals > 286 || distances > 30 {
+            return Err("more symbols than there are");
+        }
         let used = self.bits(4)? as usize + 4;
         let mut lengths = [0; 19];
         for place in &ORDER[..used] {
             lengths[*place] = self.bits(3)? as u8;
         }
-        let codes = Codes::new(&lengths);
+        let codes = Codes::complete(&lengths, false)?;
         let mut lengths = Vec::new();
         while lengths.len() < literals + distances {
             let symbol = self.symbol(&codes)?;
@@ -129,12 +189,19 @@ impl Decoder<'_> {
             };
             lengths.extend(std::iter::repeat_n(value, times as usize));
         }
-        let (literals, rest) = lengths.split_at(literals);
-        self.block(&Codes::new(literals), &Codes::new(&rest[..distances]))
+        if lengths.len() > literals + distances {
+            return Err("a repetition goes too far");
+        }
+        let (literals, distances) = lengths.split_at(literals);
+        if literals[256] == 0 {
+            return Err("nothing ends the block");
+        }
+        self.block(&Codes::complete(literals, true)?, &Codes::complete(distances, true)?)
     }
 
     fn block(&mut self, literals: &Codes, distances: &Codes) -> Result<(), &'static str> {
         loop {
+            self.fits()?;
             match self.symbol(literals)? {
                 symbol @ 0..256 => self.out.push(symbol as u8),
                 256 => return Ok(()),

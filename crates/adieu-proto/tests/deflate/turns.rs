@@ -39,6 +39,84 @@ fn many_small_messages_in_one_read_are_inflated_in_pieces_too() {
     assert!(server.turns >= 8, "{} turns", server.turns);
 }
 
+/// What a message costs beside its bytes counts, too.
+#[test]
+fn thousands_of_empty_messages_in_one_read_are_inflated_in_pieces() {
+    let scratch = &mut Scratch::default();
+    let mut server = End::server(Some(PerMessageDeflate::default()), Config::default());
+    server.receive(&frame(0xC1, b"\0").repeat(9000), &[usize::MAX], scratch);
+    assert_eq!(server.messages.len(), 9000);
+    assert!(server.turns >= 8, "{} turns", server.turns);
+}
+
+/// A compressor and an inflater may be in the middle of a large message while others of the thread
+/// are used.
+#[test]
+fn connections_of_one_thread_take_turns_with_large_messages() {
+    let scratch = &mut Scratch::default();
+    let mut numbers = Numbers(43);
+    let mut pairs: Vec<_> = (0..3).map(|_| pair(with(eager()), with(eager()), scratch)).collect();
+    let mut want: Vec<Vec<Message>> = vec![Vec::new(); 3];
+    for round in 0..3 {
+        for (i, (_, server)) in pairs.iter_mut().enumerate() {
+            for len in [200_000 + 1000 * i, 700] {
+                let message = Message::from(numbers.words(len));
+                server.connection.send(&message, scratch).unwrap();
+                want[i].push(message);
+            }
+        }
+        // A piece of each in turn.
+        let mut wires = vec![Vec::new(); 3];
+        while pairs.iter().any(|(_, server)| server.connection.status().has_work()) {
+            for (i, (_, server)) in pairs.iter_mut().enumerate() {
+                server.connection.go_on(server.now, scratch);
+                wires[i].extend(server.outputs(scratch));
+            }
+        }
+        for (i, (client, _)) in pairs.iter_mut().enumerate() {
+            let buffer = client.connection.read_buffer(scratch);
+            let first = wires[i].len().min(buffer.len()).min(60_000);
+            buffer[..first].copy_from_slice(&wires[i][..first]);
+            client.connection.received(client.now, first, scratch);
+            client.outputs(scratch);
+            wires[i].drain(..first);
+        }
+        for (i, (client, _)) in pairs.iter_mut().enumerate() {
+            client.pump(scratch);
+            client.receive(&wires[i], &[30_000], scratch);
+            assert!(client.messages == want[i], "connection {i}, round {round}");
+        }
+    }
+}
+
+/// The room for output is 16 KiB: where the output ends with it, nothing is flushed twice.
+#[test]
+fn a_large_message_may_be_compressed_to_any_number_of_bytes() {
+    let scratch = &mut Scratch::default();
+    let text = Numbers(47).words(120_000);
+    let alone = PerMessageDeflate { server_no_context_takeover: true, ..Default::default() };
+    let mut server = End::server(Some(alone), with(eager()));
+    let mut packed = |len: usize| {
+        let wire = server.send(&Message::from(&text[..len]), scratch);
+        let [(0xC1, payload)] = &frames(&wire)[..] else { panic!("compressed") };
+        payload.clone()
+    };
+    // Where the output, with its four bytes, ends with a room.
+    let (mut least, mut most) = (66_000, 120_000);
+    let edge = packed(least).len().next_multiple_of(16 * 1024);
+    while most - least > 1 {
+        let half = usize::midpoint(least, most);
+        if packed(half).len() + 4 < edge { least = half } else { most = half }
+    }
+    for len in most - 60..most + 60 {
+        let payload = packed(len);
+        assert!(!payload.ends_with(&[0, 0, 0xFF, 0xFF]), "{len} bytes");
+        let (out, _) = crate::strict::inflate(&payload, b"", 32_768).expect("whole");
+        assert!(out == text.as_bytes()[..len], "{len} bytes");
+    }
+    assert!(packed(least).len() + 4 < edge && packed(most).len() + 4 >= edge, "an edge");
+}
+
 #[test]
 fn the_end_of_the_peer_comes_behind_what_it_said() {
     let scratch = &mut Scratch::default();

@@ -409,11 +409,11 @@ impl State {
 
     /// Whether the driver has to write, to flush, or to do what an end asks for.
     fn is_unfinished(&self) -> bool {
-        let status = self.connection.status();
         #[cfg(feature = "deflate")]
-        if status.has_work() {
+        if self.has_work() {
             return true;
         }
+        let status = self.connection.status();
         status.has_output() || self.transport.holds() || !status.may_send()
     }
 

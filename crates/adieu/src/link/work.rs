@@ -14,16 +14,20 @@ impl State {
         false
     }
 
-    /// Whether there is work on large messages that are compressed.
+    /// Whether there is work on large messages that are compressed. A few bytes of the peer may
+    /// become many messages: they wait while the application is behind.
     #[cfg(feature = "deflate")]
     pub(super) fn has_work(&self) -> bool {
-        self.connection.status().has_work()
+        let status = self.connection.status();
+        if self.is_behind() { status.has_work_to_send() } else { status.has_work() }
     }
 
     /// Does a piece of it. The other tasks of the thread have had their turn.
     #[cfg(feature = "deflate")]
     pub(super) fn work(&mut self, scratch: &mut Scratch) {
-        if self.has_work() {
+        if self.is_behind() {
+            self.connection.go_on_sending(scratch);
+        } else if self.has_work() {
             self.connection.go_on(self.polled, scratch);
             self.inbox.take_in(&mut scratch.messages);
         }

@@ -85,11 +85,14 @@ pub(super) enum Hope {
     Nothing,
 }
 
-/// When a request was sent, and what the backend had taken by then.
+/// When a request was sent, and what was known of the backend by then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) at: Instant,
+    /// What it had taken.
     pub(super) taken: Taken,
+    /// When the last request was sent that it had taken.
+    pub(super) well_at: Instant,
 }
 
 /// What becomes of an event that was refused.
@@ -135,7 +138,7 @@ impl Pending {
         let age = now.at.duration_since(self.came) + self.age;
         let over = match lane {
             Lane::Lifecycle => trouble.tries >= PARK_TRIES && age >= options.park_after,
-            Lane::Messages => trouble.is_hopeless(now.at, sent.taken, options),
+            Lane::Messages => trouble.is_hopeless(now.at, sent, options),
         };
         if over { Fate::SetAside } else { Fate::Again(hope) }
     }
@@ -205,17 +208,19 @@ impl Trouble {
         self.refused_at >= time && !excused
     }
 
-    /// Whether a message is given up that was sent when the backend had taken this. While the
-    /// backend takes no message at all, it is more likely that the backend is unwell than that the
-    /// message is wrong; and what was sent before the backend was well again may be answered by the
-    /// backend as it was.
-    fn is_hopeless(&self, now: Instant, taken: Taken, options: &DeliveryOptions) -> bool {
+    /// Whether a message is given up whose last request was this. While the backend takes no message
+    /// at all, it is more likely that the backend is unwell than that the message is wrong. A request
+    /// that was under way when the backend changed may be answered by the backend as it was: so the
+    /// backend was well between two refusals only if it took what was sent after the first, and had
+    /// done so before the second was sent.
+    fn is_hopeless(&self, now: Instant, sent: Sent, options: &DeliveryOptions) -> bool {
         let age = now - self.since;
         if self.finals >= FINAL_TRIES {
-            return taken != self.taken_at_first || age >= options.dead_letter_age;
+            return sent.well_at > self.since || age >= options.dead_letter_age;
         }
+        let taken = |taken: Taken| taken.of(Lane::Messages);
+        let others_are_taken = taken(sent.taken) > taken(self.taken_at_first);
         let tried = self.counted >= options.dead_letter_tries && age >= options.dead_letter_age;
-        let others_are_taken = taken.of(Lane::Messages) > self.taken_at_first.of(Lane::Messages);
         tried && (others_are_taken || age >= NOTHING_TAKEN)
     }
 }

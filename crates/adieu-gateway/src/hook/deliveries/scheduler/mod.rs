@@ -80,6 +80,8 @@ pub(super) struct Scheduler {
     connection_bytes: usize,
     last_sent: Instant,
     pub(super) last_taken: Instant,
+    /// When the last request was sent of which the backend has taken an event.
+    well_at: Instant,
     spells: Spells,
     /// Somebody waits for room that others have.
     pub(super) pressed: bool,
@@ -118,6 +120,7 @@ impl Scheduler {
             connection_bytes: 0,
             last_sent: now,
             last_taken: now,
+            well_at: now,
             spells: Spells::default(),
             pressed: false,
             freed: false,
@@ -275,7 +278,7 @@ impl Scheduler {
             self.current[lane as usize] += 1;
             self.last_sent = now;
             self.hear(now, Input::Sent);
-            let sent = Sent { at: now, taken: self.taken };
+            let sent = Sent { at: now, taken: self.taken, well_at: self.well_at };
             requests.push(Request { lane, jobs, sent, epoch: self.epoch });
         }
         requests
@@ -390,6 +393,7 @@ impl Scheduler {
             Ok(()) => {
                 self.counts.delivered += 1;
                 self.last_taken = now.at;
+                self.well_at = self.well_at.max(request.sent.at);
                 self.taken.0[lane as usize] += 1;
                 self.hope_again(now.at, lane);
                 if let Some(id) = self.pop(&job.stream, lane).and_then(|taken| taken.letter) {

@@ -363,6 +363,25 @@ fn a_message_that_was_on_its_way_when_the_backend_became_well_is_no_dead_letter(
 }
 
 #[test]
+fn what_was_sent_before_a_message_was_refused_tells_nothing_of_the_message_when_it_is_taken() {
+    let mut world = World::new(options());
+    world.happens(2, 1, SessionStarted);
+    let earlier = world.queue.poll(world.now.at).remove(0);
+    world.happens(1, 1, Message);
+    let unwell = |_: &Event, _: Duration| refuses(FailureKind::Final);
+    world.pass(10 * QUICK, unwell);
+    // The answer comes late: the backend was well when it took this.
+    world.queue.done(world.now, &earlier, vec![Ok(())]);
+    while world.sent.len() < 2 * FINAL_TRIES as usize {
+        world.pass(QUICK, unwell);
+    }
+    assert!(world.store.dead_letters.is_empty());
+    world.pass(HOUR, takes);
+    assert!(world.store.dead_letters.is_empty());
+    assert_eq!(world.sent.last().map(|(_, id, taken)| (&**id, *taken)), Some(("1.1", true)));
+}
+
+#[test]
 fn a_flood_of_one_person_leaves_room_for_others_and_for_small_messages() {
     let mut world = World::new(options());
     let large = || Data::Text("x".repeat(1024 * 1024));
