@@ -1,12 +1,18 @@
 //! Where the system gives no thread or no descriptor, that is said; nothing panics.
 #![cfg(target_os = "linux")]
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::peers::{ask, backend};
 use crate::world::{ADIEU, Adieu, SECRET, Scratch, by, refused};
 
 /// A user that has no other process, for threads are counted for each user: as root there is no
-/// limit of them.
-const NOBODY: &str = "64127";
+/// limit of them. Each test has one of its own, of those that a container knows as well.
+fn nobody() -> String {
+    static TESTS: AtomicU32 = AtomicU32::new(0);
+    let test = TESTS.fetch_add(1, Ordering::Relaxed);
+    (60_000 + (2 * std::process::id() + test) % 5_000).to_string()
+}
 
 #[test]
 fn without_descriptors_the_limit_and_what_to_raise_are_named() {
@@ -44,7 +50,8 @@ fn as_nobody(scratch: &Scratch) -> Vec<String> {
     // Where the program is, another user may not come.
     let copy = scratch.name("adieu");
     std::fs::copy(ADIEU, &copy).unwrap();
-    let user = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"];
+    let nobody = nobody();
+    let user = ["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"];
     let user = if rustix::process::geteuid().is_root() { &user[..] } else { &[] };
     user.iter().map(|word| (*word).to_owned()).chain([copy]).collect()
 }

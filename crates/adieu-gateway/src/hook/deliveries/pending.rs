@@ -208,11 +208,11 @@ impl Trouble {
         self.refused_at >= time && !excused
     }
 
-    /// Whether a message is given up whose last request was this. While the backend takes no message
-    /// at all, it is more likely that the backend is unwell than that the message is wrong. A request
-    /// that was under way when the backend changed may be answered by the backend as it was: so the
-    /// backend was well between two refusals only if it took what was sent after the first, and had
-    /// done so before the second was sent.
+    /// Whether a message is given up whose last request was this. While the backend takes no
+    /// message at all, it is more likely that the backend is unwell than that the message is wrong.
+    /// A request that was under way when the backend changed may be answered by the backend as it
+    /// was: so the backend was well between two refusals only if it took what was sent after the
+    /// first, and had done so before the second was sent.
     fn is_hopeless(&self, now: Instant, sent: Sent, options: &DeliveryOptions) -> bool {
         let age = now - self.since;
         if self.finals >= FINAL_TRIES {
