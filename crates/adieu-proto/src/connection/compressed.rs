@@ -100,11 +100,16 @@ impl Connection {
                 let (opcode, mask) = (opcode(message), self.seed.as_mut().map(|seed| seed.mask()));
                 let write = |out: &mut Vec<u8>| hybi::write_compressed(out, opcode, packed, mask);
                 self.outgoing.append(scratch, write);
+                self.outgoing.message_ends();
             }
-            None => self.send_plain(message, scratch),
+            None => self.send_as_it_is(message, scratch),
         }
         scratch.contexts = Some(contexts);
-        self.outgoing.message_ends();
+    }
+
+    fn send_as_it_is(&mut self, message: &Message, scratch: &mut Scratch) {
+        let sent = self.send_plain(message, scratch);
+        debug_assert!(sent.is_ok(), "{sent:?}");
     }
 
     /// Sends a message that many connections send, compressed once for all of them; false if this
@@ -148,9 +153,8 @@ impl Connection {
             self.outgoing.recall(message.len(), scratch);
             match packed {
                 Some(packed) => self.queue_packed(&message, packed, scratch),
-                None => self.send_plain(&message, scratch),
+                None => self.send_as_it_is(&message, scratch),
             }
-            self.outgoing.message_ends();
         }
     }
 
@@ -160,20 +164,21 @@ impl Connection {
         let mask = self.mask();
         if mask.is_some() || packed.len() < OWN_BUFFER {
             let write = |out: &mut Vec<u8>| hybi::write_compressed(out, opcode, &packed, mask);
-            return self.outgoing.append(scratch, write);
+            self.outgoing.append(scratch, write);
+            return self.outgoing.message_ends();
         }
         let len = packed.len();
         let header = |out: &mut Vec<u8>| hybi::write_compressed_header(out, opcode, len);
         self.outgoing.append(scratch, header);
         self.outgoing.payload(packed.into(), scratch);
+        self.outgoing.message_ends();
     }
 
     /// Nothing is compressed any more: what waits is queued as it is.
     pub(super) fn give_up_compression(&mut self, scratch: &mut Scratch) {
         while let Some(message) = self.rare.deflate_mut().and_then(|deflate| deflate.take_job()) {
             self.outgoing.recall(message.len(), scratch);
-            self.send_plain(&message, scratch);
-            self.outgoing.message_ends();
+            self.send_as_it_is(&message, scratch);
         }
     }
 

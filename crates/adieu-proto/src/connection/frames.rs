@@ -43,22 +43,33 @@ impl Connection {
     }
 
     fn send_message(&mut self, message: &Message, scratch: &mut Scratch) -> Result<(), UsageError> {
+        // One look tells the usual way, which costs nothing of the others.
+        if self.outgoing.framing != Framing::Hybi || !self.machine.may_send() {
+            return self.send_otherwise(message, scratch);
+        }
+        self.send_plain(message, scratch)
+    }
+
+    #[inline(never)]
+    fn send_otherwise(
+        &mut self,
+        message: &Message,
+        scratch: &mut Scratch,
+    ) -> Result<(), UsageError> {
         if !self.machine.may_send() {
             let connecting = self.machine.state() == State::Connecting;
             return Err(if connecting { UsageError::NotOpen } else { UsageError::Closed });
         }
         match self.outgoing.framing {
-            Framing::Hybi => self.send_hybi(message, scratch),
+            Framing::Hybi => self.send_plain(message, scratch),
             #[cfg(feature = "legacy")]
-            Framing::Hixie => self.send_hixie(message, scratch)?,
+            Framing::Hixie => self.send_hixie(message, scratch),
             #[cfg(feature = "deflate")]
             Framing::Deflate => {
                 self.send_deflate(message, true, scratch);
-                return Ok(());
+                Ok(())
             }
         }
-        self.outgoing.message_ends();
-        Ok(())
     }
 
     fn send_prepared(
@@ -86,17 +97,17 @@ impl Connection {
             return Err(UsageError::NoBinary(self.machine.version()));
         };
         self.outgoing.append(scratch, |out| hixie::write_text(out, text.as_bytes()));
+        self.outgoing.message_ends();
         Ok(())
     }
 
-    /// Where compression was agreed on: a message as it is.
-    #[cfg(feature = "deflate")]
-    #[inline(never)]
-    pub(super) fn send_plain(&mut self, message: &Message, scratch: &mut Scratch) {
-        self.send_hybi(message, scratch);
-    }
-
-    fn send_hybi(&mut self, message: &Message, scratch: &mut Scratch) {
+    /// Queues a message as it is, in a frame of RFC 6455. This cannot fail: the result is that of
+    /// [`send`](Self::send), which ends with this most often.
+    pub(super) fn send_plain(
+        &mut self,
+        message: &Message,
+        scratch: &mut Scratch,
+    ) -> Result<(), UsageError> {
         let opcode = opcode(message);
         let payload = message.as_bytes();
         match &mut self.seed {
@@ -114,6 +125,8 @@ impl Connection {
                 self.outgoing.append(scratch, |out| hybi::write_frame(out, opcode, payload, mask));
             }
         }
+        self.outgoing.message_ends();
+        Ok(())
     }
 
     /// Bytes of the peer on an open connection. Nothing is kept of a message that nobody will read:
