@@ -17,10 +17,22 @@ use crate::run::{self, Running};
 /// How often the programs are looked at.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Programs whose tests take longest, the longest first. They start before the others, so that none
-/// of them is alone at the end.
-const LONGEST: &[&str] =
-    &["adieu-cli sessions", "adieu-cli check", "adieu vanished", "adieu faults", "adieu drain"];
+/// Programs whose tests take longest, and most of it in waiting, the longest first. They start
+/// before the others, so that none of them is alone at the end.
+const LONGEST: &[&str] = &[
+    "adieu-cli sessions",
+    "adieu-cli check",
+    "adieu vanished",
+    "adieu faults",
+    "adieu draining_readers",
+    "adieu drain",
+    "adieu backpressure",
+    "adieu liveness_clocks",
+    "adieu ways_to_go",
+    "adieu pong_lane",
+    "adieu logs",
+    "adieu-gateway store",
+];
 
 /// Lines of a failed program that are printed; all of its output is kept in a file.
 const SHOWN_OF_A_FAILURE: usize = 80;
