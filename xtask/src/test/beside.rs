@@ -4,6 +4,7 @@
 //! process that starts. `cargo test` starts a program when the one before has ended, so the slowest
 //! test of each program is waited for alone. Here several wait at once.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -56,13 +57,13 @@ pub(super) fn run(targets: Vec<Target>, beside: &Beside) -> Result<(), String> {
     let at_once = cores * beside.programs;
     let folder = run::target_dir()?.join("test-output");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut waiting = longest_last(targets);
+    let mut waiting = VecDeque::from(longest_first(targets));
     let (count, mut ended, mut failed) = (waiting.len(), 0, Vec::new());
     println!("{count} programs, {at_once} at once; their output is below {}", folder.display());
     let mut running: Vec<Run> = Vec::new();
     while !(waiting.is_empty() && running.is_empty()) {
         while running.len() < at_once {
-            let Some(target) = waiting.pop() else { break };
+            let Some(target) = waiting.pop_front() else { break };
             running.push(Run::start(target, &folder, cores, beside)?);
         }
         let mut still = Vec::new();
@@ -83,14 +84,13 @@ pub(super) fn run(targets: Vec<Target>, beside: &Beside) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-/// In the order in which they are taken from the end: the longest first, then as cargo has them.
-fn longest_last(mut targets: Vec<Target>) -> Vec<Target> {
+/// The longest first, then as cargo has them.
+fn longest_first(mut targets: Vec<Target>) -> Vec<Target> {
     let rank = |target: &Target| {
         let place = LONGEST.iter().position(|name| *name == target.name);
         place.unwrap_or(LONGEST.len())
     };
     targets.sort_by_key(rank);
-    targets.reverse();
     targets
 }
 
@@ -120,7 +120,7 @@ impl Run {
         command.arg(format!("--test-threads={}", cores * beside.tests));
         let environment = beside.environment.iter().map(|(name, value)| (name, value));
         command.envs(environment).current_dir(&target.folder);
-        // As `cargo test` sets it; some tests look for files of their package.
+        // As `cargo test` sets it.
         command.env("CARGO_MANIFEST_DIR", &target.folder);
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let running = Running::start(&mut command)?;
@@ -178,11 +178,8 @@ mod tests {
     #[test]
     fn the_longest_start_first_and_the_others_in_their_order() {
         let all = ["adieu a", "adieu b", "adieu-cli check", "adieu c", "adieu-cli sessions"];
-        let mut order = longest_last(all.map(target).to_vec());
-        let mut started = Vec::new();
-        while let Some(next) = order.pop() {
-            started.push(next.name);
-        }
+        let order = longest_first(all.map(target).to_vec());
+        let started: Vec<String> = order.into_iter().map(|target| target.name).collect();
         let expected = ["adieu-cli sessions", "adieu-cli check", "adieu a", "adieu b", "adieu c"];
         assert_eq!(started, expected);
     }
