@@ -50,8 +50,9 @@ mod utf8;
 mod version;
 
 pub use close::{
-    Cause, Close, CloseRequest, ClosingHandshake, End, Ending, IntoCloseCode, IntoReason, LetGo,
-    PeerEnd, Side, Timeline, Transport, TransportKind, Truncation, Unsent,
+    Cause, Close, CloseRequest, ClosingHandshake, End, Ending, Http2, Http2ErrorCode,
+    IntoCloseCode, IntoReason, LetGo, PeerEnd, Side, Timeline, Transport, TransportKind,
+    Truncation, Unsent,
 };
 pub use close_code::CloseCode;
 pub use config::{Config, defaults, is_endless};
@@ -63,8 +64,8 @@ pub use frame::Opcode;
 #[cfg(feature = "legacy")]
 pub use handshake::key76;
 pub use handshake::{
-    Answer, AnswerReader, ClientRequest, Refusal, Request, Response, ResponseHead, accept_response,
-    client_accept, detect,
+    Answer, AnswerReader, ClientRequest, Refusal, Request, Response, ResponseHead,
+    accept_extended_connect, accept_response, client_accept, detect, detect_extended_connect,
 };
 pub use liveness::Evidence;
 pub use message::Message;

@@ -394,6 +394,14 @@ impl Drain {
         self.publish(&live);
     }
 
+    /// The connection goes on as another kind: it is counted there.
+    #[cfg(feature = "http2")]
+    pub(crate) fn unregister<L>(&self, link: *const L) {
+        let mut live = self.live();
+        live.connections.remove(&key(link));
+        self.publish(&live);
+    }
+
     /// A handler runs, until this is dropped.
     pub(crate) fn handler(&self) -> Running {
         let mut live = self.live();

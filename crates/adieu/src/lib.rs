@@ -73,6 +73,8 @@ mod group;
 mod handled;
 mod handler;
 mod handshake;
+#[cfg(feature = "http2")]
+pub mod http2;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod into_close;

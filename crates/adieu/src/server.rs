@@ -90,6 +90,8 @@ pub struct Server<H> {
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
     stop: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
+    #[cfg(feature = "http2")]
+    http2: Option<Http2>,
 }
 
 impl<H: Handler> Server<H> {
@@ -106,6 +108,8 @@ impl<H: Handler> Server<H> {
             #[cfg(feature = "tls")]
             tls: None,
             stop: None,
+            #[cfg(feature = "http2")]
+            http2: None,
         }
     }
 
@@ -199,6 +203,47 @@ impl<H: Handler> Server<H> {
         self
     }
 
+    /// Serves HTTP/2 as well (RFC 8441), to clients that choose it in the TLS handshake (ALPN `h2`).
+    /// It is off by default: in `docs/http2.md` stands what changes for browsers where it is on.
+    ///
+    /// ```
+    /// # async fn run(tls: std::sync::Arc<rustls::ServerConfig>) -> std::io::Result<()> {
+    /// use adieu::{Server, Socket};
+    /// async fn handler(mut socket: Socket) {
+    ///     while let Some(message) = socket.recv().await {
+    ///         let _ = socket.send(message).await;
+    ///     }
+    /// }
+    /// Server::new(handler).tls(tls).http2(true).serve("127.0.0.1:8443").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2(mut self, on: bool) -> Self {
+        self.http2 = on.then(|| self.http2.unwrap_or_default());
+        self
+    }
+
+    /// The same with these settings, which are for HTTP/2 alone.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2_with(mut self, settings: crate::http2::Settings) -> Self {
+        let http2 = self.http2.unwrap_or_default();
+        self.http2 = Some(Http2 { settings: Some(settings), ..http2 });
+        self
+    }
+
+    /// Serves HTTP/2 without TLS, too, to clients that begin with its preface by prior knowledge
+    /// (RFC 9113 §3.3). Browsers do not; proxies may.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2_cleartext(mut self, on: bool) -> Self {
+        let http2 = self.http2.unwrap_or_default();
+        self.http2 = Some(Http2 { cleartext: on, ..http2 });
+        self
+    }
+
     /// When this future is ready, the server stops: it accepts no more, tells all peers Close
     /// 1001 behind everything that was sent to them, and [`serve`](Self::serve) returns when
     /// they are over.
@@ -262,12 +307,19 @@ impl<H: Handler> Server<H> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (handler, endpoint) = (self.handler.clone(), Arc::new(self.endpoint.clone()));
+        let server = Arc::new(Accepted {
+            handler: self.handler.clone(),
+            endpoint: Arc::new(self.endpoint.clone()),
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "http2")]
+            http2: None,
+        });
         let stream = AnyTransport::stream(stream);
         async move {
             let (peer, permit) = (Peer::new(None), AcceptPermit::default());
-            if let Some(driver) = driver(stream, peer, permit, endpoint) {
-                serve_connection(driver, handler).await;
+            if let Some(driver) = driver(stream, peer, permit, server.endpoint.clone()) {
+                serve_connection(driver, server).await;
             }
         }
     }
@@ -276,11 +328,17 @@ impl<H: Handler> Server<H> {
     pub(crate) fn start(mut self) -> (Arc<Accepted<H>>, impl Future<Output = ()>) {
         let stop = self.stop.take();
         let started = self.endpoint.drain.started();
+        #[cfg(all(feature = "http2", feature = "tls"))]
+        if let (Some(_), Some(config)) = (&self.http2, &mut self.tls) {
+            crate::tls::offers_http2(config);
+        }
         let server = Accepted {
             handler: self.handler,
             endpoint: Arc::new(self.endpoint),
             #[cfg(feature = "tls")]
             tls: self.tls,
+            #[cfg(feature = "http2")]
+            http2: self.http2,
         };
         let stop = async move {
             match stop {
@@ -292,12 +350,24 @@ impl<H: Handler> Server<H> {
     }
 }
 
+/// How HTTP/2 is served.
+#[cfg(feature = "http2")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Http2 {
+    /// `None`: those that follow from the endpoint's.
+    settings: Option<crate::http2::Settings>,
+    /// Without TLS, too.
+    cleartext: bool,
+}
+
 /// What each connection's task needs.
 pub(crate) struct Accepted<H> {
     handler: Arc<H>,
     pub(crate) endpoint: Arc<Endpoint>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
+    #[cfg(feature = "http2")]
+    http2: Option<Http2>,
 }
 
 impl<H: Handler> Accepted<H> {
@@ -318,7 +388,7 @@ impl<H: Handler> Accepted<H> {
             let Some(accepted) = waiting(&listener) else { break };
             let Ok((tcp, from)) = accepted else { continue };
             if let Some(driver) = self.driver(tcp, from, AcceptPermit::default(), false) {
-                refusals.spawn(serve_connection(driver, self.handler.clone()));
+                refusals.spawn(serve_connection(driver, self.clone()));
             }
         }
         drop(listener);
@@ -338,7 +408,7 @@ impl<H: Handler> Accepted<H> {
             tokio::select! {
                 (tcp, from, permit) = self.accept(listener) => {
                     if let Some(driver) = self.driver(tcp, from, permit, has_options) {
-                        tokio::spawn(serve_connection(driver, self.handler.clone()));
+                        tokio::spawn(serve_connection(driver, self.clone()));
                     }
                 }
                 result = &mut until => return result,
@@ -372,13 +442,49 @@ impl<H: Handler> Accepted<H> {
                 if !has_options {
                     transport.set_options(self.options());
                 }
-                driver(transport, peer, permit, self.endpoint.clone())
+                #[cfg(feature = "http2")]
+                let may_choose = self.may_choose_http2(&transport);
+                let driver = driver(transport, peer, permit, self.endpoint.clone())?;
+                #[cfg(feature = "http2")]
+                if may_choose {
+                    driver.link().expect_choice();
+                }
+                Some(driver)
             }
             Err(error) => {
                 tracing::error!(%peer, "no TLS: {error}");
                 None
             }
         }
+    }
+
+    /// Whether the peer may speak HTTP/2.
+    #[cfg(feature = "http2")]
+    fn may_choose_http2(&self, transport: &AnyTransport) -> bool {
+        let Some(http2) = &self.http2 else { return false };
+        http2.cleartext || !matches!(transport, AnyTransport::Tcp(_))
+    }
+
+    /// One connection of HTTP/2, to its end.
+    #[cfg(feature = "http2")]
+    async fn serve_http2(
+        self: Arc<Self>,
+        carried: crate::http2::Carried,
+        peer: Peer,
+        permit: crate::limit::ConnectionPermit,
+    ) {
+        let settings = self.http2.as_ref().and_then(|http2| http2.settings.clone());
+        let settings =
+            settings.unwrap_or_else(|| crate::http2::Settings::of(&self.endpoint.config));
+        let sockets = crate::http2::Sockets {
+            endpoint: self.endpoint.clone(),
+            handler: self.handler.clone(),
+            peer: peer.addr(),
+            #[cfg(feature = "tls")]
+            tls: carried.tls_info(),
+        };
+        crate::http2::serve(carried, Arc::new(sockets), &settings, &self.endpoint.drain).await;
+        drop(permit);
     }
 
     fn transport(&self, tcp: TcpStream) -> io::Result<AnyTransport> {
@@ -419,12 +525,17 @@ fn driver(
 #[allow(clippy::manual_async_fn, reason = "an `async fn` would keep its arguments in memory twice")]
 fn serve_connection<H: Handler>(
     mut driver: Driver,
-    handler: Arc<H>,
+    server: Arc<Accepted<H>>,
 ) -> impl Future<Output = ()> + Send {
     async move {
         if driver.open().await {
             let socket = Socket::new(driver.link());
-            driver.run(Box::pin(async { handler.call(socket).await })).await;
+            return driver.run(Box::pin(async { server.handler.call(socket).await })).await;
+        }
+        #[cfg(feature = "http2")]
+        if let Some((carried, permit)) = driver.take_http2() {
+            let peer = driver.sender();
+            Box::pin(server.serve_http2(carried, peer, permit)).await;
         }
     }
 }

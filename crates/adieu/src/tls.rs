@@ -142,14 +142,30 @@ pub fn with_client_certificate(
     Ok(Arc::new(config))
 }
 
+/// The names of ALPN (RFC 9112 §12.4, RFC 9113 §11.1).
+const HTTP_1_1: &[u8] = b"http/1.1";
+#[cfg(feature = "http2")]
+const HTTP_2: &[u8] = b"h2";
+
 /// The same configuration, which offers no protocol by ALPN but HTTP/1.1, if it offers any. The
 /// sessions that it resumes are the same ones.
 pub(crate) fn speaking_http1(mut config: Arc<ClientConfig>) -> Arc<ClientConfig> {
-    const HTTP_1_1: &[u8] = b"http/1.1";
     if config.alpn_protocols.iter().any(|name| name != HTTP_1_1) {
         Arc::make_mut(&mut config).alpn_protocols = vec![HTTP_1_1.to_vec()];
     }
     config
+}
+
+/// Has a server offer HTTP/2 in the TLS handshake (ALPN, RFC 7301), before what it offers.
+#[cfg(feature = "http2")]
+pub(crate) fn offers_http2(config: &mut Arc<ServerConfig>) {
+    let offers = &config.alpn_protocols;
+    if offers.iter().any(|name| name == HTTP_2) {
+        return;
+    }
+    let others = if offers.is_empty() { vec![HTTP_1_1.to_vec()] } else { offers.clone() };
+    let offers = std::iter::once(HTTP_2.to_vec()).chain(others).collect();
+    Arc::make_mut(config).alpn_protocols = offers;
 }
 
 fn client() -> ConfigBuilder<ClientConfig, WantsVerifier> {

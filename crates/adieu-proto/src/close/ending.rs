@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::close::Close;
+use crate::close::{Close, Http2};
 use crate::error::{HandshakeError, ProtocolError, TransportError};
 use crate::timer::Timer;
 
@@ -70,6 +70,8 @@ pub struct Ending {
     /// The error that explains the ending, where there was one: of the transport, or, after
     /// [`Cause::HandlerFailed`], what our handler returned.
     pub error: Option<TransportError>,
+    /// The stream of HTTP/2 that carried the connection, where one did.
+    pub http2: Option<Http2>,
     /// What was compressed, where that was agreed on.
     #[cfg(feature = "deflate")]
     pub compressed: Option<crate::Compressed>,
@@ -118,6 +120,7 @@ impl Ending {
             round_trip: None,
             switched_off: Vec::new(),
             error: None,
+            http2: None,
             #[cfg(feature = "deflate")]
             compressed: None,
         }
@@ -133,7 +136,9 @@ impl Ending {
     /// endings: a Close went each way (RFC 6455 §7.1.4) and the peer's keeps the rules of §5.5.1
     /// and §7.4, the peer finished its direction of the transport, and nothing of ours is known to
     /// be lost, neither unsent nor unacknowledged. An RST behind the FIN is a loss, but for one
-    /// that answers our close_notify: for that nobody has to wait (RFC 8446 §6.1).
+    /// that answers our close_notify: for that nobody has to wait (RFC 8446 §6.1). Of a stream of
+    /// HTTP/2 the peer's direction may stay open behind its Close: an RST_STREAM of ours with
+    /// NO_ERROR ends it (RFC 9113 §8.1).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let lost = self.unsent.bytes > 0 || self.unsent.unacknowledged.is_some_and(|n| n > 0);
@@ -141,6 +146,7 @@ impl Ending {
         let finished = match self.transport.end {
             End::Finished => true,
             End::FinishedThenReset => self.resets_only_our_close_notify(),
+            End::LetGo(LetGo::BothClosed) => true,
             _ => false,
         };
         self.closing_handshake.is_complete() && finished && !lost && !violated
@@ -362,6 +368,9 @@ pub enum TransportKind {
     Tcp,
     /// TLS of this crate over TCP: close_notify, and what TCP did after it, are seen as well.
     Tls,
+    /// A stream of HTTP/2 (RFC 8441): END_STREAM, RST_STREAM and its code are seen, and how the
+    /// connection below ended; [`Ending::http2`] has them.
+    Http2,
     /// Another stream: its end is known as far as the stream tells it; what happened below, and
     /// what was acknowledged, is not.
     Stream,
@@ -373,7 +382,7 @@ impl fmt::Display for TransportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TransportKind::Tcp | TransportKind::Tls => "TCP",
-            TransportKind::Stream => "the stream",
+            TransportKind::Http2 | TransportKind::Stream => "the stream",
             TransportKind::Unknown => "the transport",
         })
     }
@@ -413,6 +422,9 @@ pub enum LetGo {
     Forced,
     /// The connection was refused without waiting for its request or its end.
     Refused,
+    /// Both sides had said Close on a stream of HTTP/2 whose other direction the peer left open:
+    /// nothing more could come, and we ended it with an RST_STREAM (NO_ERROR, RFC 9113 §8.1).
+    BothClosed,
 }
 
 impl fmt::Display for LetGo {
@@ -425,6 +437,7 @@ impl fmt::Display for LetGo {
             LetGo::RuntimeGone => f.write_str("when the runtime shut down"),
             LetGo::Forced => f.write_str("because our application forced the end"),
             LetGo::Refused => f.write_str("because it was refused without waiting for its request"),
+            LetGo::BothClosed => f.write_str("because both sides had said Close"),
         }
     }
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::close::record::CloseRecord;
 use crate::close::state::{Action, CloseCapability, Context, Input, Role, State};
 use crate::close::{
-    Cause, Close, CloseRequest, End, Ending, LetGo, PeerEnd, Side, TransportKind, Unsent,
+    Cause, Close, CloseRequest, End, Ending, Http2, LetGo, PeerEnd, Side, TransportKind, Unsent,
 };
 use crate::close_code::CloseCode;
 use crate::error::{HandshakeError, TransportError};
@@ -41,6 +41,8 @@ pub(crate) struct Machine {
     pub(super) role: Role,
     version: Version,
     opened: Option<Duration>,
+    /// The transport is one stream of many, which can be ended in both directions at once.
+    pub(super) multiplexed: bool,
     pub(super) record: CloseRecord,
 }
 
@@ -51,7 +53,8 @@ impl Machine {
     pub(crate) fn new(role: Role) -> Self {
         let version = Version::Rfc6455;
         let record = CloseRecord::default();
-        Machine { state: State::Connecting, role, version, opened: None, record }
+        let (state, opened, multiplexed) = (State::Connecting, None, false);
+        Machine { state, role, version, opened, multiplexed, record }
     }
 
     #[inline]
@@ -68,6 +71,16 @@ impl Machine {
     /// This version was agreed on.
     pub(crate) fn speaks(&mut self, version: Version) {
         self.version = version;
+    }
+
+    /// The transport is one stream of many: HTTP/2.
+    pub(crate) fn is_multiplexed(&mut self) {
+        self.multiplexed = true;
+    }
+
+    /// What is known of the stream that the transport was.
+    pub(crate) fn was_http2(&mut self, http2: Http2) {
+        self.record.http2 = Some(http2);
     }
 
     /// The error of the transport that explains what follows. The first counts.
@@ -473,12 +486,21 @@ impl Machine {
     fn fin(mut self, context: Context) -> (Self, Actions) {
         self.record.timeline.fin_sent = Some(context.at);
         self.record.active_closer.get_or_insert(Side::Local);
+        if self.ends_both_directions() {
+            self.record.end.get_or_insert(End::LetGo(LetGo::BothClosed));
+        }
         let (state, next) = match self.record.end {
             Some(_) => (State::Ended, Action::Disconnect),
             None => (State::AwaitingFin, Action::Start(Timer::Linger)),
         };
         self.state = state;
         (self, vec![Action::Stop(Timer::Close), Action::Finish, next])
+    }
+
+    /// Whether nothing more is awaited from the peer: it has said its last word, and its direction
+    /// of the stream can be ended without harm to ours (RFC 9113 §8.1).
+    fn ends_both_directions(&self) -> bool {
+        self.multiplexed && self.record.closing_handshake.is_complete() && !self.record.violated
     }
 
     /// Nothing can leave any more. A write error is no evidence of how the peer ended: read on.
@@ -530,7 +552,9 @@ impl Machine {
             _ if !opened => Cause::Handshake(HandshakeError::Abandoned),
             LetGo::Forced | LetGo::Clock(Timer::Drain) => Cause::Drain,
             LetGo::Clock(timer) => Cause::Timeout(timer),
-            LetGo::TaskDropped | LetGo::RuntimeGone | LetGo::Refused => Cause::Dropped,
+            LetGo::TaskDropped | LetGo::RuntimeGone | LetGo::Refused | LetGo::BothClosed => {
+                Cause::Dropped
+            }
         });
         let finishes = matches!(self.state, State::AwaitingClose | State::AwaitingServerFin);
         if finishes {

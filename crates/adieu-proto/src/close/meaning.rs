@@ -1,8 +1,8 @@
 //! What the state of the closing handshake means for the rest of the connection.
 
-use super::End;
 use super::machine::Machine;
 use super::state::{Role, State};
+use super::{End, LetGo};
 
 impl Machine {
     /// Whether a Ping is still answered: our Close may wait behind much output.
@@ -20,6 +20,11 @@ impl Machine {
             || record.timeline.close_notify.is_some()
     }
 
+    /// Whether one of our clocks has ended the connection.
+    pub(crate) fn gave_up(&self) -> bool {
+        matches!(self.record.end, Some(End::LetGo(LetGo::Clock(_))))
+    }
+
     /// Whether our FIN follows the output that leaves at once.
     pub(crate) fn fin_follows(&self) -> bool {
         self.nothing_is_awaited() && !self.server_ends_first()
@@ -35,6 +40,7 @@ impl Machine {
     pub(super) fn server_ends_first(&self) -> bool {
         let record = &self.record;
         self.role == Role::Client
+            && !self.multiplexed
             && record.closing_handshake.is_complete()
             && record.end.is_none()
             && !record.violated

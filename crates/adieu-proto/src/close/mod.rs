@@ -2,6 +2,7 @@
 
 mod ending;
 mod frame;
+mod http2;
 mod inputs;
 mod machine;
 mod meaning;
@@ -14,6 +15,7 @@ pub use ending::{
     Truncation, Unsent,
 };
 pub use frame::{Close, IntoCloseCode, IntoReason};
+pub use http2::{Http2, Http2ErrorCode};
 pub use inputs::{CloseRequest, PeerEnd};
 pub(crate) use machine::Machine;
 pub(crate) use state::{Action, Context, Input, Role, State};

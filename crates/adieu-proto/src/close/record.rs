@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::close::{
-    Cause, Close, ClosingHandshake, Context, End, Ending, PeerEnd, Side, Timeline, Transport,
-    TransportKind, Truncation,
+    Cause, Close, ClosingHandshake, Context, End, Ending, Http2, PeerEnd, Side, Timeline,
+    Transport, TransportKind, Truncation,
 };
 use crate::error::TransportError;
 
@@ -31,6 +31,8 @@ pub(crate) struct Notes {
     /// Without `opened`.
     pub(crate) timeline: Timeline,
     pub(crate) error: Option<TransportError>,
+    /// The stream of HTTP/2 that the transport was.
+    pub(crate) http2: Option<Http2>,
 }
 
 static NOTHING: Notes = Notes {
@@ -44,6 +46,7 @@ static NOTHING: Notes = Notes {
     truncation: None,
     timeline: Timeline::NONE,
     error: None,
+    http2: None,
 };
 
 impl Deref for CloseRecord {
@@ -119,6 +122,7 @@ impl Notes {
             truncation: self.truncation.unwrap_or(Truncation::BetweenMessages),
             timeline: self.timeline,
             error: self.error.clone(),
+            http2: self.http2,
             ..Ending::of(self.cause.clone().unwrap_or(Cause::Dropped), lasted)
         }
     }

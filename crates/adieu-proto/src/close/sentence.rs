@@ -4,7 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::close::{Cause, Close, ClosingHandshake, End, Ending, Side, TransportKind, Truncation};
+use crate::close::{
+    Cause, Close, ClosingHandshake, End, Ending, Http2, Http2ErrorCode, LetGo, Side, TransportKind,
+    Truncation,
+};
 use crate::error::HandshakeError;
 
 impl fmt::Display for Ending {
@@ -90,6 +93,9 @@ impl Ending {
         if matches!(self.cause, Cause::Handshake(_)) && !was_ours {
             return f.write_str("; what became of the peer is not known");
         }
+        if let Some(http2) = &self.http2 {
+            return self.write_end_of_http2(f, http2);
+        }
         if transport.close_notify == Some(true) {
             return self.write_end_after_close_notify(f);
         }
@@ -117,7 +123,7 @@ impl Ending {
 
     fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.transport.kind;
-        let stream = kind == TransportKind::Stream;
+        let stream = matches!(kind, TransportKind::Stream | TransportKind::Http2);
         let with = if stream { "" } else { ", with a FIN" };
         let finished = if stream { "the peer ended it too" } else { "the peer's FIN followed" };
         let rst = if stream { "" } else { " (RST)" };
@@ -145,6 +151,72 @@ impl Ending {
             }
             (End::LetGo(why), _) => write!(f, "; the peer never ended {kind}, we let go {why}"),
         }
+    }
+
+    fn write_end_of_http2(&self, f: &mut fmt::Formatter<'_>, http2: &Http2) -> fmt::Result {
+        let we_first = self.transport.active_closer == Some(Side::Local);
+        if let Some(end) = http2.connection_end {
+            f.write_str(if we_first { "; we ended the stream first, and then" } else { ";" })?;
+            return self.write_end_of_connection(f, http2, end);
+        }
+        let code = http2.reset.unwrap_or(Http2ErrorCode::NO_ERROR);
+        match (self.transport.end, we_first) {
+            (End::Finished, false) => {
+                f.write_str("; the peer ended the stream first, with END_STREAM")
+            }
+            (End::Finished, true) => {
+                f.write_str("; we ended the stream first, the peer's END_STREAM followed")
+            }
+            (End::FinishedThenReset, false) => {
+                f.write_str("; the peer ended the stream first, with END_STREAM, and reset it")?;
+                write!(f, " after that (RST_STREAM, {code})")
+            }
+            (End::FinishedThenReset, true) => {
+                f.write_str("; we ended the stream first, the peer's END_STREAM followed")?;
+                write!(f, ", and then its RST_STREAM ({code})")
+            }
+            (End::Reset, false) => write!(f, "; the peer reset the stream (RST_STREAM, {code})"),
+            (End::Reset, true) => {
+                write!(f, "; we ended the stream first, the peer reset it (RST_STREAM, {code})")
+            }
+            (End::LetGo(LetGo::BothClosed), _) => {
+                f.write_str("; we ended the stream, with END_STREAM and RST_STREAM (NO_ERROR)")
+            }
+            _ => self.write_end(f),
+        }
+    }
+
+    /// How the connection below a stream ended, and the stream with it.
+    fn write_end_of_connection(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        http2: &Http2,
+        end: End,
+    ) -> fmt::Result {
+        let goaway = |f: &mut fmt::Formatter<'_>| match http2.goaway {
+            Some(code) => write!(f, " (after its GOAWAY, {code})"),
+            None => Ok(()),
+        };
+        let with = match (end, self.transport.close_notify) {
+            (End::Finished, Some(true)) => "with close_notify",
+            (End::Finished, Some(false)) => "with a FIN, without close_notify",
+            (End::Finished | End::FinishedThenReset, _) => "with a FIN",
+            (End::Reset, _) => "with an RST",
+            (End::Lost, _) => {
+                f.write_str(" the operating system gave up on the peer's HTTP/2 connection")?;
+                return goaway(f);
+            }
+            (End::Unknown, _) => {
+                f.write_str(" its HTTP/2 connection failed, and how the peer ended is not known")?;
+                return goaway(f);
+            }
+            (End::LetGo(why), _) => {
+                write!(f, " we let go of its HTTP/2 connection {why}")?;
+                return goaway(f);
+            }
+        };
+        write!(f, " the peer ended its HTTP/2 connection {with}")?;
+        goaway(f)
     }
 
     fn write_truncation(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! What a driver tells a connection.
 
-use crate::close::{CloseRequest, LetGo, PeerEnd, TransportKind};
+use crate::close::{CloseRequest, Http2, LetGo, PeerEnd, TransportKind};
 use crate::connection::Prepared;
 use crate::error::{HandshakeError, TransportError};
 use crate::message::Message;
@@ -14,6 +14,10 @@ pub enum TransportEvent {
     /// with each [`handle_timeout`](crate::Connection::handle_timeout), and no peer that still
     /// reads is given up.
     GivesEvidence,
+    /// The transport is one stream of a connection that has many (HTTP/2): when both Closes have
+    /// crossed it can be ended in both directions at once and nothing is lost, so that nothing
+    /// more is awaited from the peer.
+    Multiplexed,
     /// The transport took so many bytes of the output.
     Transmitted {
         /// How many.
@@ -38,6 +42,9 @@ pub enum TransportEvent {
     TlsFailed(TransportError),
     /// The peer's direction ended, after all its bytes were received.
     PeerEnded(PeerEnd, Option<TransportError>),
+    /// What is known of the stream of HTTP/2 that the transport was: for the report, before
+    /// [`Released`](Self::Released).
+    Http2(Http2),
     /// The transport was let go of. The report follows.
     Released {
         /// What it was.

@@ -198,6 +198,7 @@ impl Connection {
     fn handle_rare(&mut self, now: Instant, event: TransportEvent, scratch: &mut Scratch) {
         match event {
             TransportEvent::GivesEvidence => self.movement.gives_evidence(),
+            TransportEvent::Multiplexed => self.machine.is_multiplexed(),
             TransportEvent::Transmitted { bytes, held } => {
                 self.transmitted(now, bytes, held, scratch);
             }
@@ -220,6 +221,7 @@ impl Connection {
             }
             TransportEvent::TlsFailed(error) => self.tls_failed(now, error, scratch),
             TransportEvent::PeerEnded(how, error) => self.peer_ended(now, how, error, scratch),
+            TransportEvent::Http2(http2) => self.machine.was_http2(http2),
             TransportEvent::Released { kind, unacknowledged, close_notify } => {
                 self.released(now, kind, unacknowledged, close_notify);
             }

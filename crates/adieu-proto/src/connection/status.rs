@@ -116,6 +116,12 @@ impl<'a> Status<'a> {
         self.0.machine.peer_has_ended()
     }
 
+    /// Whether one of our clocks has ended the connection: the peer has not.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.0.machine.gave_up()
+    }
+
     /// Whether [`Output::Finish`](crate::Output::Finish) follows as soon as what waits has left:
     /// both may leave in one segment.
     #[must_use]

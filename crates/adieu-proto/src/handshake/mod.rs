@@ -7,6 +7,7 @@ mod head;
 #[cfg(feature = "legacy")]
 mod hixie;
 mod http;
+mod http2;
 pub(crate) mod opening;
 mod refusal;
 mod response;
@@ -24,6 +25,7 @@ pub use hixie::key76;
 pub(crate) use hixie::{NONCE, challenge};
 #[cfg(feature = "deflate")]
 pub(crate) use http::is_token;
+pub use http2::{accept_extended_connect, detect_extended_connect};
 pub use refusal::Refusal;
 pub use response::Response;
 pub use response_head::ResponseHead;

@@ -32,6 +32,13 @@ pub(super) fn answer(request: &Request, negotiated: &Negotiated) -> Response {
         ("Connection", "Upgrade".to_owned()),
         ("Sec-WebSocket-Accept", accept(key)),
     ];
+    fields.extend(agreed(negotiated));
+    Response { status: 101, phrase: "Switching Protocols", fields, body: String::new() }
+}
+
+/// The fields that say what is agreed on (§4.2.2 items 5.5 and 5.6).
+pub(super) fn agreed(negotiated: &Negotiated) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
     if let Some(name) = &negotiated.subprotocol {
         fields.push(("Sec-WebSocket-Protocol", name.clone()));
     }
@@ -39,7 +46,7 @@ pub(super) fn answer(request: &Request, negotiated: &Negotiated) -> Response {
     if let Some(agreed) = negotiated.deflate {
         fields.push(("Sec-WebSocket-Extensions", agreed.to_string()));
     }
-    Response { status: 101, phrase: "Switching Protocols", fields, body: String::new() }
+    fields
 }
 
 #[cfg(test)]

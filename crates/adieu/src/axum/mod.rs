@@ -122,7 +122,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for WebSocketUpgrade {
     /// `None` for a request that does not ask for a WebSocket. One that asks for it wrongly is
     /// refused.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Refusal> {
-        if !asks(&parts.headers) {
+        if !asks(&parts.headers, &parts.extensions) {
             return Ok(None);
         }
         <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)

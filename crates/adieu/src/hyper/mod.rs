@@ -16,6 +16,7 @@ mod refused;
 mod report;
 mod service;
 mod take_back;
+mod way;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,15 +24,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use adieu_proto::{
-    Cause, Close, CloseCode, Connection, HandshakeError, Negotiated, Request, TransportError,
-    Version, accept_response, detect,
+    Cause, Close, CloseCode, Connection, HandshakeError, Negotiated, Request, Version, detect,
+    detect_extended_connect,
 };
 use bytes::Bytes;
 use http::Extensions;
 use http::header::{CONTENT_LENGTH, HeaderMap, UPGRADE};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
 
 use crate::accept::Accept;
 use crate::drain::Expected;
@@ -47,10 +47,11 @@ use crate::socket::Socket;
 use crate::transport::Options;
 pub(crate) use refused::Refused;
 use report::Report;
+pub(crate) use service::Shared;
 #[cfg(feature = "tower")]
 pub use service::WebSocketLayer;
 pub use service::WebSocketService;
-use take_back::take_back;
+use way::Way;
 
 /// The bytes of a hixie-76 nonce.
 const NONCE: usize = 8;
@@ -105,7 +106,7 @@ pub struct Upgrade {
     fields: HeaderMap,
     /// What the application has left for its handler.
     extensions: Extensions,
-    on_upgrade: OnUpgrade,
+    way: Way,
     /// A hixie-76 nonce that came as the request's body.
     nonce: Bytes,
     /// A drain waits for what becomes of this.
@@ -131,10 +132,13 @@ impl std::fmt::Debug for Upgrade {
 /// ```
 #[must_use]
 pub fn asks_for_websocket<B>(request: &hyper::Request<B>) -> bool {
-    asks(request.headers())
+    asks(request.headers(), request.extensions())
 }
 
-pub(crate) fn asks(fields: &HeaderMap) -> bool {
+pub(crate) fn asks(fields: &HeaderMap, extensions: &Extensions) -> bool {
+    if Way::is_extended_connect(extensions) {
+        return true;
+    }
     let values = fields.get_all(UPGRADE).iter().filter_map(|value| value.to_str().ok());
     let mut protocols = values.flat_map(|value| value.split(',')).map(str::trim);
     protocols.any(|protocol| protocol.eq_ignore_ascii_case("websocket"))
@@ -215,14 +219,14 @@ impl Upgrade {
         let mut permit = endpoint.limits.connection_permit(AcceptPermit::default());
         let mut report = Report::new(endpoint, Peer::new(addr(parts)));
         match accept(parts, &mut report, &mut permit) {
-            Ok((negotiated, on_upgrade)) => {
+            Ok((negotiated, way)) => {
                 report.otherwise(HandshakeError::Declined);
                 Ok(Upgrade {
                     report,
                     negotiated,
                     fields: HeaderMap::new(),
                     extensions: Extensions::new(),
-                    on_upgrade,
+                    way,
                     nonce: Bytes::new(),
                     expected,
                     permit,
@@ -310,7 +314,7 @@ impl Upgrade {
     pub fn run(mut self, handler: impl HandlerOnce) -> hyper::Response<Full<Bytes>> {
         self.report.otherwise(HandshakeError::NotUpgraded);
         let mut response = match &self.report.request {
-            Some(request) => refused::response(&accept_response(request, &self.negotiated)),
+            Some(request) => refused::response(&self.way.accepts(request, &self.negotiated)),
             None => unreachable!("it was judged"),
         };
         response.headers_mut().extend(std::mem::take(&mut self.fields));
@@ -337,11 +341,11 @@ impl Upgrade {
 
     /// When hyper has given the connection, its driver, and whether its address may have another.
     async fn handed_over(self) -> Option<(Driver, bool)> {
-        let Upgrade { mut report, negotiated, on_upgrade, nonce, expected, mut permit, .. } = self;
-        let (transport, buffered) = match on_upgrade.await {
-            Ok(upgraded) => take_back(upgraded),
+        let Upgrade { mut report, negotiated, way, nonce, expected, mut permit, .. } = self;
+        let (transport, buffered) = match way.transport().await {
+            Ok(given) => given,
             Err(error) => {
-                report.tell(HandshakeError::NotUpgraded, Some(TransportError::new(error)));
+                report.tell(HandshakeError::NotUpgraded, error);
                 return None;
             }
         };
@@ -371,23 +375,23 @@ fn accept(
     parts: &mut http::request::Parts,
     report: &mut Report,
     permit: &mut ConnectionPermit,
-) -> Result<(Negotiated, OnUpgrade), HandshakeError> {
+) -> Result<(Negotiated, Way), HandshakeError> {
     let endpoint = report.endpoint.clone();
     let request = report.request.insert(head(parts)?);
-    let version = served(request, &endpoint)?;
+    let version = served(request, &parts.extensions, &endpoint)?;
     report.version = Some(version);
     report.peer = endpoint.proxies.client(report.peer, request);
     let peer = report.peer;
     let decided = catch_unwind(AssertUnwindSafe(|| endpoint.decide(request, peer, permit)));
     let subprotocol = decided.unwrap_or(Err(HandshakeError::Panicked))?;
-    let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(HandshakeError::NotUpgrade)?;
+    let way = Way::take(&mut parts.extensions).ok_or(HandshakeError::NotUpgrade)?;
     let mut negotiated = Negotiated::new(version);
     negotiated.subprotocol = subprotocol;
     #[cfg(feature = "deflate")]
     if let Some(request) = &report.request {
         negotiated = negotiated.compressed(request, &endpoint.config);
     }
-    Ok((negotiated, on_upgrade))
+    Ok((negotiated, way))
 }
 
 /// How a connection ends whose address has too many, where that came out behind the 101.
@@ -410,7 +414,14 @@ fn addr(parts: &http::request::Parts) -> Option<SocketAddr> {
 }
 
 /// The version, of those that can be spoken through an HTTP library.
-fn served(asked: &Request, endpoint: &Endpoint) -> Result<Version, HandshakeError> {
+fn served(
+    asked: &Request,
+    extensions: &Extensions,
+    endpoint: &Endpoint,
+) -> Result<Version, HandshakeError> {
+    if Way::is_extended_connect(extensions) {
+        return detect_extended_connect(asked, endpoint.config.versions);
+    }
     let hixie75 = Version::Hixie75;
     detect(asked, endpoint.config.versions.without(hixie75)).map_err(|error| match error {
         HandshakeError::Version(version) if version == hixie75.to_string() => {
@@ -422,7 +433,8 @@ fn served(asked: &Request, endpoint: &Endpoint) -> Result<Version, HandshakeErro
 
 /// The head as the protocol knows it.
 fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
-    if parts.version != http::Version::HTTP_11 {
+    let extended = Way::is_extended_connect(&parts.extensions);
+    if parts.version != http::Version::HTTP_11 && !extended {
         return Err(HandshakeError::BadHttp("version (1.1 is needed)"));
     }
     // In absolute-form it names the host (RFC 9112 §3.2.2).

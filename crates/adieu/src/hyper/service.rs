@@ -135,7 +135,7 @@ impl<H: Handler> Sockets<H> {
 }
 
 /// The handler of all connections of a service, called for one of them.
-struct Shared<H>(Arc<H>);
+pub(crate) struct Shared<H>(pub(crate) Arc<H>);
 
 impl<H: Handler> HandlerOnce for Shared<H> {
     async fn call_once(self, socket: Socket) -> Handled {

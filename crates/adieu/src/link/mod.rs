@@ -5,6 +5,8 @@
 //! when the lock is released. And no wake is left over: which tasks are to be woken follows, each
 //! time the lock is released, from how things stand then ([`State::settle`](state::State::settle)).
 
+#[cfg(feature = "http2")]
+mod choice;
 mod drain;
 mod driver;
 mod inbox;

@@ -15,6 +15,9 @@ use crate::transport::{Over, judge};
 pub(super) struct Rare {
     /// What a trusted proxy says in front of the handshake, where one has to.
     proxy_header: Option<Box<ProxyHeader>>,
+    /// Which HTTP the peer speaks, until that is known.
+    #[cfg(feature = "http2")]
+    pub(super) choice: Option<super::choice::Choice>,
     /// The Pings of the application under way.
     pub(super) pings: Pings,
 }

@@ -65,6 +65,10 @@ impl State {
             let scratch = &mut Scratch::default();
             connection.handle_transport(now, TransportEvent::GivesEvidence, scratch);
         }
+        if transport.is_multiplexed() {
+            let scratch = &mut Scratch::default();
+            connection.handle_transport(now, TransportEvent::Multiplexed, scratch);
+        }
         State {
             connection,
             transport,
@@ -324,6 +328,10 @@ impl State {
         if self.awaits_proxy_header() {
             return self.read_proxy_header(cx, scratch).map(|()| 0);
         }
+        #[cfg(feature = "http2")]
+        if self.awaits_choice() {
+            return self.read_choice(cx, scratch).map(|()| 0);
+        }
         let buffer = self.connection.read_buffer(scratch);
         let n = buffer.len().min(may_read);
         let Poll::Ready(read) = self.transport.poll_read(cx, &mut buffer[..n]) else {
@@ -342,7 +350,7 @@ impl State {
     }
 
     #[inline]
-    fn was_read(&mut self, read: Read, scratch: &mut Scratch) {
+    pub(super) fn was_read(&mut self, read: Read, scratch: &mut Scratch) {
         match read {
             Read::Data(n) => {
                 self.connection.received(self.polled, n, scratch);
@@ -505,6 +513,12 @@ impl State {
             if self.read_over || self.drop_one_read(&mut cx, scratch).is_pending() {
                 break;
             }
+        }
+        if self.connection.status().gave_up() {
+            self.transport.abort();
+        }
+        if let Some(http2) = self.transport.http2() {
+            self.tell(TransportEvent::Http2(http2), scratch);
         }
         let kind = self.transport.kind();
         let released = self.transport.release();

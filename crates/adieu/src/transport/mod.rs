@@ -2,6 +2,8 @@
 //! judges its own ends, and gives evidence of what became of bytes that left. Nobody else looks
 //! at an [`io::Error`](std::io::Error).
 
+#[cfg(feature = "http2")]
+mod http2;
 mod stream;
 mod tcp;
 mod tcp_info;
@@ -14,6 +16,8 @@ use std::task::{Context, Poll};
 use adieu_proto::{Evidence, PeerEnd, TransportError, TransportKind};
 use socket2::SockRef;
 
+#[cfg(feature = "http2")]
+pub(crate) use http2::Http2Stream;
 pub(crate) use stream::{Duplex, Stream};
 pub(crate) use tcp::{Tcp, judge};
 pub(crate) use tcp_info::{Options, has_options};
@@ -112,6 +116,8 @@ pub(crate) enum AnyTransport {
     Tcp(Tcp),
     #[cfg(feature = "tls")]
     Tls(Box<tls::TlsStream>),
+    #[cfg(feature = "http2")]
+    Http2(Box<Http2Stream>),
     Stream(Box<Stream>),
     /// Let go of.
     Released(TransportKind),
@@ -123,6 +129,8 @@ macro_rules! of_each {
             AnyTransport::Tcp($it) => $call,
             #[cfg(feature = "tls")]
             AnyTransport::Tls($it) => $call,
+            #[cfg(feature = "http2")]
+            AnyTransport::Http2($it) => $call,
             AnyTransport::Stream($it) => $call,
             AnyTransport::Released(_) => $released,
         }
@@ -141,6 +149,8 @@ impl AnyTransport {
             AnyTransport::Tcp(tcp) => Some(tcp),
             #[cfg(feature = "tls")]
             AnyTransport::Tls(tls) => Some(tls.tcp()),
+            #[cfg(feature = "http2")]
+            AnyTransport::Http2(_) => None,
             AnyTransport::Stream(_) | AnyTransport::Released(_) => None,
         }
     }
@@ -191,6 +201,28 @@ impl AnyTransport {
     pub(crate) fn release(&mut self) -> Self {
         let released = AnyTransport::Released(self.kind());
         std::mem::replace(self, released)
+    }
+
+    /// Whether it is one stream of a connection that has many.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.kind() == TransportKind::Http2
+    }
+
+    /// What is known of the stream of HTTP/2, where it is one.
+    pub(crate) fn http2(&self) -> Option<adieu_proto::Http2> {
+        match self {
+            #[cfg(feature = "http2")]
+            AnyTransport::Http2(stream) => Some(stream.http2()),
+            _ => None,
+        }
+    }
+
+    /// Our side gives the connection up: what waits to leave will not, and the peer is told.
+    pub(crate) fn abort(&mut self) {
+        #[cfg(feature = "http2")]
+        if let AnyTransport::Http2(stream) = self {
+            stream.abort();
+        }
     }
 
     /// The error of a write that is not told yet.

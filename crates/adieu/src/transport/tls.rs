@@ -37,6 +37,8 @@ pub struct TlsStream {
     finishing: bool,
     /// Bytes of ours were taken and not flushed since: a read may push their records out.
     held: bool,
+    /// How TCP ended while the TLS handshake was waited for.
+    over: Option<Over>,
 }
 
 /// The peer's direction of the TLS layer.
@@ -74,7 +76,8 @@ impl TlsStream {
 
     fn new(tcp: TcpStream, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(TLS_BUFFER));
-        TlsStream { tcp: Tcp::new(tcp), tls, inbound: Inbound::Open, finishing: false, held: false }
+        let (tcp, inbound) = (Tcp::new(tcp), Inbound::Open);
+        TlsStream { tcp, tls, inbound, finishing: false, held: false, over: None }
     }
 
     pub(crate) fn tcp(&self) -> &Tcp {
@@ -88,6 +91,25 @@ impl TlsStream {
             Connection::Server(tls) if !tls.is_handshaking() => Some(crate::tls::TlsInfo::of(tls)),
             _ => None,
         }
+    }
+
+    /// Goes on with the TLS handshake until it is over, in whatever way: what became of it is said
+    /// by the next read.
+    #[cfg(feature = "http2")]
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.tls.is_handshaking() && matches!(self.inbound, Inbound::Open) {
+            self.over = ready!(self.poll_records(cx));
+            if self.over.is_some() {
+                break;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether HTTP/2 was agreed on (ALPN, RFC 7301).
+    #[cfg(feature = "http2")]
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.tls.alpn_protocol() == Some(b"h2")
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -135,6 +157,9 @@ impl TlsStream {
 
     /// The next that TLS or TCP says.
     fn poll_next(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Read> {
+        if let Some(over) = self.over.take() {
+            return Poll::Ready(Read::Over(over));
+        }
         loop {
             if matches!(self.inbound, Inbound::Failed | Inbound::CloseNotify) {
                 return self.poll_end_of_tcp(cx);

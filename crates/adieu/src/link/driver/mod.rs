@@ -140,9 +140,27 @@ impl Driver {
         poll_fn(|cx| {
             let over = self.own.poll(&self.link, cx, &mut |_| Poll::Pending);
             let opened = self.link.opened.get().is_some();
+            #[cfg(feature = "http2")]
+            let over = over || self.link.chose_http2();
             if opened || over { Poll::Ready(opened) } else { Poll::Pending }
         })
         .await
+    }
+
+    /// The transport and what it takes up of the limits, if the peer has chosen HTTP/2: that
+    /// connection is none of this driver's, and is not reported.
+    #[cfg(feature = "http2")]
+    pub(crate) fn take_http2(&mut self) -> Option<(crate::http2::Carried, ConnectionPermit)> {
+        let carried = self.link.take_http2()?;
+        self.own.told = true;
+        self.own.endpoint.drain.unregister(Arc::as_ptr(&self.link));
+        Some((carried, std::mem::take(&mut self.own.permit)))
+    }
+
+    /// The client, as far as it is known before its request.
+    #[cfg(feature = "http2")]
+    pub(crate) fn sender(&self) -> crate::peer::Peer {
+        self.link.lock().sender(self.link.transport())
     }
 
     /// The connection that it drives.

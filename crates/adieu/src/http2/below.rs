@@ -1,0 +1,197 @@
+//! What is known of an HTTP/2 connection below its streams, recorded once: how it ended, what a
+//! GOAWAY said, and what of each stream's bytes has left.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use adieu_proto::{End, Http2ErrorCode, PeerEnd, TransportError};
+
+use super::frames::Seen;
+use crate::now;
+use crate::transport::Over;
+
+/// One connection, shared by what reads and writes it and by its streams.
+#[derive(Debug)]
+pub(crate) struct Below {
+    /// Its number in this process.
+    id: u64,
+    facts: Mutex<Facts>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    goaway: Option<Http2ErrorCode>,
+    close_notify: Option<bool>,
+    end: Option<End>,
+    error: Option<TransportError>,
+    /// When bytes of the peer came last.
+    heard: Instant,
+    streams: HashMap<u32, Arc<Leaving>>,
+}
+
+/// What of one stream's DATA has left.
+#[derive(Debug, Default)]
+pub(crate) struct Leaving {
+    bytes: AtomicU64,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Leaving {
+    /// Bytes of DATA that the transport has taken, and that it holds no more.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Wakes this task when more has left.
+    pub(crate) fn wakes(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    fn left(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Release);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Below {
+    pub(super) fn new() -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let facts = Facts {
+            goaway: None,
+            close_notify: None,
+            end: None,
+            error: None,
+            heard: now(),
+            streams: HashMap::new(),
+        };
+        Arc::new(Below { id: NEXT.fetch_add(1, Ordering::Relaxed), facts: Mutex::new(facts) })
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    // For streams.
+
+    /// A stream whose DATA is counted from now on.
+    pub(super) fn open(&self, stream: u32) -> Arc<Leaving> {
+        self.facts().streams.entry(stream).or_default().clone()
+    }
+
+    /// The stream is over.
+    pub(crate) fn forget(&self, stream: u32) {
+        self.facts().streams.remove(&stream);
+    }
+
+    /// The code of the peer's last GOAWAY.
+    pub(crate) fn goaway(&self) -> Option<Http2ErrorCode> {
+        self.facts().goaway
+    }
+
+    /// How the connection ended, if it did.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.facts().end
+    }
+
+    /// Whether the peer's close_notify came; `None` without TLS, and while the connection is open.
+    pub(crate) fn close_notify(&self) -> Option<bool> {
+        self.facts().close_notify
+    }
+
+    /// The same as the end of a stream that it ended.
+    pub(crate) fn over(&self) -> Option<Over> {
+        let facts = self.facts();
+        let how = match facts.end? {
+            End::Finished | End::FinishedThenReset => PeerEnd::Finished,
+            End::Reset => PeerEnd::Reset,
+            End::Lost | End::LetGo(_) => PeerEnd::Lost,
+            _ => PeerEnd::Unknown,
+        };
+        Some(Over { how, then_reset: false, error: facts.error.clone() })
+    }
+
+    // For what reads and writes the connection.
+
+    /// Bytes of the peer came.
+    pub(super) fn is_heard(&self) {
+        self.facts().heard = now();
+    }
+
+    /// When bytes of the peer came last.
+    pub(super) fn heard(&self) -> Instant {
+        self.facts().heard
+    }
+
+    /// A GOAWAY of the peer.
+    pub(super) fn says_goaway(&self, code: Http2ErrorCode) {
+        self.facts().goaway = Some(code);
+    }
+
+    /// The peer's close_notify came.
+    pub(super) fn says_close_notify(&self) {
+        let mut facts = self.facts();
+        facts.close_notify = Some(true);
+        facts.end.get_or_insert(End::Finished);
+    }
+
+    /// The peer's direction ended. `close_notify`: whether it came, where that is known.
+    pub(super) fn peer_ended(&self, over: &Over, close_notify: Option<bool>) {
+        let end = match over.how {
+            PeerEnd::Finished if over.then_reset => End::FinishedThenReset,
+            PeerEnd::Finished => End::Finished,
+            PeerEnd::Reset => End::Reset,
+            PeerEnd::Lost => End::Lost,
+            PeerEnd::Unknown => End::Unknown,
+        };
+        let mut facts = self.facts();
+        facts.close_notify = facts.close_notify.or(close_notify);
+        facts.end.get_or_insert(end);
+        if facts.error.is_none() {
+            facts.error.clone_from(&over.error);
+        }
+    }
+
+    /// It failed in another way, with this error.
+    pub(super) fn fails(&self, error: TransportError) {
+        let mut facts = self.facts();
+        facts.end.get_or_insert(End::Unknown);
+        facts.error.get_or_insert(error);
+    }
+
+    /// Our side lets go of it.
+    pub(super) fn lets_go(&self, end: End) {
+        self.facts().end.get_or_insert(end);
+    }
+
+    /// These have left.
+    pub(super) fn left(&self, seen: &mut Vec<Seen>) {
+        if seen.is_empty() {
+            return;
+        }
+        let facts = self.facts();
+        let of = |stream| facts.streams.get(&stream).cloned();
+        let left: Vec<_> = seen
+            .drain(..)
+            .filter_map(|seen| match seen {
+                Seen::Data { stream, bytes, .. } => Some((of(stream)?, bytes)),
+                Seen::GoAway(_) => None,
+            })
+            .collect();
+        drop(facts);
+        left.iter().for_each(|(stream, bytes)| stream.left(*bytes));
+    }
+}

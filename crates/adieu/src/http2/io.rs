@@ -1,0 +1,207 @@
+//! The transport as the HTTP/2 library reads and writes it. The library hides how the connection
+//! ended and what of a stream has left: both are seen here, as they pass.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use adieu_proto::{PeerEnd, TransportError};
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+
+use super::below::Below;
+use super::frames::{Frames, Seen};
+use crate::transport::{AnyTransport, Over, Read, Transport, WriteFailure};
+
+/// A transport that an HTTP/2 library reads and writes.
+pub(super) struct Io {
+    /// `None` once it was given back.
+    transport: Option<AnyTransport>,
+    back: Option<oneshot::Sender<AnyTransport>>,
+    /// What was read before.
+    first: Bytes,
+    below: Arc<Below>,
+    incoming: Frames,
+    outgoing: Frames,
+    /// What the transport has taken and still holds.
+    held: Vec<Seen>,
+    over: bool,
+}
+
+/// The transport, when the library is done with it.
+pub(super) type Back = oneshot::Receiver<AnyTransport>;
+
+impl Io {
+    pub(super) fn new(transport: AnyTransport, first: Bytes, below: Arc<Below>) -> (Self, Back) {
+        let (back, given_back) = oneshot::channel();
+        let io = Io {
+            transport: Some(transport),
+            back: Some(back),
+            first,
+            below,
+            incoming: Frames::of_client(),
+            outgoing: Frames::of_server(),
+            held: Vec::new(),
+            over: false,
+        };
+        (io, given_back)
+    }
+
+    fn saw(&mut self, bytes: &[u8]) {
+        let below = &self.below;
+        below.is_heard();
+        self.incoming.pass(bytes, |seen| {
+            if let Seen::GoAway(code) = seen {
+                below.says_goaway(code);
+            }
+        });
+    }
+
+    /// The peer's direction is over.
+    fn ended(&mut self, over: &Over, close_notify: Option<bool>) -> io::Result<()> {
+        self.over = true;
+        self.below.peer_ended(over, close_notify);
+        match over.how {
+            PeerEnd::Finished => Ok(()),
+            PeerEnd::Reset => Err(ErrorKind::ConnectionReset.into()),
+            PeerEnd::Lost => Err(ErrorKind::TimedOut.into()),
+            PeerEnd::Unknown => Err(ErrorKind::Other.into()),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.over {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(transport) = &mut self.transport else { return Poll::Ready(Ok(())) };
+        let read = ready!(transport.poll_read(cx, buf.initialize_unfilled()));
+        let close_notify = transport.close_notify();
+        Poll::Ready(match read {
+            Read::Data(n) => {
+                buf.advance(n);
+                let filled = buf.filled();
+                self.saw(&filled[filled.len() - n..]);
+                Ok(())
+            }
+            Read::CloseNotify => {
+                self.below.says_close_notify();
+                self.over = true;
+                Ok(())
+            }
+            Read::TlsFailed(error) => {
+                self.over = true;
+                self.below.fails(error.clone());
+                Err(io::Error::new(ErrorKind::InvalidData, error))
+            }
+            Read::Over(over) => self.ended(&over, close_notify),
+        })
+    }
+
+    fn failed(&mut self, failure: WriteFailure) -> io::Error {
+        match failure {
+            WriteFailure::ResetBehindEnd | WriteFailure::Failed(None) => {
+                ErrorKind::BrokenPipe.into()
+            }
+            WriteFailure::Failed(Some(error)) => io::Error::new(ErrorKind::BrokenPipe, error),
+        }
+    }
+
+    /// What the transport was given has left, if it holds nothing.
+    fn has_left(&mut self) {
+        if !self.transport.as_ref().is_some_and(Transport::holds) {
+            self.below.left(&mut self.held);
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let io = self.get_mut();
+        if io.first.has_remaining() {
+            let n = io.first.len().min(buf.remaining());
+            let first = io.first.split_to(n);
+            buf.put_slice(&first);
+            io.saw(&first);
+            return Poll::Ready(Ok(()));
+        }
+        io.poll_next(cx, buf)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let io = self.get_mut();
+        let Some(transport) = &mut io.transport else {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        };
+        match ready!(transport.poll_write(Some(cx), slices, false)) {
+            Ok(taken) => {
+                let mut rest = taken;
+                for slice in slices {
+                    let n = rest.min(slice.len());
+                    io.outgoing.pass(&slice[..n], |seen| io.held.push(seen));
+                    rest -= n;
+                }
+                io.has_left();
+                Poll::Ready(Ok(taken))
+            }
+            Err(failure) => Poll::Ready(Err(io.failed(failure))),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let io = self.get_mut();
+        let Some(transport) = &mut io.transport else { return Poll::Ready(Ok(())) };
+        if transport.holds() {
+            if let Err(failure) = ready!(transport.poll_flush(Some(cx))) {
+                return Poll::Ready(Err(io.failed(failure)));
+            }
+        }
+        io.has_left();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let io = self.get_mut();
+        if let Some(transport) = &mut io.transport {
+            ready!(transport.poll_finish(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if let (Some(transport), Some(back)) = (self.transport.take(), self.back.take()) {
+            // Where nobody waits for it, it is dropped.
+            let _ = back.send(transport);
+        }
+    }
+}
+
+/// An error of the library that is none of a stream's: it explains how the connection ended.
+pub(super) fn explains(error: h2::Error) -> TransportError {
+    TransportError::new(error)
+}

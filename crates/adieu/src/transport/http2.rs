@@ -1,0 +1,235 @@
+//! A stream of HTTP/2 (RFC 9113) that an extended CONNECT has opened (RFC 8441). Its ends are
+//! END_STREAM, RST_STREAM with a code, and the end of the connection below.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use adieu_proto::{Evidence, Http2, Http2ErrorCode, PeerEnd, TransportError, TransportKind};
+use bytes::{Buf, Bytes, BytesMut};
+use h2::{Reason, RecvStream, SendStream};
+
+use crate::http2::{Below, Leaving};
+use crate::transport::{Over, Read, Transport, WriteFailure, Written};
+
+/// Both directions of one stream, and what their calls have shown.
+pub(crate) struct Http2Stream {
+    send: SendStream<Bytes>,
+    recv: RecvStream,
+    /// DATA that was received and not read yet.
+    unread: Bytes,
+    /// Bytes of DATA that the library has taken.
+    taken: u64,
+    leaving: Arc<Leaving>,
+    below: Arc<Below>,
+    /// Our END_STREAM is in the library's queue.
+    finished: bool,
+    /// The peer's direction is over.
+    over: bool,
+    /// The connection ended the stream.
+    connection_ended: bool,
+    /// The code of the peer's RST_STREAM.
+    reset: Option<Reason>,
+}
+
+impl Http2Stream {
+    pub(crate) fn new(
+        send: SendStream<Bytes>,
+        recv: RecvStream,
+        below: Arc<Below>,
+        leaving: Arc<Leaving>,
+    ) -> Self {
+        Http2Stream {
+            send,
+            recv,
+            unread: Bytes::new(),
+            taken: 0,
+            leaving,
+            below,
+            finished: false,
+            over: false,
+            connection_ended: false,
+            reset: None,
+        }
+    }
+
+    /// What the report tells of it.
+    pub(crate) fn http2(&self) -> Http2 {
+        let mut http2 = Http2::new(self.below.id(), self.recv.stream_id().as_u32());
+        http2.reset = self.reset.map(|reason| Http2ErrorCode(reason.into()));
+        http2.goaway = self.below.goaway();
+        http2.connection_end = self.below.end().filter(|_| self.connection_ended);
+        http2
+    }
+
+    /// Our side gives it up: what waits to leave will not.
+    pub(crate) fn abort(&mut self) {
+        if !self.over {
+            self.send.send_reset(Reason::CANCEL);
+        }
+    }
+
+    /// How the peer's direction ended, by the library's error.
+    fn judge(&mut self, error: h2::Error) -> Over {
+        self.over = true;
+        if error.is_reset() && error.is_remote() {
+            self.reset = error.reason();
+            return Over { how: PeerEnd::Reset, then_reset: false, error: None };
+        }
+        if error.is_reset() {
+            // The library has reset the stream: the peer broke a rule of HTTP/2 on it.
+            return Over { how: PeerEnd::Unknown, then_reset: false, error: Some(told(error)) };
+        }
+        self.connection_ended = true;
+        match self.below.over() {
+            Some(over) => over,
+            None => Over { how: PeerEnd::Unknown, then_reset: false, error: Some(told(error)) },
+        }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Read> {
+        if self.unread.is_empty() {
+            match ready!(self.recv.poll_data(cx)) {
+                Some(Ok(data)) => self.unread = data,
+                Some(Err(error)) => return Poll::Ready(Read::Over(self.judge(error))),
+                None => {
+                    self.over = true;
+                    return Poll::Ready(Read::Over(Over::finished()));
+                }
+            }
+        }
+        let n = self.unread.len().min(buf.len());
+        self.unread.copy_to_slice(&mut buf[..n]);
+        // What fails here is said by the next read.
+        let _ = self.recv.flow_control().release_capacity(n);
+        Poll::Ready(Read::Data(n))
+    }
+
+    /// Whether nothing can leave any more. How the stream ended is for the reads to say.
+    fn is_reset(&mut self, cx: &mut Context<'_>) -> bool {
+        self.send.poll_reset(cx).is_ready()
+    }
+
+    /// How many of these bytes may be sent now.
+    fn poll_room(&mut self, cx: Option<&mut Context<'_>>, wanted: usize) -> Written<usize> {
+        self.send.reserve_capacity(wanted);
+        let mut room = self.send.capacity();
+        if room == 0 {
+            let Some(cx) = cx else { return Poll::Pending };
+            // It is ready for each change, one to nothing included.
+            while room == 0 {
+                match ready!(self.send.poll_capacity(cx)) {
+                    Some(Ok(capacity)) => room = capacity,
+                    Some(Err(_)) | None => {
+                        return Poll::Ready(Err(WriteFailure::Failed(None)));
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(room.min(wanted)))
+    }
+}
+
+fn told(error: h2::Error) -> TransportError {
+    TransportError::new(error)
+}
+
+impl Transport for Http2Stream {
+    fn kind(&self) -> TransportKind {
+        TransportKind::Http2
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Read> {
+        loop {
+            match ready!(self.poll_data(cx, buf)) {
+                // A DATA frame may be empty (RFC 9113 §6.1).
+                Read::Data(0) => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: Option<&mut Context<'_>>,
+        slices: &[IoSlice<'_>],
+        end_follows: bool,
+    ) -> Written<usize> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        let room = ready!(self.poll_room(cx, wanted))?;
+        let mut data = BytesMut::with_capacity(room);
+        for slice in slices {
+            let n = slice.len().min(room - data.len());
+            data.extend_from_slice(&slice[..n]);
+        }
+        let ends = end_follows && room == wanted;
+        match self.send.send_data(data.freeze(), ends) {
+            Ok(()) => {
+                self.finished |= ends;
+                self.taken += room as u64;
+                Poll::Ready(Ok(room))
+            }
+            Err(_) => Poll::Ready(Err(WriteFailure::Failed(None))),
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.taken > self.leaving.bytes()
+    }
+
+    fn poll_flush(&mut self, cx: Option<&mut Context<'_>>) -> Written<()> {
+        if !self.holds() {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(cx) = cx else { return Poll::Pending };
+        self.leaving.wakes(cx);
+        if !self.holds() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.is_reset(cx) {
+            return Poll::Ready(Err(WriteFailure::Failed(None)));
+        }
+        Poll::Pending
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.finished, true) {
+            // What cannot leave any more is not waited for.
+            let _ = self.send.send_data(Bytes::new(), true);
+        }
+        Poll::Ready(())
+    }
+
+    fn evidence(&self) -> Option<Evidence> {
+        None
+    }
+
+    fn unread(&self) -> Option<usize> {
+        None
+    }
+
+    fn was_reset_behind_end(&mut self) -> bool {
+        if !self.over || self.connection_ended || self.reset.is_some() {
+            return false;
+        }
+        match self.send.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(reason)) => {
+                self.reset = Some(reason);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn close_notify(&self) -> Option<bool> {
+        self.below.close_notify().filter(|_| self.connection_ended)
+    }
+}
+
+impl Drop for Http2Stream {
+    /// The library ends what is still open behind what waits to leave: with NO_ERROR where our
+    /// direction is finished (RFC 9113 §8.1), else with CANCEL (RFC 8441 §5).
+    fn drop(&mut self) {
+        self.below.forget(self.recv.stream_id().as_u32());
+    }
+}
