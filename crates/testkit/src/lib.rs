@@ -37,6 +37,7 @@ mod frame;
 mod head;
 mod heads;
 pub mod hixie;
+pub mod http2;
 mod kernel;
 mod key;
 mod listener;
