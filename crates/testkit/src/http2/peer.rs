@@ -655,7 +655,8 @@ impl Http2Peer {
     }
 
     /// The next frame of a stream, or of the connection (0), that is no WINDOW_UPDATE; or how the
-    /// stream ended without one. All other frames stay in the queue.
+    /// stream ended without one. All other frames stay in the queue. What is read here of a
+    /// stream, [`read_ws`](Http2Peer::read_ws) and the like do not see any more.
     ///
     /// # Errors
     /// [`StreamEnd::GoAway`] or [`StreamEnd::Connection`]; the other ends of a stream are frames.
@@ -694,6 +695,21 @@ impl Http2Peer {
     /// of their arrival.
     pub fn queued(&self) -> impl Iterator<Item = &Http2Frame> {
         self.queue.iter()
+    }
+
+    /// Reads frames into the queue until a condition holds, and takes none out of it: a test can
+    /// wait for an exhausted window, say, and read the data afterwards.
+    ///
+    /// # Panics
+    /// If the server ends the connection before, or if the condition does not hold within the
+    /// deadline.
+    pub fn read_until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let started = Instant::now();
+        while !condition(self) {
+            if let Err(end) = self.take_in(started) {
+                panic!("{end:?} before this: {what}; after {}", self.shown());
+            }
+        }
     }
 
     /// Everything up to the end of the connection, and which end it was.

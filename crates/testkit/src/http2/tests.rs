@@ -573,8 +573,9 @@ fn a_window_that_is_held_is_exhausted() {
             let mut peer = Http2Peer::builder().initial_window(100).connect(addr);
             peer.hold_window();
             let stream = peer.open_websocket("example.com", "/", &[]);
+            peer.read_until("no window is left", |peer| peer.receive_window(stream) == 0);
+            assert_eq!(peer.queued().count(), 1);
             peer.next_for(stream);
-            assert_eq!(peer.receive_window(stream), 0);
             peer.give_window(stream, 7);
             peer.next_for(stream);
             assert_eq!((peer.receive_window(stream), peer.receive_window(0)), (0, 65_428));
