@@ -3,6 +3,8 @@
 //! Everything here blocks, knows nothing of the library under test (its frames, heads and keys
 //! are written and read by code of its own) and panics with a sentence when the other side does
 //! not do what a test waits for. Every wait has a [`DEADLINE`]; nothing sleeps to be right.
+//! [`Peer`] speaks HTTP/1.1 and WebSocket frames, [`http2::Http2Peer`] HTTP/2 with WebSockets on
+//! its streams.
 //!
 //! ```
 //! use testkit::{Frame, Listener, Peer, TcpEnd};
@@ -37,6 +39,7 @@ mod frame;
 mod head;
 mod heads;
 pub mod hixie;
+pub mod http2;
 mod kernel;
 mod key;
 mod listener;

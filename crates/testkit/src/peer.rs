@@ -105,6 +105,21 @@ impl Peer {
         Self::new(stream, false)
     }
 
+    /// A stream that a test connected.
+    pub(crate) fn client(stream: TcpStream) -> Self {
+        Self::new(stream, true)
+    }
+
+    /// The socket itself, for a protocol that lies on it.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// What came and was not asked for yet.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
     fn new(stream: TcpStream, client: bool) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_write_timeout(Some(DEADLINE)).expect("a write time-out");
