@@ -95,10 +95,10 @@ mod transport;
 
 pub use accept::{Accept, IntoRefusal};
 pub use adieu_proto::{
-    Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, IntoCloseCode,
-    IntoReason, LetGo, Message, Negotiated, ProtocolError, Refusal, RefusedBy, Request,
-    ResponseHead, Side, Timeline, Timer, Transport, TransportError, TransportKind, Truncation,
-    Unsent, UsageError, Utf8Bytes, Version, VersionSet, defaults,
+    Cause, Close, CloseCode, ClosingHandshake, Config, End, Ending, HandshakeError, Http2,
+    Http2ErrorCode, IntoCloseCode, IntoReason, LetGo, Message, Negotiated, ProtocolError, Refusal,
+    RefusedBy, Request, ResponseHead, Side, Timeline, Timer, Transport, TransportError,
+    TransportKind, Truncation, Unsent, UsageError, Utf8Bytes, Version, VersionSet, defaults,
 };
 #[cfg(feature = "deflate")]
 pub use adieu_proto::{Compressed, Deflate, PerMessageDeflate, Refuses, WindowBits};

@@ -152,6 +152,16 @@ impl ConnectionPermit {
         standing.is_some()
     }
 
+    /// The connection carries others (HTTP/2), each of which is counted when its request is there:
+    /// itself it is none. Of its address it is one of those that are kept beside.
+    #[cfg(feature = "http2")]
+    pub(crate) fn carries_others(&mut self) {
+        if let Some(taken) = self.counted() {
+            taken.leave();
+            taken.waits();
+        }
+    }
+
     /// The request is there, and whose it is is known: whether there is room for it.
     ///
     /// # Errors
@@ -223,6 +233,23 @@ impl Counted {
         standing
     }
 
+    /// It does not count among those of its address that are served.
+    #[cfg(feature = "http2")]
+    fn waits(&mut self) {
+        let Some((key, Standing::Counted)) = self.address else { return };
+        self.leave_address();
+        let max = self.inner.each.unwrap_or_default();
+        let mut counts = self.counts();
+        let address = counts.each.entry(key).or_default();
+        let room = address.waiting < max;
+        address.waiting += usize::from(room);
+        if address.counted + address.waiting == 0 {
+            counts.each.remove(&key);
+        }
+        drop(counts);
+        self.address = room.then_some((key, Standing::Waiting));
+    }
+
     fn leave_address(&mut self) {
         let Some((key, standing)) = self.address.take() else { return };
         let mut counts = self.counts();
@@ -274,6 +301,22 @@ mod tests {
         assert_eq!(counted(&limits), (1, 1));
         assert_eq!(permit(&limits).admit(peer("192.0.2.1")), Ok(()));
         drop(first);
+        assert_eq!(counted(&limits), (0, 0));
+    }
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn a_connection_that_carries_others_counts_beside_them() {
+        let limits = Limits::default().all(1).each(1);
+        let mut carrier = permit(&limits);
+        assert!(carrier.arrive(peer("192.0.2.1")));
+        carrier.carries_others();
+        assert_eq!(counted(&limits), (0, 1));
+        let mut carried = permit(&limits);
+        assert_eq!(carried.admit(peer("192.0.2.1")), Ok(()));
+        let mut second = permit(&limits);
+        assert_eq!(second.admit(peer("192.0.2.1")), Err(HandshakeError::TooManyFromAddress));
+        drop((carrier, carried, second));
         assert_eq!(counted(&limits), (0, 0));
     }
 

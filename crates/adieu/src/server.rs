@@ -471,8 +471,9 @@ impl<H: Handler> Accepted<H> {
         self: Arc<Self>,
         carried: crate::http2::Carried,
         peer: Peer,
-        permit: crate::limit::ConnectionPermit,
+        mut permit: crate::limit::ConnectionPermit,
     ) {
+        permit.carries_others();
         let settings = self.http2.as_ref().and_then(|http2| http2.settings.clone());
         let settings =
             settings.unwrap_or_else(|| crate::http2::Settings::of(&self.endpoint.config));

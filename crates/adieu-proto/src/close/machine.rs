@@ -149,7 +149,7 @@ impl Machine {
     #[must_use]
     pub(crate) fn on(mut self, context: Context, input: Input) -> (Self, Actions) {
         match (&input, self.state) {
-            (_, State::Ended) => return (self.on_ended(&input), Vec::new()),
+            (_, State::Ended) => return (self.on_ended(context, &input), Vec::new()),
             (Input::LetGo(why), _) => return self.let_go_at_once(context, *why),
             (Input::Draining, _) => return self.drains(),
             (Input::Timer(Timer::Handshake), _) if self.deadline_ends_all() => {
@@ -396,11 +396,19 @@ impl Machine {
         }
     }
 
-    /// The driver lets go of the transport and finds an RST behind the FIN that it had read.
-    fn on_ended(mut self, input: &Input) -> Self {
-        let reset = *input == Input::PeerEnded(PeerEnd::Reset);
-        if reset && self.record.end == Some(End::Finished) {
-            self.record.end = Some(End::FinishedThenReset);
+    /// The driver lets go of the transport and finds an RST behind the FIN that it had read; or, of
+    /// a stream that both Closes have ended, the peer's own end behind its Close.
+    fn on_ended(mut self, context: Context, input: &Input) -> Self {
+        let Input::PeerEnded(how) = *input else { return self };
+        match (self.record.end, how) {
+            (Some(End::Finished), PeerEnd::Reset) => {
+                self.record.end = Some(End::FinishedThenReset);
+            }
+            (Some(End::LetGo(LetGo::BothClosed)), PeerEnd::Finished | PeerEnd::Reset) => {
+                self.record.end = None;
+                self.record.note_end(context, how);
+            }
+            _ => {}
         }
         self
     }

@@ -25,7 +25,7 @@ use crate::transport::{AnyTransport, Read, Tcp, Transport};
 
 /// How long a connection may take to end whose streams are over: for the last frames to leave, and
 /// for the client to end TCP.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What carries a connection of HTTP/2.
 pub struct Carried(AnyTransport, Bytes);
@@ -149,6 +149,7 @@ impl Served<'_> {
                 },
                 () = stop.as_mut(), if !stopping => {
                     stopping = true;
+                    clock.look = now();
                     self.connection.graceful_shutdown();
                 }
                 pong = poll_fn(|cx| match &mut pings {
@@ -200,8 +201,10 @@ struct Clock {
     look: Instant,
 }
 
-/// How often it is looked whether a connection has streams.
+/// How often it is looked whether a connection has streams; while the server stops more often, for
+/// an exit is waited for.
 const LOOK: Duration = Duration::from_secs(1);
+const LOOK_STOPPING: Duration = Duration::from_millis(100);
 
 impl Clock {
     fn new(settings: &Settings) -> Self {
@@ -243,7 +246,7 @@ impl Clock {
         if now < self.look {
             return Due::Nothing;
         }
-        self.look = now + LOOK;
+        self.look = now + if stopping { LOOK_STOPPING } else { LOOK };
         self.looks(now, has_streams, stopping)
     }
 

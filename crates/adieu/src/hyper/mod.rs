@@ -24,8 +24,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use adieu_proto::{
-    Cause, Close, CloseCode, Connection, HandshakeError, Negotiated, Request, Version, detect,
-    detect_extended_connect,
+    Cause, Close, CloseCode, Connection, HandshakeError, Negotiated, Request, Version, VersionSet,
+    detect, detect_extended_connect,
 };
 use bytes::Bytes;
 use http::Extensions;
@@ -378,6 +378,9 @@ fn accept(
 ) -> Result<(Negotiated, Way), HandshakeError> {
     let endpoint = report.endpoint.clone();
     let request = report.request.insert(head(parts)?);
+    if Way::is_extended_connect(&parts.extensions) {
+        report.served = VersionSet::none().with(Version::Rfc6455);
+    }
     let version = served(request, &parts.extensions, &endpoint)?;
     report.version = Some(version);
     report.peer = endpoint.proxies.client(report.peer, request);

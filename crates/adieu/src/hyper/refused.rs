@@ -40,8 +40,7 @@ impl Refused {
         if let Some(own) = self.own.take() {
             return own.map(Full::new);
         }
-        let served = self.report.endpoint.config.versions;
-        let refusal = Response::refusal(&self.error, served);
+        let refusal = Response::refusal(&self.error, self.report.served);
         let mut response = refusal
             .map_or_else(|| hyper::Response::new(Full::default()), |answer| response(&answer));
         // For those that log what they answer.

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Instant;
 
-use adieu_proto::{Ending, HandshakeError, Request, TransportError, Version};
+use adieu_proto::{Ending, HandshakeError, Request, TransportError, Version, VersionSet};
 
 use crate::endpoint::{Ended, Endpoint};
 use crate::handshake::{self, Decided, Handshake, OnHandshake};
@@ -21,6 +21,8 @@ pub(super) struct Report {
     /// `None` if none that is served was asked for.
     pub(super) version: Option<Version>,
     started: Instant,
+    /// The versions that are served, and that its HTTP can carry.
+    pub(super) served: VersionSet,
     /// What it came to if nothing else is said. `None`: nothing is to be told any more.
     otherwise: Option<HandshakeError>,
 }
@@ -29,7 +31,8 @@ impl Report {
     /// A request that is still to be judged.
     pub(super) fn new(endpoint: Arc<Endpoint>, peer: Peer) -> Self {
         let otherwise = Some(HandshakeError::RequestDropped);
-        Report { endpoint, peer, request: None, version: None, started: now(), otherwise }
+        let served = endpoint.config.versions;
+        Report { endpoint, peer, request: None, version: None, started: now(), served, otherwise }
     }
 
     /// From here on this is what is told if the request is dropped.

@@ -529,7 +529,13 @@ impl State {
     fn drop_one_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         let buffer = self.connection.read_buffer(scratch);
         let read = std::task::ready!(self.transport.poll_read(cx, buffer));
-        self.read_over = matches!(read, Read::Over(_));
+        if let Read::Over(over) = read {
+            self.read_over = true;
+            if self.transport.is_multiplexed() {
+                // It came with the last that was read.
+                self.tell(TransportEvent::PeerEnded(over.how, None), scratch);
+            }
+        }
         Poll::Ready(())
     }
 

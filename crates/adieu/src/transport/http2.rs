@@ -20,6 +20,8 @@ pub(crate) struct Http2Stream {
     unread: Bytes,
     /// Bytes of DATA that the library has taken.
     taken: u64,
+    /// Those of them of which it was told that they have left.
+    flushed: u64,
     leaving: Arc<Leaving>,
     below: Arc<Below>,
     /// Our END_STREAM is in the library's queue.
@@ -44,6 +46,7 @@ impl Http2Stream {
             recv,
             unread: Bytes::new(),
             taken: 0,
+            flushed: 0,
             leaving,
             below,
             finished: false,
@@ -103,6 +106,15 @@ impl Http2Stream {
         // What fails here is said by the next read.
         let _ = self.recv.flow_control().release_capacity(n);
         Poll::Ready(Read::Data(n))
+    }
+
+    /// Whether all has left that the library has taken.
+    fn has_left(&mut self) -> bool {
+        let left = self.leaving.bytes() >= self.taken;
+        if left {
+            self.flushed = self.taken;
+        }
+        left
     }
 
     /// Whether nothing can leave any more. How the stream ended is for the reads to say.
@@ -174,16 +186,16 @@ impl Transport for Http2Stream {
     }
 
     fn holds(&self) -> bool {
-        self.taken > self.leaving.bytes()
+        self.taken > self.flushed
     }
 
     fn poll_flush(&mut self, cx: Option<&mut Context<'_>>) -> Written<()> {
-        if !self.holds() {
+        if self.has_left() {
             return Poll::Ready(Ok(()));
         }
         let Some(cx) = cx else { return Poll::Pending };
         self.leaving.wakes(cx);
-        if !self.holds() {
+        if self.has_left() {
             return Poll::Ready(Ok(()));
         }
         if self.is_reset(cx) {

@@ -1,0 +1,177 @@
+//! What our server sends when it closes a stream, or answers a Close, frame by frame.
+
+use std::time::Duration;
+
+use adieu::{Cause, CloseCode, End, Endpoint, LetGo, Socket, Timer};
+use testkit::Frame;
+use testkit::http2::{Http2Frame, Http2Peer, StreamEnd, code};
+
+use crate::served::echo;
+use crate::{open, serve};
+
+/// Closes at the first message.
+async fn closes(mut socket: Socket) {
+    let _ = socket.recv().await;
+    socket.close(CloseCode::from(4000)).await;
+}
+
+#[test]
+fn our_close_comes_without_end_stream_and_the_peers_answer_is_awaited() {
+    let served = serve(Endpoint::new(), closes);
+    let (mut peer, stream) = open(&served);
+    peer.send_ws(stream, &Frame::text("go"));
+    let Http2Frame::Data { bytes, end_stream, .. } = peer.next_for(stream) else {
+        panic!("no DATA");
+    };
+    assert_eq!(Frame::parse_all(&bytes)[0].close_code(), Some(4000));
+    assert!(!end_stream, "Firefox would call it unclean");
+    // As Firefox answers: without END_STREAM.
+    peer.send_ws(stream, &Frame::close(4000, ""));
+    let Http2Frame::Data { bytes, end_stream, .. } = peer.next_for(stream) else {
+        panic!("no DATA");
+    };
+    assert!(bytes.is_empty() && end_stream);
+    let rst = Http2Frame::RstStream { stream, code: code::NO_ERROR };
+    assert_eq!(peer.next_for(stream), rst);
+    let ending = served.account().ending;
+    assert!(ending.is_clean(), "{ending}");
+    assert_eq!(ending.transport.end, End::LetGo(LetGo::BothClosed), "{ending}");
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn an_answer_with_end_stream_needs_no_rst_stream() {
+    let served = serve(Endpoint::new(), closes);
+    let (mut peer, stream) = open(&served);
+    peer.send_ws(stream, &Frame::text("go"));
+    assert_eq!(peer.read_ws(stream).close_code(), Some(4000));
+    // As Chromium answers.
+    peer.send_ws_all_and_end(stream, &[Frame::close(4000, "")]);
+    let rest = peer.read_stream_to_end(stream);
+    assert_eq!((rest.bytes.len(), rest.end), (0, StreamEnd::EndStream));
+    let ending = served.account().ending;
+    assert!(ending.is_clean(), "{ending}");
+    assert_eq!(ending.transport.end, End::Finished, "{ending}");
+    peer.ping_and_wait();
+    let of_it = peer.queued().find(|frame| frame.stream() == stream);
+    assert_eq!(of_it, None, "nothing follows");
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn a_close_of_the_peer_is_answered_with_end_stream_in_one_frame() {
+    let served = serve(Endpoint::new(), echo);
+    let (mut peer, stream) = open(&served);
+    peer.send_ws_all_and_end(stream, &[Frame::close(1001, "")]);
+    let Http2Frame::Data { bytes, end_stream, .. } = peer.next_for(stream) else {
+        panic!("no DATA");
+    };
+    assert_eq!(Frame::parse_all(&bytes)[0].close_code(), Some(1001));
+    assert!(end_stream, "one frame");
+    assert!(served.account().ending.is_clean());
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn messages_in_the_flight_of_the_200_come_before_the_close() {
+    let served = serve(Endpoint::new(), async |socket: Socket| {
+        for n in 0..20 {
+            let _ = socket.send(n.to_string()).await;
+        }
+        socket.close(CloseCode::from(4001)).await;
+    });
+    let (mut peer, stream) = open(&served);
+    for n in 0..20 {
+        assert_eq!(peer.read_ws(stream), Frame::text(n.to_string()));
+    }
+    assert_eq!(peer.read_ws_to_end_answering(stream).close_code(), Some(4001));
+    assert!(served.account().ending.is_clean());
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn a_close_waits_behind_an_exhausted_window_and_comes_when_it_opens() {
+    const LARGE: usize = 100_000;
+    let served = serve(Endpoint::new(), async |socket: Socket| {
+        let _ = socket.send("x".repeat(LARGE)).await;
+        socket.close(CloseCode::from(4002)).await;
+    });
+    let mut peer = Http2Peer::connect(served.addr);
+    peer.hold_window();
+    let stream = peer.open_websocket("example.com", "/", &[]);
+    peer.read_until("the window is used up", |peer| peer.receive_window(stream) == 0);
+    peer.release_window();
+    assert_eq!(peer.read_ws(stream).payload.len(), LARGE);
+    assert_eq!(peer.read_ws(stream).close_code(), Some(4002));
+    peer.send_ws_all_and_end(stream, &[Frame::close(4002, "")]);
+    assert_eq!(peer.read_stream_to_end(stream).end, StreamEnd::EndStream);
+    assert!(served.account().ending.is_clean());
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn what_the_peer_uploads_while_it_is_told_goodbye_is_read_on() {
+    let served = serve(Endpoint::new(), closes);
+    let (mut peer, stream) = open(&served);
+    peer.send_ws(stream, &Frame::text("go"));
+    assert_eq!(peer.read_ws(stream).close_code(), Some(4000));
+    // More than both windows hold: it is read, and room is given back.
+    let part = Frame::binary(vec![7; 60_000]);
+    for _ in 0..100 {
+        peer.send_ws(stream, &part);
+    }
+    peer.send_ws_all_and_end(stream, &[Frame::close(4000, "")]);
+    assert_eq!(peer.read_stream_to_end(stream).end, StreamEnd::EndStream);
+    let ending = served.account().ending;
+    assert!(ending.is_clean(), "{ending}");
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn a_peer_that_does_not_answer_our_close_is_reset_with_cancel() {
+    let config = adieu::Config {
+        close_timeout: Duration::from_millis(200),
+        linger: Duration::from_millis(100),
+        ..adieu::Config::default()
+    };
+    let served = serve(Endpoint::new().config(config), closes);
+    let (mut peer, stream) = open(&served);
+    peer.send_ws(stream, &Frame::text("go"));
+    assert_eq!(peer.read_ws(stream).close_code(), Some(4000));
+    let ended = [peer.next_for(stream), peer.next_for(stream)];
+    assert!(matches!(ended[0], Http2Frame::Data { end_stream: true, .. }), "{ended:?}");
+    assert_eq!(ended[1], Http2Frame::RstStream { stream, code: code::CANCEL });
+    let ending = served.account().ending;
+    assert_eq!(ending.cause, Cause::Application, "{ending}");
+    assert_eq!(ending.transport.end, End::LetGo(LetGo::Clock(Timer::Linger)), "{ending}");
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn a_drain_says_goaway_and_a_close_to_each_stream_and_ends_the_connection() {
+    let served = serve(Endpoint::new(), echo);
+    let (mut peer, first) = open(&served);
+    let streams = [first, peer.open_websocket("a", "/", &[]), peer.open_websocket("a", "/", &[])];
+    served.drain.start();
+    for stream in streams {
+        assert_eq!(peer.read_ws(stream).close_code(), Some(1001));
+        peer.send_ws_all_and_end(stream, &[Frame::close(1001, "")]);
+        assert_eq!(peer.read_stream_to_end(stream).end, StreamEnd::EndStream);
+    }
+    peer.read_to_end();
+    let goaway = peer.goaway().expect("a GOAWAY");
+    assert_eq!((goaway.code, goaway.last), (code::NO_ERROR, streams[2]));
+    peer.close();
+    for _ in streams {
+        let ending = served.account().ending;
+        assert!(ending.is_clean() && ending.cause == Cause::Drain, "{ending}");
+    }
+    assert_eq!(served.stop().clean, 3);
+}
