@@ -54,8 +54,9 @@ pub(crate) async fn run(options: &Serve) -> Result<ExitCode, String> {
     let handshakes =
         Handshakes { all: options.max_handshakes, each: options.max_handshakes_per_address };
     let origins = options.sessions.origins();
-    let (endpoint, compress) = (endpoint(options), options.compress);
-    let site = Site { endpoint, origins, access, tls, compress, handshakes, store };
+    let Serve { compress, http2, .. } = *options;
+    let endpoint = endpoint(options);
+    let site = Site { endpoint, origins, access, tls, compress, http2, handshakes, store };
     let drained = serve(listeners, &gateway, site, &drain).await;
     watching.abort();
     drop(socket_files);
@@ -212,6 +213,7 @@ mod tests {
             access: Access::new(Some(KEY)).unwrap(),
             tls: None,
             compress: false,
+            http2: false,
             handshakes: Handshakes::default(),
             store: None,
         };

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -282,7 +282,7 @@ impl Door {
             changed: Notify::new(),
         });
         self.0.open.fetch_add(1, Ordering::SeqCst);
-        let guest = Guest { door: self.clone(), visit };
+        let guest = Guest { door: self.clone(), visit, carries: AtomicBool::new(false) };
         self.strangers().enter(&guest.visit);
         guest.has_its_share();
         guest
@@ -315,7 +315,8 @@ impl Door {
     }
 
     fn connections(&self) -> usize {
-        self.0.open.load(Ordering::SeqCst) + self.0.drain.connections()
+        let websockets = self.0.drain.connections().saturating_sub(self.0.drain.streams());
+        self.0.open.load(Ordering::SeqCst) + websockets
     }
 
     fn strangers(&self) -> MutexGuard<'_, Strangers> {
@@ -367,6 +368,8 @@ impl Door {
 pub(crate) struct Guest {
     door: Door,
     visit: Arc<Visit>,
+    /// It is of HTTP/2 and has had WebSockets.
+    carries: AtomicBool,
 }
 
 impl Guest {
@@ -388,9 +391,16 @@ impl Guest {
         self.to(Phase::Served);
     }
 
+    /// A WebSocket is open on it. Of HTTP/1.1 it is gone then; one of HTTP/2 stays as long as it has
+    /// streams, and is none of those that may have to make room.
+    pub(crate) fn has_a_websocket(&self) {
+        self.carries.store(true, Ordering::SeqCst);
+        self.to(Phase::Known);
+    }
+
     /// Its request was answered; `known`: it has shown that it may have what is not for everybody.
     pub(crate) fn was_answered(&self, known: bool) {
-        if known {
+        if known || self.carries.load(Ordering::SeqCst) {
             return self.to(Phase::Known);
         }
         self.door.strangers().keep(&self.visit);

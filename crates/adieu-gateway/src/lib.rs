@@ -23,6 +23,7 @@
 //!     access: Access::new(Some("the-key-of-the-API-and-the-page"))?,
 //!     tls: None,
 //!     compress: false,
+//!     http2: false,
 //!     handshakes: Handshakes::default(),
 //!     store: None, // in memory
 //! };

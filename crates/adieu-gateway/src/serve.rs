@@ -9,17 +9,19 @@ use std::time::Duration;
 use crate::gateway::{Gateway, GatewayError, Sessions};
 use crate::http::{self, Access, Health, Known, OriginCheck, Origins, WrongKey, own_pages};
 use adieu::axum::WebSocketUpgrade;
-use adieu::hyper::PeerAddr;
-use adieu::tls::TlsStream;
+use adieu::http2::{self, RequestBody};
+use adieu::hyper::{PeerAddr, asks_for_websocket};
+use adieu::tls::{TlsStream, with_http2};
 use adieu::{Drain, Drained, Endpoint};
 use axum::extract::{Query, State};
 use axum::http::header::{self, UPGRADE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -69,6 +71,9 @@ pub struct Site {
     /// Whether the WebSockets of sessions are compressed where the client offers it
     /// (permessage-deflate, RFC 7692). What has a session's token in it is not.
     pub compress: bool,
+    /// Whether HTTP/2 is served as well, with WebSockets on its streams (RFC 8441), to clients that
+    /// choose it in the TLS handshake. `docs/http2.md` says what changes for browsers.
+    pub http2: bool,
     /// How many connections may wait for the head of a request.
     pub handshakes: Handshakes,
     /// The store's file, where there is one.
@@ -88,7 +93,8 @@ pub async fn serve(
     site: Site,
     drain: &Drain,
 ) -> Result<Drained, GatewayError> {
-    let (listeners, tls) = (listeners.into_iter().collect(), site.tls.clone());
+    let listeners = listeners.into_iter().collect();
+    let tls = site.tls.clone().map(|tls| if site.http2 { with_http2(&tls) } else { tls });
     let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
     let health = Health::new(gateway.clone(), site.store.clone());
     let app = router(gateway, site, health.clone(), drain);
@@ -135,8 +141,9 @@ fn router(gateway: &Gateway, site: Site, health: Health, drain: &Drain) -> Route
     // A page of another site must not read who is connected here: browsers let any page open a
     // WebSocket to anywhere and only say whose it is (RFC 6455 §10.2).
     let own = OriginCheck::new(origins.own_only(), gateway.clone());
+    let index = move |watched, upgrade| root(watched, upgrade, tls);
     let page = Router::new()
-        .route("/", get(move |watched, upgrade| root(watched, upgrade, tls)))
+        .route("/", get(index).connect(index))
         .route("/endings", get(endings))
         .route("/sessions", get(sessions))
         .route("/sessions/{id}/lose-network", post(lost_network::of_session))
@@ -242,8 +249,37 @@ async fn connection(stream: Stream, visit: Visit) {
         () = visit.guest.has_to_go() => return,
     }
     match TlsStream::accept(tcp, config) {
-        Ok(stream) => serve_http(stream, visit).await,
+        Ok(stream) => serve_tls(stream, visit).await,
         Err(error) => tracing::error!("TLS: {error}"),
+    }
+}
+
+/// One connection over TLS: of HTTP/2, where the client has chosen it.
+async fn serve_tls(mut stream: TlsStream, visit: Visit) {
+    tokio::select! {
+        () = stream.handshake() => {}
+        () = visit.guest.has_to_go() => return,
+    }
+    if stream.speaks_http2() {
+        // Boxed: few connections have one, and all tasks would have its size.
+        return Box::pin(serve_http2(stream, visit)).await;
+    }
+    serve_http(stream, visit).await;
+}
+
+/// One connection of HTTP/2: its WebSockets are streams of it.
+async fn serve_http2(stream: TlsStream, visit: Visit) {
+    let visit = Arc::new(visit);
+    let app = TowerToHyperService::new(visit.house.app.clone());
+    let of_requests = visit.clone();
+    let service = service_fn(move |request: hyper::Request<RequestBody>| {
+        let (app, visit) = (app.clone(), of_requests.clone());
+        async move { answer(app, request, &visit).await }
+    });
+    let settings = http2::Settings::default();
+    tokio::select! {
+        () = http2::serve_connection(stream, service, &settings, &visit.house.drain) => {}
+        () = visit.guest.has_to_go() => {}
     }
 }
 
@@ -255,7 +291,7 @@ where
     let (visit, drain) = (&visit, &visit.house.drain);
     let app = TowerToHyperService::new(visit.house.app.clone());
     let asked = &Notify::new();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
         asked.notify_one();
         answer(app.clone(), request, visit)
     });
@@ -299,12 +335,16 @@ impl Visit {
 }
 
 /// Answers a request of a connection.
-async fn answer(
+async fn answer<B>(
     app: TowerToHyperService<Router>,
-    mut request: hyper::Request<Incoming>,
+    mut request: hyper::Request<B>,
     visit: &Visit,
-) -> Result<Response, Infallible> {
+) -> Result<Response, Infallible>
+where
+    B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
     visit.guest.asks();
+    let (asks_for_websocket, request_version) = (asks_for_websocket(&request), request.version());
     let door = &visit.house.door;
     let requests = door.requests();
     let asked = requests.asked(&mut request, visit.peer);
@@ -313,7 +353,13 @@ async fn answer(
     if response.extensions().get::<WrongKey>().is_some() {
         door.saw_a_wrong_key();
     }
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let opens = match request_version {
+        Version::HTTP_2 => asks_for_websocket && response.status() == StatusCode::OK,
+        _ => response.status() == StatusCode::SWITCHING_PROTOCOLS,
+    };
+    if opens && request_version == Version::HTTP_2 {
+        visit.guest.has_a_websocket();
+    } else if !opens {
         if visit.house.drain.has_started() {
             // Or the client would send the next request on a connection that ends.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -323,11 +369,14 @@ async fn answer(
     Ok(response)
 }
 
-async fn served(
+async fn served<B>(
     app: TowerToHyperService<Router>,
-    mut request: hyper::Request<Incoming>,
+    mut request: hyper::Request<B>,
     visit: &Visit,
-) -> Result<Response, Infallible> {
+) -> Result<Response, Infallible>
+where
+    B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
     if let Some(peer) = visit.peer {
         request.extensions_mut().insert(PeerAddr(peer));
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu_proto::{Cause, Close, CloseCode, Ending};
+use adieu_proto::{Cause, Close, CloseCode, Ending, Http2ErrorCode};
 use serde::{Deserialize, Serialize};
 
 use super::machine::Why;
@@ -35,6 +35,40 @@ pub struct Compressed {
     pub received: u64,
     /// What they were compressed to.
     pub received_as: u64,
+}
+
+/// The stream of HTTP/2 (RFC 9113) that carried a connection (RFC 8441). The codes are their names
+/// in RFC 9113 §7.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Http2 {
+    /// The number of the HTTP/2 connection in this process: those with the same number may have
+    /// ended together.
+    pub connection: u64,
+    /// The stream's identifier.
+    pub stream: u32,
+    /// The code of the client's RST_STREAM.
+    pub reset: Option<Word>,
+    /// The code of the client's GOAWAY.
+    pub goaway: Option<Word>,
+    /// Whether the stream ended because its connection did.
+    pub by_connection: bool,
+}
+
+impl Http2 {
+    fn of(http2: adieu_proto::Http2) -> Self {
+        let name = |code: Http2ErrorCode| match code.name() {
+            Some(name) => Word::Borrowed(name),
+            None => Word::Owned(format!("{:#x}", code.0)),
+        };
+        Http2 {
+            connection: http2.connection,
+            stream: http2.stream,
+            reset: http2.reset.map(name),
+            goaway: http2.goaway.map(name),
+            by_connection: http2.connection_end.is_some(),
+        }
+    }
 }
 
 /// How a connection ended: what `session.ended` and `connection.lost` say of it, and `/endings`
@@ -102,6 +136,9 @@ pub struct ConnectionEnding {
     /// What was compressed, where that was agreed on.
     #[serde(default)]
     pub compressed: Option<Compressed>,
+    /// The stream of HTTP/2, where the connection was one.
+    #[serde(default)]
+    pub http2: Option<Http2>,
 }
 
 impl ConnectionEnding {
@@ -114,7 +151,7 @@ impl ConnectionEnding {
             sentence: ending.to_string(),
             id: ending.cause.id().into(),
             initiator: words::initiator(&ending.cause),
-            mechanism: words::mechanism(&ending.cause),
+            mechanism: words::mechanism(ending),
             detail: words::detail(&ending.cause),
             closed_because: words::closed_because(&ending.cause),
             code: said.and_then(Close::code).map(CloseCode::get),
@@ -125,7 +162,7 @@ impl ConnectionEnding {
             received: handshake.received().map(said_close),
             sent: handshake.sent().map(said_close),
             first_close: words::first_close(handshake).map(Word::Borrowed),
-            transport: words::transport(ending.transport.end).into(),
+            transport: words::transport(ending).into(),
             transport_kind: words::transport_kind(ending.transport.kind).into(),
             transport_ended_first: ending.transport.active_closer.map(|by| words::side(by).into()),
             let_go: words::let_go(ending.transport.end).map(Word::Borrowed),
@@ -139,6 +176,7 @@ impl ConnectionEnding {
             switched_off: words::switched_off(ending).into_iter().map(Word::Borrowed).collect(),
             error: ending.error.as_ref().map(ToString::to_string),
             compressed: compressed(ending),
+            http2: ending.http2.map(Http2::of),
         }
     }
 }

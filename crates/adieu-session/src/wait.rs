@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adieu_proto::{Cause, Ending};
+use adieu_proto::{Cause, Ending, Http2ErrorCode};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{CONNECTION_LOST, MAY_RETURN};
@@ -33,6 +33,12 @@ impl Departure {
     pub fn of(ending: &Ending) -> Self {
         if ending.cause == Cause::Drain {
             return Departure::Drained;
+        }
+        // Over HTTP/2 Chromium says nothing else when a page is reloaded, or its tab is closed or
+        // crashes: those are not to be told apart.
+        let reset = ending.http2.and_then(|http2| http2.reset);
+        if ending.cause == Cause::Reset && reset == Some(Http2ErrorCode::CANCEL) {
+            return Departure::Hidden;
         }
         let said = ending.closing_handshake.received().filter(|_| ending.cause == Cause::Peer);
         // What the gateway closed by itself (a violation of adieu.v1, a client that is too slow)
@@ -130,6 +136,30 @@ mod tests {
         }
         for code in [Some(1002), Some(1007), Some(1011), Some(3000), Some(4005)] {
             assert_eq!(said(code), Departure::Lost, "{code:?}");
+        }
+    }
+
+    /// Over HTTP/2 Chromium sends nothing else of a page that it reloads.
+    #[test]
+    fn a_stream_that_is_reset_with_cancel_is_a_page_that_goes_and_may_come_back() {
+        let transport = Transport {
+            kind: TransportKind::Http2,
+            end: End::Reset,
+            active_closer: Some(Side::Peer),
+            close_notify: None,
+        };
+        let of = |code| {
+            let lasted = Duration::from_secs(1);
+            let none = ClosingHandshake::None;
+            let mut ending = Ending::from_parts(Cause::Reset, none, transport, lasted);
+            let mut http2 = adieu_proto::Http2::new(1, 1);
+            http2.reset = Some(Http2ErrorCode(code));
+            ending.http2 = Some(http2);
+            Departure::of(&ending)
+        };
+        assert_eq!(of(8), Departure::Hidden);
+        for code in [0, 1, 2, 7, 13] {
+            assert_eq!(of(code), Departure::Lost, "{code}");
         }
     }
 

@@ -56,6 +56,11 @@ words! {
         Fin = "fin",
         /// An RST of TCP.
         Rst = "rst",
+        /// Over HTTP/2: the stream was ended (END_STREAM) without a Close.
+        EndStream = "end_stream",
+        /// Over HTTP/2: the stream was reset (RST_STREAM). Chromium does that when its page is
+        /// reloaded or closed.
+        RstStream = "rst_stream",
         /// A Ping was not answered.
         PongTimeout = "pong_timeout",
         /// The client did not read.
@@ -165,8 +170,11 @@ pub fn initiator(cause: &Cause) -> Initiator {
 
 /// By what it ended.
 #[must_use]
-pub fn mechanism(cause: &Cause) -> Mechanism {
-    match cause {
+pub fn mechanism(ending: &Ending) -> Mechanism {
+    let of_stream = ending.http2.is_some_and(|http2| http2.connection_end.is_none());
+    match &ending.cause {
+        Cause::Eof if of_stream => Mechanism::EndStream,
+        Cause::Reset if of_stream => Mechanism::RstStream,
         Cause::Dropped | Cause::Panicked => Mechanism::Crash,
         cause if closed_because(cause).is_some() => Mechanism::CloseFrame,
         Cause::Peer => Mechanism::CloseFrame,
@@ -206,8 +214,13 @@ pub fn first_close(handshake: &ClosingHandshake) -> Option<&'static str> {
 
 /// How the transport ended.
 #[must_use]
-pub fn transport(end: End) -> &'static str {
-    match end {
+pub fn transport(ending: &Ending) -> &'static str {
+    let of_stream = ending.http2.is_some_and(|http2| http2.connection_end.is_none());
+    match ending.transport.end {
+        End::Finished if of_stream => "end_stream",
+        End::FinishedThenReset if of_stream => "end_stream_then_rst_stream",
+        End::Reset if of_stream => "rst_stream",
+        End::LetGo(LetGo::BothClosed) => "both_closed",
         End::Finished => "fin",
         End::FinishedThenReset => "fin_then_rst",
         End::Reset => "rst",
@@ -246,6 +259,7 @@ pub fn let_go(end: End) -> Option<&'static str> {
         LetGo::RuntimeGone => "runtime_gone",
         LetGo::Forced => "forced",
         LetGo::Refused => "refused",
+        LetGo::BothClosed => "both_closed",
         _ => "other",
     })
 }
@@ -279,6 +293,7 @@ pub fn transport_kind(kind: TransportKind) -> &'static str {
     match kind {
         TransportKind::Tcp => "tcp",
         TransportKind::Tls => "tls",
+        TransportKind::Http2 => "http2",
         TransportKind::Stream => "stream",
         _ => "unknown",
     }

@@ -45,6 +45,8 @@ pub(crate) trait Stoppable: Send + Sync {
     fn drain(&self, stop: Stop);
     /// Everything is let go of at once.
     fn force(&self, stop: Stop);
+    /// Whether it is a stream of HTTP/2.
+    fn is_stream(&self) -> bool;
 }
 
 /// Ends every connection of an endpoint when the server stops, and waits until they are over. A
@@ -86,6 +88,8 @@ struct Inner {
 #[derive(Default)]
 struct Live {
     connections: HashMap<usize, Arc<dyn Stoppable>>,
+    /// Those of them that are streams of HTTP/2.
+    streams: usize,
     /// Requests that were accepted and whose connections an HTTP library has not given yet.
     expected: usize,
     /// They are not waited for any more.
@@ -359,6 +363,7 @@ impl Drain {
         if late && !expected {
             return;
         }
+        live.streams += usize::from(link.is_stream());
         live.connections.insert(key(Arc::as_ptr(link)), link.clone());
         self.publish(&live);
         drop(live);
@@ -378,7 +383,7 @@ impl Drain {
 
     pub(crate) fn forget<L>(&self, link: *const L, ending: &Ending) {
         let mut live = self.live();
-        if live.connections.remove(&key(link)).is_none() {
+        if !live.remove(key(link)) {
             return;
         }
         if live.started.is_some() {
@@ -394,11 +399,17 @@ impl Drain {
         self.publish(&live);
     }
 
+    /// How many of the live connections are streams of HTTP/2: those have no socket of their own.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.live().streams
+    }
+
     /// The connection goes on as another kind: it is counted there.
     #[cfg(feature = "http2")]
     pub(crate) fn unregister<L>(&self, link: *const L) {
         let mut live = self.live();
-        live.connections.remove(&key(link));
+        live.remove(key(link));
         self.publish(&live);
     }
 
@@ -412,6 +423,13 @@ impl Drain {
 }
 
 impl Live {
+    /// Whether it was there.
+    fn remove(&mut self, key: usize) -> bool {
+        let Some(link) = self.connections.remove(&key) else { return false };
+        self.streams -= usize::from(link.is_stream());
+        true
+    }
+
     /// The connections, neighbours in memory one after the other: with thousands of them none is
     /// in the processor's caches, and in another order each costs 1.4 times as much CPU (measured).
     fn in_order_of_memory(&self) -> Vec<Arc<dyn Stoppable>> {

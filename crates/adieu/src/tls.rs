@@ -156,6 +156,15 @@ pub(crate) fn speaking_http1(mut config: Arc<ClientConfig>) -> Arc<ClientConfig>
     config
 }
 
+/// The same configuration, which offers HTTP/2 as well (ALPN, RFC 7301), before what it offers.
+#[cfg(feature = "http2")]
+#[must_use]
+pub fn with_http2(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    offers_http2(&mut config);
+    config
+}
+
 /// Has a server offer HTTP/2 in the TLS handshake (ALPN, RFC 7301), before what it offers.
 #[cfg(feature = "http2")]
 pub(crate) fn offers_http2(config: &mut Arc<ServerConfig>) {

@@ -50,8 +50,9 @@ pub fn router(
     };
     let endpoint = endpoint.config(config).max_receiving(RECEIVING);
     let check = OriginCheck::new(origins, gateway.clone());
+    let open = move |gateway, upgrade| connect(gateway, upgrade, check.clone(), tls);
     Router::new()
-        .route("/ws", get(move |gateway, upgrade| connect(gateway, upgrade, check.clone(), tls)))
+        .route("/ws", get(open.clone()).connect(open))
         .layer(Extension(Arc::new(endpoint)))
         .with_state(gateway)
 }

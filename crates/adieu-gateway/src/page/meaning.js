@@ -36,6 +36,10 @@ const about = (peer) => ({
     + "just close their socket. Chromium does it on a refresh too while much is still unsent.",
   rst: "The line was cut off. This happens when a program dies with unread data, and when "
     + "something in between drops the connection.",
+  end_stream: "The stream of HTTP/2 was ended without a goodbye. Programs do that which just "
+    + "close their socket.",
+  rst_stream: "The stream of HTTP/2 was reset. Over HTTP/2 Chromium does that, and says no "
+    + "goodbye, when its page is reloaded, left, closed or has crashed: these cannot be told apart.",
   transport_error: `The line failed with an error that does not say how the ${peer} ended. `
     + "The error stands above.",
   handshake: "It never became a WebSocket, so no page and no handler ever heard of it.",

@@ -11,6 +11,13 @@ const PEER_END = {
   rst: { wire: "RST", chip: "cut (RST)", text: (peer) => `The ${peer} cut the line` },
   fin_then_rst: { wire: "FIN, RST", chip: "done (FIN), then cut (RST)",
     text: (peer) => `The ${peer} ended its side, then cut the line` },
+  end_stream: { wire: "END_STREAM", chip: "done (END_STREAM)",
+    text: (peer) => `The ${peer} ended its side of the stream` },
+  rst_stream: { wire: "RST_STREAM", chip: "reset (RST_STREAM)",
+    text: (peer) => `The ${peer} reset the stream` },
+  end_stream_then_rst_stream: { wire: "END_STREAM, RST_STREAM", chip: "done, then reset",
+    text: (peer) => `The ${peer} ended its side of the stream, then reset it` },
+  both_closed: { wire: "RST_STREAM", text: () => "Both sides have said goodbye" },
   timed_out: { wire: "silence", text: (peer) => `Nothing more from the ${peer}` },
   abandoned: { wire: "gave up", text: () => "Stopped waiting" },
   unknown: { wire: "failed", text: (peer) => `How the ${peer} ended is not known` },
@@ -25,10 +32,16 @@ export function gatewayMoments(account) {
     { ms: t.opened, text: "Opened", way: "in", wire: "connect" },
     { ms: t.closeReceived, way: "in", ...closeMoment("Heard", ending.received) },
     { ms: t.closeSent, way: "out", ...closeMoment("Said", ending.sent) },
-    { ms: t.finSent, text: "Ended its side of TCP", way: "out", wire: "FIN", chip: "done (FIN)" },
+    ourEnd(t.finSent, ending),
     peerEnd(t, ending.transport, who(account)),
   ];
   return moments.filter((moment) => Number.isFinite(moment.ms)).sort((a, b) => a.ms - b.ms);
+}
+
+function ourEnd(ms, { transportKind }) {
+  const of = transportKind === "http2" ? "the stream" : "TCP";
+  const wire = transportKind === "http2" ? "END_STREAM" : "FIN";
+  return { ms, text: `Ended its side of ${of}`, way: "out", wire, chip: `done (${wire})` };
 }
 
 function closeMoment(verb, close) {

@@ -44,7 +44,7 @@ const LOOKS = {
   close_frame: "client", application: "application", handler_returned: "application",
   handler_failed: "panicked", slow_consumer: "timeout", no_binary: "application",
   too_many_connections: "application", too_much_received: "application", drain: "drain",
-  fin: "fin", rst: "rst", transport_error: "rst", pong_timeout: "timeout",
+  fin: "fin", rst: "rst", end_stream: "fin", rst_stream: "rst", transport_error: "rst", pong_timeout: "timeout",
   write_timeout: "timeout", tcp_timeout: "timeout", protocol_error: "protocol_error",
   dropped: "dropped", panicked: "panicked", handshake: "handshake",
 };
@@ -128,7 +128,10 @@ export function closeFull(close) {
 
 export function transportText(ending, peer) {
   const how = { fin: "FIN", fin_then_rst: "FIN, then RST", rst: "RST", timed_out: "no answer",
-    abandoned: "given up", unknown: "not known how" };
+    abandoned: "given up", unknown: "not known how", end_stream: "END_STREAM",
+    end_stream_then_rst_stream: "END_STREAM, then RST_STREAM",
+    rst_stream: `RST_STREAM (${ending.http2?.reset})`,
+    both_closed: "END_STREAM and RST_STREAM (NO_ERROR)" };
   const end = how[ending.transport] ?? ending.transport;
   const first = { client: `, ${peer} first`, gateway: ", server first" };
   const tls = { true: ", TLS said so too", false: ", TLS did not say so" };

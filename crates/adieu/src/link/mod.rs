@@ -62,6 +62,8 @@ pub(crate) struct Link {
     room: Notify,
     /// The server stops: whoever takes a message shows that it is at work.
     draining: AtomicBool,
+    /// It is a stream of HTTP/2.
+    is_stream: bool,
     state: Mutex<State>,
 }
 
@@ -166,6 +168,7 @@ impl Link {
             over: Notify::new(),
             room: Notify::new(),
             draining: AtomicBool::new(false),
+            is_stream: transport.is_multiplexed(),
             state: Mutex::new(State::new(connection, transport)),
         })
     }
@@ -483,6 +486,10 @@ impl Stoppable for Link {
 
     fn force(&self, stop: Stop) {
         self.change(|state, scratch, wakes| state.force(stop, scratch, wakes));
+    }
+
+    fn is_stream(&self) -> bool {
+        self.is_stream
     }
 }
 

@@ -106,9 +106,17 @@ impl TlsStream {
         Poll::Ready(())
     }
 
-    /// Whether HTTP/2 was agreed on (ALPN, RFC 7301).
+    /// Completes the TLS handshake, or finds out that it fails, which the first read tells: for a
+    /// server that has to know what was agreed on in it.
     #[cfg(feature = "http2")]
-    pub(crate) fn speaks_http2(&self) -> bool {
+    pub fn handshake(&mut self) -> impl Future<Output = ()> + Send + '_ {
+        std::future::poll_fn(|cx| self.poll_handshake(cx))
+    }
+
+    /// Whether HTTP/2 was agreed on (ALPN, RFC 7301), once the handshake is complete.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn speaks_http2(&self) -> bool {
         self.tls.alpn_protocol() == Some(b"h2")
     }
 

@@ -59,10 +59,6 @@ enum Died {
     ByReset,
 }
 
-fn lives((): ()) -> Died {
-    Died::Not
-}
-
 /// Told of a stream that ends in this way behind one message that was echoed.
 fn told(served: &Served, way: Way) -> Ending {
     let (mut peer, stream) = open(served);
@@ -106,32 +102,50 @@ fn each_way_to_go_is_told_as_it_was_and_no_two_are_alike() {
     let ways: [(&str, Way, Told); 15] = [
         (
             "END_STREAM",
-            |peer, stream| lives(peer.end_stream(stream)),
+            |peer, stream| {
+                peer.end_stream(stream);
+                Died::Not
+            },
             lost(Cause::Eof, End::Finished),
         ),
         (
             "RST_STREAM(CANCEL)",
-            |peer, stream| lives(peer.reset_stream(stream, code::CANCEL)),
+            |peer, stream| {
+                peer.reset_stream(stream, code::CANCEL);
+                Died::Not
+            },
             reset(8),
         ),
         (
             "RST_STREAM(NO_ERROR)",
-            |peer, stream| lives(peer.reset_stream(stream, code::NO_ERROR)),
+            |peer, stream| {
+                peer.reset_stream(stream, code::NO_ERROR);
+                Died::Not
+            },
             reset(0),
         ),
         (
             "RST_STREAM(INTERNAL_ERROR)",
-            |peer, stream| lives(peer.reset_stream(stream, code::INTERNAL_ERROR)),
+            |peer, stream| {
+                peer.reset_stream(stream, code::INTERNAL_ERROR);
+                Died::Not
+            },
             reset(2),
         ),
         (
             "RST_STREAM, a code without a name",
-            |peer, stream| lives(peer.reset_stream(stream, 0x99)),
+            |peer, stream| {
+                peer.reset_stream(stream, 0x99);
+                Died::Not
+            },
             reset(0x99),
         ),
         (
             "half a frame and END_STREAM",
-            |peer, stream| lives(peer.send_data(stream, &Frame::text("hello").masked()[..8], true)),
+            |peer, stream| {
+                peer.send_data(stream, &Frame::text("hello").masked()[..8], true);
+                Died::Not
+            },
             Told { cut: Truncation::MidFrame, ..lost(Cause::Eof, End::Finished) },
         ),
         (
@@ -147,7 +161,10 @@ fn each_way_to_go_is_told_as_it_was_and_no_two_are_alike() {
         ),
         (
             "Close with END_STREAM",
-            |peer, stream| lives(peer.send_ws_all_and_end(stream, &[Frame::close(1001, "")])),
+            |peer, stream| {
+                peer.send_ws_all_and_end(stream, &[Frame::close(1001, "")]);
+                Died::Not
+            },
             closed(End::Finished),
         ),
         (
@@ -159,7 +176,14 @@ fn each_way_to_go_is_told_as_it_was_and_no_two_are_alike() {
             },
             closed(End::LetGo(adieu::LetGo::BothClosed)),
         ),
-        ("FIN of TCP", |peer, _| lives(peer.fin()), of_connection(Cause::Eof, End::Finished)),
+        (
+            "FIN of TCP",
+            |peer, _| {
+                peer.fin();
+                Died::Not
+            },
+            of_connection(Cause::Eof, End::Finished),
+        ),
         (
             "GOAWAY and FIN",
             |peer, _| {
@@ -182,7 +206,10 @@ fn each_way_to_go_is_told_as_it_was_and_no_two_are_alike() {
         ("RST of TCP", |_, _| Died::ByReset, of_connection(Cause::Reset, End::Reset)),
         (
             "a frame with a reserved bit",
-            |peer, stream| lives(peer.send_data(stream, [0xc1, 0x80, 0, 0, 0, 0], false)),
+            |peer, stream| {
+                peer.send_data(stream, [0xc1, 0x80, 0, 0, 0, 0], false);
+                Died::Not
+            },
             Told {
                 handshake: ClosingHandshake::Sent { ours: Close::from(CloseCode::PROTOCOL_ERROR) },
                 ..lost(Cause::Eof, End::Finished)
