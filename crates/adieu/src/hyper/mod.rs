@@ -47,6 +47,7 @@ use crate::socket::Socket;
 use crate::transport::Options;
 pub(crate) use refused::Refused;
 use report::Report;
+#[cfg(feature = "http2")]
 pub(crate) use service::Shared;
 #[cfg(feature = "tower")]
 pub use service::WebSocketLayer;
