@@ -218,6 +218,7 @@ pub fn transport(ending: &Ending) -> &'static str {
     let of_stream = ending.http2.is_some_and(|http2| http2.connection_end.is_none());
     match ending.transport.end {
         End::Finished if of_stream => "end_stream",
+        End::Finished if ending.transport.kind == TransportKind::UpgradedHttp2 => "ended_or_reset",
         End::FinishedThenReset if of_stream => "end_stream_then_rst_stream",
         End::Reset if of_stream => "rst_stream",
         End::LetGo(LetGo::BothClosed) => "both_closed",
@@ -294,6 +295,7 @@ pub fn transport_kind(kind: TransportKind) -> &'static str {
         TransportKind::Tcp => "tcp",
         TransportKind::Tls => "tls",
         TransportKind::Http2 => "http2",
+        TransportKind::UpgradedHttp2 => "upgraded_http2",
         TransportKind::Stream => "stream",
         _ => "unknown",
     }

@@ -534,11 +534,22 @@ fn serve_connection<H: Handler>(
             return driver.run(Box::pin(async { server.handler.call(socket).await })).await;
         }
         #[cfg(feature = "http2")]
-        if let Some((carried, permit)) = driver.take_http2() {
-            let peer = driver.sender();
-            Box::pin(server.serve_http2(carried, peer, permit)).await;
+        if let Some(http2) = http2_of(&mut driver, &server) {
+            http2.await;
         }
     }
+}
+
+/// The connection of HTTP/2 that the peer has chosen, if it has. In a box: the task of any other
+/// connection would have its size.
+#[cfg(feature = "http2")]
+fn http2_of<H: Handler>(
+    driver: &mut Driver,
+    server: &Arc<Accepted<H>>,
+) -> Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> {
+    let (carried, permit) = driver.take_http2()?;
+    let peer = driver.sender();
+    Some(Box::pin(server.clone().serve_http2(carried, peer, permit)))
 }
 
 /// Listens at `addr` as Adieu's servers do: address reused at once after a restart, a deep queue.
@@ -655,4 +666,22 @@ fn is_the_peers(error: &io::Error) -> bool {
         error.kind(),
         E::ConnectionAborted | E::ConnectionReset | E::ConnectionRefused | E::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F: Future>(_: fn(Driver, Arc<Accepted<fn(Socket) -> Echo>>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    type Echo = std::future::Ready<()>;
+
+    /// tokio lays tasks out in steps of 128 bytes, and has a part of its own: with this it is two.
+    #[test]
+    fn the_future_of_a_connection_is_small() {
+        let size = size(serve_connection);
+        assert!(size <= 152, "{size}");
+    }
 }

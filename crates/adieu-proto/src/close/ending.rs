@@ -371,6 +371,10 @@ pub enum TransportKind {
     /// A stream of HTTP/2 (RFC 8441): END_STREAM, RST_STREAM and its code are seen, and how the
     /// connection below ended; [`Ending::http2`] has them.
     Http2,
+    /// A stream of HTTP/2 that an HTTP library has given (hyper's `Upgraded`): the library tells an
+    /// END_STREAM, and an RST_STREAM with CANCEL or NO_ERROR, as the same end. [`End::Finished`] is
+    /// one of them.
+    UpgradedHttp2,
     /// Another stream: its end is known as far as the stream tells it; what happened below, and
     /// what was acknowledged, is not.
     Stream,
@@ -382,7 +386,9 @@ impl fmt::Display for TransportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TransportKind::Tcp | TransportKind::Tls => "TCP",
-            TransportKind::Http2 | TransportKind::Stream => "the stream",
+            TransportKind::Http2 | TransportKind::UpgradedHttp2 | TransportKind::Stream => {
+                "the stream"
+            }
             TransportKind::Unknown => "the transport",
         })
     }

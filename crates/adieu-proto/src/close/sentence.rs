@@ -123,12 +123,20 @@ impl Ending {
 
     fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.transport.kind;
-        let stream = matches!(kind, TransportKind::Stream | TransportKind::Http2);
+        let stream = !matches!(kind, TransportKind::Tcp | TransportKind::Tls);
         let with = if stream { "" } else { ", with a FIN" };
         let finished = if stream { "the peer ended it too" } else { "the peer's FIN followed" };
         let rst = if stream { "" } else { " (RST)" };
         let we_first = self.transport.active_closer == Some(Side::Local);
+        let ambiguous = kind == TransportKind::UpgradedHttp2;
         match (self.transport.end, we_first) {
+            (End::Finished, false) if ambiguous => {
+                f.write_str("; the peer ended or reset the stream, not told apart here")
+            }
+            (End::Finished, true) if ambiguous => {
+                f.write_str("; we ended the stream first, the peer ended or reset it, ")?;
+                f.write_str("not told apart here")
+            }
             (End::Finished, false) => write!(f, "; the peer ended {kind} first{with}"),
             (End::Finished, true) => write!(f, "; we ended {kind} first, {finished}"),
             (End::FinishedThenReset, false) => {

@@ -1,14 +1,16 @@
 //! How the connection comes from the HTTP library when the request is accepted: by the upgrade of
 //! HTTP/1.1 (RFC 9110 §7.8), or as a stream of HTTP/2 (RFC 8441).
 
-use adieu_proto::{Negotiated, Request, Response, TransportError};
-use adieu_proto::{accept_extended_connect, accept_response};
+use adieu_proto::{
+    Negotiated, Request, Response, TransportError, accept_extended_connect, accept_response,
+};
 use bytes::Bytes;
 use http::Extensions;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 
 use super::take_back::take_back;
-use crate::transport::AnyTransport;
+use crate::transport::{AnyTransport, Stream};
 
 /// The way.
 pub(super) enum Way {
@@ -57,9 +59,11 @@ impl Way {
     /// The library did not give it; what it said of that.
     pub(super) async fn transport(self) -> Result<(AnyTransport, Bytes), Option<TransportError>> {
         match self {
-            Way::Upgrade(on_upgrade) | Way::ExtendedConnect(on_upgrade) => {
-                let upgraded = on_upgrade.await;
-                upgraded.map(take_back).map_err(|error| Some(TransportError::new(error)))
+            Way::Upgrade(on_upgrade) => on_upgrade.await.map(take_back).map_err(told),
+            Way::ExtendedConnect(on_upgrade) => {
+                let upgraded = on_upgrade.await.map_err(told)?;
+                let stream = Stream::upgraded_http2(TokioIo::new(upgraded));
+                Ok((AnyTransport::Stream(Box::new(stream)), Bytes::new()))
             }
             #[cfg(feature = "http2")]
             Way::Http2(stream) => {
@@ -67,4 +71,9 @@ impl Way {
             }
         }
     }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "our own HTTP/2 has no error to tell")]
+fn told(error: hyper::Error) -> Option<TransportError> {
+    Some(TransportError::new(error))
 }

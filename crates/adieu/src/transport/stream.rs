@@ -17,6 +17,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// A stream, and what its calls have shown.
 pub(crate) struct Stream {
     stream: Box<dyn Duplex>,
+    kind: TransportKind,
     /// It took bytes since it was flushed last.
     held: bool,
     /// What the stream's end said of close_notify.
@@ -27,7 +28,14 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(stream: impl Duplex + 'static) -> Self {
-        Stream { stream: Box::new(stream), held: false, close_notify: None, write_error: None }
+        let (stream, kind) = (Box::new(stream), TransportKind::Stream);
+        Stream { stream, kind, held: false, close_notify: None, write_error: None }
+    }
+
+    /// A stream of HTTP/2 from an HTTP library that hides in part how it ended.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn upgraded_http2(stream: impl Duplex + 'static) -> Self {
+        Stream { kind: TransportKind::UpgradedHttp2, ..Stream::new(stream) }
     }
 
     /// The error of a write whose meaning no read has told.
@@ -78,7 +86,7 @@ impl Stream {
 
 impl Transport for Stream {
     fn kind(&self) -> TransportKind {
-        TransportKind::Stream
+        self.kind
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Read> {

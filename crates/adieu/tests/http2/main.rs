@@ -2,6 +2,7 @@
 //! its connection does, and what the report tells of it.
 #![cfg(feature = "http2")]
 
+mod abuse;
 mod closing;
 mod endings;
 mod requests;
