@@ -672,11 +672,11 @@ fn is_the_peers(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn size<F: Future>(_: fn(Driver, Arc<Accepted<fn(Socket) -> Echo>>) -> F) -> usize {
+    type Says = fn(Socket) -> std::future::Ready<()>;
+
+    fn size<F: Future>(_: fn(Driver, Arc<Accepted<Says>>) -> F) -> usize {
         size_of::<F>()
     }
-
-    type Echo = std::future::Ready<()>;
 
     /// tokio lays tasks out in steps of 128 bytes, and has a part of its own: with this it is two.
     #[test]

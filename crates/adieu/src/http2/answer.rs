@@ -13,7 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::service::Service;
 use tokio::sync::oneshot;
 
-use super::below::Below;
+use super::below::{Below, Leaving};
 use super::body::RequestBody;
 use super::{BoxError, ResponseBody};
 use crate::transport::{AnyTransport, Http2Stream};
@@ -87,7 +87,7 @@ pub(super) async fn answer<S, B>(
             else {
                 return;
             };
-            send(respond, response, is_head).await;
+            send(respond, response, is_head, below).await;
         }
         Asked::WebSocket => open(request, respond, service, below).await,
         Asked::OtherConnect => {
@@ -118,7 +118,7 @@ async fn open<S, B>(
     let Some(response) = served(service, request, &mut respond, None).await else { return };
     let accepted = opening.take().is_none();
     if !accepted || response.status() != StatusCode::OK {
-        return send(respond, refusal(response), false).await;
+        return send(respond, refusal(response), false, below).await;
     }
     let (mut parts, _) = response.into_parts();
     strip(&mut parts.headers);
@@ -221,8 +221,12 @@ where
 }
 
 /// Sends a response and its body.
-async fn send<B>(mut respond: SendResponse<Bytes>, response: Response<B>, is_head: bool)
-where
+async fn send<B>(
+    mut respond: SendResponse<Bytes>,
+    response: Response<B>,
+    is_head: bool,
+    below: &Below,
+) where
     B: ResponseBody,
 {
     let (mut parts, body) = response.into_parts();
@@ -233,22 +237,29 @@ where
         || status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;
-    if !without_body || is_head {
+    let ends = without_body || body.is_end_stream();
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6.
+        parts.headers.remove(header::CONTENT_LENGTH);
+    } else if !ends {
         with_length(&mut parts.headers, body.size_hint().exact());
     }
-    let ends = without_body || body.is_end_stream();
     let response = Response::from_parts(parts, ());
+    let id = respond.stream_id().as_u32();
     if let (Ok(stream), false) = (respond.send_response(response, ends), ends) {
-        send_body(stream, body).await;
+        let leaving = below.open(id);
+        send_body(stream, body, &leaving).await;
+        below.forget(id);
     }
 }
 
 /// Sends a body as the client takes it.
-async fn send_body<B>(mut stream: SendStream<Bytes>, body: B)
+async fn send_body<B>(mut stream: SendStream<Bytes>, body: B, leaving: &Leaving)
 where
     B: ResponseBody,
 {
     let mut body = std::pin::pin!(body);
+    let mut sent = 0;
     loop {
         let frame = tokio::select! {
             biased;
@@ -263,12 +274,18 @@ where
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 tracing::debug!("a response's body has failed: {}", error.into());
+                // The library would drop what waits to leave.
+                tokio::select! {
+                    _ = poll_fn(|cx| stream.poll_reset(cx)) => {}
+                    () = poll_fn(|cx| leaving.poll_left(cx, sent)) => {}
+                }
                 return stream.send_reset(Reason::INTERNAL_ERROR);
             }
         };
         match frame.into_data() {
             Ok(mut data) => {
                 let data = data.copy_to_bytes(data.remaining());
+                sent += data.len() as u64;
                 if send_data(&mut stream, data, body.is_end_stream()).await.is_none() {
                     return;
                 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use adieu_proto::{End, Http2ErrorCode, PeerEnd, TransportError};
@@ -52,6 +52,12 @@ impl Leaving {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
+    }
+
+    /// Ready when so many have left.
+    pub(super) fn poll_left(&self, cx: &Context<'_>, bytes: u64) -> Poll<()> {
+        self.wakes(cx);
+        if self.bytes() >= bytes { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn left(&self, bytes: u64) {

@@ -5,9 +5,14 @@
 mod abuse;
 mod closing;
 mod endings;
+mod ordinary;
+mod over_tls;
 mod requests;
 #[path = "../served/mod.rs"]
 mod served;
+#[cfg(feature = "tls")]
+#[path = "../tls_peer/mod.rs"]
+mod tls_peer;
 
 use adieu::{Endpoint, Handler, Server};
 use served::Served;
