@@ -356,6 +356,12 @@ impl Machine {
             Input::PeerClose(close) => {
                 self.record.receive(context, close);
                 self.record.truncation = Some(context.truncation);
+                let finished = self.record.timeline.fin_sent.is_some();
+                if finished && self.ends_both_directions() {
+                    self.record.end.get_or_insert(End::LetGo(LetGo::BothClosed));
+                    self.state = State::Ended;
+                    actions.push(Action::Disconnect);
+                }
             }
             Input::Violation { said, .. } => self.record.violated(context, said),
             Input::PeerEnded(how) => {
@@ -508,7 +514,9 @@ impl Machine {
     /// Whether nothing more is awaited from the peer: it has said its last word, and its direction
     /// of the stream can be ended without harm to ours (RFC 9113 §8.1).
     fn ends_both_directions(&self) -> bool {
-        self.multiplexed && self.record.closing_handshake.is_complete() && !self.record.violated
+        let record = &self.record;
+        let left = record.timeline.close_sent.is_some();
+        self.multiplexed && left && record.closing_handshake.is_complete() && !record.violated
     }
 
     /// Nothing can leave any more. A write error is no evidence of how the peer ended: read on.

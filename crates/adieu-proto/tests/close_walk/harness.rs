@@ -76,6 +76,9 @@ impl World {
             connection,
             scratch,
         };
+        if transport == Transport::Multiplexed {
+            world.tell(TransportEvent::Multiplexed);
+        }
         match role {
             Role::Client => world.asks(transport, opened),
             Role::Server if opened => world.is_open(),
@@ -233,7 +236,7 @@ impl World {
         bytes.truncate(most);
         if !bytes.is_empty() {
             got.extend(self.wire.push(&bytes)?.into_iter().map(Step::Sent));
-            let held = self.oracle.transport == Transport::Holds;
+            let held = self.oracle.transport.holds();
             self.tell(TransportEvent::Transmitted { bytes: bytes.len(), held });
         }
         Ok(())

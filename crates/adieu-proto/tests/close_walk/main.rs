@@ -216,6 +216,10 @@ fn settings(opened: bool, tick: Duration, piece: usize) -> Vec<Setting> {
         if hybi || (opened && cfg!(feature = "legacy")) {
             let of = |transport| Setting { role, dialect, transport, opened, tick, piece };
             all.extend(transports.map(of));
+            if hybi {
+                // HTTP/2 carries no other version.
+                all.push(of(Transport::Multiplexed));
+            }
         }
     }
     all

@@ -27,6 +27,15 @@ pub(crate) enum Transport {
     TakesWhenTold,
     /// It takes everything at once and holds it until it is flushed.
     Holds,
+    /// The same, and it is one stream of many: HTTP/2.
+    Multiplexed,
+}
+
+impl Transport {
+    /// Whether it holds what it took until it is flushed.
+    pub(crate) fn holds(self) -> bool {
+        matches!(self, Transport::Holds | Transport::Multiplexed)
+    }
 }
 
 /// How our side refuses a request.

@@ -14,6 +14,7 @@ impl Oracle {
     pub(crate) fn kind(&self) -> TransportKind {
         match self.transport {
             Transport::Holds => TransportKind::Stream,
+            Transport::Multiplexed => TransportKind::Http2,
             _ => TransportKind::Tls,
         }
     }
@@ -57,7 +58,11 @@ impl Oracle {
     /// and the peer's close_notify came: nobody has to wait for the other's (RFC 8446 §6.1).
     fn finished_well(&self, end: End) -> bool {
         let answered = self.spoke_first && self.notified();
-        end == End::Finished || (end == End::FinishedThenReset && answered)
+        match end {
+            End::Finished | End::LetGo(LetGo::BothClosed) => true,
+            End::FinishedThenReset => answered,
+            _ => false,
+        }
     }
 
     /// What crossed, in the order in which our side saw it.

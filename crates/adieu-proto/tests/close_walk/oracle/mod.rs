@@ -306,7 +306,17 @@ impl Oracle {
         }
         if self.our_fin.is_some() && self.fin.is_some() {
             self.end(now, steps);
+        } else if self.our_fin.is_some() && self.needs_no_end() {
+            self.let_go = Some(LetGo::BothClosed);
+            self.end(now, steps);
         }
+    }
+
+    /// Both Closes have crossed on a stream of many: nothing more can come, and what the peer has
+    /// left open can be ended without harm (RFC 9113 §8.1).
+    fn needs_no_end(&self) -> bool {
+        let crossed = self.our_close_left.is_some() && self.heard.is_some() && !self.offended;
+        self.transport == Transport::Multiplexed && crossed
     }
 
     /// §7.1.1: our FIN waits for the peer's Close, if one was asked for and may still come.
@@ -318,7 +328,8 @@ impl Oracle {
     /// §7.1.1: between a client and a server that have exchanged Closes, the server's FIN is first.
     fn waits_for_server_fin(&self) -> bool {
         let crossed = self.our_close.is_some() && self.heard.is_some() && !self.offended;
-        crossed && self.awaits_server_fin && self.fin.is_none()
+        let one_of_many = self.transport == Transport::Multiplexed;
+        crossed && self.awaits_server_fin && self.fin.is_none() && !one_of_many
     }
 
     fn our_fin_leaves(&mut self, now: Instant, steps: &mut Vec<Step>) {

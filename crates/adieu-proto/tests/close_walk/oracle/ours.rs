@@ -156,7 +156,7 @@ impl Oracle {
         if self.outbox.waiting() == 0 || most == 0 {
             return;
         }
-        let holds = self.transport == Transport::Holds;
+        let holds = self.transport.holds();
         steps.extend(self.outbox.take(most, holds).into_iter().map(Step::Sent));
         self.moves(now);
         if !holds {
