@@ -111,6 +111,9 @@ pub use group::{BroadcastStats, Group, Member, SlowConsumer};
 pub use handler::{Handler, HandlerOnce};
 pub use handshake::Handshake;
 pub use http;
+#[cfg(all(fuzzing, feature = "http2"))]
+#[doc(hidden)]
+pub use http2::fuzzing as http2_fuzzing;
 pub use into_close::IntoClose;
 pub use into_message::IntoMessage;
 pub use peer::Peer;

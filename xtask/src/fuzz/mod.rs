@@ -21,8 +21,18 @@ pub(crate) use self::options::Options;
 use crate::{run, setup};
 
 /// The targets, the largest first: what is left at the end is short.
-const TARGETS: [&str; 9] =
-    ["connection", "deflate", "inflate", "heads", "wire", "forwarded", "offer", "token", "proxy"];
+const TARGETS: [&str; 10] = [
+    "connection",
+    "deflate",
+    "inflate",
+    "heads",
+    "wire",
+    "forwarded",
+    "offer",
+    "token",
+    "proxy",
+    "http2_frames",
+];
 
 /// So many run at a time.
 const SIDE_BY_SIDE: usize = 2;

@@ -105,6 +105,11 @@ impl<'a> Fields<'a> {
         self.first[VERSION]
     }
 
+    /// Whether there is a Host at all.
+    pub(super) fn has_host(&self) -> bool {
+        self.hosts > 0
+    }
+
     /// RFC 9112 §3.2: exactly one Host, with a valid value.
     pub(super) fn check_host(&self) -> Result<(), HandshakeError> {
         match self.hosts {

@@ -26,7 +26,10 @@ pub fn detect_extended_connect(
     served: VersionSet,
 ) -> Result<Version, HandshakeError> {
     let fields = Fields::of(request);
-    fields.check_host()?;
+    // `:authority` takes its place (RFC 9113 §8.3.1), and is in the target.
+    if fields.has_host() || request.host().is_none() {
+        fields.check_host()?;
+    }
     if request.method() != "CONNECT" {
         return Err(HandshakeError::Method);
     }
@@ -71,7 +74,11 @@ mod tests {
         assert_eq!(detected("GET", &FIELDS), Err(HandshakeError::Method));
         let missing = HandshakeError::Missing("Sec-WebSocket-Version");
         assert_eq!(detected("CONNECT", &FIELDS[..1]), Err(missing));
-        assert_eq!(detected("CONNECT", &FIELDS[1..]), Err(HandshakeError::Missing("Host")));
+        assert_eq!(
+            detected("CONNECT", &FIELDS[1..]),
+            Ok(Version::Rfc6455),
+            "`:authority` is there"
+        );
         let old = [FIELDS[0], ("sec-websocket-version", "8")];
         assert_eq!(detected("CONNECT", &old), Err(HandshakeError::Version("8".to_owned())));
         let twice = [FIELDS[0], FIELDS[1], ("origin", "a"), ("origin", "b")];

@@ -16,6 +16,8 @@ mod below;
 mod body;
 mod connection;
 mod frames;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod io;
 mod settings;
 mod sockets;

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use crate::http2::{Carried, PREFACE};
 use crate::link::Link;
 use crate::link::state::State;
-use crate::transport::{AnyTransport, Read, Transport};
+#[cfg(feature = "tls")]
+use crate::transport::AnyTransport;
+use crate::transport::{Read, Transport};
 
 /// What is known of it.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod served;
 #[cfg(feature = "tls")]
 #[path = "../tls_peer/mod.rs"]
 mod tls_peer;
+mod upgraded;
 
 use adieu::{Endpoint, Handler, Server};
 use served::Served;
