@@ -4,6 +4,7 @@
 
 mod certificates;
 mod help;
+mod http2;
 mod listening;
 mod log;
 mod login;

@@ -257,7 +257,7 @@ pub fn guarded(router: axum::Router, access: Access) -> axum::Router {
 async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<adieu::hyper::PeerAddr>();
     // No browser and no tool of today speaks HTTP/1.0, but proxies do.
-    let peer = peer.filter(|_| request.version() == axum::http::Version::HTTP_11);
+    let peer = peer.filter(|_| request.version() >= axum::http::Version::HTTP_11);
     let peer = peer.map(|peer: &adieu::hyper::PeerAddr| peer.0).map(|addr: SocketAddr| addr.ip());
     let passed = match access.judge(request.headers(), peer) {
         Ok(passed) => passed,

@@ -80,6 +80,9 @@ pub(super) async fn answer<S, B>(
     B: ResponseBody,
 {
     let is_head = request.method() == Method::HEAD;
+    if names_two_hosts(&request) {
+        return answer_without_body(respond, StatusCode::BAD_REQUEST);
+    }
     match asked(&request) {
         Asked::Ordinary => {
             let (request, mut wanted) = ordinary(request);
@@ -90,12 +93,7 @@ pub(super) async fn answer<S, B>(
             send(respond, response, is_head, below).await;
         }
         Asked::WebSocket => open(request, respond, service, below).await,
-        Asked::OtherConnect => {
-            let response = Response::builder().status(StatusCode::NOT_IMPLEMENTED).body(());
-            if let Ok(response) = response {
-                let _ = respond.send_response(response, true);
-            }
-        }
+        Asked::OtherConnect => answer_without_body(respond, StatusCode::NOT_IMPLEMENTED),
     }
 }
 
@@ -162,6 +160,22 @@ fn ordinary(request: Request<RecvStream>) -> (Request<RequestBody>, Option<onesh
         false => RequestBody::new(recv, length, wanted),
     };
     (Request::from_parts(parts, body), is_wanted)
+}
+
+fn answer_without_body(mut respond: SendResponse<Bytes>, status: StatusCode) {
+    if let Ok(response) = Response::builder().status(status).body(()) {
+        let _ = respond.send_response(response, true);
+    }
+}
+
+/// Whether a request has a Host that is another one than its `:authority`: such a request is
+/// malformed (RFC 9113 §8.3.1), for what checks one of them would not see the other.
+fn names_two_hosts<B>(request: &Request<B>) -> bool {
+    let Some(authority) = request.uri().authority() else { return false };
+    let hosts = request.headers().get_all(header::HOST).iter();
+    let mut others =
+        hosts.filter(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
+    others.next().is_some()
 }
 
 /// HTTP/2 names the host in `:authority` (RFC 9113 §8.3.1). Applications look for it in Host.

@@ -224,6 +224,18 @@ fn the_service_finds_the_authority_in_host() {
 }
 
 #[test]
+fn a_request_that_names_two_hosts_is_refused() {
+    let (addr, _runtime) = start(true);
+    let mut peer = Http2Peer::connect(addr);
+    let same = [(":authority", "example.com"), ("host", "EXAMPLE.com")];
+    let stream = peer.request("GET", "/host", &same, "");
+    assert_eq!(peer.read_answer(stream).status(), 200);
+    let other = [(":authority", "example.com"), ("host", "localhost")];
+    let stream = peer.request("GET", "/host", &other, "");
+    assert_eq!(peer.read_answer(stream).status(), 400);
+}
+
+#[test]
 fn a_connect_for_something_else_is_not_implemented() {
     let (addr, _runtime) = start(true);
     let mut peer = Http2Peer::connect(addr);
