@@ -2,7 +2,7 @@
 //! GOAWAY said, and what of each stream's bytes has left.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -32,10 +32,11 @@ struct Facts {
     streams: HashMap<u32, Arc<Leaving>>,
 }
 
-/// What of one stream's DATA has left.
+/// What of one stream's DATA has left, and whether the peer's is over.
 #[derive(Debug, Default)]
 pub(crate) struct Leaving {
     bytes: AtomicU64,
+    peer_finished: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -43,6 +44,12 @@ impl Leaving {
     /// Bytes of DATA that the transport has taken, and that it holds no more.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether the peer's END_STREAM has come. The library forgets it where the connection fails
+    /// before the stream is read to its end.
+    pub(crate) fn peer_finished(&self) -> bool {
+        self.peer_finished.load(Ordering::Acquire)
     }
 
     /// Wakes this task when more has left.
@@ -62,6 +69,10 @@ impl Leaving {
 
     fn left(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -142,6 +153,13 @@ impl Below {
         self.facts().heard
     }
 
+    /// The peer's END_STREAM on this stream.
+    pub(super) fn peer_finishes(&self, stream: u32) {
+        if let Some(stream) = self.facts().streams.get(&stream) {
+            stream.peer_finished.store(true, Ordering::Release);
+        }
+    }
+
     /// A GOAWAY of the peer.
     pub(super) fn says_goaway(&self, code: Http2ErrorCode) {
         self.facts().goaway = Some(code);
@@ -149,9 +167,17 @@ impl Below {
 
     /// The peer's close_notify came.
     pub(super) fn says_close_notify(&self) {
+        self.facts().close_notify = Some(true);
+        self.ends(End::Finished);
+    }
+
+    /// The connection is over: nothing of its streams leaves any more.
+    fn ends(&self, end: End) {
         let mut facts = self.facts();
-        facts.close_notify = Some(true);
-        facts.end.get_or_insert(End::Finished);
+        facts.end.get_or_insert(end);
+        let streams: Vec<_> = facts.streams.values().cloned().collect();
+        drop(facts);
+        streams.iter().for_each(|stream| stream.wake());
     }
 
     /// The peer's direction ended. `close_notify`: whether it came, where that is known.
@@ -165,22 +191,22 @@ impl Below {
         };
         let mut facts = self.facts();
         facts.close_notify = facts.close_notify.or(close_notify);
-        facts.end.get_or_insert(end);
         if facts.error.is_none() {
             facts.error.clone_from(&over.error);
         }
+        drop(facts);
+        self.ends(end);
     }
 
     /// It failed in another way, with this error.
     pub(super) fn fails(&self, error: TransportError) {
-        let mut facts = self.facts();
-        facts.end.get_or_insert(End::Unknown);
-        facts.error.get_or_insert(error);
+        self.facts().error.get_or_insert(error);
+        self.ends(End::Unknown);
     }
 
     /// Our side lets go of it.
     pub(super) fn lets_go(&self, end: End) {
-        self.facts().end.get_or_insert(end);
+        self.ends(end);
     }
 
     /// These have left.

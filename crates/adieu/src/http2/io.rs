@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::below::Below;
 use super::frames::{Frames, Seen};
-use crate::transport::{AnyTransport, Over, Read, Transport, WriteFailure};
+use crate::transport::{AnyTransport, Over, Read, Transport};
 
 /// A transport that an HTTP/2 library reads and writes.
 pub(super) struct Io {
@@ -27,6 +27,9 @@ pub(super) struct Io {
     outgoing: Frames,
     /// What the transport has taken and still holds.
     held: Vec<Seen>,
+    /// Nothing can leave any more. How the peer ended is still to be read, and what it said before:
+    /// the library would not read on if it knew.
+    broken: bool,
     over: bool,
 }
 
@@ -44,6 +47,7 @@ impl Io {
             incoming: Frames::of_client(),
             outgoing: Frames::of_server(),
             held: Vec::new(),
+            broken: false,
             over: false,
         };
         (io, given_back)
@@ -52,10 +56,10 @@ impl Io {
     fn saw(&mut self, bytes: &[u8]) {
         let below = &self.below;
         below.is_heard();
-        self.incoming.pass(bytes, |seen| {
-            if let Seen::GoAway(code) = seen {
-                below.says_goaway(code);
-            }
+        self.incoming.pass(bytes, |seen| match seen {
+            Seen::GoAway(code) => below.says_goaway(code),
+            Seen::Data { stream, end: true, .. } => below.peer_finishes(stream),
+            Seen::Data { .. } => {}
         });
     }
 
@@ -99,15 +103,6 @@ impl Io {
         })
     }
 
-    fn failed(&mut self, failure: WriteFailure) -> io::Error {
-        match failure {
-            WriteFailure::ResetBehindEnd | WriteFailure::Failed(None) => {
-                ErrorKind::BrokenPipe.into()
-            }
-            WriteFailure::Failed(Some(error)) => io::Error::new(ErrorKind::BrokenPipe, error),
-        }
-    }
-
     /// What the transport was given has left, if it holds nothing.
     fn has_left(&mut self) {
         if !self.transport.as_ref().is_some_and(Transport::holds) {
@@ -149,8 +144,9 @@ impl AsyncWrite for Io {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let io = self.get_mut();
-        let Some(transport) = &mut io.transport else {
-            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        let Some(transport) = io.transport.as_mut().filter(|_| !io.broken) else {
+            // Taken, and never told as what has left.
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         };
         match ready!(transport.poll_write(Some(cx), slices, false)) {
             Ok(taken) => {
@@ -163,7 +159,10 @@ impl AsyncWrite for Io {
                 io.has_left();
                 Poll::Ready(Ok(taken))
             }
-            Err(failure) => Poll::Ready(Err(io.failed(failure))),
+            Err(_) => {
+                io.broken = true;
+                Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+            }
         }
     }
 
@@ -173,13 +172,15 @@ impl AsyncWrite for Io {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
-        let Some(transport) = &mut io.transport else { return Poll::Ready(Ok(())) };
+        let Some(transport) = io.transport.as_mut().filter(|_| !io.broken) else {
+            return Poll::Ready(Ok(()));
+        };
         if transport.holds() {
-            if let Err(failure) = ready!(transport.poll_flush(Some(cx))) {
-                return Poll::Ready(Err(io.failed(failure)));
-            }
+            io.broken = ready!(transport.poll_flush(Some(cx))).is_err();
         }
-        io.has_left();
+        if !io.broken {
+            io.has_left();
+        }
         Poll::Ready(Ok(()))
     }
 

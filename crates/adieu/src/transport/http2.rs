@@ -83,6 +83,9 @@ impl Http2Stream {
             // The library has reset the stream: the peer broke a rule of HTTP/2 on it.
             return Over { how: PeerEnd::Unknown, then_reset: false, error: Some(told(error)) };
         }
+        if self.leaving.peer_finished() {
+            return Over::finished();
+        }
         self.connection_ended = true;
         match self.below.over() {
             Some(over) => over,
@@ -198,7 +201,9 @@ impl Transport for Http2Stream {
         if self.has_left() {
             return Poll::Ready(Ok(()));
         }
-        if self.is_reset(cx) {
+        // The library does not tell a stream whose two directions are finished that its connection
+        // is over.
+        if self.is_reset(cx) || self.below.end().is_some() {
             return Poll::Ready(Err(WriteFailure::Failed(None)));
         }
         Poll::Pending

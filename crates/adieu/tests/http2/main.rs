@@ -5,6 +5,7 @@
 mod abuse;
 mod closing;
 mod endings;
+mod faults;
 mod ordinary;
 mod over_tls;
 mod requests;
