@@ -282,7 +282,12 @@ impl Door {
             changed: Notify::new(),
         });
         self.0.open.fetch_add(1, Ordering::SeqCst);
-        let guest = Guest { door: self.clone(), visit, carries: AtomicBool::new(false) };
+        let guest = Guest {
+            door: self.clone(),
+            visit,
+            carries: AtomicBool::new(false),
+            asking: AtomicUsize::new(0),
+        };
         self.strangers().enter(&guest.visit);
         guest.has_its_share();
         guest
@@ -370,6 +375,49 @@ pub(crate) struct Guest {
     visit: Arc<Visit>,
     /// It is of HTTP/2 and has had WebSockets.
     carries: AtomicBool,
+    /// Requests that are being served: of HTTP/2 several at a time.
+    asking: AtomicUsize,
+}
+
+/// A request of a connection that is being served.
+pub(crate) struct Asking<'a> {
+    guest: &'a Guest,
+    /// What became of it: a request that its client gives up is answered as one of a stranger.
+    end: Asked,
+}
+
+enum Asked {
+    /// It was answered; whether it has shown that it may have what is not for everybody.
+    Answered { known: bool },
+    /// It has become a WebSocket, which has the connection, or a stream of it.
+    Upgraded,
+}
+
+impl Asking<'_> {
+    /// It was answered; `known`: it has shown that it may have what is not for everybody.
+    pub(crate) fn was_answered(mut self, known: bool) {
+        self.end = Asked::Answered { known };
+    }
+
+    /// It has become a WebSocket, which has the connection.
+    pub(crate) fn was_upgraded(mut self) {
+        self.end = Asked::Upgraded;
+    }
+
+    /// It has become a WebSocket on a stream of HTTP/2.
+    pub(crate) fn opened_a_stream(mut self) {
+        self.guest.has_a_websocket();
+        self.end = Asked::Upgraded;
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let last = self.guest.asking.fetch_sub(1, Ordering::SeqCst) == 1;
+        if let (true, Asked::Answered { known }) = (last, &self.end) {
+            self.guest.was_answered(*known);
+        }
+    }
 }
 
 impl Guest {
@@ -387,19 +435,21 @@ impl Guest {
     }
 
     /// The head of a request is here.
-    pub(crate) fn asks(&self) {
+    pub(crate) fn asks(&self) -> Asking<'_> {
+        self.asking.fetch_add(1, Ordering::SeqCst);
         self.to(Phase::Served);
+        Asking { guest: self, end: Asked::Answered { known: false } }
     }
 
     /// A WebSocket is open on it. Of HTTP/1.1 it is gone then; one of HTTP/2 stays as long as it has
     /// streams, and is none of those that may have to make room.
-    pub(crate) fn has_a_websocket(&self) {
+    fn has_a_websocket(&self) {
         self.carries.store(true, Ordering::SeqCst);
         self.to(Phase::Known);
     }
 
-    /// Its request was answered; `known`: it has shown that it may have what is not for everybody.
-    pub(crate) fn was_answered(&self, known: bool) {
+    /// The last of its requests was answered.
+    fn was_answered(&self, known: bool) {
         if known || self.carries.load(Ordering::SeqCst) {
             return self.to(Phase::Known);
         }

@@ -15,7 +15,7 @@ use adieu::tls::{TlsStream, with_http2};
 use adieu::{Drain, Drained, Endpoint};
 use axum::extract::{Query, State};
 use axum::http::header::{self, UPGRADE};
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -343,8 +343,9 @@ async fn answer<B>(
 where
     B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    visit.guest.asks();
-    let (asks_for_websocket, request_version) = (asks_for_websocket(&request), request.version());
+    let asking = visit.guest.asks();
+    // RFC 8441.
+    let extended_connect = request.method() == Method::CONNECT && asks_for_websocket(&request);
     let door = &visit.house.door;
     let requests = door.requests();
     let asked = requests.asked(&mut request, visit.peer);
@@ -353,18 +354,17 @@ where
     if response.extensions().get::<WrongKey>().is_some() {
         door.saw_a_wrong_key();
     }
-    let opens = match request_version {
-        Version::HTTP_2 => asks_for_websocket && response.status() == StatusCode::OK,
-        _ => response.status() == StatusCode::SWITCHING_PROTOCOLS,
-    };
-    if opens && request_version == Version::HTTP_2 {
-        visit.guest.has_a_websocket();
-    } else if !opens {
-        if visit.house.drain.has_started() {
-            // Or the client would send the next request on a connection that ends.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => asking.was_upgraded(),
+        StatusCode::OK if extended_connect => asking.opened_a_stream(),
+        _ => {
+            if visit.house.drain.has_started() {
+                // Or the client would send the next request on a connection that ends.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            asking.was_answered(response.extensions().get::<Known>().is_some());
         }
-        visit.guest.was_answered(response.extensions().get::<Known>().is_some());
     }
     Ok(response)
 }

@@ -112,6 +112,7 @@ async fn open<S, B>(
     let (mut parts, recv) = request.into_parts();
     parts.extensions.insert(opening.clone());
     with_host(&mut parts);
+    with_one_cookie(&mut parts.headers);
     let request = Request::from_parts(parts, RequestBody::none());
     let Some(response) = served(service, request, &mut respond, None).await else { return };
     let accepted = opening.take().is_none();
@@ -145,6 +146,7 @@ fn refusal<B>(mut response: Response<B>) -> Response<B> {
 fn ordinary(request: Request<RecvStream>) -> (Request<RequestBody>, Option<oneshot::Receiver<()>>) {
     let (mut parts, recv) = request.into_parts();
     with_host(&mut parts);
+    with_one_cookie(&mut parts.headers);
     let length = parts.headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let waits = parts.headers.get(header::EXPECT);
@@ -186,6 +188,18 @@ fn with_host(parts: &mut http::request::Parts) {
     let host = parts.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
     if let Some(Ok(host)) = host {
         parts.headers.insert(header::HOST, host);
+    }
+}
+
+/// Over HTTP/2 browsers send each cookie in a field of its own. Applications look for one field
+/// (RFC 9113 §8.2.3).
+fn with_one_cookie(fields: &mut HeaderMap) {
+    let cookies: Vec<_> =
+        fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1 {
+        if let Ok(all) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+            fields.insert(header::COOKIE, all);
+        }
     }
 }
 

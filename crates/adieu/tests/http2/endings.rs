@@ -325,3 +325,43 @@ fn a_stream_is_over_although_its_window_is_exhausted() {
     drop(peer);
     served.stop();
 }
+
+/// The connection is asked with PING (RFC 9113 §6.7), and given up with all its streams.
+#[test]
+fn a_peer_that_does_not_answer_a_ping_of_the_connection_is_unreachable_on_each_stream() {
+    let mut settings = adieu::http2::Settings::default();
+    settings.ping_interval = std::time::Duration::from_millis(200);
+    settings.ping_timeout = std::time::Duration::from_millis(200);
+    let served = Served::start(Endpoint::new(), |endpoint, listener, _| async move {
+        let server = adieu::Server::with(endpoint, echo).http2_cleartext(true);
+        server.http2_with(settings).serve_on(listener).await.expect("a server");
+    });
+    let (mut peer, _) = open(&served);
+    peer.open_websocket("example.com", "/", &[]);
+    peer.stop_answering();
+    for _ in 0..2 {
+        let ending = served.account().ending;
+        assert_eq!(ending.cause, Cause::Unreachable, "{ending}");
+        let why = adieu::LetGo::Clock(adieu::Timer::Pong);
+        let end = ending.http2.and_then(|http2| http2.connection_end);
+        assert_eq!(end, Some(End::LetGo(why)), "{ending}");
+    }
+    drop(peer);
+    served.stop();
+}
+
+/// A connection without streams is ended with GOAWAY.
+#[test]
+fn a_connection_that_nobody_uses_is_ended_with_goaway() {
+    let mut settings = adieu::http2::Settings::default();
+    settings.idle_timeout = std::time::Duration::from_millis(100);
+    let served = Served::start(Endpoint::new(), |endpoint, listener, _| async move {
+        let server = adieu::Server::with(endpoint, echo).http2_cleartext(true);
+        server.http2_with(settings).serve_on(listener).await.expect("a server");
+    });
+    let mut peer = Http2Peer::connect(served.addr);
+    peer.read_to_end();
+    assert_eq!(peer.goaway().map(|goaway| goaway.code), Some(code::NO_ERROR));
+    drop(peer);
+    served.stop();
+}

@@ -70,6 +70,12 @@ fn router() -> Router {
         .route("/trailers", get(async || trailers()))
         .route("/breaks", get(async || breaks()))
         .route("/pending", get(pending))
+        .route(
+            "/cookie",
+            get(async |fields: HeaderMap| {
+                format!("{:?}", fields.get_all("cookie").iter().collect::<Vec<_>>())
+            }),
+        )
         .route("/host", get(async |fields: HeaderMap| format!("{:?}", fields.get("host"))))
 }
 
@@ -233,6 +239,24 @@ fn a_request_that_names_two_hosts_is_refused() {
     let other = [(":authority", "example.com"), ("host", "localhost")];
     let stream = peer.request("GET", "/host", &other, "");
     assert_eq!(peer.read_answer(stream).status(), 400);
+}
+
+#[test]
+fn cookies_that_come_in_fields_of_their_own_are_one_field() {
+    let (addr, _runtime) = start(true);
+    let mut peer = Http2Peer::connect(addr);
+    let stream = peer.new_stream();
+    let authority = addr.to_string();
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/cookie"),
+        (":authority", &*authority),
+        ("cookie", "a=b"),
+        ("cookie", "c=d; e=f"),
+    ];
+    peer.send_headers(stream, &fields, true);
+    assert_eq!(peer.read_answer(stream).text(), "[\"a=b; c=d; e=f\"]");
 }
 
 #[test]
