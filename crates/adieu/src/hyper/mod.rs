@@ -437,9 +437,12 @@ fn served(
 
 /// The head as the protocol knows it.
 fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
-    let extended = Way::is_extended_connect(&parts.extensions);
-    if parts.version != http::Version::HTTP_11 && !extended {
-        return Err(HandshakeError::BadHttp("version (1.1 is needed)"));
+    match parts.version {
+        _ if Way::is_extended_connect(&parts.extensions) => {}
+        http::Version::HTTP_11 => {}
+        // HTTP/2 asks for a WebSocket in no other way.
+        http::Version::HTTP_2 => return Err(HandshakeError::NotUpgrade),
+        _ => return Err(HandshakeError::BadHttp("version (1.1 is needed)")),
     }
     // In absolute-form it names the host (RFC 9112 §3.2.2).
     let target = parts.uri.to_string();
