@@ -30,6 +30,8 @@ impl Chromium {
         let port = instance.wait_while_running(DRIVER, "the port", |i| port_in(&i.log(DRIVER)))?;
         let capabilities = json!({
             "browserName": "chrome",
+            // Tests with TLS make their certificates themselves.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": { "binary": chromium, "args": arguments(&instance) },
             "goog:loggingPrefs": { "browser": "ALL" },
         });

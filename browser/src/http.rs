@@ -5,8 +5,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -48,12 +51,44 @@ pub fn request(
     body: Option<&Value>,
     limit: Duration,
 ) -> Result<Response> {
-    let context = || format!("{method} http://{server}{path}");
+    ask(server, None, method, path, body, limit)
+}
+
+/// The same, over TLS if it is given what TLS needs.
+pub(crate) fn ask(
+    server: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+    limit: Duration,
+) -> Result<Response> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let context = || format!("{method} {scheme}://{server}{path}");
     let stream = TcpStream::connect_timeout(&server, limit).map_err(Error::io(context()))?;
     let timed = Timed { stream: &stream, deadline: Instant::now() + limit };
     let bytes = serialize(server, method, path, body);
-    (&stream).write_all(&bytes).map_err(Error::io(context()))?;
-    read_response(&mut BufReader::new(timed)).map_err(Error::io(context()))
+    let answer = match tls {
+        None => exchange(timed, &bytes),
+        Some(tls) => over_tls(server, tls, timed).and_then(|stream| exchange(stream, &bytes)),
+    };
+    answer.map_err(Error::io(context()))
+}
+
+fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Response> {
+    stream.write_all(request)?;
+    stream.flush()?;
+    read_response(&mut BufReader::new(stream))
+}
+
+fn over_tls<'a>(
+    server: SocketAddr,
+    tls: &Arc<ClientConfig>,
+    stream: Timed<'a>,
+) -> io::Result<StreamOwned<ClientConnection, Timed<'a>>> {
+    let name = ServerName::IpAddress(server.ip().into());
+    let client = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(client, stream))
 }
 
 fn serialize(server: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Vec<u8> {

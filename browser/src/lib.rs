@@ -9,12 +9,14 @@
 //! Everything here blocks, and every wait has a limit.
 
 pub mod browser;
+pub mod carrier;
 pub mod command;
 
 mod chromium;
 mod firefox;
 mod webkit;
 
+mod certificate;
 pub mod http;
 mod marionette;
 mod webdriver;
@@ -32,6 +34,7 @@ pub mod error;
 pub mod wait;
 
 pub use browser::{Browser, Kind, Tab};
+pub use carrier::Carrier;
 pub use error::{Error, Result};
 
 /// Ends a test whose browser is missing: it passes, with a line that says why, unless it runs in

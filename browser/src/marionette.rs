@@ -38,9 +38,12 @@ impl Marionette {
             return Err(Error::malformed("Marionette", greeting));
         }
         let half = u64::try_from(COMMAND_LIMIT.as_millis() / 2).unwrap_or(u64::MAX);
-        let wanted = json!({ "timeouts": { "pageLoad": half, "script": half } });
-        let mut session =
-            marionette.send("WebDriver:NewSession", &json!({ "alwaysMatch": wanted }))?;
+        let wanted = json!({
+            "timeouts": { "pageLoad": half, "script": half },
+            // Tests with TLS make their certificates themselves.
+            "acceptInsecureCerts": true,
+        });
+        let mut session = marionette.send("WebDriver:NewSession", &wanted)?;
         marionette.capabilities = session["capabilities"].take();
         Ok(marionette)
     }

@@ -1,6 +1,7 @@
 //! What was measured, counted, and kept in one file per browser.
 //!
-//! `target/browser-results/<browser>.json` is written by the tests and read by `browser-table`.
+//! `target/browser-results/<browser>.json` is written by the tests and read by `browser-table`; of
+//! WebSockets over HTTP/2 it is `http2-<browser>.json`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::browser::Kind;
+use crate::carrier::Carrier;
 use crate::error::{Error, Result};
 use crate::page::PageEvent;
 use crate::server::repository;
@@ -28,7 +30,8 @@ pub struct Row {
     pub action: String,
     /// The server's accounts, and how often each came.
     pub server: Counts,
-    /// How often the peer's end was a FIN, a FIN and then an RST, an RST only.
+    /// How often the peer's end was a FIN, a FIN and then an RST, an RST only; over HTTP/2, what
+    /// ended the stream.
     pub transport: Counts,
     /// The page's accounts, and how often each came.
     pub page: Counts,
@@ -122,8 +125,8 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn forget(kind: Kind) -> Result<()> {
-        let path = path(kind)?;
+    pub fn forget(kind: Kind, carrier: Carrier) -> Result<()> {
+        let path = path(kind, carrier)?;
         match fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io(format!("remove {}", path.display()))(e))
@@ -142,9 +145,9 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write(&self, kind: Kind) -> Result<()> {
+    pub fn write(&self, kind: Kind, carrier: Carrier) -> Result<()> {
         let text = format!("{:#}\n", self.to_json());
-        let path = path(kind)?;
+        let path = path(kind, carrier)?;
         let doing = Error::io(format!("write {}", path.display()));
         fs::write(&path, text).map_err(doing)
     }
@@ -153,8 +156,8 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Malformed`] if the file was not written by [`Results::write`].
-    pub fn read(kind: Kind) -> Result<Option<Results>> {
-        read_json(&path(kind)?, Results::from_json)
+    pub fn read(kind: Kind, carrier: Carrier) -> Result<Option<Results>> {
+        read_json(&path(kind, carrier)?, Results::from_json)
     }
 
     fn from_json(json: &Value) -> Option<Results> {
@@ -188,8 +191,8 @@ pub fn file(name: &str) -> Result<PathBuf> {
     Ok(directory.join(name))
 }
 
-fn path(kind: Kind) -> Result<PathBuf> {
-    file(&format!("{}.json", kind.id()))
+fn path(kind: Kind, carrier: Carrier) -> Result<PathBuf> {
+    file(&format!("{}{}.json", carrier.prefix(), kind.id()))
 }
 
 /// The sentence without its figures at the end, which differ from run to run: how many bytes were
@@ -207,15 +210,27 @@ fn without_figures(sentence: &str) -> String {
     parts.join("; ")
 }
 
-/// How the peer's direction ended, in the letters of TCP.
-pub fn transport(account: &Value) -> &'static str {
-    match account["ending"]["transport"].as_str() {
-        Some("fin_then_rst") => "FIN, then RST",
-        Some("fin") => "FIN",
-        Some("rst") => "RST",
-        Some("timed_out") => "timed out",
-        Some("abandoned") => "abandoned",
-        _ => "unknown",
+/// How the peer's direction ended, in the words of TCP, or of HTTP/2 where a stream carried it.
+pub fn transport(account: &Value) -> String {
+    let ending = &account["ending"];
+    let (transport, http2) = (ending["transport"].as_str(), &ending["http2"]);
+    let reset = || format!("RST_STREAM ({})", http2["reset"].as_str().unwrap_or("no code"));
+    let end = match transport {
+        Some("end_stream") => "END_STREAM".to_owned(),
+        Some("end_stream_then_rst_stream") => format!("END_STREAM, then {}", reset()),
+        Some("rst_stream") => reset(),
+        Some("both_closed") => "the server's END_STREAM and RST_STREAM".to_owned(),
+        Some("fin_then_rst") => "FIN, then RST".to_owned(),
+        Some("fin") => "FIN".to_owned(),
+        Some("rst") => "RST".to_owned(),
+        Some("timed_out") => "timed out".to_owned(),
+        Some("abandoned") => "abandoned".to_owned(),
+        _ => "unknown".to_owned(),
+    };
+    match (http2["byConnection"].as_bool(), http2["goaway"].as_str()) {
+        (Some(true), Some(code)) => format!("GOAWAY ({code}), then {end} of the connection"),
+        (Some(true), None) => format!("{end} of the connection"),
+        _ => end,
     }
 }
 
@@ -253,6 +268,18 @@ mod tests {
                        acknowledged; the connection lasted 1.5 s";
         assert_eq!(without_figures(&format!("{told}{figures}")), told);
         assert_eq!(without_figures("The peer left"), "The peer left");
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_told_with_its_code_and_that_of_a_connection_as_such() {
+        let told = |transport: &str, http2: Value| {
+            super::transport(&json!({ "ending": { "transport": transport, "http2": http2 } }))
+        };
+        let reset = json!({ "reset": "CANCEL", "goaway": null, "byConnection": false });
+        assert_eq!(told("rst_stream", reset), "RST_STREAM (CANCEL)");
+        let goaway = json!({ "reset": null, "goaway": "NO_ERROR", "byConnection": true });
+        assert_eq!(told("fin", goaway), "GOAWAY (NO_ERROR), then FIN of the connection");
+        assert_eq!(told("fin", Value::Null), "FIN");
     }
 
     #[test]

@@ -4,12 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use serde_json::Value;
 
+use crate::carrier::Carrier;
+use crate::certificate::Certificate;
 use crate::error::{Error, Result};
 use crate::http;
 use crate::instance::is_file;
@@ -26,6 +29,8 @@ const ENDING_LIMIT: Duration = Duration::from_secs(45);
 pub struct Adieu {
     child: Child,
     address: SocketAddr,
+    /// Of a server with TLS: its files have to be there for as long as it runs.
+    certificate: Option<Certificate>,
 }
 
 impl Adieu {
@@ -42,11 +47,28 @@ impl Adieu {
     /// # Errors
     /// As [`Adieu::start`].
     pub fn start_with(options: &[&str], env: &[(&str, &str)]) -> Result<Adieu> {
+        Self::start_on(Carrier::Tcp, options, env)
+    }
+
+    /// The same with pages whose WebSockets have this carrier. HTTP/2 is served with TLS alone:
+    /// browsers do not speak it without.
+    ///
+    /// # Errors
+    /// As [`Adieu::start`].
+    pub fn start_on(carrier: Carrier, options: &[&str], env: &[(&str, &str)]) -> Result<Adieu> {
         let program = program()?;
         let doing = format!("start {}", program.display());
-        let mut child = Command::new(&program)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(options)
+        let certificate = match carrier {
+            Carrier::Tcp => None,
+            Carrier::Http2 => Some(Certificate::make()?),
+        };
+        let mut command = Command::new(&program);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(options);
+        if let Some(certificate) = &certificate {
+            command.arg("--http2").arg("--tls-cert").arg(certificate.file());
+            command.arg("--tls-key").arg(certificate.key());
+        }
+        let mut child = command
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -54,11 +76,14 @@ impl Adieu {
             .map_err(Error::io(doing))?;
         let line = first_line(&mut child);
         // The child belongs to `Adieu` from here on, so that a bad line ends it too.
-        let mut adieu = Adieu { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        adieu.address = address_in(&line).ok_or_else(|| Error::Exited {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut adieu = Adieu { child, address, certificate };
+        let address = address_in(&line).filter(|said| said.tls == adieu.certificate.is_some());
+        let said = address.ok_or_else(|| Error::Exited {
             program: program.display().to_string(),
             log: format!("its first line was {line:?}"),
         })?;
+        adieu.address = said.address;
         Ok(adieu)
     }
 
@@ -69,7 +94,8 @@ impl Adieu {
 
     /// The address of a page, given its path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// What `GET /endings` says of one tab: `open`, `ended`, `counts`.
@@ -77,8 +103,25 @@ impl Adieu {
     /// # Errors
     /// [`Error::Io`] if the server does not answer, [`Error::Malformed`] if not with JSON.
     pub fn endings(&self, tab: &str) -> Result<Value> {
-        let path = format!("/endings?tab={tab}");
-        http::request(self.address, "GET", &path, None, ANSWER_LIMIT)?.json(&path)
+        self.get(&format!("/endings?tab={tab}"))
+    }
+
+    /// What the server answers, which is JSON.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the server does not answer, [`Error::Malformed`] if not with JSON.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        self.ask("GET", path, None)?.json(path)
+    }
+
+    /// Sends a request to the server, with TLS where it has TLS.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the server does not answer.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<http::Response> {
+        let tls = self.certificate.as_ref().map(Certificate::client);
+        let tls: Option<&Arc<ClientConfig>> = tls.as_ref();
+        http::ask(self.address, tls, method, path, body, ANSWER_LIMIT)
     }
 
     /// Whether a connection of a tab is open, by the server's account.
@@ -143,9 +186,21 @@ fn first_line(child: &mut Child) -> String {
     told.recv_timeout(ANSWER_LIMIT).unwrap_or_default()
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, url) = line.split_once("http://")?;
-    url.trim_end().trim_end_matches('/').parse().ok()
+/// Where a server says that it listens.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    address: SocketAddr,
+    tls: bool,
+}
+
+fn address_in(line: &str) -> Option<Said> {
+    let (before, url) = line.split_once("://")?;
+    let tls = match before.rsplit(' ').next() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return None,
+    };
+    Some(Said { address: url.trim_end().trim_end_matches('/').parse().ok()?, tls })
 }
 
 fn find(accounts: &Value, connection: u64) -> Option<Value> {
@@ -158,8 +213,11 @@ mod tests {
 
     #[test]
     fn reads_the_address_from_the_first_line() {
-        let line = "adieu is listening on http://127.0.0.1:40123/";
-        assert_eq!(address_in(line), Some(([127, 0, 0, 1], 40123).into()));
+        for (scheme, tls) in [("http", false), ("https", true)] {
+            let line = format!("adieu is listening on {scheme}://127.0.0.1:40123/");
+            let said = Said { address: ([127, 0, 0, 1], 40123).into(), tls };
+            assert_eq!(address_in(&line), Some(said));
+        }
         assert_eq!(address_in("error: address in use"), None);
     }
 

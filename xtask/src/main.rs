@@ -15,6 +15,7 @@ mod deploy;
 mod docs;
 mod endings;
 mod fuzz;
+mod http2_browsers;
 mod long_forms;
 mod msrv;
 mod new_user;
@@ -71,6 +72,9 @@ Usage: cargo xtask <task>
   new-user            the commands of the README in an empty folder, from `git clone` to a chat of
                       two browsers, the build among it: some minutes; writes
                       conformance/new-user.txt
+  http2-browsers      Chromium and Firefox, whose WebSockets are streams of HTTP/2: each way in which
+                      a page goes, 500 times a Close of the server, 50 refreshes: a few minutes;
+                      writes conformance/http2-browsers.txt and its part of docs/browsers.md
   webhooks [options]  official libraries of Standard Webhooks, in JavaScript and Python, verify
                       12,400 events and questions of every type (needs node, npm, and python3 with
                       pip); writes conformance/webhooks.txt
@@ -152,6 +156,7 @@ fn main() -> ExitCode {
             long_form(task).map_or(Ok(()), long_forms::LongForm::run).map(|()| ExitCode::SUCCESS)
         }
         ["new-user"] => new_user::run().map(|()| ExitCode::SUCCESS),
+        ["http2-browsers"] => http2_browsers::run().map(|()| ExitCode::SUCCESS),
         ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
         ["deflate-interop", options @ ..] => deflate_interop::Options::parse(options)
             .and_then(|options| deflate_interop::run(&options))

@@ -1,13 +1,15 @@
-//! Makes `docs/browsers.md` of what the tests in `tests/endings` and `tests/deflate` measured.
+//! Makes `docs/browsers.md` of what the tests in `tests/endings` and `tests/deflate` measured, and of
+//! what the long form of `tests/http2` did.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use browser::compression::Compression;
 use browser::results::{Counts, Results, Row};
 use browser::server::repository;
-use browser::{Error, Kind, Result};
+use browser::{Carrier, Error, Kind, Result};
 
 const HEAD: &str = "\
 # How browsers end a WebSocket
@@ -47,8 +49,28 @@ WebKitGTK uses libsoup for its network; what it does says little about Safari. \
 means that the page went to the back/forward cache. A page that is left or gone cannot be asked.
 ";
 
+/// The beginning of the part of HTTP/2.
+const HTTP2: &str = "
+## Over HTTP/2
+
+The same, where the page came over HTTP/2 and its WebSocket is a stream of that connection (RFC
+8441): `adieu serve --http2`. WebKitGTK opens its WebSockets over HTTP/1.1 even then. What this means
+for an application is in [http2.md](http2.md). To measure it again: `cargo xtask http2-browsers`.
+";
+
+/// Those whose WebSockets are streams.
+const OVER_HTTP2: [Kind; 2] = [Kind::Chromium, Kind::Firefox];
+
 fn main() -> ExitCode {
-    match write_table() {
+    let written = match std::env::args().nth(1).as_deref() {
+        None => write_table(),
+        Some("http2") => write_over_http2(),
+        Some(other) => {
+            eprintln!("{other:?} is not known: give \"http2\" for its part alone, or nothing");
+            return ExitCode::FAILURE;
+        }
+    };
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("{e}");
@@ -57,30 +79,81 @@ fn main() -> ExitCode {
     }
 }
 
-/// Leaves the file as it is unless all browsers were measured.
+/// Leaves the file as it is unless all browsers were measured. Its part of HTTP/2, which is measured
+/// by a command of its own, stays as it is.
 fn write_table() -> Result<()> {
     let (mut measured, mut compression) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         let missing = || {
-            let advice = format!(
-                "run `cargo test -p browser --test endings --test deflate {}` first",
-                kind.id()
-            );
-            Error::io(format!("find results of {}", kind.name()))(std::io::Error::other(advice))
+            let of = format!("--test endings --test deflate {}", kind.id());
+            not_measured(kind, &format!("cargo test -p browser {of}"))
         };
-        measured.push((kind, Results::read(kind)?.ok_or_else(missing)?));
+        measured.push((kind, Results::read(kind, Carrier::Tcp)?.ok_or_else(missing)?));
         compression.push((kind, Compression::read(kind)?.ok_or_else(missing)?));
     }
-    let path = repository().join("docs/browsers.md");
-    let text = table(&measured) + &offers(&compression) + TAIL;
-    fs::write(&path, text).map_err(Error::io("write docs/browsers.md"))?;
+    let old = read()?;
+    let (_, over_http2) = parts(&old);
+    write(&(table(&measured) + &offers(&compression) + TAIL + over_http2))
+}
+
+/// Writes the part of HTTP/2, unless a browser was not measured.
+fn write_over_http2() -> Result<()> {
+    let mut measured = Vec::new();
+    for kind in OVER_HTTP2 {
+        let missing = || not_measured(kind, "cargo xtask http2-browsers");
+        measured.push((kind, Results::read(kind, Carrier::Http2)?.ok_or_else(missing)?));
+    }
+    let old = read()?;
+    let (over_tcp, _) = parts(&old);
+    write(&(over_tcp.to_owned() + &streams(&measured)))
+}
+
+fn not_measured(kind: Kind, command: &str) -> Error {
+    let advice = format!("run `{command}` first");
+    Error::io(format!("find results of {}", kind.name()))(std::io::Error::other(advice))
+}
+
+fn file() -> PathBuf {
+    repository().join("docs/browsers.md")
+}
+
+fn read() -> Result<String> {
+    fs::read_to_string(file()).map_err(Error::io("read docs/browsers.md"))
+}
+
+fn write(text: &str) -> Result<()> {
+    fs::write(file(), text).map_err(Error::io("write docs/browsers.md"))?;
     println!("docs/browsers.md is up to date.");
     Ok(())
 }
 
-fn table(measured: &[(Kind, Results)]) -> String {
+/// What is before the part of HTTP/2, and that part, which may be missing.
+fn parts(text: &str) -> (&str, &str) {
+    let heading = HTTP2.lines().nth(1).unwrap_or_default();
+    text.split_at(text.find(&format!("\n{heading}\n")).unwrap_or(text.len()))
+}
+
+/// One table of all: what is done, then each browser.
+fn streams(measured: &[(Kind, Results)]) -> String {
+    let head = "| | | server | stream | page |\n|---|---|---|---|---|\n";
+    let mut text = format!("{HTTP2}\nMeasured: {}.\n\n{head}", versions(measured));
+    for action in actions(measured) {
+        for (kind, results) in measured {
+            if let Some(row) = results.rows.iter().find(|row| row.action == action) {
+                text += &format!("| {action} {}", line(kind.name(), row));
+            }
+        }
+    }
+    text
+}
+
+fn versions(measured: &[(Kind, Results)]) -> String {
     let versions: Vec<&str> = measured.iter().map(|(_, found)| found.version.as_str()).collect();
-    let mut text = format!("{HEAD}\nMeasured: {}.\n", versions.join(", "));
+    versions.join(", ")
+}
+
+fn table(measured: &[(Kind, Results)]) -> String {
+    let mut text = format!("{HEAD}\nMeasured: {}.\n", versions(measured));
     for action in actions(measured) {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n## {action}\n\n| | server | TCP | page |\n|---|---|---|---|\n");
@@ -166,5 +239,17 @@ mod tests {
         let measured = [(Kind::Chromium, some), (Kind::Firefox, other)];
         assert_eq!(actions(&measured), ["refresh", "leave", "kill"]);
         assert!(table(&measured).contains("Measured: A 1, B 2."));
+    }
+    #[test]
+    fn the_part_of_http2_is_found_again() {
+        let mut row = Row::new("Refresh");
+        row.transport.add("RST_STREAM (CANCEL)");
+        let results = Results { version: "A 1".into(), rows: vec![row] };
+        let streams = streams(&[(Kind::Chromium, results)]);
+        let told = "| Refresh | Chromium |  | RST_STREAM (CANCEL) |  |\n";
+        assert!(streams.contains("Measured: A 1.") && streams.ends_with(told), "{streams}");
+        let both = format!("{HEAD}{TAIL}{streams}");
+        assert_eq!(parts(&both), (&*format!("{HEAD}{TAIL}"), &*streams));
+        assert_eq!(parts(HEAD), (HEAD, ""));
     }
 }

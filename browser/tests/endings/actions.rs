@@ -6,8 +6,9 @@ use browser::server::Adieu;
 use browser::{Browser, Kind, Result};
 use serde_json::Value;
 
-use crate::expected::{self, Expected};
-use crate::{Turn, start};
+use crate::expected;
+use crate::judge::Expected;
+use crate::{CARRIER, Turn, start};
 
 /// For races: enough to see both outcomes in most runs, few enough to wait for.
 const RACES: u32 = 5;
@@ -23,25 +24,51 @@ struct Bench {
     results: Results,
 }
 
+/// Which of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measured {
+    /// Everything, and it is written down.
+    All,
+    /// What ends a WebSocket each day, twice. Nothing is written down.
+    #[allow(dead_code, reason = "over TCP all of it is measured in each run")]
+    Few,
+}
+
+impl Measured {
+    /// How often something is done that is done so often where all is measured.
+    fn times(self, times: u32) -> u32 {
+        if self == Measured::All { times } else { times.min(2) }
+    }
+}
+
 /// Does everything with one browser, and writes down what was seen.
-pub(crate) fn measure(kind: Kind) -> Result<()> {
+pub(crate) fn measure(kind: Kind, measured: Measured) -> Result<()> {
     let _turn = Turn::take();
     let Some(browser) = start(kind)? else { return Ok(()) };
-    Results::forget(kind)?;
+    if measured == Measured::All {
+        Results::forget(kind, CARRIER)?;
+    }
     let results = Results { version: browser.version(), ..Results::default() };
-    let mut bench = Bench { adieu: Adieu::start()?, browser, results };
+    let adieu = Adieu::start_on(CARRIER, &[], &[])?;
+    let mut bench = Bench { adieu, browser, results };
 
-    repeat(RACES, || bench.refresh())?;
-    repeat(RACES, || bench.close_tab())?;
-    repeat(REPEATS, || bench.leave_and_come_back())?;
+    repeat(measured.times(RACES), || bench.refresh())?;
+    repeat(measured.times(RACES), || bench.close_tab())?;
+    if measured == Measured::All {
+        repeat(REPEATS, || bench.leave_and_come_back())?;
+    }
+    let server_closes = |code| expected::server_closes(kind, code);
     let closings = [
-        ("The page calls `close()`", "close", expected::page_closes_empty()),
-        ("The page calls `close(4001, \"bye\")`", "close-4001", expected::page_closes_4001()),
-        ("The server closes with 1001", "gateway-close-1001", expected::server_closes(1001)),
-        ("The server closes with 4000", "gateway-close-4000", expected::server_closes(4000)),
+        ("The page calls `close()`", "close", expected::page_closes_empty(kind)),
+        ("The page calls `close(4001, \"bye\")`", "close-4001", expected::page_closes_4001(kind)),
+        ("The server closes with 1001", "gateway-close-1001", server_closes(1001)),
+        ("The server closes with 4000", "gateway-close-4000", server_closes(4000)),
     ];
     for (action, button, expected) in &closings {
-        repeat(REPEATS, || bench.press(action, button, expected))?;
+        repeat(measured.times(REPEATS), || bench.press(action, button, expected))?;
+    }
+    if measured != Measured::All {
+        return bench.browser.quit();
     }
     let Bench { adieu, browser, mut results } = bench;
     quit(&adieu, browser, &mut results)?;
@@ -49,7 +76,7 @@ pub(crate) fn measure(kind: Kind) -> Result<()> {
         let Some(browser) = start(kind)? else { break };
         kill(&adieu, browser, &mut results)?;
     }
-    results.write(kind)
+    results.write(kind, CARRIER)
 }
 
 fn repeat(times: u32, mut action: impl FnMut() -> Result<()>) -> Result<()> {

@@ -10,64 +10,34 @@ mod backend;
 mod dead_letters;
 mod expected;
 mod folds;
+mod judge;
 mod looks;
 mod session_page;
 mod sessions;
 mod tabs;
+mod turn;
 
-use std::sync::{Condvar, Mutex};
+use browser::{Carrier, Kind, Result};
 
-use browser::{Browser, Error, Kind, Result};
+use crate::actions::Measured;
+use crate::turn::{Turn, start};
 
-/// How many browsers run at once: more would only slow each other down into time-outs.
-const AT_ONCE: usize = 2;
-
-static RUNNING: Mutex<usize> = Mutex::new(0);
-static ENDED: Condvar = Condvar::new();
-
-/// The right to run one browser.
-struct Turn;
-
-impl Turn {
-    fn take() -> Turn {
-        let running = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut running = ENDED
-            .wait_while(running, |running| *running >= AT_ONCE)
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *running += 1;
-        Turn
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        *RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) -= 1;
-        ENDED.notify_one();
-    }
-}
-
-/// Starts a browser, or explains why the test is skipped.
-fn start(kind: Kind) -> Result<Option<Browser>> {
-    match Browser::start(kind) {
-        Ok(browser) => Ok(Some(browser)),
-        Err(missing @ Error::NotInstalled { .. }) => browser::skip(&missing).map(|()| None),
-        Err(e) => Err(e),
-    }
-}
+/// What carries the WebSockets of these pages.
+const CARRIER: Carrier = Carrier::Tcp;
 
 #[test]
 fn chromium() -> Result<()> {
-    actions::measure(Kind::Chromium)
+    actions::measure(Kind::Chromium, Measured::All)
 }
 
 #[test]
 fn firefox() -> Result<()> {
-    actions::measure(Kind::Firefox)
+    actions::measure(Kind::Firefox, Measured::All)
 }
 
 #[test]
 fn webkit() -> Result<()> {
-    actions::measure(Kind::WebKit)
+    actions::measure(Kind::WebKit, Measured::All)
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(crate) fn a_refresh_leaves_closing_to_the_server(
     for account in refreshes {
         assert_eq!(received(account), Some(1001));
         let end = results::transport(account);
-        assert!(["FIN", "FIN, then RST", "RST"].contains(&end), "{end}");
+        assert!(["FIN", "FIN, then RST", "RST"].contains(&&*end), "{end}");
         let first = account["ending"]["transportEndedFirst"].as_str().unwrap_or_default();
         bench.note("who ends TCP first on a refresh", format!("{first}: {end}"));
     }

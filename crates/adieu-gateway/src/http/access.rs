@@ -13,7 +13,7 @@ use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, ORIGIN, RETRY_AFTER, SET_COOKIE,
     WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -255,10 +255,7 @@ pub fn guarded(router: axum::Router, access: Access) -> axum::Router {
 
 /// Lets pass who may.
 async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<adieu::hyper::PeerAddr>();
-    // No browser and no tool of today speaks HTTP/1.0, but proxies do.
-    let peer = peer.filter(|_| request.version() >= axum::http::Version::HTTP_11);
-    let peer = peer.map(|peer: &adieu::hyper::PeerAddr| peer.0).map(|addr: SocketAddr| addr.ip());
+    let peer = direct_peer(&request);
     let passed = match access.judge(request.headers(), peer) {
         Ok(passed) => passed,
         Err(Refused::Afar) => return only_local(),
@@ -277,6 +274,14 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
         headers.extend(access.set_cookie().map(|value| (SET_COOKIE, value)));
     }
     response
+}
+
+/// The address of the peer, unless the version of HTTP says that it is a proxy: no browser and no
+/// tool of today speaks HTTP/1.0, but proxies do.
+fn direct_peer(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<adieu::hyper::PeerAddr>();
+    let peer = peer.filter(|_| matches!(request.version(), Version::HTTP_11 | Version::HTTP_2));
+    peer.map(|peer| peer.0.ip())
 }
 
 fn too_many(per_second: u32) -> Response {
@@ -429,6 +434,20 @@ mod tests {
             (&[("host", "localhost")], "nobody knows", false),
         ] {
             assert_eq!(passes(&access, fields, peer), may, "{fields:?} {peer}");
+        }
+    }
+
+    #[test]
+    fn a_browser_of_this_machine_is_known_over_http_1_1_and_over_http_2() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 40_000));
+        for (version, known) in
+            [(Version::HTTP_10, false), (Version::HTTP_11, true), (Version::HTTP_2, true)]
+        {
+            let mut request = Request::new(axum::body::Body::empty());
+            *request.version_mut() = version;
+            request.extensions_mut().insert(adieu::hyper::PeerAddr(local));
+            let expected = known.then_some(local.ip());
+            assert_eq!(direct_peer(&request), expected, "{version:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use adieu::hyper::asks_for_websocket;
 use axum::Extension;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::StatusCode;
@@ -153,7 +154,8 @@ pub(crate) async fn own_pages(
     let headers = request.headers();
     let field = |name| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
     let (host, origin) = (field(HOST), field(OLD_ORIGIN).or(field(ORIGIN)));
-    let origin = origin.filter(|_| headers.contains_key(UPGRADE));
+    // Over HTTP/2 it is asked for without Upgrade.
+    let origin = origin.filter(|_| headers.contains_key(UPGRADE) || asks_for_websocket(&request));
     let refused = check.refuse_host(host).or_else(|| check.refuse(origin, host));
     match refused {
         Some(refused) => refused,

@@ -438,8 +438,9 @@ fn served(
 /// The head as the protocol knows it.
 fn head(parts: &http::request::Parts) -> Result<Request, HandshakeError> {
     match parts.version {
+        _ if Way::is_extended_connect(&parts.extensions) => {}
         http::Version::HTTP_11 => {}
-        http::Version::HTTP_2 if Way::is_extended_connect(&parts.extensions) => {}
+        // HTTP/2 asks for a WebSocket in no other way.
         http::Version::HTTP_2 => return Err(HandshakeError::NotUpgrade),
         _ => return Err(HandshakeError::BadHttp("version (1.1 is needed)")),
     }
