@@ -2,7 +2,8 @@
 //! GOAWAY says.
 //!
 //! What must hold for any bytes, in pieces of any size:
-//! - What is seen does not depend on how the bytes are cut, but for a DATA frame being seen in parts.
+//! - What is seen does not depend on how the bytes are cut, but for a DATA frame being seen in
+//!   parts.
 //! - It is what a parser says that has all bytes at once, and is written down here once more.
 
 #![no_main]

@@ -72,7 +72,7 @@ Usage: cargo xtask <task>
   new-user            the commands of the README in an empty folder, from `git clone` to a chat of
                       two browsers, the build among it: some minutes; writes
                       conformance/new-user.txt
-  http2-browsers      Chromium and Firefox, whose WebSockets are streams of HTTP/2: each way in which
+  http2-browsers      Chromium and Firefox over HTTP/2 (RFC 8441): each way in which
                       a page goes, 500 times a Close of the server, 50 refreshes: a few minutes;
                       writes conformance/http2-browsers.txt and its part of docs/browsers.md
   webhooks [options]  official libraries of Standard Webhooks, in JavaScript and Python, verify

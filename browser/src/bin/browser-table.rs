@@ -1,5 +1,5 @@
-//! Makes `docs/browsers.md` of what the tests in `tests/endings` and `tests/deflate` measured, and of
-//! what the long form of `tests/http2` did.
+//! Makes `docs/browsers.md` of what the tests in `tests/endings` and `tests/deflate` measured, and
+//! of what the long form of `tests/http2` did.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -54,8 +54,9 @@ const HTTP2: &str = "
 ## Over HTTP/2
 
 The same, where the page came over HTTP/2 and its WebSocket is a stream of that connection (RFC
-8441): `adieu serve --http2`. WebKitGTK opens its WebSockets over HTTP/1.1 even then. What this means
-for an application is in [http2.md](http2.md). To measure it again: `cargo xtask http2-browsers`.
+8441): `adieu serve --http2`. WebKitGTK opens its WebSockets over HTTP/1.1 even then. What this
+means for an application is in [http2.md](http2.md). To measure it again:
+`cargo xtask http2-browsers`.
 ";
 
 /// Those whose WebSockets are streams.
@@ -79,8 +80,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Leaves the file as it is unless all browsers were measured. Its part of HTTP/2, which is measured
-/// by a command of its own, stays as it is.
+/// Leaves the file as it is unless all browsers were measured. Its part of HTTP/2, which is
+/// measured by a command of its own, stays as it is.
 fn write_table() -> Result<()> {
     let (mut measured, mut compression) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {

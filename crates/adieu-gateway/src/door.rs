@@ -441,8 +441,8 @@ impl Guest {
         Asking { guest: self, end: Asked::Answered { known: false } }
     }
 
-    /// A WebSocket is open on it. Of HTTP/1.1 it is gone then; one of HTTP/2 stays as long as it has
-    /// streams, and is none of those that may have to make room.
+    /// A WebSocket is open on it. Of HTTP/1.1 it is gone then; one of HTTP/2 stays as long as it
+    /// has streams, and is none of those that may have to make room.
     fn has_a_websocket(&self) {
         self.carries.store(true, Ordering::SeqCst);
         self.to(Phase::Known);

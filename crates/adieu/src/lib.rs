@@ -81,6 +81,7 @@ mod into_close;
 mod into_message;
 mod limit;
 mod link;
+mod listen;
 mod peer;
 mod per_core;
 mod proxy;
@@ -116,12 +117,13 @@ pub use http;
 pub use http2::fuzzing as http2_fuzzing;
 pub use into_close::IntoClose;
 pub use into_message::IntoMessage;
+pub use listen::{accept, listen};
 pub use peer::Peer;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use proxy::fuzzing;
 pub use proxy::{Cidr, CidrError};
-pub use server::{Server, accept, listen, serve};
+pub use server::{Server, serve};
 #[cfg(feature = "json")]
 pub use socket::JsonError;
 pub use socket::{

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::drain::Drained;
 use crate::handler::Handler;
-use crate::server::{Accepted, Port, Server, listen_as};
+use crate::listen::{Port, listen_as};
+use crate::server::{Accepted, Server};
 
 impl<H: Handler> Server<H> {
     /// Listens and serves like [`serve`](Self::serve), on threads of its own: so many, each with

@@ -1,5 +1,5 @@
-//! What a report tells of HTTP/2 (RFC 9113): the stream that carried a WebSocket (RFC 8441), and the
-//! connection below it.
+//! What a report tells of HTTP/2 (RFC 9113): the stream that carried a WebSocket (RFC 8441), and
+//! the connection below it.
 
 use std::fmt;
 

@@ -134,6 +134,7 @@ impl Served<'_> {
         let mut stop = pin!(drain.started());
         let mut stopping = false;
         loop {
+            let has_streams = self.connection.has_streams();
             let next = tokio::time::sleep_until(clock.next(self.below).into());
             tokio::select! {
                 accepted = self.connection.accept() => match accepted {
@@ -156,7 +157,7 @@ impl Served<'_> {
                     Some(pings) => pings.poll_pong(cx),
                     None => Poll::Pending,
                 }) => if pong.is_err() { pings = None },
-                () = next => match clock.passes(self.below, self.connection.has_streams(), stopping) {
+                () = next => match clock.passes(self.below, has_streams, stopping) {
                     Due::Nothing => {}
                     Due::Ping => if let Some(pings) = &mut pings {
                         // One that is still under way asks the same.

@@ -1,10 +1,10 @@
-//! What is seen of frames that pass, for the fuzz target. Built under `--cfg fuzzing` alone: no part
-//! of the public API.
+//! What is seen of frames that pass, for the fuzz target. Built under `--cfg fuzzing` alone: no
+//! part of the public API.
 
 use super::frames::{Frames, Seen};
 
-/// What was seen of frames: of each DATA frame its stream, its bytes and whether END_STREAM was set,
-/// and the codes of GOAWAY, in their order.
+/// What was seen of frames: of each DATA frame its stream, its bytes and whether END_STREAM was
+/// set, and the codes of GOAWAY, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Passed {
     /// A DATA frame, or what came of it.

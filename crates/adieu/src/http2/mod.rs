@@ -3,8 +3,8 @@
 //! [`Ending`](crate::Ending) as over TCP.
 //!
 //! [`serve_connection`] drives one connection. A request for a WebSocket, which is an extended
-//! CONNECT, reaches the service like any other; [`Upgrade`](crate::hyper::Upgrade) accepts it there,
-//! as it accepts those of HTTP/1.1. [`Server::http2`](crate::Server::http2) does all of it.
+//! CONNECT, reaches the service like any other; [`Upgrade`](crate::hyper::Upgrade) accepts it
+//! there, as it accepts those of HTTP/1.1. [`Server::http2`](crate::Server::http2) does all of it.
 //!
 //! The frames are read and written by the crate `h2`, which hides how a connection ended: what
 //! passes beneath it is looked at here, and recorded once for all streams of the connection.

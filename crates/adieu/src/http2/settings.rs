@@ -79,6 +79,6 @@ impl Settings {
     }
 }
 
-/// Bytes of a stream that wait in the library to be written. What a WebSocket is given more waits in
-/// its own queue, where the report sees it.
+/// Bytes of a stream that wait in the library to be written. What a WebSocket is given more waits
+/// in its own queue, where the report sees it.
 const SEND_BUFFER: usize = 256 * 1024;

@@ -1,5 +1,5 @@
-//! Which HTTP a connection speaks, where both are served: by ALPN of TLS (RFC 7301), and without TLS
-//! by the preface of HTTP/2 (RFC 9113 §3.4).
+//! Which HTTP a connection speaks, where both are served: by ALPN of TLS (RFC 7301), and without
+//! TLS by the preface of HTTP/2 (RFC 9113 §3.4).
 
 use std::task::{Context, Poll, ready};
 

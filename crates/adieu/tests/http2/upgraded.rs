@@ -1,5 +1,5 @@
-//! An application that stays on hyper's own HTTP/2, as those of `axum::serve` do: hyper's `Upgraded`
-//! hides in part how a stream ended, and the report says so.
+//! An application that stays on hyper's own HTTP/2, as those of `axum::serve` do: hyper's
+//! `Upgraded` hides in part how a stream ended, and the report says so.
 
 use std::convert::Infallible;
 use std::sync::Arc;
