@@ -6,8 +6,8 @@ use std::sync::Arc;
 use adieu::hyper::asks_for_websocket;
 use axum::Extension;
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::StatusCode;
 use axum::http::header::{HOST, HeaderName, ORIGIN, UPGRADE};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -151,11 +151,8 @@ pub(crate) async fn own_pages(
     request: HttpRequest,
     next: Next,
 ) -> Response {
-    let headers = request.headers();
-    let field = |name| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
-    let (host, origin) = (field(HOST), field(OLD_ORIGIN).or(field(ORIGIN)));
-    // Over HTTP/2 it is asked for without Upgrade.
-    let origin = origin.filter(|_| headers.contains_key(UPGRADE) || asks_for_websocket(&request));
+    let host = field(request.headers(), HOST);
+    let origin = opens_from(&request);
     let refused = check.refuse_host(host).or_else(|| check.refuse(origin, host));
     match refused {
         Some(refused) => refused,
@@ -163,9 +160,33 @@ pub(crate) async fn own_pages(
     }
 }
 
+fn field(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"))
+}
+
+/// The site of the page that asks for a WebSocket, where one is asked for: with Upgrade, or over
+/// HTTP/2 without it.
+fn opens_from<B>(request: &Request<B>) -> Option<&str> {
+    let headers = request.headers();
+    let opens = headers.contains_key(UPGRADE) || asks_for_websocket(request);
+    field(headers, OLD_ORIGIN).or(field(headers, ORIGIN)).filter(|_| opens)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_site_of_a_page_counts_where_it_asks_for_a_websocket() {
+        const EVIL: &str = "https://evil.example";
+        let request = || Request::builder().header(ORIGIN, EVIL);
+        let websocket = hyper::ext::Protocol::from_static("websocket");
+        let over_http2 = request().method("CONNECT").extension(websocket);
+        assert_eq!(opens_from(&over_http2.body(()).unwrap()), Some(EVIL));
+        let over_http1 = request().header(UPGRADE, "websocket");
+        assert_eq!(opens_from(&over_http1.body(()).unwrap()), Some(EVIL));
+        assert_eq!(opens_from(&request().body(()).unwrap()), None, "a page");
+    }
 
     fn may(origins: &Origins, origin: Option<&str>, host: &str) -> bool {
         origins.judge(origin, Some(host)).is_ok()

@@ -1,6 +1,6 @@
 //! Requests: those for a WebSocket that are refused, and those for something else.
 
-use adieu::{Endpoint, Socket};
+use adieu::{Cause, Endpoint, HandshakeError, Socket};
 use testkit::Frame;
 use testkit::http2::{Http2Peer, StreamEnd};
 
@@ -37,6 +37,19 @@ fn a_request_without_its_version_is_told_what_is_missing() {
     assert_eq!((answer.status(), answer.end), (426, StreamEnd::EndStream), "{}", answer.text());
     assert_eq!(answer.head.field("sec-websocket-version"), Some("13"));
     assert!(!served.account().ending.opened());
+    drop(peer);
+    served.stop();
+}
+
+#[test]
+fn a_request_for_a_page_is_none_for_a_websocket() {
+    let served = serve(Endpoint::new(), echo);
+    let mut peer = Http2Peer::connect(served.addr);
+    let stream = peer.request("GET", "/", &[], "");
+    let answer = peer.read_answer(stream);
+    assert_eq!((answer.status(), answer.end), (426, StreamEnd::EndStream), "{}", answer.text());
+    let cause = served.account().ending.cause;
+    assert_eq!(cause, Cause::Handshake(HandshakeError::NotUpgrade));
     drop(peer);
     served.stop();
 }
