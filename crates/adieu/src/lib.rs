@@ -40,6 +40,10 @@
 //! - `tls`: `wss://` by rustls, for server and client ([`tls`]).
 //! - `ring` (on by default), `aws-lc-rs`: the cryptography of `tls`, and nothing without it; a
 //!   provider that the application has installed comes first, then aws-lc-rs, then ring ([`tls`]).
+//! - `deflate`: compression, permessage-deflate (RFC 7692), where [`Config::deflate`] switches it
+//!   on.
+//! - `http2`: WebSockets over HTTP/2 (RFC 8441), where [`Server::http2`] switches them on
+//!   ([`http2`]).
 //! - `hyper`, `axum`: WebSockets inside such an application, by the same driver.
 //! - `tower`: a tower layer and service that serves WebSockets in front of another service
 //!   ([`hyper::WebSocketLayer`]).
@@ -55,6 +59,7 @@
 //! connection is upgraded) and is over with the connection. What the functions of [`Endpoint`] and
 //! the handler log stands inside of it; a task that the handler spawns joins it by
 //! `tracing::Instrument::in_current_span`. Where no subscriber wants the span it costs nothing.
+//!
 //! # Systems
 //! Linux tells which bytes the peer's kernel has acknowledged, and by that a peer that reads slowly
 //! is told from one that is gone. macOS, Windows and other systems do not tell it: there the

@@ -43,9 +43,13 @@ impl<H: Handler> Service<Request<RequestBody>> for Sockets<H> {
             request.extensions_mut().insert(tls.clone());
         }
         let (endpoint, handler) = (self.endpoint.clone(), self.handler.clone());
+        #[cfg(feature = "tls")]
+        let secure = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let secure = false;
         Box::pin(async move {
             Ok(match Upgrade::judge(request, endpoint).await {
-                Ok(upgrade) => upgrade.run(Shared(handler)),
+                Ok(upgrade) => upgrade.secure(secure).run(Shared(handler)),
                 Err(refused) => refused.into_response(),
             })
         })

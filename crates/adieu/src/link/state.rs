@@ -442,15 +442,19 @@ impl State {
             }
         }
         // From outside the driver's task nobody would finish our direction at once.
-        let end_follows = cx.is_some() && self.connection.status().fin_follows();
+        let finishes = cx.is_some() && self.connection.status().fin_follows();
+        let all = self.connection.status().queued();
+        // A write may have a part of it only.
+        let end_follows = |slices: &[IoSlice<'_>]| finishes && length(slices) == all;
         let mut few = [IoSlice::new(&[]); 2];
         let written = match self.connection.slices(&mut few) {
             0 => return Poll::Ready(true),
-            1 => self.transport.poll_write(cx, &few[..1], end_follows),
+            1 => self.transport.poll_write(cx, &few[..1], end_follows(&few[..1])),
             _ => {
                 let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
                 let filled = self.connection.slices(&mut slices);
-                self.transport.poll_write(cx, &slices[..filled], end_follows)
+                let slices = &slices[..filled];
+                self.transport.poll_write(cx, slices, end_follows(slices))
             }
         };
         match written {
@@ -595,4 +599,9 @@ impl State {
     pub(super) fn lend_back(&mut self, scratch: &mut Scratch) {
         self.inbox.lend_back(scratch);
     }
+}
+
+/// The bytes of these.
+fn length(slices: &[IoSlice<'_>]) -> u64 {
+    slices.iter().map(|slice| slice.len() as u64).sum()
 }

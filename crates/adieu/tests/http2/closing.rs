@@ -93,6 +93,32 @@ fn messages_in_the_flight_of_the_200_come_before_the_close() {
     served.stop();
 }
 
+/// More pieces than one write takes: END_STREAM stands behind the last of them.
+#[test]
+fn many_last_words_come_before_the_answer_and_its_end_stream() {
+    let served = serve(Endpoint::new(), async |mut socket: Socket| {
+        // By now the peer's Close has come, too.
+        let _ = socket.recv().await;
+        for n in 0..24 {
+            let _ = socket.try_send(format!("{n}: {}", "x".repeat(9_000)));
+        }
+        while socket.recv().await.is_some() {}
+    });
+    let windows = Http2Peer::builder().initial_window(1 << 20).connection_window(1 << 20);
+    let mut peer = windows.connect(served.addr);
+    let stream = peer.open_websocket("example.com", "/", &[]);
+    peer.send_ws_all_and_end(stream, &[Frame::text("and?"), Frame::close(1001, "")]);
+    for n in 0..24 {
+        let message = peer.read_ws(stream);
+        assert!(message.payload.starts_with(format!("{n}: ").as_bytes()), "{n}");
+    }
+    assert_eq!(peer.read_ws(stream).close_code(), Some(1001));
+    assert_eq!(peer.read_stream_to_end(stream).end, StreamEnd::EndStream);
+    assert!(served.account().ending.is_clean());
+    drop(peer);
+    served.stop();
+}
+
 #[test]
 fn a_close_waits_behind_an_exhausted_window_and_comes_when_it_opens() {
     const LARGE: usize = 100_000;
