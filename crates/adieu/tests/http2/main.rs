@@ -8,6 +8,7 @@ mod endings;
 mod faults;
 mod ordinary;
 mod over_tls;
+mod protocol;
 mod requests;
 #[path = "../served/mod.rs"]
 mod served;
