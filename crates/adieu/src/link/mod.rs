@@ -13,6 +13,7 @@ mod inbox;
 mod pings;
 mod pool;
 mod rare;
+mod release;
 mod scratch;
 mod state;
 mod stopping;

@@ -21,9 +21,6 @@ use crate::transport::{AnyTransport, Over, Read, Transport, WriteFailure};
 /// Slices of one write at most. Linux takes 1,024; a few large payloads fill any socket buffer.
 const WRITE_SLICES: usize = 32;
 
-/// Reads at the very end, when a peer that never ended has sent something meanwhile.
-const LAST_READS: usize = 16;
-
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) transport: AnyTransport,
@@ -42,13 +39,13 @@ pub(super) struct State {
     /// Bytes that may be read before the application first asks for a message; [`ASKED`] then.
     unasked: u32,
     /// The peer's end was read: nothing is left to read.
-    read_over: bool,
+    pub(super) read_over: bool,
     /// Nothing can leave any more.
     pub(super) write_failed: bool,
     /// When the driver was polled last.
     pub(super) polled: Instant,
     /// When bytes left last.
-    last_write: Instant,
+    pub(super) last_write: Instant,
     pub(super) drain: Option<Box<DrainState>>,
     /// The runtime is to look for what came, then the driver is to read again.
     pub(super) look_again: bool,
@@ -499,60 +496,6 @@ impl State {
             self.last_write = now();
         }
         Poll::Ready(())
-    }
-
-    /// Gives up the transport, to be dropped where no lock is held, and has the report written.
-    pub(super) fn disconnect(&mut self, scratch: &mut Scratch) -> AnyTransport {
-        if self.transport.was_reset_behind_end() {
-            self.tell(TransportEvent::PeerEnded(PeerEnd::Reset, None), scratch);
-        }
-        if let Some(error) = self.transport.take_write_error() {
-            self.tell(TransportEvent::WriteFailed(Some(error)), scratch);
-        }
-        let close_notify = self.transport.close_notify();
-        let unacknowledged = self.unacknowledged(scratch);
-        // A close with unread input would send an RST and lose what is under way to the peer.
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        for _ in 0..LAST_READS {
-            if self.read_over || self.drop_one_read(&mut cx, scratch).is_pending() {
-                break;
-            }
-        }
-        if self.connection.status().gave_up() {
-            self.transport.abort();
-        }
-        if let Some(http2) = self.transport.http2() {
-            self.tell(TransportEvent::Http2(http2), scratch);
-        }
-        let kind = self.transport.kind();
-        let released = self.transport.release();
-        self.tell(TransportEvent::Released { kind, unacknowledged, close_notify }, scratch);
-        released
-    }
-
-    fn drop_one_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
-        let buffer = self.connection.read_buffer(scratch);
-        let read = std::task::ready!(self.transport.poll_read(cx, buffer));
-        if let Read::Over(over) = read {
-            self.read_over = true;
-            if self.transport.is_multiplexed() {
-                // It came with the last that was read.
-                self.tell(TransportEvent::PeerEnded(over.how, None), scratch);
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// Bytes that left and were not acknowledged, where that is known. What left just now may
-    /// still be acknowledged: unknown.
-    fn unacknowledged(&mut self, scratch: &mut Scratch) -> Option<u64> {
-        let evidence = self.transport.evidence()?;
-        let now = now();
-        // The report tells the round trip.
-        self.connection.handle_timeout(now, Some(evidence), scratch);
-        let bytes = evidence.outstanding;
-        let known = bytes == 0 || now - self.last_write > evidence.rto;
-        known.then_some(bytes)
     }
 
     // Time.

@@ -364,7 +364,8 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// What came of it: the code of a GOAWAY that ended the connection, or of an RST_STREAM, or nothing.
+/// What came of it: the code of a GOAWAY that ended the connection, or of an RST_STREAM, or
+/// nothing.
 fn followed(peer: &mut Http2Peer) -> Follows {
     static CODES: [[u32; 1]; 14] =
         [[0], [1], [2], [3], [4], [5], [6], [7], [8], [9], [10], [11], [12], [13]];
