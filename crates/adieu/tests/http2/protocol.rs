@@ -360,7 +360,8 @@ const CASES: &[Case] = &[
             send(p, kind::HEADERS, flag::END_HEADERS, stream, &block);
             send(p, kind::DATA, flag::END_STREAM, stream, b"too much");
         },
-        Stream(PROTOCOL),
+        // Refused for another reason before the body has come.
+        Stream(&[code::PROTOCOL_ERROR, code::NO_ERROR]),
     ),
 ];
 
