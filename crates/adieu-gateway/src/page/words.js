@@ -135,7 +135,9 @@ export function transportText(ending, peer) {
   const end = how[ending.transport] ?? ending.transport;
   const first = { client: `, ${peer} first`, gateway: ", server first" };
   const tls = { true: ", TLS said so too", false: ", TLS did not say so" };
-  return `${end}${first[ending.transportEndedFirst] ?? ""}${tls[ending.closeNotify] ?? ""}`;
+  const { http2 } = ending;
+  const of = http2 ? `, stream ${http2.stream} of HTTP/2 connection ${http2.connection}` : "";
+  return `${end}${first[ending.transportEndedFirst] ?? ""}${tls[ending.closeNotify] ?? ""}${of}`;
 }
 
 export function cutText(cut) {
