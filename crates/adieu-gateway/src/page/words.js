@@ -16,6 +16,8 @@ export const KINDS = {
   drain: "The server shut down",
   fin: "Ended without a goodbye",
   rst: "Cut off by a reset",
+  end_stream: "Stream ended, no goodbye",
+  rst_stream: "Stream reset",
   transport_error: "The line failed",
   pong_timeout: "Went silent",
   write_timeout: "Did not read",
