@@ -125,7 +125,7 @@ fn tests() -> Result<(), String> {
     run::run(&mut run::cargo(EXAMPLES), STEP_LIMIT)?;
     let targets = targets::build(TESTS, STEP_LIMIT)?;
     let targets = targets.into_iter().filter(|target| !needs_a_browser(target)).collect();
-    let beside = Beside { programs: 3, tests: 2, environment: Vec::new(), limit: STEP_LIMIT };
+    let beside = Beside { programs: 2, tests: 2, environment: Vec::new(), limit: STEP_LIMIT };
     beside::run(targets, &beside)
 }
 
