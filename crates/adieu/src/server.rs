@@ -475,7 +475,8 @@ impl<H: Handler> Accepted<H> {
             #[cfg(feature = "tls")]
             tls: carried.tls_info(),
         };
-        crate::http2::serve(carried, Arc::new(sockets), &settings, &self.endpoint.drain).await;
+        let drain = &self.endpoint.drain;
+        crate::http2::serve_connection(carried, sockets, &settings, drain).await;
         drop(permit);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use adieu_proto::{End, LetGo, Timer};
+use adieu_proto::{End, LetGo, Timer, TransportError};
 use bytes::Bytes;
 use h2::server::Connection;
 use http::{Request, Response};
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::answer::answer;
 use super::below::Below;
 use super::body::RequestBody;
-use super::io::{Back, Io, explains};
+use super::io::{Back, Io};
 use super::settings::Settings;
 use super::{BoxError, ResponseBody};
 use crate::drain::Drain;
@@ -77,24 +77,10 @@ pub async fn serve_connection<S, B>(
     S::Future: Send,
     B: ResponseBody,
 {
-    serve(carried.into(), Arc::new(service), settings, drain).await;
-}
-
-/// The same with a service that other connections share.
-pub(crate) async fn serve<S, B>(
-    carried: Carried,
-    service: Arc<S>,
-    settings: &Settings,
-    drain: &Drain,
-) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Send + Sync + 'static,
-    S::Error: Into<BoxError> + Send,
-    S::Future: Send,
-    B: ResponseBody,
-{
     // A drain waits for the last frames.
     let _expected = drain.expect();
-    let Carried(transport, first) = carried;
+    let Carried(transport, first) = carried.into();
+    let service = Arc::new(service);
     let below = Below::new();
     let (io, back) = Io::new(transport, first, below.clone());
     let builder = settings.builder();
@@ -134,7 +120,6 @@ impl Served<'_> {
         let mut stop = pin!(drain.started());
         let mut stopping = false;
         loop {
-            let has_streams = self.connection.has_streams();
             let next = tokio::time::sleep_until(clock.next(self.below).into());
             tokio::select! {
                 accepted = self.connection.accept() => match accepted {
@@ -142,7 +127,7 @@ impl Served<'_> {
                     Some(Err(error)) => {
                         tracing::debug!("a connection of HTTP/2 has failed: {error}");
                         if self.below.end().is_none() {
-                            self.below.fails(explains(error));
+                            self.below.fails(TransportError::new(error));
                         }
                         return;
                     }
@@ -157,16 +142,19 @@ impl Served<'_> {
                     Some(pings) => pings.poll_pong(cx),
                     None => Poll::Pending,
                 }) => if pong.is_err() { pings = None },
-                () = next => match clock.passes(self.below, has_streams, stopping) {
-                    Due::Nothing => {}
-                    Due::Ping => if let Some(pings) = &mut pings {
-                        // One that is still under way asks the same.
-                        let _ = pings.send_ping(h2::Ping::opaque());
-                    },
-                    Due::GoAway => self.connection.graceful_shutdown(),
-                    Due::LetGo(timer) => {
-                        self.below.lets_go(End::LetGo(LetGo::Clock(timer)));
-                        return;
+                () = next => {
+                    let has_streams = self.connection.has_streams();
+                    match clock.passes(self.below, has_streams, stopping) {
+                        Due::Nothing => {}
+                        Due::Ping => if let Some(pings) = &mut pings {
+                            // One that is still under way asks the same.
+                            let _ = pings.send_ping(h2::Ping::opaque());
+                        },
+                        Due::GoAway => self.connection.graceful_shutdown(),
+                        Due::LetGo(timer) => {
+                            self.below.lets_go(End::LetGo(LetGo::Clock(timer)));
+                            return;
+                        }
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use adieu_proto::{PeerEnd, TransportError};
+use adieu_proto::PeerEnd;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
@@ -200,9 +200,4 @@ impl Drop for Io {
             let _ = back.send(transport);
         }
     }
-}
-
-/// An error of the library that is none of a stream's: it explains how the connection ended.
-pub(super) fn explains(error: h2::Error) -> TransportError {
-    TransportError::new(error)
 }

@@ -37,6 +37,5 @@ pub use settings::Settings;
 pub(crate) use answer::{Opening, is_websocket};
 pub(crate) use below::{Below, Leaving};
 pub use connection::Carried;
-pub(crate) use connection::serve;
 pub(crate) use frames::PREFACE;
 pub(crate) use sockets::Sockets;

@@ -75,7 +75,7 @@ impl State {
     /// What was read to find that out belongs to the connection.
     fn is_http1(&mut self, scratch: &mut Scratch) {
         let choice = self.rare.as_mut().and_then(|rare| rare.choice.take());
-        let (Some(Choice::Awaited(first)) | Some(Choice::Http2(first))) = choice else { return };
+        let Some(Choice::Awaited(first)) = choice else { return };
         if first.is_empty() {
             return;
         }

@@ -440,9 +440,10 @@ impl State {
         }
         // From outside the driver's task nobody would finish our direction at once.
         let finishes = cx.is_some() && self.connection.status().fin_follows();
-        let all = self.connection.status().queued();
         // A write may have a part of it only.
-        let end_follows = |slices: &[IoSlice<'_>]| finishes && length(slices) == all;
+        let connection = &self.connection;
+        let end_follows =
+            |slices: &[IoSlice<'_>]| finishes && length(slices) == connection.status().queued();
         let mut few = [IoSlice::new(&[]); 2];
         let written = match self.connection.slices(&mut few) {
             0 => return Poll::Ready(true),

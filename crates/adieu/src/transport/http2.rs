@@ -81,7 +81,11 @@ impl Http2Stream {
         }
         if error.is_reset() {
             // The library has reset the stream: the peer broke a rule of HTTP/2 on it.
-            return Over { how: PeerEnd::Unknown, then_reset: false, error: Some(told(error)) };
+            return Over {
+                how: PeerEnd::Unknown,
+                then_reset: false,
+                error: Some(TransportError::new(error)),
+            };
         }
         if self.leaving.peer_finished() {
             return Over::finished();
@@ -89,7 +93,11 @@ impl Http2Stream {
         self.connection_ended = true;
         match self.below.over() {
             Some(over) => over,
-            None => Over { how: PeerEnd::Unknown, then_reset: false, error: Some(told(error)) },
+            None => Over {
+                how: PeerEnd::Unknown,
+                then_reset: false,
+                error: Some(TransportError::new(error)),
+            },
         }
     }
 
@@ -143,10 +151,6 @@ impl Http2Stream {
         }
         Poll::Ready(Ok(room.min(wanted)))
     }
-}
-
-fn told(error: h2::Error) -> TransportError {
-    TransportError::new(error)
 }
 
 impl Transport for Http2Stream {
