@@ -86,6 +86,15 @@ mod tests {
     }
 
     #[test]
+    fn each_target_has_inputs_to_begin_with() {
+        for target in TARGETS {
+            let seeds = super::super::dir().join("corpus").join(target);
+            let some = std::fs::read_dir(&seeds).is_ok_and(|mut seeds| seeds.next().is_some());
+            assert!(some, "{}: libFuzzer stops where it is missing", seeds.display());
+        }
+    }
+
+    #[test]
     fn what_is_no_option_is_refused() {
         for wrong in [
             &["--minutes"][..],

@@ -8,9 +8,11 @@ use crate::world::{
     Backend, Gateway, Member, PATIENT, Page, Process, Scratch, figure, holds_a_stop_up, request,
 };
 
-/// Sessions that come back at once, in the long form and otherwise.
+/// Sessions that come back at once, in the long form and otherwise. All clients run on two threads
+/// of the test: where they are too many for a busy machine to answer a Close within the 2 s that
+/// a stopping gateway gives, the gateway lets go of them, as it says, and they may see 1006.
 fn sessions() -> usize {
-    if std::env::var_os("ADIEU_LONG").is_some() { 5_000 } else { 500 }
+    if std::env::var_os("ADIEU_LONG").is_some() { 5_000 } else { 200 }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

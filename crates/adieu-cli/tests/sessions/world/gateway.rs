@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use testkit::own_address;
@@ -23,6 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(crate) struct Gateway {
     child: Child,
     pub(crate) addr: SocketAddr,
+    /// What it has written to its output since it listens.
+    said: Arc<Mutex<String>>,
 }
 
 impl Gateway {
@@ -85,8 +88,14 @@ impl Gateway {
             assert!(started.elapsed() < PATIENCE, "it does not start");
         };
         // It goes on to write.
-        std::thread::spawn(move || lines.for_each(drop));
-        Gateway { child, addr }
+        let said = Arc::new(Mutex::new(String::new()));
+        let keep = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *keep.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Gateway { child, addr, said }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -103,11 +112,12 @@ impl Gateway {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end. What it said is shown where the test fails.
     pub(crate) async fn ended(mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                eprintln!("the gateway said:\n{}", self.said.lock().unwrap());
                 return status;
             }
             assert!(started.elapsed() < PATIENCE, "it does not end");
