@@ -12,3 +12,5 @@ pub mod report;
 pub mod sample;
 pub mod server;
 pub mod sys;
+#[cfg(feature = "http2")]
+pub mod tls;

@@ -15,8 +15,8 @@ Measures Adieu beside the floor of the kernel and other servers.
 
   --quick        few and short samples: about three minutes
   --only CELLS   these cells (their names, or beginnings of names; commas between).
-                 deflate-1k and deflate-16k, which have servers of their own, only if they
-                 are named, and only with the feature deflate
+                 deflate-… and http2-…, which have servers of their own, only if they are named,
+                 and only with the feature deflate or http2
   --peers NAMES  these servers, the floor and Adieu in any case. Adieu-multi, which
                  runs on tokio's multi-threaded runtime, and gateway, which has a backend behind
                  it (gateway-reply, -batch and -redb: told or kept in another way), only if they
@@ -142,14 +142,14 @@ fn run() -> Result<(), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     options.check(&root)?;
     let plan = options.plan(&root);
-    let compressing = server::compressing(&root);
+    let others = [server::compressing(&root), server::over_tls(&root)].concat();
     if options.help {
         print!("{USAGE}");
         return Ok(());
     }
     if options.list {
         cells::all().iter().for_each(|cell| println!("{:<20} {}", cell.id, cell.title));
-        let servers = plan.peers.iter().chain(&compressing);
+        let servers = plan.peers.iter().chain(&others);
         servers.for_each(|peer| println!("{:<20} {}", peer.name, peer.version));
         return Ok(());
     }

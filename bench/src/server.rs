@@ -49,6 +49,13 @@ pub const NPM_WS: &str = "npm ws";
 /// Python's websockets by default.
 pub const WEBSOCKETS: &str = "websockets";
 
+/// Names of the servers over TLS: ours over HTTP/2 and over HTTP/1.1, and axum over HTTP/2.
+pub const ADIEU_HTTP2: &str = "Adieu HTTP/2";
+/// Over HTTP/1.1.
+pub const ADIEU_TLS: &str = "Adieu HTTP/1.1";
+/// Another one.
+pub const AXUM_HTTP2: &str = "axum HTTP/2";
+
 /// Names the Python of [`WEBSOCKETS`], if it is not the one in bench/target/python.
 const PYTHON: &str = "ADIEU_BENCH_PYTHON";
 
@@ -123,10 +130,7 @@ pub fn peers(root: &Path) -> Vec<Peer> {
 #[must_use]
 pub fn compressing(root: &Path) -> Vec<Peer> {
     let all = peers(root);
-    let named = |name: &str| all.iter().find(|peer| peer.name == name).cloned();
-    let with = |like: &str, name, option| {
-        named(like).map(|peer| Peer { name, option: Some(option), ..peer })
-    };
+    let with = |like: &str, name, option| with_option(&all, like, name, option);
     let python = root.join("target/python/bin/python");
     let requirements = fs::read_to_string(root.join("py/requirements.txt")).unwrap_or_default();
     let websockets = Peer {
@@ -147,6 +151,20 @@ pub fn compressing(root: &Path) -> Vec<Peer> {
         Some(websockets),
     ];
     ours_and_others.into_iter().flatten().collect()
+}
+
+/// Those over TLS, in the order of the tables.
+#[must_use]
+pub fn over_tls(root: &Path) -> Vec<Peer> {
+    let all = peers(root);
+    let servers = [(ADIEU, ADIEU_HTTP2), ("axum", AXUM_HTTP2), (ADIEU, ADIEU_TLS)];
+    servers.into_iter().filter_map(|(like, name)| with_option(&all, like, name, "tls")).collect()
+}
+
+/// The same server under another name and with an option.
+fn with_option(all: &[Peer], like: &str, name: &'static str, option: &'static str) -> Option<Peer> {
+    let peer = all.iter().find(|peer| peer.name == like).cloned()?;
+    Some(Peer { name, option: Some(option), ..peer })
 }
 
 /// The version of a package in a lock file; the newest, which comes last, where there are two.

@@ -136,7 +136,7 @@ fn npm(dir: &Path, options: &Options) -> Result<(), String> {
 }
 
 /// Installs the library for Python in a directory of its own: that needs no virtual environment.
-fn pip(dir: &Path, packages: &Path) -> Result<(), String> {
+pub(crate) fn pip(dir: &Path, packages: &Path) -> Result<(), String> {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
     pip.arg("--requirement").arg(dir.join("requirements.txt")).arg("--target").arg(packages);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::run;
+use crate::{http2_others, run};
 
 /// Some minutes, and a cold build.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -25,10 +25,14 @@ pub(crate) fn run() -> Result<(), String> {
     fs::write(&figures, "").map_err(cannot)?;
     run::run(&mut run::cargo(&["build", "--release", "-p", "adieu-cli"]), LIMIT)?;
     let adieu = run::target_dir()?.join("release/adieu");
+    let others = http2_others::install()?;
+    let others: Vec<_> =
+        others.iter().map(|other| format!("{}|{}", other.name, other.command)).collect();
     let mut test = run::cargo(&["test", "-p", "browser", "--test", "http2", "--", "--nocapture"]);
     test.arg("--test-threads=1").env("ADIEU_LONG_FORM", "http2-browsers");
     // A browser that is missing fails it: nothing is kept of the other alone.
     test.env("ADIEU_FIGURES", &figures).env("ADIEU_BIN", adieu).env("CI", "1");
+    test.env("ADIEU_HTTP2_OTHERS", others.join("\n"));
     run::run(&mut test, LIMIT)?;
     let text = fs::read_to_string(&figures).map_err(cannot)?;
     let mut lines: Vec<&str> = text.lines().collect();

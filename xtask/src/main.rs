@@ -16,6 +16,7 @@ mod docs;
 mod endings;
 mod fuzz;
 mod http2_browsers;
+mod http2_others;
 mod long_forms;
 mod msrv;
 mod new_user;

@@ -1,5 +1,6 @@
 //! Adieu, with nothing but its defaults. `adieu MODE [multi]`; prints its port. With one of `off`,
-//! `alone`, `history` and `both` it is the echo of the cells that compress.
+//! `alone`, `history` and `both` it is the echo of the cells that compress; with `tls` it serves TLS, over
+//! HTTP/2 as well.
 
 use std::sync::Arc;
 
@@ -51,7 +52,13 @@ async fn serve() -> std::io::Result<()> {
     println!("{}", listener.local_addr()?.port());
     match Mode::from_args() {
         Mode::Echo | Mode::Goodbye => {
-            Server::new(echo).config(compression()).serve_on(listener).await?
+            let server = Server::new(echo).config(compression());
+            #[cfg(feature = "http2")]
+            let server = match std::env::args().nth(2).as_deref() {
+                Some("tls") => server.tls(bench::tls::server_config()?).http2(true),
+                _ => server,
+            };
+            server.serve_on(listener).await?
         }
         Mode::Storm => storm(listener).await?,
         Mode::FanOut => fan_out(listener).await?,

@@ -1,10 +1,11 @@
-//! axum with its own WebSockets, as its documentation has it. `axum MODE`; prints its port.
+//! axum with its own WebSockets, as its documentation has it. `axum MODE`; prints its port. With `tls`
+//! behind the mode it serves TLS, over HTTP/2 as well, as its example for rustls has it.
 
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::any;
 use axum::serve::ListenerExt;
 use bench::peer::{self, Mode};
 use futures_util::{SinkExt, StreamExt};
@@ -88,9 +89,34 @@ async fn main() -> std::io::Result<()> {
     let stop = watch::Sender::new(false);
     let room = broadcast::Sender::new(100);
     let app = App { mode: Mode::from_args(), stop, room };
-    let router = Router::new().route("/", get(ws)).with_state(app);
+    let router = Router::new().route("/", any(ws)).with_state(app);
+    #[cfg(feature = "http2")]
+    if std::env::args().nth(2).is_some_and(|option| option == "tls") {
+        return over_tls(router).await;
+    }
     let listener = peer::listen().tap_io(|tcp| {
         let _ = tcp.set_nodelay(true);
     });
     axum::serve(listener, router).await
+}
+
+#[cfg(feature = "http2")]
+async fn over_tls(router: Router) -> std::io::Result<()> {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use hyper_util::server::conn::auto;
+    use hyper_util::service::TowerToHyperService;
+
+    let acceptor = tokio_rustls::TlsAcceptor::from(bench::tls::server_config()?);
+    let listener = peer::listen();
+    loop {
+        let (tcp, _) = listener.accept().await?;
+        let _ = tcp.set_nodelay(true);
+        let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(router.clone()));
+        tokio::spawn(async move {
+            let Ok(tls) = acceptor.accept(tcp).await else { return };
+            let mut server = auto::Builder::new(TokioExecutor::new());
+            server.http2().enable_connect_protocol();
+            let _ = server.serve_connection_with_upgrades(TokioIo::new(tls), service).await;
+        });
+    }
 }

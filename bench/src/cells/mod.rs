@@ -9,6 +9,8 @@ use crate::sample::Samples;
 use crate::server::Peer;
 
 mod deflate;
+#[cfg(feature = "http2")]
+mod http2;
 mod loops;
 mod many;
 mod syscalls;
@@ -43,6 +45,8 @@ enum Kind {
     Utf8(usize),
     Syscalls(Spec),
     Deflate(usize),
+    #[cfg(feature = "http2")]
+    Http2(crate::load::http2::Spec),
 }
 
 /// One table's worth of measurements.
@@ -104,6 +108,8 @@ pub fn all() -> Vec<Cell> {
         let title = format!("compressed text of {size} KiB, each another, 8 connections");
         add(&format!("deflate-{size}k"), &title, Kind::Deflate(size * KIB));
     }
+    #[cfg(feature = "http2")]
+    cells.extend(http2::cells());
     cells
 }
 
@@ -141,13 +147,15 @@ impl Cell {
             Kind::Utf8(_) => "utf8",
             Kind::Syscalls(_) => "syscalls",
             Kind::Deflate(_) => "deflate",
+            #[cfg(feature = "http2")]
+            Kind::Http2(_) => "http2",
         }
     }
 
     /// Whether it is measured where no cell is named.
     #[must_use]
     pub fn is_measured_unasked(&self) -> bool {
-        !matches!(self.kind, Kind::Deflate(_))
+        !["deflate", "http2"].contains(&self.kind())
     }
 
     /// Measures all servers. One that fails is noted and left out.
@@ -165,6 +173,8 @@ impl Cell {
             Kind::Utf8(size) => utf8::check(plan, size),
             Kind::Syscalls(spec) => syscalls::count(plan, spec),
             Kind::Deflate(size) => deflate::echo(plan, size),
+            #[cfg(feature = "http2")]
+            Kind::Http2(spec) => http2::echo(plan, spec),
         }
     }
 }

@@ -214,7 +214,7 @@ impl Echo {
 
 /// Compares a piece of the stream that begins `from` bytes into a frame: header and payload have
 /// to be those of an unfragmented echo. `expected` holds the frame, `frame` bytes long, twice.
-fn compare(expected: &[u8], frame: usize, from: usize, got: &[u8]) -> io::Result<()> {
+pub(crate) fn compare(expected: &[u8], frame: usize, from: usize, got: &[u8]) -> io::Result<()> {
     let (mut from, mut got) = (from, got);
     while !got.is_empty() {
         let n = got.len().min(frame);

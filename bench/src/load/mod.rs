@@ -4,5 +4,7 @@ pub mod cycle;
 pub mod deflate;
 pub mod dial;
 pub mod echo;
+#[cfg(feature = "http2")]
+pub mod http2;
 pub mod many;
 pub mod rate;

@@ -6,25 +6,31 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use crate::sample::CPU;
-use crate::server::{ADIEU_ALONE, ADIEU_HISTORY, BUN_32KB, BUN_SHARED, NPM_WS, WEBSOCKETS};
+use crate::server::{
+    ADIEU_ALONE, ADIEU_HISTORY, ADIEU_HTTP2, ADIEU_TLS, AXUM_HTTP2, BUN_32KB, BUN_SHARED, NPM_WS,
+    WEBSOCKETS,
+};
 
 /// The two of one kind: of this commit, and of the other.
 const PAIRS: [(&str, &str); 2] = [("Adieu", "Adieu-before"), ("gateway", "gateway-before")];
 
-/// Where messages are compressed: ours, and the peer with the same memory of earlier messages.
-const COMPRESSED: [(&str, &str); 4] = [
+/// Ours and another: where messages are compressed, the one with the same memory of earlier messages.
+const BESIDE_OTHERS: [(&str, &str); 6] = [
     (ADIEU_ALONE, BUN_SHARED),
     (ADIEU_HISTORY, BUN_32KB),
     (ADIEU_HISTORY, NPM_WS),
     (ADIEU_HISTORY, WEBSOCKETS),
+    // Over TLS.
+    (ADIEU_HTTP2, AXUM_HTTP2),
+    (ADIEU_HTTP2, ADIEU_TLS),
 ];
 
 /// A line for each figure that both have: the median of new / old, and its quartiles.
 pub(super) fn ratios(servers: &Map<String, Value>) -> String {
     let mut text = String::new();
     let before = PAIRS.map(|(new, old)| ("new / old".to_owned(), new, old));
-    let compressed = COMPRESSED.map(|(ours, peer)| (format!("{ours} / {peer}"), ours, peer));
-    for (title, new, old) in before.into_iter().chain(compressed) {
+    let others = BESIDE_OTHERS.map(|(ours, peer)| (format!("{ours} / {peer}"), ours, peer));
+    for (title, new, old) in before.into_iter().chain(others) {
         let samples = |name: &str| servers.get(name)?["samples"].as_object();
         let (Some(new), Some(old)) = (samples(new), samples(old)) else { continue };
         let ours = title != "new / old";

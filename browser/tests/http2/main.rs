@@ -12,6 +12,7 @@ mod backend;
 mod expected;
 #[path = "../endings/judge.rs"]
 mod judge;
+mod others;
 mod refreshes;
 mod server_closes;
 #[path = "../endings/sessions.rs"]

@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::site::{CODE, HELD_BACK, Site, WAITED, WITH_THE_200};
-use crate::{Turn, is_long, start};
+use crate::{Turn, is_long, others, start};
 
 /// One round, which may have 10 MiB, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What else is on its way.
-struct Way {
-    name: &'static str,
-    in_words: &'static str,
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
+    pub(crate) in_words: &'static str,
     /// Messages that the page gets before the Close.
-    messages: u64,
+    pub(crate) messages: u64,
 }
 
-const UPLOAD: &str = "upload";
-const WINDOW: &str = "window";
+pub(crate) const UPLOAD: &str = "upload";
+pub(crate) const WINDOW: &str = "window";
 
-const WAYS: [Way; 5] = [
+pub(crate) const WAYS: [Way; 5] = [
     Way { name: "plain", in_words: "on a quiet stream", messages: 0 },
     Way { name: "at-once", in_words: "right behind the 200", messages: 0 },
     Way { name: "flight", in_words: "behind 20 messages, with the 200", messages: WITH_THE_200 },
@@ -50,6 +50,9 @@ pub(crate) fn first(kind: Kind) -> Result<()> {
         count(&browser, &site, way, &told, &mut wrong)?;
     }
     assert!(wrong.is_empty(), "{}: {wrong:#?}", browser.version());
+    if is_long() {
+        others::close_first(&mut browser, rounds)?;
+    }
     browser.quit()
 }
 

@@ -12,7 +12,7 @@ use super::process::Process;
 use super::report::{About, Figures, Finding, Verdict, time};
 use super::target::Target;
 
-/// Refreshes under way at once.
+/// Browsers that refresh at the same time.
 const AT_ONCE: usize = 20;
 
 /// A healthy server serves one client within this, under whatever load a check has made.
@@ -43,18 +43,16 @@ pub(crate) const RECONNECT: About = About {
              at all.",
 };
 
-/// Close 1001, FIN, close(2), many times, with answers on the way.
+/// Close 1001, FIN, close(2), many times, with answers on the way; over HTTP/2 what browsers do
+/// there.
 pub(crate) async fn refresh(target: &Target, able: Abilities, plan: &Plan) -> Finding {
-    let mut refused = 0;
-    for begun in (0..plan.refreshes).step_by(AT_ONCE) {
-        let group = (begun..plan.refreshes.min(begun + AT_ONCE)).map(|_| {
-            let target = target.clone();
-            tokio::spawn(async move { leave(&target).await.is_err() })
-        });
-        refused += super::clients::join(group).await.into_iter().filter(|failed| *failed).count();
-    }
-    let served = health(target, able).await;
     let times = plan.refreshes;
+    let browsers = (0..AT_ONCE).map(|n| {
+        let pages = times / AT_ONCE + usize::from(n < times % AT_ONCE);
+        tokio::spawn(browser(target.clone(), pages))
+    });
+    let refused: usize = super::clients::join(browsers).await.into_iter().sum();
+    let served = health(target, able).await;
     let well = refused == 0 && served.is_some();
     let healthy = match served {
         Some(took) => format!("healthy after it ({})", time(took)),
@@ -69,16 +67,27 @@ pub(crate) async fn refresh(target: &Target, able: Abilities, plan: &Plan) -> Fi
     REFRESH.found(Verdict::Bad.unless(well), summary, figures)
 }
 
-/// What a browser does at a refresh, with answers of the server on the way to it.
-async fn leave(target: &Target) -> Result<(), OpenError> {
-    let mut peer = Peer::open(target).await?;
-    for n in 0..5 {
-        peer.say(&Frame::text(format!("before the refresh {n}")));
+/// A browser that refreshes its page again and again, with answers of the server on the way to it;
+/// how many of so many pages were refused.
+async fn browser(target: Target, pages: usize) -> usize {
+    let mut refused = 0;
+    let mut before: Option<Peer> = None;
+    for page in 0..pages {
+        let opened = match before.take() {
+            Some(peer) => peer.next_page(&target).await,
+            None => Peer::open(&target).await,
+        };
+        let Ok(mut peer) = opened else {
+            refused += 1;
+            continue;
+        };
+        for n in 0..5 {
+            peer.say(&Frame::text(format!("before the refresh {n}")));
+        }
+        peer.leave_page(page).await;
+        before = Some(peer);
     }
-    peer.say(&Frame::close(1001, ""));
-    peer.flush().await;
-    peer.fin().await;
-    Ok(())
+    refused
 }
 
 /// How long a new client takes from connecting to the answer to its Close.

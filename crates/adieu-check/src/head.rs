@@ -106,6 +106,26 @@ impl Request {
         self
     }
 
+    /// The fields of the same request over HTTP/2: an extended CONNECT (RFC 8441 §5), which has
+    /// neither a key nor what belongs to one connection of HTTP/1.1.
+    #[must_use]
+    pub fn extended_connect(&self, scheme: &str) -> Vec<(String, String)> {
+        const OF_HTTP1: [&str; 4] = ["host", "upgrade", "connection", "sec-websocket-key"];
+        let host = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("Host"));
+        let authority = host.map_or("", |(_, value)| value.as_str());
+        let first = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", scheme),
+            (":path", &self.target),
+            (":authority", authority),
+        ];
+        let first = first.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let others = self.fields.iter().map(|(name, value)| (name.to_lowercase(), value.clone()));
+        let others = others.filter(|(name, _)| !OF_HTTP1.contains(&name.as_str()));
+        first.into_iter().chain(others).collect()
+    }
+
     /// The head's bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
@@ -131,6 +151,16 @@ impl Head {
         Some((Head { text }, end + 4))
     }
 
+    /// The head of an answer over HTTP/2, written as one of HTTP/1.1 would be.
+    #[must_use]
+    pub fn of_http2(fields: &[(String, String)]) -> Self {
+        let status = fields.iter().find(|(name, _)| name == ":status");
+        let status = status.map_or("", |(_, value)| value.as_str());
+        let others = fields.iter().filter(|(name, _)| !name.starts_with(':'));
+        let lines = others.map(|(name, value)| format!("\r\n{name}: {value}"));
+        Head { text: format!("HTTP/2 {status}{}", lines.collect::<String>()) }
+    }
+
     /// The first line.
     #[must_use]
     pub fn first_line(&self) -> &str {
@@ -142,7 +172,7 @@ impl Head {
     pub fn try_status(&self) -> Option<u16> {
         let (version, rest) = self.first_line().split_once(' ')?;
         let number = rest.split(' ').next()?.parse().ok()?;
-        version.starts_with("HTTP/1.").then_some(number)
+        version.starts_with("HTTP/").then_some(number)
     }
 
     /// An answer's status.
@@ -189,5 +219,26 @@ mod tests {
         let (head, len) = Head::parse(bytes).unwrap();
         assert_eq!((head.status(), head.field("a")), (426, Some("b")));
         assert_eq!(&bytes[len..], b"body");
+    }
+
+    #[test]
+    fn over_http2_a_request_is_an_extended_connect() {
+        let fields = Request::rfc6455().target("/chat").extended_connect("https");
+        let lines: Vec<_> = fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        assert_eq!(
+            lines,
+            [
+                ":method: CONNECT",
+                ":protocol: websocket",
+                ":scheme: https",
+                ":path: /chat",
+                ":authority: example.com",
+                "sec-websocket-version: 13",
+            ]
+        );
+        let answer = [(":status", "200"), ("server", "x")];
+        let answer = answer.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let head = Head::of_http2(&answer);
+        assert_eq!((head.try_status(), head.field("server")), (Some(200), Some("x")));
     }
 }

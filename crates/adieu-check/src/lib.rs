@@ -11,6 +11,7 @@ mod deflate;
 mod frame;
 #[allow(dead_code, unreachable_pub, reason = "shared with the testkit, which uses all of it")]
 mod head;
+mod http2;
 mod limits;
 mod loaded;
 mod old;
@@ -23,6 +24,7 @@ mod report;
 mod shutdown;
 mod stream;
 mod target;
+mod transport;
 pub mod trust;
 mod violations;
 mod wanted;
@@ -37,6 +39,7 @@ use tokio::time::Instant;
 
 use self::cases::Cases;
 use self::deflate::Consent;
+use self::http2::advertised;
 use self::plan::Plan;
 use self::probe::Abilities;
 use self::process::Process;
@@ -90,6 +93,10 @@ pub struct Check {
     /// and one that unpacks to 64 MiB (always done to a server on this machine)
     #[arg(long)]
     mine: bool,
+    /// Open every WebSocket on a stream of HTTP/2 (RFC 8441); a ws:// server has to speak HTTP/2
+    /// without being asked
+    #[arg(long)]
+    http2: bool,
     /// Trust the certificates in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
@@ -128,7 +135,8 @@ async fn examine(options: &Check) -> Result<Report, String> {
     let cases = Cases::load();
     let clients = options.clients.map(|clients| clients as usize);
     limits::room_for(clients.unwrap_or(cases.shutdown.idle.clients))?;
-    let target = Target::new(&options.url, options.ca.as_ref(), options.insecure).await?;
+    let Check { url, ca, insecure, http2, .. } = options;
+    let target = Target::new(url, ca.as_ref(), *insecure, *http2).await?;
     let process = match (&options.cmd, options.pid) {
         (Some(line), _) => Some(Process::start(line, &target).await?),
         (None, Some(pid)) => Some(Process::of(pid)?),
@@ -139,13 +147,15 @@ async fn examine(options: &Check) -> Result<Report, String> {
     let consent = Consent::new(&target, options.mine);
     let subject = Subject { target, able, cases, plan, consent };
     let wanted = Wanted::new(&options.only);
-    let mut log = Log { wanted, progress: Progress::new(), found: Vec::new() };
+    let progress = Progress::new();
+    let mut log = Log { wanted, http2: *http2, progress, found: Vec::new() };
     connections(&subject, process.as_ref(), &mut log).await;
     shutdowns(&subject, process, options.cmd.as_deref(), &mut log).await;
     log.progress.clear();
     Ok(Report {
         format: FORMAT,
         url: options.url.clone(),
+        http2: *http2,
         quick: options.quick,
         echo: able.echo,
         convention: able.convention,
@@ -167,6 +177,8 @@ struct Subject {
 /// The results so far.
 struct Log {
     wanted: Wanted,
+    /// The WebSockets are streams of HTTP/2.
+    http2: bool,
     progress: Progress,
     found: Vec<Finding>,
 }
@@ -179,7 +191,8 @@ impl Log {
         }
         self.progress.doing(what);
         let started = Instant::now();
-        let mut finding = check.await;
+        let finding = check.await;
+        let mut finding = if self.http2 { finding.in_words_of_http2() } else { finding };
         finding.seconds = tenths(started.elapsed().as_secs_f64());
         self.progress.done(&finding);
         self.found.push(finding);
@@ -205,6 +218,7 @@ async fn connections(subject: &Subject, process: Option<&Process>, log: &mut Log
     log.note(churn::REFRESH, "page refreshes", churn::refresh(target, *able, plan)).await;
     log.note(churn::RECONNECT, "reconnects", churn::reconnect(target, plan, process)).await;
     log.note(old::OLD, "old protocols", old::old(target)).await;
+    log.note(advertised::HTTP2, "WebSockets over HTTP/2", advertised::check(target)).await;
     log.note(deflate::OFFERS, "offers of compression", deflate::offers(target)).await;
     let messages = deflate::messages(target, *able, *consent);
     log.note(deflate::MESSAGES, "compressed messages", messages).await;

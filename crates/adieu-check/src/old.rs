@@ -56,6 +56,9 @@ impl Met {
 
 /// hybi-08, hybi-07, hixie-76 and hixie-75.
 pub(crate) async fn old(target: &Target) -> Finding {
+    if target.http2 {
+        return OLD.skipped("HTTP/2 has only version 13 (RFC 8441)");
+    }
     let versions = [
         ("hybi_08", "hybi-08", Request::hybi(8)),
         ("hybi_07", "hybi-07", Request::hybi(7)),

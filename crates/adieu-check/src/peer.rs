@@ -5,25 +5,20 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::frame::{Frame, MASK};
 use super::head::{ACCEPT, Head, Request};
-use super::stream::Stream;
 use super::target::Target;
+use super::transport::Transport;
 
 /// A server that does not answer a request by then does not answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// After both FINs: an RST that still comes within it belongs to the ending. A server that closes
-/// a socket with unread bytes resets at once; this is slack for the scheduler.
-const AFTERMATH: Duration = Duration::from_millis(250);
-
 /// Read at once at most.
 const CHUNK: usize = 16 * 1024;
 
-/// How the server's direction ended.
+/// How the server's direction ended. Over HTTP/2 the FIN is END_STREAM, and the RST is RST_STREAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcpEnd {
     Fin,
@@ -39,6 +34,12 @@ pub(crate) enum OpenError {
     Refused(Head),
     /// The server's 101 does not answer the key.
     BadAccept,
+    /// The server does not speak HTTP/2.
+    NoHttp2,
+    /// It does, without extended CONNECT (RFC 8441 §3).
+    NoExtendedConnect,
+    /// It answered an extended CONNECT with an RST_STREAM that has this code.
+    StreamReset(u32),
     /// It ended instead of answering.
     Ended(TcpEnd),
     /// What came is no HTTP.
@@ -49,7 +50,7 @@ pub(crate) enum OpenError {
 
 /// One client's side of a connection.
 pub(crate) struct Peer {
-    stream: Stream,
+    stream: Transport,
     input: Vec<u8>,
     /// Bytes of `input` that have been taken.
     taken: usize,
@@ -103,8 +104,11 @@ impl Ended {
 impl Peer {
     /// Connects over TCP and says nothing.
     pub(crate) async fn connect(target: &Target, buffer: Option<u32>) -> io::Result<Self> {
-        let stream = target.connect(buffer).await?;
-        Ok(Peer {
+        Ok(Self::over(target.connect(buffer).await?))
+    }
+
+    fn over(stream: Transport) -> Self {
+        Peer {
             stream,
             input: Vec::new(),
             taken: 0,
@@ -113,7 +117,7 @@ impl Peer {
             reset: false,
             end: None,
             error: None,
-        })
+        }
     }
 
     /// Connects and opens a WebSocket of RFC 6455.
@@ -144,9 +148,14 @@ impl Peer {
         Ok((peer, head))
     }
 
-    /// The opening handshake: the server's answer, if it is a 101 for this key.
+    /// The opening handshake: the server's answer, if it is a 101 for this key (a 200 over HTTP/2).
     async fn handshake(&mut self, target: &Target, request: Request) -> Result<Head, OpenError> {
-        self.say_bytes(&target.address(request).bytes());
+        let request = target.address(request);
+        if let Transport::Http2(http2) = &mut self.stream {
+            let opened = timeout(PATIENCE, http2.open(&request, target.scheme())).await;
+            return opened.map_err(|_| OpenError::Silent)?;
+        }
+        self.say_bytes(&request.bytes());
         let head = timeout(PATIENCE, self.head()).await.map_err(|_| OpenError::Silent)??;
         match head.try_status() {
             Some(101) if head.first_field("sec-websocket-accept") == Some(ACCEPT) => Ok(head),
@@ -249,8 +258,8 @@ impl Peer {
     }
 
     /// Waits until something can be read, and leaves it there.
-    pub(crate) async fn readable(&self) {
-        self.stream.ready(false).await;
+    pub(crate) async fn readable(&mut self) {
+        self.stream.readable().await;
     }
 
     /// Reads up to `limit` bytes, and writes nothing: a reader that takes its time.
@@ -355,6 +364,32 @@ impl Peer {
         self.stream.fin().await;
     }
 
+    /// Leaves the page as browsers do. Over a connection of its own: Close 1001, then the FIN. Over
+    /// HTTP/2 the connection goes on: Chromium sends RST_STREAM(CANCEL) and nothing else, Firefox
+    /// Close 1001 and nothing else; `number` chooses, so that both are met.
+    pub(crate) async fn leave_page(&mut self, number: usize) {
+        if let Transport::Http2(http2) = &mut self.stream
+            && number % 2 == 0
+        {
+            self.output.clear();
+            return http2.cancel().await;
+        }
+        self.say(&Frame::close(1001, ""));
+        self.flush().await;
+        if matches!(self.stream, Transport::Connection(_)) {
+            self.fin().await;
+        }
+    }
+
+    /// The next page of the same browser: over HTTP/2 another stream of the connection, else a
+    /// connection of its own.
+    pub(crate) async fn next_page(self, target: &Target) -> Result<Self, OpenError> {
+        let Some(stream) = self.stream.next_stream() else { return Self::open(target).await };
+        let mut peer = Self::over(stream);
+        peer.handshake(target, Request::rfc6455()).await?;
+        Ok(peer)
+    }
+
     /// Reads until the server's Close, answers it, and hears the end out as a browser does.
     pub(crate) async fn hear_out(mut self, deadline: Instant) -> Ended {
         let started = Instant::now();
@@ -372,6 +407,8 @@ impl Peer {
         deadline: Instant,
     ) -> Ended {
         if let Some(close) = close {
+            // Over HTTP/2 browsers take it for a failure, though the Close could be read.
+            self.reset |= self.stream.is_reset();
             self.say(&Frame::new(0x8, &close.payload[..close.payload.len().min(2)]));
         }
         self.last(close.map(Frame::close_code), started, deadline).await
@@ -388,15 +425,8 @@ impl Peer {
         let waited = started.elapsed();
         if self.end == Some(TcpEnd::Fin) {
             self.fin().await;
-            self.reset |= self.reset_follows().await;
+            self.reset |= self.stream.reset_follows().await;
         }
         Ended { close, end: self.end, reset: self.reset, started: Some(started), waited }
-    }
-
-    /// Whether an RST comes behind the FINs.
-    async fn reset_follows(&self) -> bool {
-        let tcp = self.stream.tcp();
-        let _ = timeout(AFTERMATH, tcp.ready(Interest::ERROR)).await;
-        matches!(tcp.take_error(), Ok(Some(_)) | Err(_))
     }
 }

@@ -115,6 +115,22 @@ pub(crate) fn explain(target: &Target, error: OpenError) -> String {
             // FAQ: check-wrong-accept
             "{url} answered 101 with a wrong Sec-WebSocket-Accept: no browser would open it"
         ),
+        // FAQ: check-no-http2
+        OpenError::NoHttp2 => format!(
+            "{url} does not speak HTTP/2: check it without --http2, or switch HTTP/2 on in the \
+             server"
+        ),
+        // FAQ: check-no-extended-connect
+        OpenError::NoExtendedConnect => format!(
+            "{url} speaks HTTP/2 without WebSockets (it does not send \
+             SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441): browsers open them over HTTP/1.1, so \
+             check it without --http2"
+        ),
+        // FAQ: check-stream-reset
+        OpenError::StreamReset(code) => format!(
+            "{url} says that it takes WebSockets over HTTP/2, and answered one with RST_STREAM \
+             (error code {code}): browsers see 1006"
+        ),
         OpenError::Ended(TcpEnd::Fin) => {
             // FAQ: check-closed
             format!("{url} closed the connection without an answer: is it wss://?")

@@ -141,6 +141,15 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    /// The end of a stream where the summary names that of TCP: END_STREAM for the FIN, RST_STREAM
+    /// for the RST.
+    #[must_use]
+    pub(crate) fn in_words_of_http2(mut self) -> Self {
+        let words = self.summary.replace("a FIN", "an FIN").replace("FIN", "END_STREAM");
+        self.summary = words.replace("RST", "RST_STREAM").replace("_STREAM_STREAM", "_STREAM");
+        self
+    }
+
     /// With more to read below the summary.
     #[must_use]
     pub(crate) fn detail(mut self, detail: Option<String>) -> Self {
@@ -155,6 +164,8 @@ pub(crate) struct Report {
     /// The form of this report; it changes when a reader would have to.
     pub(crate) format: u32,
     pub(crate) url: String,
+    /// Whether the WebSockets were streams of HTTP/2.
+    pub(crate) http2: bool,
     /// Whether the numbers were small.
     pub(crate) quick: bool,
     pub(crate) echo: bool,
@@ -249,6 +260,7 @@ mod tests {
         let report = Report {
             format: 1,
             url: "ws://x/".to_owned(),
+            http2: false,
             quick: true,
             echo: true,
             convention: false,
@@ -259,6 +271,18 @@ mod tests {
         let table = report.table();
         assert!(table.contains("bad     A  0 of 1\n        it hurts\n"), "{table}");
         assert!(table.contains("1 ok, 0 weak, 1 bad, 1 skipped"), "{table}");
+    }
+
+    #[test]
+    fn over_http2_the_ends_of_a_stream_are_named() {
+        let words = |summary: &str| {
+            ABOUT.found(Verdict::Ok, summary, Figures::default()).in_words_of_http2().summary
+        };
+        assert_eq!(
+            words("ended by a FIN, RST in 2 of 3"),
+            "ended by an END_STREAM, RST_STREAM in 2 of 3"
+        );
+        assert_eq!(words("answered with RST_STREAM"), "answered with RST_STREAM");
     }
 
     #[test]

@@ -39,6 +39,31 @@ impl Stream {
         }
     }
 
+    /// Goes through TLS's handshake, where there is TLS, before anything else is written.
+    pub(crate) async fn shake_hands(&mut self) -> io::Result<()> {
+        let Stream::Tls(tls) = self else { return Ok(()) };
+        while tls.tls.is_handshaking() {
+            match tls.shake() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let writes = tls.tls.wants_write();
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    let interest = if writes { both } else { Interest::READABLE };
+                    tls.tcp.ready(interest).await?;
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server chose by ALPN, empty if it chose nothing; `None` without TLS.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Tcp(_) => None,
+            Stream::Tls(tls) => Some(tls.tls.alpn_protocol().unwrap_or_default()),
+        }
+    }
+
     /// Reads what is there: 0 is the FIN, `WouldBlock` is nothing yet.
     pub(crate) fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -111,6 +136,18 @@ impl Tls {
             self.tls.write_tls(&mut Try(&self.tcp))?;
         }
         Ok(())
+    }
+
+    /// One step of the handshake.
+    fn shake(&mut self) -> io::Result<()> {
+        self.push()?;
+        if self.tls.read_tls(&mut Try(&self.tcp))? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let state = self.tls.process_new_packets();
+        // The next flight, or the alert that says what was wrong.
+        let _ = self.push();
+        state.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -10,7 +10,9 @@ use http::Uri;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::head::Request;
+use super::http2::Http2;
 use super::stream::Stream;
+use super::transport::Transport;
 use crate::trust;
 
 /// TCP has to be up by then. Loopback needs microseconds, a far server some hundred milliseconds.
@@ -30,6 +32,8 @@ pub(crate) struct Target {
     path: String,
     pub(crate) addr: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
+    /// WebSockets are opened over HTTP/2.
+    pub(crate) http2: bool,
 }
 
 impl Target {
@@ -38,6 +42,7 @@ impl Target {
         url: &str,
         ca: Option<&PathBuf>,
         insecure: bool,
+        http2: bool,
     ) -> Result<Self, String> {
         // FAQ: check-url
         let bad = |why: &str| format!("`{url}` {why}; a URL like ws://127.0.0.1:9001/ is needed");
@@ -54,7 +59,29 @@ impl Target {
         let addr = look_up(&host, port).await?;
         let tls = if secure { Some(trust::client_config(ca, insecure)?) } else { None };
         let authority = authority.as_str().to_owned();
-        Ok(Target { url: url.to_owned(), authority, host, path, addr, tls })
+        let target = Target { url: url.to_owned(), authority, host, path, addr, tls, http2: false };
+        Ok(if http2 { target.over_http2() } else { target })
+    }
+
+    /// The same server over HTTP/2: agreed on in TLS, or known before without TLS.
+    pub(crate) fn over_http2(mut self) -> Self {
+        self.tls = self.tls.map(|config| {
+            let mut config = (*config).clone();
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            Arc::new(config)
+        });
+        self.http2 = true;
+        self
+    }
+
+    /// Whether it is reached over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The scheme of HTTP.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
     }
 
     /// Whether the server is on this machine.
@@ -64,8 +91,7 @@ impl Target {
 
     /// A request for this server: host, path and, where the request has one, origin.
     pub(crate) fn address(&self, request: Request) -> Request {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let origin = format!("{scheme}://{}", self.authority);
+        let origin = format!("{}://{}", self.scheme(), self.authority);
         let mut request = request.set("Host", &self.authority).target(&self.path);
         for field in ["Origin", "Sec-WebSocket-Origin"] {
             if request.has(field) {
@@ -76,7 +102,7 @@ impl Target {
     }
 
     /// Connects over TCP; `receive_buffer` makes a client that takes little at once.
-    pub(crate) async fn connect(&self, receive_buffer: Option<u32>) -> std::io::Result<Stream> {
+    pub(crate) async fn connect(&self, receive_buffer: Option<u32>) -> std::io::Result<Transport> {
         let socket = if self.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
@@ -85,10 +111,14 @@ impl Target {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(self.addr));
         let tcp: TcpStream = connecting.await.map_err(|_| std::io::ErrorKind::TimedOut)??;
         tcp.set_nodelay(true)?;
-        match &self.tls {
-            None => Ok(Stream::Tcp(tcp)),
-            Some(config) => Stream::tls(tcp, config.clone(), &self.host),
-        }
+        let stream = match &self.tls {
+            None => Stream::Tcp(tcp),
+            Some(config) => Stream::tls(tcp, config.clone(), &self.host)?,
+        };
+        Ok(match self.http2 {
+            true => Transport::Http2(Box::new(Http2::new(stream))),
+            false => Transport::Connection(stream),
+        })
     }
 }
 
@@ -113,7 +143,7 @@ mod tests {
     use super::*;
 
     async fn target(url: &str) -> Result<Target, String> {
-        Target::new(url, None, false).await
+        Target::new(url, None, false, false).await
     }
 
     #[tokio::test]

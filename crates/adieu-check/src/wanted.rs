@@ -1,11 +1,12 @@
 //! Which checks are run: all, or those that the user names.
 
+use super::http2::advertised;
 use super::report::About;
 use super::shutdown::Mix;
 use super::{churn, closing, deflate, loaded, old, violations};
 
 /// What can be seen while the server runs, in the order of the report.
-const CONNECTIONS: [About; 16] = [
+const CONNECTIONS: [About; 17] = [
     closing::CLOSE,
     closing::LAST,
     loaded::UPLOAD,
@@ -15,6 +16,7 @@ const CONNECTIONS: [About; 16] = [
     churn::REFRESH,
     churn::RECONNECT,
     old::OLD,
+    advertised::HTTP2,
     deflate::OFFERS,
     deflate::MESSAGES,
     deflate::ERRORS,

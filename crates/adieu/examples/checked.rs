@@ -2,11 +2,13 @@
 //! by which a check asks for what only a server can do.
 //!
 //! `adieu check ws://127.0.0.1:9001/ --cmd "target/release/examples/checked 127.0.0.1:9001"`
-//! With `--features deflate` and `--compress` behind the address, messages are compressed.
+//! With `--features deflate` and `--compress` behind the address, messages are compressed; with
+//! `--features http2` and `--http2 CERT KEY` it serves TLS and HTTP/2 as well, with `--http2` alone
+//! HTTP/2 by prior knowledge.
 
 use std::process::ExitCode;
 
-use adieu::{Close, CloseCode, Config, Server, Socket};
+use adieu::{Close, CloseCode, Config, Handler, Server, Socket};
 
 /// Bytes of each message that is asked for.
 const MESSAGE: usize = 16 * 1024;
@@ -71,14 +73,36 @@ fn config(compress: bool) -> Config {
     config
 }
 
+/// The same server over HTTP/2, with the files of a certificate and its key over TLS.
+#[cfg(feature = "http2")]
+fn over_http2<H: Handler>(server: Server<H>, files: &[String]) -> std::io::Result<Server<H>> {
+    #[cfg(feature = "tls")]
+    if let [cert, key] = files {
+        return Ok(server.tls(adieu::tls::server_config(cert, key)?).http2(true));
+    }
+    match files {
+        [] => Ok(server.http2_cleartext(true)),
+        _ => Err(std::io::Error::other("--http2 [CERT KEY], with the feature tls")),
+    }
+}
+
+#[cfg(not(feature = "http2"))]
+fn over_http2<H>(_: Server<H>, _: &[String]) -> std::io::Result<Server<H>> {
+    Err(std::io::Error::other("--http2 needs the feature http2: build with --features http2,tls"))
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<ExitCode> {
-    let mut words = std::env::args().skip(1);
-    let addr = words.next().unwrap_or_else(|| "127.0.0.1:9001".to_owned());
-    let config = config(words.next().as_deref() == Some("--compress"));
-    let listener = adieu::listen(&addr).await?;
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let addr = words.first().map_or("127.0.0.1:9001", String::as_str);
+    let option = words.get(1).map(String::as_str);
+    let listener = adieu::listen(addr).await?;
     println!("checked is listening on ws://{}/", listener.local_addr()?);
-    let server = Server::new(handler).config(config).drain_when(signal());
+    let config = config(option == Some("--compress"));
+    let mut server = Server::new(handler).config(config).drain_when(signal());
+    if option == Some("--http2") {
+        server = over_http2(server, &words[2..])?;
+    }
     let drained = server.serve_on(listener).await?;
     println!("{drained}");
     Ok(if drained.given_up == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -19,7 +19,7 @@ mod storm;
 mod table;
 
 use figures::Kept;
-use servers::Server;
+use servers::{Over, Server};
 use storm::Storm;
 
 /// A server that hangs in every way keeps a check busy for about five minutes.
@@ -27,6 +27,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Runs of our own servers, and of all in the storm: one good run may be luck.
 const RUNS: usize = 3;
+
+const NO_PART: &str = "--only needs `checks`, `compression`, `http2` or `storm`";
 
 /// `adieu check` with as many open files as this user may have.
 const WITH_FILES: &str = "ulimit -Sn \"$(ulimit -Hn)\" && exec \"$@\"";
@@ -46,12 +48,14 @@ struct Parts {
     checks: bool,
     /// The checks of compression, of servers that do.
     compression: bool,
+    /// All checks, over HTTP/2.
+    http2: bool,
     storm: bool,
 }
 
 impl Parts {
-    const ALL: Parts = Parts { checks: true, compression: true, storm: true };
-    const NONE: Parts = Parts { checks: false, compression: false, storm: false };
+    const ALL: Parts = Parts { checks: true, compression: true, http2: true, storm: true };
+    const NONE: Parts = Parts { checks: false, compression: false, http2: false, storm: false };
 }
 
 impl Options {
@@ -73,12 +77,9 @@ impl Options {
                     options.parts = match words.next() {
                         Some(&"checks") => Parts { checks: true, ..Parts::NONE },
                         Some(&"compression") => Parts { compression: true, ..Parts::NONE },
+                        Some(&"http2") => Parts { http2: true, ..Parts::NONE },
                         Some(&"storm") => Parts { storm: true, ..Parts::NONE },
-                        _ => {
-                            return Err(
-                                "--only needs `checks`, `compression` or `storm`".to_owned()
-                            );
-                        }
+                        _ => return Err(NO_PART.to_owned()),
                     };
                 }
                 other => return Err(format!("endings has no option {other}")),
@@ -107,6 +108,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         let servers = servers::compressing(&release, options.peers);
         let only = ["--only".to_owned(), servers::COMPRESSION.join(",")];
         checks(options, &adieu, &servers, &only, &mut kept, &mut faults)?;
+    }
+    if parts.http2 {
+        let servers = servers::over_http2(&release, options.peers)?;
+        checks(options, &adieu, &servers, &[], &mut kept, &mut faults)?;
     }
     if parts.storm {
         let storm = storm(options, &adieu, &release, &mut faults)?;
@@ -144,11 +149,10 @@ fn checks(
         }
         let found = figures::Server::new(&reports)?;
         if server.ours {
-            faults.extend(
-                found.faults(server.compresses).map(|fault| format!("{}: {fault}", server.name)),
-            );
+            let short = found.faults(&server.may_skip());
+            faults.extend(short.map(|fault| format!("{}: {fault}", server.name)));
         }
-        kept.put(server.name, found);
+        kept.put(&server.name, found);
     }
     Ok(())
 }
@@ -170,7 +174,7 @@ fn storm(
         storm::wait_for_room(connections)?;
         let report = check(adieu, server, &["--only", storm::CHECK, "--clients", &clients])?;
         println!("{}", table::summary(&report));
-        let judged = storm.add(server.name, &report)?;
+        let judged = storm.add(&server.name, &report)?;
         if let (Err(fault), true) = (judged, server.ours) {
             faults.push(format!("{}, close storm: {fault}", server.name));
         }
@@ -197,6 +201,7 @@ fn check(adieu: &Path, server: &Server, options: &[&str]) -> Result<Value, Strin
     let mut command = Command::new("sh");
     command.args(["-c", WITH_FILES, "adieu"]).arg(adieu).args(["check", "--json"]);
     command.arg(format!("ws://127.0.0.1:{port}/")).args(["--cmd", line.trim()]).args(options);
+    command.args((server.over == Over::Http2).then_some("--http2"));
     let out = report_file();
     let file = fs::File::create(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     // Its progress goes to the terminal.
@@ -234,6 +239,7 @@ mod tests {
         for (word, parts) in [
             ("checks", Parts { checks: true, ..Parts::NONE }),
             ("compression", Parts { compression: true, ..Parts::NONE }),
+            ("http2", Parts { http2: true, ..Parts::NONE }),
             ("storm", Parts { storm: true, ..Parts::NONE }),
         ] {
             assert_eq!(Options::parse(&["--only", word]).unwrap().parts, parts);

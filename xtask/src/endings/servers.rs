@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::run;
+use crate::{http2_others, run};
 
 /// A cold release build of everything on two cores stays far below it.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -16,22 +16,43 @@ pub(super) const COMPRESSION: [&str; 5] =
 /// A server that is checked.
 pub(super) struct Server {
     /// Its name in the table.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// How it is started; `PORT` is replaced.
     pub(super) command: String,
     /// Ours must be found well; the others are there to compare with.
     pub(super) ours: bool,
-    /// Whether it agrees on compression.
-    pub(super) compresses: bool,
+    pub(super) over: Over,
+}
+
+/// How its WebSockets are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// HTTP/1.1, without compression.
+    Http1,
+    /// HTTP/1.1, and it agrees on compression.
+    Compressed,
+    /// HTTP/2, which it speaks by prior knowledge.
+    Http2,
 }
 
 impl Server {
-    fn new(name: &'static str, program: &Path, args: &str, ours: bool) -> Self {
-        Server { name, command: format!("'{}' {args}", program.display()), ours, compresses: false }
+    fn new(name: impl Into<String>, program: &Path, args: &str, ours: bool) -> Self {
+        let (name, command) = (name.into(), format!("'{}' {args}", program.display()));
+        Server { name, command, ours, over: Over::Http1 }
     }
 
-    fn compressing(self) -> Self {
-        Server { compresses: true, ..self }
+    fn over(self, over: Over) -> Self {
+        Server { over, ..self }
+    }
+
+    /// The checks that are skipped where all is well.
+    pub(super) fn may_skip(&self) -> Vec<&'static str> {
+        match self.over {
+            Over::Compressed => Vec::new(),
+            // Without TLS, browsers have no HTTP/2.
+            Over::Http1 => [&COMPRESSION[..], &["http2"]].concat(),
+            Over::Http2 => [&COMPRESSION[..], &["old"]].concat(),
+        }
     }
 }
 
@@ -65,7 +86,7 @@ impl Programs {
 
     fn node(&self, name: &'static str, mode: &str) -> Server {
         let command = format!("node '{}' PORT {mode}", self.script.display());
-        Server { name, command, ours: false, compresses: false }
+        Server { name: name.to_owned(), command, ours: false, over: Over::Http1 }
     }
 }
 
@@ -91,11 +112,24 @@ pub(super) fn compressing(release: &Path, peers: bool) -> Vec<Server> {
     let programs = Programs::new(release);
     let ours =
         Server::new("Adieu, compressing", &programs.checked, "127.0.0.1:PORT --compress", true);
-    let mut servers = vec![ours.compressing()];
+    let mut servers = vec![ours.over(Over::Compressed)];
     if peers {
-        servers.push(programs.node("npm ws, compressing", "compress").compressing());
+        let node = programs.node("npm ws, compressing", "compress");
+        servers.push(node.over(Over::Compressed));
     }
     servers
+}
+
+/// Those that take WebSockets over HTTP/2. The others are installed first.
+pub(super) fn over_http2(release: &Path, peers: bool) -> Result<Vec<Server>, String> {
+    let programs = Programs::new(release);
+    let ours = Server::new("Adieu, HTTP/2", &programs.checked, "127.0.0.1:PORT --http2", true);
+    let mut servers = vec![ours.over(Over::Http2)];
+    for other in if peers { http2_others::install()? } else { Vec::new() } {
+        let (name, command) = (format!("{}, HTTP/2", other.library), other.command + " PORT");
+        servers.push(Server { name, command, ours: false, over: Over::Http2 });
+    }
+    Ok(servers)
 }
 
 /// Those of the storm: only who says goodbye at SIGTERM can be compared.
@@ -117,8 +151,16 @@ pub(super) fn storming(release: &Path, peers: bool) -> Vec<Server> {
 pub(super) fn build(peers: bool, libraries: bool) -> Result<(), String> {
     let command = ["build", "--release", "-p", "adieu-cli", "--bin", "adieu"];
     run::run(&mut run::cargo(&command), BUILD_LIMIT)?;
-    let checked =
-        ["build", "--release", "-p", "adieu", "--features", "deflate", "--example", "checked"];
+    let checked = [
+        "build",
+        "--release",
+        "-p",
+        "adieu",
+        "--features",
+        "deflate,http2",
+        "--example",
+        "checked",
+    ];
     run::run(&mut run::cargo(&checked), BUILD_LIMIT)?;
     // A workspace of its own, with a target directory of its own.
     let dir = peers_dir();

@@ -75,7 +75,7 @@ mod tests {
             ("ws://192.0.2.1:9001/", false, Consent::Missing),
             ("ws://192.0.2.1:9001/", true, Consent::Given),
         ] {
-            let target = Target::new(url, None, false).await.unwrap();
+            let target = Target::new(url, None, false, false).await.unwrap();
             assert_eq!(Consent::new(&target, mine), consent, "{url} {mine}");
             // No connection is even tried without it.
             if consent == Consent::Missing {

@@ -2,6 +2,7 @@
 //! against servers that are bad on purpose, which are found bad.
 
 mod deflate;
+mod http2;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -37,13 +38,16 @@ fn result(report: &Value, id: &str) -> String {
     finding(report, id)["result"].as_str().expect("a result").to_owned()
 }
 
+/// What the examples are built with.
+const FEATURES: &str = "deflate,http2,tls";
+
 /// An example of `adieu`, built as this test was. Cargo builds the examples of another package
 /// for nobody.
 fn example(name: &str) -> PathBuf {
     let adieu = Path::new(env!("CARGO_BIN_EXE_adieu"));
     let dir = adieu.parent().expect("a target directory");
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "adieu", "--features", "deflate", "--example", name]);
+    build.args(["build", "--quiet", "-p", "adieu", "--features", FEATURES, "--example", name]);
     if dir.ends_with("release") {
         build.arg("--release");
     }
@@ -150,7 +154,7 @@ fn the_checks_that_can_be_asked_for_are_those_of_the_report() {
     let (report, _) = report(&[&format!("ws://{}/", rude_server(Rude::Fin))]);
     let ids = report["checks"].as_array().expect("a list of checks").iter();
     let ids: Vec<&str> = ids.map(|check| check["id"].as_str().expect("a name")).collect();
-    assert_eq!(ids.len(), 20, "{ids:?}");
+    assert_eq!(ids.len(), 21, "{ids:?}");
     assert!(said.contains(&format!("[possible values: {}]", ids.join(", "))), "{ids:?} in {said}");
 }
 
@@ -164,14 +168,20 @@ impl Drop for Running {
     }
 }
 
-#[test]
-fn tls_is_checked_as_well_with_a_certificate_of_ones_own() {
+/// The files of a certificate and of its key.
+fn certificate(name: &str) -> (PathBuf, PathBuf) {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (chain, key) = (dir.join("check-cert.pem"), dir.join("check-key.pem"));
+    let (chain, key) = (dir.join(format!("{name}-cert.pem")), dir.join(format!("{name}-key.pem")));
     std::fs::write(&chain, cert.pem()).expect("a file");
     std::fs::write(&key, signing_key.serialize_pem()).expect("a file");
+    (chain, key)
+}
+
+#[test]
+fn tls_is_checked_as_well_with_a_certificate_of_ones_own() {
+    let (chain, key) = certificate("check");
     let mut serve = Command::new(env!("CARGO_BIN_EXE_adieu"));
     serve.args(["serve", "--listen", "127.0.0.1:0", "--tls-cert"]).arg(&chain);
     serve.arg("--tls-key").arg(&key).stdout(Stdio::piped());
@@ -212,8 +222,17 @@ fn rude_server(rude: Rude) -> SocketAddr {
 }
 
 fn rude_connection(mut stream: TcpStream, rude: Rude) {
+    echo(&mut stream);
+    if matches!(rude, Rude::Reset) {
+        let linger = Some(std::time::Duration::ZERO);
+        let _ = socket2::SockRef::from(&stream).set_linger(linger);
+    }
+}
+
+/// Takes one WebSocket and echoes until a Close comes, or what only a Close could answer.
+fn echo(stream: &mut (impl Read + Write)) {
     let mut bytes = Vec::new();
-    let Some(head) = next(&mut stream, &mut bytes, testkit::Head::parse) else { return };
+    let Some(head) = next(stream, &mut bytes, testkit::Head::parse) else { return };
     let Some(key) = head.field("sec-websocket-key") else { return };
     if head.field("sec-websocket-version") != Some("13") {
         return;
@@ -226,7 +245,7 @@ fn rude_connection(mut stream: TcpStream, rude: Rude) {
     if stream.write_all(answer.as_bytes()).is_err() {
         return;
     }
-    while let Some(frame) = next(&mut stream, &mut bytes, Frame::parse) {
+    while let Some(frame) = next(stream, &mut bytes, Frame::parse) {
         let text = String::from_utf8_lossy(&frame.payload).into_owned();
         let sent = match text.strip_prefix("adieu-check:send ") {
             Some(n) => Frame::binary(vec![0; n.parse().unwrap_or(0)]).unmasked(),
@@ -237,15 +256,11 @@ fn rude_connection(mut stream: TcpStream, rude: Rude) {
             return;
         }
     }
-    if matches!(rude, Rude::Reset) {
-        let linger = Some(std::time::Duration::ZERO);
-        let _ = socket2::SockRef::from(&stream).set_linger(linger);
-    }
 }
 
 /// Reads until `parse` finds something at the front.
 fn next<T>(
-    stream: &mut TcpStream,
+    stream: &mut impl Read,
     bytes: &mut Vec<u8>,
     parse: impl Fn(&[u8]) -> Option<(T, usize)>,
 ) -> Option<T> {

@@ -13,7 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::service::Service;
 use tokio::sync::oneshot;
 
-use super::below::{Below, Leaving};
+use super::below::{Below, BelowStream};
 use super::body::RequestBody;
 use super::{BoxError, ResponseBody};
 use crate::transport::{AnyTransport, Http2Stream};
@@ -122,12 +122,12 @@ async fn open<S, B>(
     let (mut parts, _) = response.into_parts();
     strip(&mut parts.headers);
     with_date(&mut parts.headers);
-    let leaving = below.open(respond.stream_id().as_u32());
+    let below_stream = below.open(respond.stream_id().as_u32());
     let Ok(send) = respond.send_response(Response::from_parts(parts, ()), false) else {
         below.forget(recv.stream_id().as_u32());
         return;
     };
-    let transport = Http2Stream::new(send, recv, below.clone(), leaving);
+    let transport = Http2Stream::new(send, recv, below.clone(), below_stream);
     // Where nobody waits for it, the stream is reset.
     let _ = stream.send(AnyTransport::Http2(Box::new(transport)));
 }
@@ -275,14 +275,14 @@ async fn send<B>(
     let response = Response::from_parts(parts, ());
     let id = respond.stream_id().as_u32();
     if let (Ok(stream), false) = (respond.send_response(response, ends), ends) {
-        let leaving = below.open(id);
-        send_body(stream, body, &leaving).await;
+        let below_stream = below.open(id);
+        send_body(stream, body, &below_stream).await;
         below.forget(id);
     }
 }
 
 /// Sends a body as the client takes it.
-async fn send_body<B>(mut stream: SendStream<Bytes>, body: B, leaving: &Leaving)
+async fn send_body<B>(mut stream: SendStream<Bytes>, body: B, below_stream: &BelowStream)
 where
     B: ResponseBody,
 {
@@ -305,7 +305,7 @@ where
                 // The library would drop what waits to leave.
                 tokio::select! {
                     _ = poll_fn(|cx| stream.poll_reset(cx)) => {}
-                    () = poll_fn(|cx| leaving.poll_left(cx, sent)) => {}
+                    () = poll_fn(|cx| below_stream.poll_left(cx, sent)) => {}
                 }
                 return stream.send_reset(Reason::INTERNAL_ERROR);
             }

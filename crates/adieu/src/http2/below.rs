@@ -29,21 +29,21 @@ struct Facts {
     error: Option<TransportError>,
     /// When bytes of the peer came last.
     heard: Instant,
-    streams: HashMap<u32, Arc<Leaving>>,
+    streams: HashMap<u32, Arc<BelowStream>>,
 }
 
-/// What of one stream's DATA has left, and whether the peer's is over.
+/// One stream below the library: what of our DATA has left, and whether the peer's is over.
 #[derive(Debug, Default)]
-pub(crate) struct Leaving {
-    bytes: AtomicU64,
+pub(crate) struct BelowStream {
+    left: AtomicU64,
     peer_finished: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
-impl Leaving {
+impl BelowStream {
     /// Bytes of DATA that the transport has taken, and that it holds no more.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Acquire)
+    pub(crate) fn left(&self) -> u64 {
+        self.left.load(Ordering::Acquire)
     }
 
     /// Whether the peer's END_STREAM has come. The library forgets it where the connection fails
@@ -64,11 +64,11 @@ impl Leaving {
     /// Ready when so many have left.
     pub(super) fn poll_left(&self, cx: &Context<'_>, bytes: u64) -> Poll<()> {
         self.wakes(cx);
-        if self.bytes() >= bytes { Poll::Ready(()) } else { Poll::Pending }
+        if self.left() >= bytes { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn left(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Release);
+    fn leaves(&self, bytes: u64) {
+        self.left.fetch_add(bytes, Ordering::Release);
         self.wake();
     }
 
@@ -105,7 +105,7 @@ impl Below {
     // For streams.
 
     /// A stream whose DATA is counted from now on.
-    pub(super) fn open(&self, stream: u32) -> Arc<Leaving> {
+    pub(super) fn open(&self, stream: u32) -> Arc<BelowStream> {
         self.facts().streams.entry(stream).or_default().clone()
     }
 
@@ -224,6 +224,6 @@ impl Below {
             })
             .collect();
         drop(facts);
-        left.iter().for_each(|(stream, bytes)| stream.left(*bytes));
+        left.iter().for_each(|(stream, bytes)| stream.leaves(*bytes));
     }
 }

@@ -35,7 +35,7 @@ pub use connection::serve_connection;
 pub use settings::Settings;
 
 pub(crate) use answer::{Opening, is_websocket};
-pub(crate) use below::{Below, Leaving};
+pub(crate) use below::{Below, BelowStream};
 pub use connection::Carried;
 pub(crate) use frames::PREFACE;
 pub(crate) use sockets::Sockets;

@@ -9,7 +9,7 @@ use adieu_proto::{Evidence, Http2, Http2ErrorCode, PeerEnd, TransportError, Tran
 use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 
-use crate::http2::{Below, Leaving};
+use crate::http2::{Below, BelowStream};
 use crate::transport::{Over, Read, Transport, WriteFailure, Written};
 
 /// Both directions of one stream, and what their calls have shown.
@@ -22,16 +22,25 @@ pub(crate) struct Http2Stream {
     taken: u64,
     /// Those of them of which it was told that they have left.
     flushed: u64,
-    leaving: Arc<Leaving>,
+    below_stream: Arc<BelowStream>,
     below: Arc<Below>,
     /// Our END_STREAM is in the library's queue.
     finished: bool,
-    /// The peer's direction is over.
-    over: bool,
-    /// The connection ended the stream.
-    connection_ended: bool,
-    /// The code of the peer's RST_STREAM.
-    reset: Option<Reason>,
+    peer: PeerDirection,
+}
+
+/// The peer's direction of a stream, as far as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PeerDirection {
+    Open,
+    /// END_STREAM.
+    Finished,
+    /// RST_STREAM, alone or behind END_STREAM.
+    Reset(Reason),
+    /// The library has reset the stream: the peer broke a rule of HTTP/2 on it.
+    RuleBroken,
+    /// The connection has ended, and the stream with it.
+    EndedByConnection,
 }
 
 impl Http2Stream {
@@ -39,7 +48,7 @@ impl Http2Stream {
         send: SendStream<Bytes>,
         recv: RecvStream,
         below: Arc<Below>,
-        leaving: Arc<Leaving>,
+        below_stream: Arc<BelowStream>,
     ) -> Self {
         Http2Stream {
             send,
@@ -47,57 +56,54 @@ impl Http2Stream {
             unread: Bytes::new(),
             taken: 0,
             flushed: 0,
-            leaving,
+            below_stream,
             below,
             finished: false,
-            over: false,
-            connection_ended: false,
-            reset: None,
+            peer: PeerDirection::Open,
         }
     }
 
     /// What the report tells of it.
     pub(crate) fn http2(&self) -> Http2 {
         let mut http2 = Http2::new(self.below.id(), self.recv.stream_id().as_u32());
-        http2.reset = self.reset.map(|reason| Http2ErrorCode(reason.into()));
         http2.goaway = self.below.goaway();
-        http2.connection_end = self.below.end().filter(|_| self.connection_ended);
+        match self.peer {
+            PeerDirection::Reset(reason) => http2.reset = Some(Http2ErrorCode(reason.into())),
+            PeerDirection::EndedByConnection => http2.connection_end = self.below.end(),
+            PeerDirection::Open | PeerDirection::Finished | PeerDirection::RuleBroken => {}
+        }
         http2
     }
 
     /// Our side gives it up: what waits to leave will not.
     pub(crate) fn abort(&mut self) {
-        if !self.over {
+        if self.peer == PeerDirection::Open {
             self.send.send_reset(Reason::CANCEL);
         }
     }
 
     /// How the peer's direction ended, by the library's error.
     fn judge(&mut self, error: h2::Error) -> Over {
-        self.over = true;
-        if error.is_reset() && error.is_remote() {
-            self.reset = error.reason();
-            return Over { how: PeerEnd::Reset, then_reset: false, error: None };
+        self.peer = self.direction(&error);
+        let unknown = |error| {
+            let error = Some(TransportError::new(error));
+            Over { how: PeerEnd::Unknown, then_reset: false, error }
+        };
+        match self.peer {
+            PeerDirection::Reset(_) => Over { how: PeerEnd::Reset, then_reset: false, error: None },
+            PeerDirection::Finished => Over::finished(),
+            PeerDirection::EndedByConnection => self.below.over().unwrap_or_else(|| unknown(error)),
+            PeerDirection::RuleBroken | PeerDirection::Open => unknown(error),
         }
-        if error.is_reset() {
-            // The library has reset the stream: the peer broke a rule of HTTP/2 on it.
-            return Over {
-                how: PeerEnd::Unknown,
-                then_reset: false,
-                error: Some(TransportError::new(error)),
-            };
-        }
-        if self.leaving.peer_finished() {
-            return Over::finished();
-        }
-        self.connection_ended = true;
-        match self.below.over() {
-            Some(over) => over,
-            None => Over {
-                how: PeerEnd::Unknown,
-                then_reset: false,
-                error: Some(TransportError::new(error)),
-            },
+    }
+
+    /// What became of the peer's direction, by the library's error.
+    fn direction(&self, error: &h2::Error) -> PeerDirection {
+        match error.reason() {
+            Some(reason) if error.is_reset() && error.is_remote() => PeerDirection::Reset(reason),
+            _ if error.is_reset() => PeerDirection::RuleBroken,
+            _ if self.below_stream.peer_finished() => PeerDirection::Finished,
+            _ => PeerDirection::EndedByConnection,
         }
     }
 
@@ -107,7 +113,7 @@ impl Http2Stream {
                 Some(Ok(data)) => self.unread = data,
                 Some(Err(error)) => return Poll::Ready(Read::Over(self.judge(error))),
                 None => {
-                    self.over = true;
+                    self.peer = PeerDirection::Finished;
                     return Poll::Ready(Read::Over(Over::finished()));
                 }
             }
@@ -121,7 +127,7 @@ impl Http2Stream {
 
     /// Whether all has left that the library has taken.
     fn has_left(&mut self) -> bool {
-        let left = self.leaving.bytes() >= self.taken;
+        let left = self.below_stream.left() >= self.taken;
         if left {
             self.flushed = self.taken;
         }
@@ -201,7 +207,7 @@ impl Transport for Http2Stream {
             return Poll::Ready(Ok(()));
         }
         let Some(cx) = cx else { return Poll::Pending };
-        self.leaving.wakes(cx);
+        self.below_stream.wakes(cx);
         if self.has_left() {
             return Poll::Ready(Ok(()));
         }
@@ -230,12 +236,12 @@ impl Transport for Http2Stream {
     }
 
     fn was_reset_behind_end(&mut self) -> bool {
-        if !self.over || self.connection_ended || self.reset.is_some() {
+        if self.peer != PeerDirection::Finished {
             return false;
         }
         match self.send.poll_reset(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(reason)) => {
-                self.reset = Some(reason);
+                self.peer = PeerDirection::Reset(reason);
                 true
             }
             _ => false,
@@ -243,7 +249,8 @@ impl Transport for Http2Stream {
     }
 
     fn close_notify(&self) -> Option<bool> {
-        self.below.close_notify().filter(|_| self.connection_ended)
+        let ended = self.peer == PeerDirection::EndedByConnection;
+        self.below.close_notify().filter(|_| ended)
     }
 }
 
