@@ -87,7 +87,7 @@ fn over_http2<H: Handler>(server: Server<H>, files: &[String]) -> std::io::Resul
 }
 
 #[cfg(not(feature = "http2"))]
-fn over_http2<H>(_: Server<H>, _: &[String]) -> std::io::Result<Server<H>> {
+fn over_http2<H: Handler>(_: Server<H>, _: &[String]) -> std::io::Result<Server<H>> {
     Err(std::io::Error::other("--http2 needs the feature http2: build with --features http2,tls"))
 }
 
