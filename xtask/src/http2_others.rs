@@ -1,4 +1,5 @@
-//! Servers of others that take WebSockets over HTTP/2: how they are installed, and how each is started.
+//! Servers of others that take WebSockets over HTTP/2: how they are installed, and how each is
+//! started.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Adieu, with nothing but its defaults. `adieu MODE [multi]`; prints its port. With one of `off`,
-//! `alone`, `history` and `both` it is the echo of the cells that compress; with `tls` it serves TLS, over
-//! HTTP/2 as well.
+//! `alone`, `history` and `both` it is the echo of the cells that compress; with `tls` it serves
+//! TLS, over HTTP/2 as well.
 
 use std::sync::Arc;
 

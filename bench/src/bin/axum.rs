@@ -1,5 +1,5 @@
-//! axum with its own WebSockets, as its documentation has it. `axum MODE`; prints its port. With `tls`
-//! behind the mode it serves TLS, over HTTP/2 as well, as its example for rustls has it.
+//! axum with its own WebSockets, as its documentation has it. `axum MODE`; prints its port. With
+//! `tls` behind the mode it serves TLS, over HTTP/2 as well, as its example for rustls has it.
 
 use axum::Router;
 use axum::extract::State;

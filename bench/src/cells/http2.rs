@@ -1,5 +1,5 @@
-//! An echo over TLS: WebSockets on streams of HTTP/2, on one connection and on many, beside axum's, and
-//! beside ours over HTTP/1.1, where each has a connection of its own.
+//! An echo over TLS: WebSockets on streams of HTTP/2, on one connection and on many, beside axum's,
+//! and beside ours over HTTP/1.1, where each has a connection of its own.
 
 use std::io;
 use std::path::Path;

@@ -14,7 +14,8 @@ use crate::server::{
 /// The two of one kind: of this commit, and of the other.
 const PAIRS: [(&str, &str); 2] = [("Adieu", "Adieu-before"), ("gateway", "gateway-before")];
 
-/// Ours and another: where messages are compressed, the one with the same memory of earlier messages.
+/// Ours and another: where messages are compressed, the one with the same memory of earlier
+/// messages.
 const BESIDE_OTHERS: [(&str, &str); 6] = [
     (ADIEU_ALONE, BUN_SHARED),
     (ADIEU_HISTORY, BUN_32KB),

@@ -34,26 +34,27 @@ pub(crate) fn equal_endings_are_one_row(kind: Kind) -> Result<()> {
     page::open_watched(&mut browser, &adieu)?;
     page::connected(&mut browser)?;
 
-    ends(&adieu, 4123, 2);
+    ends(&adieu, 4123, 2)?;
     shows(&mut browser, &[0, 0])?;
-    ends(&adieu, 4123, 3);
+    stays_open(&mut browser)?;
+    ends(&adieu, 4123, 3)?;
     shows(&mut browser, &[5])?;
     let own = close_and_return(&adieu, &mut browser, 3)?;
     shows(&mut browser, &[0, 0, 0, 5])?;
-    ends(&adieu, 4124, 1);
-    ends(&adieu, 4123, 3);
+    ends(&adieu, 4124, 1)?;
+    ends(&adieu, 4123, 3)?;
     shows(&mut browser, &[3, 0, 0, 0, 0, 5])?;
 
     let row = "document.getElementById('ended-list').lastElementChild";
     unfold(&mut browser, row)?;
     cards(&mut browser, row, 5)?;
     // Its newest neighbour is another row: this one does not change.
-    ends(&adieu, 4123, 1);
+    ends(&adieu, 4123, 1)?;
     shows(&mut browser, &[4, 0, 0, 0, 0, 5])?;
     let newest = "document.getElementById('ended-list').firstElementChild";
     unfold(&mut browser, newest)?;
     cards(&mut browser, newest, 4)?;
-    ends(&adieu, 4123, 2);
+    ends(&adieu, 4123, 2)?;
     shows(&mut browser, &[6, 0, 0, 0, 0, 5])?;
     cards(&mut browser, newest, 6)?;
     cards(&mut browser, row, 5)?;
@@ -84,16 +85,42 @@ fn parties_are_named(browser: &mut Browser) -> Result<()> {
     Ok(())
 }
 
-/// So many clients that are no browser say this code and go, each as the one before.
-fn ends(adieu: &Adieu, code: u16, times: usize) {
+/// A card that is opened stays open, though the list is redrawn before the browser says that it was
+/// opened (the event `toggle` is a task of its own).
+fn stays_open(browser: &mut Browser) -> Result<()> {
+    let script = r##"
+        const card = document.querySelector("#ended-list > details");
+        card.querySelector("summary").click();
+        document.querySelector("#kinds button").click();
+        const opened = card.open;
+        card.querySelector("summary").click();
+        return [opened, card.open];
+    "##;
+    assert_eq!(browser.execute(script, &[])?, json!([true, false]));
+    Ok(())
+}
+
+/// The accounts of connections that ended so far.
+fn accounts(adieu: &Adieu) -> Result<usize> {
+    Ok(adieu.get("/endings")?["ended"].as_array().map_or(0, Vec::len))
+}
+
+/// So many clients that are no browser say this code and go, each as the one before, and each once
+/// the server has its account: two of them at the same time may be told in any order.
+fn ends(adieu: &Adieu, code: u16, times: usize) -> Result<()> {
     for _ in 0..times {
+        let before = accounts(adieu)?;
         let host = adieu.address().to_string();
         let request = Request::rfc6455().set("Host", &host);
         let mut client = Peer::open_with(adieu.address(), &request);
         client.send(&Frame::close(code, REASON));
         assert_eq!(client.read_frame().close_code(), Some(code));
         client.read_to_end();
+        wait_for("the account of a client", LIMIT, || {
+            Ok((accounts(adieu)? > before).then_some(()))
+        })?;
     }
+    Ok(())
 }
 
 /// This tab's connection is closed by its button, and another begins. Gives their numbers.

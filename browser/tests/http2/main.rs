@@ -12,6 +12,7 @@ mod backend;
 mod expected;
 #[path = "../endings/judge.rs"]
 mod judge;
+mod lanes;
 mod others;
 mod refreshes;
 mod server_closes;
@@ -47,6 +48,16 @@ fn endings_in_chromium() -> Result<()> {
 #[test]
 fn endings_in_firefox() -> Result<()> {
     actions::measure(Kind::Firefox, measured())
+}
+
+#[test]
+fn the_page_draws_its_streams_in_chromium() -> Result<()> {
+    lanes::are_drawn(Kind::Chromium)
+}
+
+#[test]
+fn the_page_draws_its_streams_in_firefox() -> Result<()> {
+    lanes::are_drawn(Kind::Firefox)
 }
 
 #[test]

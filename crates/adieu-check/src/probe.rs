@@ -103,8 +103,9 @@ pub(crate) fn explain(target: &Target, error: OpenError) -> String {
         OpenError::Refused(head) => match head.try_status() {
             Some(status) => format!(
                 // FAQ: check-no-websocket
-                "{url} answered `{}` instead of 101: {}",
+                "{url} answered `{}` instead of {}: {}",
                 head.first_line().escape_debug(),
+                if target.http2 { 200 } else { 101 },
                 status_hint(status)
             ),
             None => {

@@ -85,9 +85,10 @@ pub(crate) struct Serve {
     /// one connection carries secrets and what strangers write: docs/security.md
     #[arg(long, help_heading = heading::LISTEN)]
     compress: bool,
-    /// Serve HTTP/2 as well, with WebSockets on its streams (RFC 8441; needs --tls-cert). Read
-    /// docs/http2.md first: refreshes and refusals look different to browsers and servers
-    #[arg(long, requires = "tls_cert", help_heading = heading::LISTEN)]
+    /// Serve HTTP/2 as well, with WebSockets on its streams (RFC 8441); browsers use it with
+    /// --tls-cert alone, proxies without it too (prior knowledge). Read docs/http2.md first:
+    /// refreshes and refusals look different to browsers and servers
+    #[arg(long, help_heading = heading::LISTEN)]
     http2: bool,
     #[command(flatten)]
     sessions: sessions::Sessions,

@@ -52,6 +52,8 @@ pub(crate) struct Account {
     pub(crate) peer: String,
     pub(crate) browser: Option<String>,
     pub(crate) user_agent: Option<String>,
+    /// Of a WebSocket over HTTP/2.
+    pub(crate) http2: Option<Http2Stream>,
     /// Of the protocol.
     pub(crate) version: Option<&'static str>,
     pub(crate) opened_at: Timestamp,
@@ -62,6 +64,20 @@ pub(crate) struct Account {
     pub(crate) ending: Option<ConnectionEnding>,
     /// Of the ending.
     pub(crate) timeline: Option<Timeline>,
+}
+
+/// The stream of HTTP/2 that a WebSocket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Http2Stream {
+    /// The number of the connection in this process: streams with the same one share it.
+    connection: u64,
+    stream: u32,
+}
+
+impl From<adieu::Http2> for Http2Stream {
+    fn from(http2: adieu::Http2) -> Self {
+        Http2Stream { connection: http2.connection, stream: http2.stream }
+    }
 }
 
 /// When each step happened: milliseconds since it was accepted, to the microsecond.
@@ -89,6 +105,7 @@ impl Account {
             peer,
             browser: user_agent.as_deref().and_then(browser::name),
             user_agent,
+            http2: None,
             version: None,
             opened_at: Timestamp::from(SystemTime::now()),
             ended_at: None,
@@ -103,6 +120,7 @@ impl Account {
     pub(crate) fn end(&mut self, ending: &adieu::Ending, told: ConnectionEnding) -> Way {
         self.ended_at = Some(Timestamp::from(SystemTime::now()));
         self.timeline = Some(Timeline::of(ending));
+        self.http2 = ending.http2.map(Http2Stream::from);
         let ending = self.ending.insert(told);
         Way {
             initiator: ending.initiator,

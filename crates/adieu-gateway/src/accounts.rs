@@ -66,6 +66,7 @@ impl Accounts {
         let mut inner = self.inner();
         let mut account = inner.account(socket.peer().to_string(), socket.request());
         account.version = Some(account::version(socket.version()));
+        account.http2 = socket.http2().map(Into::into);
         (account.messages_in, account.messages_out) = (Some(0), Some(0));
         self.tell(&News::Opened { account: &account });
         let id = account.id;

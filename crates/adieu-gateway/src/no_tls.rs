@@ -1,5 +1,5 @@
-//! Clients that do not speak what the port speaks: plain HTTP where TLS is served, TLS where there
-//! is none, and what is neither.
+//! What a connection without TLS begins with: HTTP/1.1 or HTTP/2 where it is served, plain HTTP
+//! where TLS is, TLS where there is none, and what is neither.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -25,6 +25,24 @@ const LINGER: (Duration, u64) = (Duration::from_secs(2), 64 * 1024);
 pub(crate) async fn is_plain_http(tcp: &TcpStream) -> bool {
     let mut first = [0];
     matches!(tcp.peek(&mut first).await, Ok(1)) && first[0].is_ascii_alphabetic()
+}
+
+/// The letters with which the preface of HTTP/2 begins (RFC 9113 §3.4); no method does.
+const HTTP2: &[u8] = b"PRI";
+
+/// How soon it is looked again at a client that has sent one or two of these letters.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Whether a connection begins like HTTP/2. Waits for as many bytes as tell it.
+pub(crate) async fn is_http2(tcp: &TcpStream) -> bool {
+    let mut first = [0; HTTP2.len()];
+    loop {
+        match tcp.peek(&mut first).await {
+            Ok(n) if n == HTTP2.len() => return first == HTTP2,
+            Ok(n) if n > 0 && first[..n] == HTTP2[..n] => tokio::time::sleep(LOOK_AGAIN).await,
+            _ => return false,
+        }
+    }
 }
 
 /// Answers such a client in its own language.

@@ -43,6 +43,7 @@ const ASSETS: &[Asset] = &[
     asset!("/docs/browsers.md", TEXT, "docs/browsers.md"),
     Asset { path: "/page/version.js", kind: JS, text: VERSION },
     module!("footer.js"),
+    module!("streams.js"),
     module!("main.js"),
     module!("away.js"),
     module!("connection.js"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::gateway::{Gateway, GatewayError, Sessions};
 use crate::http::{self, Access, Health, Known, OriginCheck, Origins, WrongKey, own_pages};
 use adieu::axum::WebSocketUpgrade;
-use adieu::http2::{self, RequestBody};
+use adieu::http2::{self, Carried, RequestBody};
 use adieu::hyper::{PeerAddr, asks_for_websocket};
 use adieu::tls::{TlsStream, with_http2};
 use adieu::{Drain, Drained, Endpoint};
@@ -71,8 +71,9 @@ pub struct Site {
     /// Whether the WebSockets of sessions are compressed where the client offers it
     /// (permessage-deflate, RFC 7692). What has a session's token in it is not.
     pub compress: bool,
-    /// Whether HTTP/2 is served as well, with WebSockets on its streams (RFC 8441), to clients that
-    /// choose it in the TLS handshake. `docs/http2.md` says what changes for browsers.
+    /// Whether HTTP/2 is served as well, with WebSockets on its streams (RFC 8441): to clients that
+    /// choose it in the TLS handshake; without TLS to those that begin with its preface by prior
+    /// knowledge (RFC 9113 §3.3), as a proxy may. `docs/http2.md` says what changes for browsers.
     pub http2: bool,
     /// How many connections may wait for the head of a request.
     pub handshakes: Handshakes,
@@ -94,11 +95,12 @@ pub async fn serve(
     drain: &Drain,
 ) -> Result<Drained, GatewayError> {
     let listeners = listeners.into_iter().collect();
-    let tls = site.tls.clone().map(|tls| if site.http2 { with_http2(&tls) } else { tls });
+    let http2 = site.http2;
+    let tls = site.tls.clone().map(|tls| if http2 { with_http2(&tls) } else { tls });
     let door = Door::new(site.handshakes, drain.clone(), gateway.clone());
     let health = Health::new(gateway.clone(), site.store.clone());
     let app = router(gateway, site, health.clone(), drain);
-    let house = Arc::new(House { app, tls, door, drain: drain.clone() });
+    let house = Arc::new(House { app, tls, http2, door, drain: drain.clone() });
     let mut served = pin!(accept_all(listeners, house));
     tokio::select! {
         drained = &mut served => Ok(drained),
@@ -192,6 +194,7 @@ async fn sessions(State(watched): State<Watched>) -> Json<Sessions> {
 struct House {
     app: Router,
     tls: TlsConfig,
+    http2: bool,
     door: Door,
     drain: Drain,
 }
@@ -238,7 +241,7 @@ async fn connection(stream: Stream, visit: Visit) {
         #[cfg(unix)]
         Stream::Unix(unix) => return serve_http(unix, visit).await,
     };
-    let Some(config) = visit.house.tls.clone() else { return serve_http(tcp, visit).await };
+    let Some(config) = visit.house.tls.clone() else { return serve_cleartext(tcp, visit).await };
     tokio::select! {
         plain = no_tls::is_plain_http(&tcp) => {
             if plain {
@@ -252,6 +255,19 @@ async fn connection(stream: Stream, visit: Visit) {
         Ok(stream) => serve_tls(stream, visit).await,
         Err(error) => tracing::error!("TLS: {error}"),
     }
+}
+
+/// One connection without TLS: of HTTP/2, where that is served and the client begins with it.
+async fn serve_cleartext(tcp: tokio::net::TcpStream, visit: Visit) {
+    let http2 = visit.house.http2
+        && tokio::select! {
+            http2 = no_tls::is_http2(&tcp) => http2,
+            () = visit.guest.has_to_go() => return,
+        };
+    if http2 {
+        return Box::pin(serve_http2(tcp, visit)).await;
+    }
+    serve_http(tcp, visit).await;
 }
 
 /// One connection over TLS: of HTTP/2, where the client has chosen it.
@@ -268,7 +284,7 @@ async fn serve_tls(mut stream: TlsStream, visit: Visit) {
 }
 
 /// One connection of HTTP/2: its WebSockets are streams of it.
-async fn serve_http2(stream: TlsStream, visit: Visit) {
+async fn serve_http2(stream: impl Into<Carried>, visit: Visit) {
     let visit = Arc::new(visit);
     let app = TowerToHyperService::new(visit.house.app.clone());
     let of_requests = visit.clone();

@@ -149,7 +149,8 @@ fn checks(
         }
         let found = figures::Server::new(&reports)?;
         if server.ours {
-            let short = found.faults(&server.may_skip());
+            let may_skip = server.may_skip();
+            let short = found.faults(&may_skip);
             faults.extend(short.map(|fault| format!("{}: {fault}", server.name)));
         }
         kept.put(&server.name, found);

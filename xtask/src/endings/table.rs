@@ -17,8 +17,8 @@ it, fails if Adieu is not ok everywhere.
 Each row is a check of [check.md](check.md); the summary is that of the worst run. Servers of
 Adieu's have nothing but its defaults; *by hand* has the shutdown that a careful user writes, the
 others what their documentation shows; *compressing* have permessage-deflate switched on with its
-defaults, and only the checks of compression were made; with *HTTP/2* behind the name every WebSocket
-was a stream of HTTP/2 (prior knowledge, without TLS). The programs are in
+defaults, and only the checks of compression were made; with *HTTP/2* behind the name every
+WebSocket was a stream of HTTP/2 (prior knowledge, without TLS). The programs are in
 `crates/adieu/examples/checked.rs` and `conformance/peers`; medians and all figures are in
 `conformance/endings.json`.
 

@@ -78,8 +78,8 @@ pub(super) fn connect_fields(authority: &str) -> Vec<u8> {
     block
 }
 
-/// Whether a field block begins with `:status: 200`: index 8 of the static table, behind an update of
-/// the dynamic table's size if there is one (RFC 7541 §6.3, appendix A).
+/// Whether a field block begins with `:status: 200`: index 8 of the static table, behind an update
+/// of the dynamic table's size if there is one (RFC 7541 §6.3, appendix A).
 pub(super) fn is_200(mut block: &[u8]) -> bool {
     while let [first, rest @ ..] = block
         && first & 0xe0 == 0x20

@@ -1,6 +1,6 @@
-//! Echo in a closed loop over TLS: WebSockets on streams of HTTP/2 (RFC 8441), many on a connection,
-//! or each on a connection of HTTP/1.1. Each has so many messages in flight, as far as the windows of
-//! the server allow.
+//! Echo in a closed loop over TLS: WebSockets on streams of HTTP/2 (RFC 8441), many on a
+//! connection, or each on a connection of HTTP/1.1. Each has so many messages in flight, as far as
+//! the windows of the server allow.
 
 mod connection;
 mod framing;

@@ -1,6 +1,7 @@
-//! axum with its own WebSockets on streams of HTTP/2 (RFC 8441), over TLS as its example for rustls has
-//! it. `axum-http2 PORT CERT KEY PAGE` serves the page at `/`, WebSockets that the server closes at
-//! `/ws/WHAT/ROUND`, and the convention of docs/check.md at `/`; without CERT without TLS.
+//! axum with its own WebSockets on streams of HTTP/2 (RFC 8441), over TLS as its example for rustls
+//! has it. `axum-http2 PORT CERT KEY PAGE` serves the page at `/`, WebSockets that the server
+//! closes at `/ws/WHAT/ROUND`, and the convention of docs/check.md at `/`; without CERT without
+//! TLS.
 
 use std::collections::HashMap;
 use std::fs;

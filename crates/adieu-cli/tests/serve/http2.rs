@@ -111,10 +111,24 @@ fn a_page_of_another_site_is_refused_as_over_http_1() {
 }
 
 #[test]
-fn http2_needs_a_certificate() {
-    let refused = std::process::Command::new(ADIEU).args(["serve", "--http2"]).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("--tls-cert"), "{said}");
+fn without_tls_clients_that_begin_with_http2_are_served_beside_those_of_http1() {
+    let gateway = Adieu::spawn(by(ADIEU, &["serve", "--listen", "127.0.0.1:0", "--http2"]));
+    let mut http1 = testkit::Peer::connect(gateway.addr());
+    // These letters begin the preface of HTTP/2 and a method alike.
+    http1.write(b"P");
+    let mut http2 = Http2Peer::connect(gateway.addr());
+    let authority = gateway.addr().to_string();
+    let stream = http2.open_websocket(&authority, "/", &[]);
+    http1.write(b"OST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    let status = http1.read_head().status();
+    assert!((400..500).contains(&status), "an answer of HTTP/1.1: {status}");
+    http2.send_ws_all_and_end(stream, &[Frame::close(1000, "")]);
+    while http2.try_read_ws(stream).is_ok() {}
+    wait_until("its account is among the endings", || {
+        let all = json(&mut http2, "/endings");
+        let ended = all["ended"].as_array().unwrap();
+        ended.iter().any(|account| account["http2"]["stream"] == stream)
+    });
 }
 
 #[test]

@@ -23,9 +23,10 @@ export function card(account, events, open) {
     summary(account, events), open ? body(account, events) : null);
   if (account.tab === tab) node.classList.add("own");
   node.open = open;
+  // At once: the toggle event comes later, and the list may be redrawn before.
+  node.querySelector("summary").addEventListener("click", () => unfolded.set(key, !node.open));
   node.addEventListener("toggle", () => {
     if (node.open && !node.querySelector(".card-body")) node.append(body(account, events));
-    if (node.open !== open || unfolded.has(key)) unfolded.set(key, node.open);
   });
   return node;
 }

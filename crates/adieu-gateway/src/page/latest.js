@@ -1,6 +1,7 @@
 // The newest ending of this tab in one sentence, right under the button that caused it.
 
 import { accountKey, gateway, tab } from "./accounts.js";
+import { unfolded } from "./cards.js";
 import { $, el } from "./elements.js";
 import { choose, focusPanel } from "./tabs.js";
 
@@ -73,6 +74,7 @@ function showCard(key) {
   }
   choose("endings");
   card.open = true;
+  unfolded.set(key, true);
   card.scrollIntoView({ block: "start" });
   card.querySelector("summary").focus({ preventScroll: true });
 }

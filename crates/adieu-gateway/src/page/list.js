@@ -8,6 +8,7 @@ import { drawBars, passes, passesWithoutKind } from "./filters.js";
 import { drawLatest } from "./latest.js";
 import { Redrawn } from "./redrawn.js";
 import { countOf, drawRuns, folded } from "./runs.js";
+import { drawStreams } from "./streams.js";
 
 const ROWS_MAX = 200; // rows drawn at once: enough to scroll, cheap enough for a phone
 const OPEN_MAX = 8; // open connections of other tabs drawn at once
@@ -36,6 +37,7 @@ export function render() {
   cards.done([...open, ...items, ...drawRuns(items, cards)]);
   keepFocus(focused, items);
   drawLatest(groups);
+  drawStreams();
   drawBars(render);
   const nothing = gateway.ended.size === 0 && groups.orphans.size === 0;
   $("empty").hidden = !nothing;

@@ -17,6 +17,7 @@ import { addFooter } from "./footer.js";
 import { render, renderSoon } from "./list.js";
 import { refreshSessions, renderSessionsSoon, wireSessions } from "./session-list.js";
 import { onSessions, sessions } from "./sessions.js";
+import { drawStreams } from "./streams.js";
 import { wireTabs } from "./tabs.js";
 
 function start() {
@@ -38,6 +39,7 @@ function start() {
 
 function everySecond() {
   refreshAges();
+  drawStreams();
   refreshSessions();
   refreshStatus();
 }

@@ -141,11 +141,12 @@ function card(timeline, open) {
   const node = el("details", `card session is-${state} cause-${hue}`,
     summary(timeline, state), open ? body(timeline) : null);
   node.open = open;
+  // At once: the toggle event comes later, and the list may be redrawn before.
+  node.querySelector("summary").addEventListener("click", () => {
+    unfolded.set(timeline.sessionId, !node.open);
+  });
   node.addEventListener("toggle", () => {
     if (node.open && !node.querySelector(".card-body")) node.append(body(timeline));
-    if (node.open !== open || unfolded.has(timeline.sessionId)) {
-      unfolded.set(timeline.sessionId, node.open);
-    }
   });
   return node;
 }

@@ -117,8 +117,7 @@ impl Connection {
             None => {
                 let len = payload.len();
                 let header = |out: &mut Vec<u8>| hybi::write_header(out, true, opcode, len, None);
-                self.outgoing.append(scratch, header);
-                self.outgoing.payload(message.clone().into_bytes(), scratch);
+                self.outgoing.append_large(message.clone().into_bytes(), scratch, header);
             }
             Some(seed) => {
                 let mask = Some(seed.mask());

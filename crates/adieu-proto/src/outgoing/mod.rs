@@ -74,6 +74,21 @@ impl Outgoing {
         queue.queued += (queue.data.small.len() - before) as u64;
     }
 
+    /// Queues what `write` appends, and a payload of [`OWN_BUFFER`] bytes or more behind it.
+    #[inline]
+    pub(crate) fn append_large(
+        &mut self,
+        payload: Bytes,
+        scratch: &mut Scratch,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let queue = self.queue(scratch);
+        let before = queue.data.small.len();
+        write(&mut queue.data.small);
+        queue.queued += (queue.data.small.len() - before + payload.len()) as u64;
+        queue.data.push_large(payload);
+    }
+
     /// Queues a payload behind what is there.
     pub(crate) fn payload(&mut self, payload: Bytes, scratch: &mut Scratch) {
         if payload.len() < OWN_BUFFER {

@@ -19,6 +19,10 @@ pub(crate) struct Below {
     /// Its number in this process.
     id: u64,
     facts: Mutex<Facts>,
+    /// Whether it is looked what the peer's kernel has acknowledged, which is a system call.
+    watched: AtomicBool,
+    /// Bytes that the peer's kernel has acknowledged, as far as was looked.
+    acked: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -91,7 +95,12 @@ impl Below {
             heard: now(),
             streams: HashMap::new(),
         };
-        Arc::new(Below { id: NEXT.fetch_add(1, Ordering::Relaxed), facts: Mutex::new(facts) })
+        Arc::new(Below {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            facts: Mutex::new(facts),
+            watched: AtomicBool::new(false),
+            acked: AtomicU64::new(0),
+        })
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
@@ -142,6 +151,24 @@ impl Below {
     }
 
     // For what reads and writes the connection.
+
+    /// From now on it is looked what the peer's kernel acknowledges.
+    pub(super) fn watch(&self) {
+        self.watched.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// The peer's kernel has acknowledged so many bytes, in all.
+    pub(super) fn saw_acked(&self, bytes: u64) {
+        self.acked.store(bytes, Ordering::Release);
+    }
+
+    pub(super) fn acked(&self) -> u64 {
+        self.acked.load(Ordering::Acquire)
+    }
 
     /// Bytes of the peer came.
     pub(super) fn is_heard(&self) {

@@ -135,7 +135,8 @@ impl Served<'_> {
                 },
                 () = stop.as_mut(), if !stopping => {
                     stopping = true;
-                    clock.look = now();
+                    self.below.watch();
+                    clock.stops();
                     self.connection.graceful_shutdown();
                 }
                 pong = poll_fn(|cx| match &mut pings {
@@ -182,6 +183,10 @@ struct Clock {
     idle_timeout: Duration,
     /// When a PING went out that nothing has come after.
     asked: Option<Instant>,
+    /// The server stops.
+    stopping: bool,
+    /// Bytes that the client's kernel had acknowledged when it was looked at last.
+    acked: u64,
     /// Since when there is no stream, as far as was seen.
     idle: Option<Instant>,
     /// When it was ended for want of streams.
@@ -195,6 +200,12 @@ struct Clock {
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_STOPPING: Duration = Duration::from_millis(100);
 
+/// While the server stops, a client is asked after so much silence. One that does not answer for so
+/// long, and whose kernel acknowledges nothing meanwhile, is given up: as long as acknowledgements
+/// of TCP are waited for. What was sent is in the client's kernel, which can read it later.
+const STOP_PING_INTERVAL: Duration = Duration::from_millis(500);
+const STOP_PING_TIMEOUT: Duration = Duration::from_millis(2_500);
+
 impl Clock {
     fn new(settings: &Settings) -> Self {
         Clock {
@@ -202,10 +213,21 @@ impl Clock {
             ping_timeout: settings.ping_timeout,
             idle_timeout: settings.idle_timeout,
             asked: None,
+            stopping: false,
+            acked: 0,
             idle: None,
             ending: None,
             look: now() + LOOK,
         }
+    }
+
+    /// The server stops: an exit is waited for, so that a client is asked soon whether it is there,
+    /// and again and again.
+    fn stops(&mut self) {
+        self.stopping = true;
+        (self.asked, self.look) = (None, now());
+        self.ping_interval = self.ping_interval.min(STOP_PING_INTERVAL);
+        self.ping_timeout = self.ping_timeout.min(STOP_PING_TIMEOUT);
     }
 
     fn next(&self, below: &Below) -> Instant {
@@ -213,6 +235,8 @@ impl Clock {
             Some(asked) => asked.checked_add(self.ping_timeout),
             None => below.heard().checked_add(self.ping_interval),
         };
+        // While the server stops, it is looked at anyway.
+        let silent = silent.filter(|_| !self.stopping);
         silent.map_or(self.look, |at| at.min(self.look))
     }
 
@@ -224,10 +248,15 @@ impl Clock {
         }
         match self.asked {
             Some(asked) if asked.checked_add(self.ping_timeout).is_some_and(|at| now >= at) => {
-                return Due::LetGo(Timer::Pong);
+                let acked = below.acked();
+                if acked <= self.acked {
+                    return Due::LetGo(Timer::Pong);
+                }
+                // The answer waits behind what the client still reads.
+                (self.acked, self.asked) = (acked, Some(now));
             }
             None if heard.checked_add(self.ping_interval).is_some_and(|at| now >= at) => {
-                self.asked = Some(now);
+                (self.acked, self.asked) = (below.acked(), Some(now));
                 return Due::Ping;
             }
             _ => {}

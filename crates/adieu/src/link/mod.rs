@@ -444,6 +444,12 @@ impl Link {
         self.lock().ending.clone()
     }
 
+    /// The stream of HTTP/2 below, if there is one.
+    #[cfg(feature = "http2")]
+    pub(crate) fn http2(&self) -> Option<adieu_proto::Http2> {
+        self.lock().http2()
+    }
+
     /// Whether the peer has ended.
     pub(crate) fn peer_has_ended(&self) -> bool {
         self.lock().peer_has_ended()

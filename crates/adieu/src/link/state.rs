@@ -261,6 +261,15 @@ impl State {
         self.ending.is_some() || self.connection.status().peer_has_ended()
     }
 
+    /// The stream of HTTP/2 below, if there is one.
+    #[cfg(feature = "http2")]
+    pub(super) fn http2(&self) -> Option<adieu_proto::Http2> {
+        match &self.ending {
+            Some(ending) => ending.http2,
+            None => self.transport.http2(),
+        }
+    }
+
     /// Messages that were read.
     pub(super) fn take_in(&mut self, messages: &mut Messages) {
         self.inbox.take_in(messages);

@@ -311,6 +311,14 @@ impl Socket {
         self.link().peer()
     }
 
+    /// The stream of HTTP/2 that this WebSocket is (RFC 8441), and its connection; `None` over a
+    /// connection of its own. How it ends is told by [`Ending::http2`](crate::Ending::http2).
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2(&self) -> Option<crate::Http2> {
+        self.link().http2()
+    }
+
     /// The version that is spoken.
     #[must_use]
     pub fn version(&self) -> Version {

@@ -107,22 +107,37 @@ impl Http2Stream {
         }
     }
 
+    /// Fills the buffer with what has come, of as many DATA frames as there are. An empty one says
+    /// nothing (RFC 9113 §6.1).
     fn poll_data(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Read> {
-        if self.unread.is_empty() {
-            match ready!(self.recv.poll_data(cx)) {
-                Some(Ok(data)) => self.unread = data,
-                Some(Err(error)) => return Poll::Ready(Read::Over(self.judge(error))),
-                None => {
-                    self.peer = PeerDirection::Finished;
-                    return Poll::Ready(Read::Over(Over::finished()));
+        let mut filled = 0;
+        while filled < buf.len() {
+            if self.unread.is_empty() {
+                match self.recv.poll_data(cx) {
+                    Poll::Ready(Some(Ok(data))) => self.unread = data,
+                    // The next call meets the same end.
+                    _ if filled > 0 => break,
+                    ended => return ended.map(|end| Read::Over(self.over(end))),
                 }
             }
+            let n = self.unread.len().min(buf.len() - filled);
+            self.unread.copy_to_slice(&mut buf[filled..filled + n]);
+            filled += n;
         }
-        let n = self.unread.len().min(buf.len());
-        self.unread.copy_to_slice(&mut buf[..n]);
         // What fails here is said by the next read.
-        let _ = self.recv.flow_control().release_capacity(n);
-        Poll::Ready(Read::Data(n))
+        let _ = self.recv.flow_control().release_capacity(filled);
+        Poll::Ready(Read::Data(filled))
+    }
+
+    /// How the peer's direction is over, by what stands in the place of its data.
+    fn over(&mut self, end: Option<Result<Bytes, h2::Error>>) -> Over {
+        match end {
+            Some(Err(error)) => self.judge(error),
+            _ => {
+                self.peer = PeerDirection::Finished;
+                Over::finished()
+            }
+        }
     }
 
     /// Whether all has left that the library has taken.
@@ -165,13 +180,7 @@ impl Transport for Http2Stream {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Read> {
-        loop {
-            match ready!(self.poll_data(cx, buf)) {
-                // A DATA frame may be empty (RFC 9113 §6.1).
-                Read::Data(0) => {}
-                read => return Poll::Ready(read),
-            }
-        }
+        self.poll_data(cx, buf)
     }
 
     fn poll_write(

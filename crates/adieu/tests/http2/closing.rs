@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adieu::{Cause, CloseCode, End, Endpoint, LetGo, Socket, Timer};
+use adieu::{Cause, CloseCode, Config, End, Endpoint, LetGo, Socket, Timer};
 use testkit::Frame;
 use testkit::http2::{Http2Frame, Http2Peer, StreamEnd, code};
 
@@ -161,10 +161,10 @@ fn what_the_peer_uploads_while_it_is_told_goodbye_is_read_on() {
 
 #[test]
 fn a_peer_that_does_not_answer_our_close_is_reset_with_cancel() {
-    let config = adieu::Config {
+    let config = Config {
         close_timeout: Duration::from_millis(200),
         linger: Duration::from_millis(100),
-        ..adieu::Config::default()
+        ..Config::default()
     };
     let served = serve(Endpoint::new().config(config), closes);
     let (mut peer, stream) = open(&served);
@@ -200,4 +200,30 @@ fn a_drain_says_goaway_and_a_close_to_each_stream_and_ends_the_connection() {
         assert!(ending.is_clean() && ending.cause == Cause::Drain, "{ending}");
     }
     assert_eq!(served.stop().clean, 3);
+}
+
+/// Sends a megabyte at the first message.
+async fn sends_much(mut socket: Socket) {
+    let _ = socket.recv().await;
+    let _ = socket.send(vec![0; 1 << 20]).await;
+    let _ = socket.recv().await;
+}
+
+#[test]
+fn while_the_server_stops_a_client_that_answers_no_ping_is_given_up_with_its_streams() {
+    // The clocks of the stream itself would wait for an hour.
+    let hour = Duration::from_secs(60 * 60);
+    let config = Config { flush_timeout: hour, drain_timeout: hour, ..Config::default() };
+    let served = serve(Endpoint::new().config(config), sends_much);
+    let (mut peer, stream) = open(&served);
+    peer.send_ws(stream, &Frame::text("go"));
+    // It has begun; the window is used up, and nothing more is read.
+    let Http2Frame::Data { .. } = peer.next_for(stream) else { panic!("no DATA") };
+    served.drain.start();
+    let ending = served.account().ending;
+    let http2 = ending.http2.expect("a stream");
+    assert_eq!(http2.connection_end, Some(End::LetGo(LetGo::Clock(Timer::Pong))), "{ending}");
+    assert!(ending.unsent.bytes > 0, "{ending}");
+    drop(peer);
+    assert_eq!(served.stop().clean, 0);
 }
