@@ -21,8 +21,6 @@ pub(crate) struct Below {
     facts: Mutex<Facts>,
     /// Whether it is looked what the peer's kernel has acknowledged, which is a system call.
     watched: AtomicBool,
-    /// Bytes that the peer's kernel has acknowledged, as far as was looked.
-    acked: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -33,6 +31,8 @@ struct Facts {
     error: Option<TransportError>,
     /// When bytes of the peer came last.
     heard: Instant,
+    /// Bytes that the peer's kernel has acknowledged, as far as was looked.
+    acked: Option<u64>,
     streams: HashMap<u32, Arc<BelowStream>>,
 }
 
@@ -93,13 +93,13 @@ impl Below {
             end: None,
             error: None,
             heard: now(),
+            acked: None,
             streams: HashMap::new(),
         };
         Arc::new(Below {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             facts: Mutex::new(facts),
             watched: AtomicBool::new(false),
-            acked: AtomicU64::new(0),
         })
     }
 
@@ -163,11 +163,12 @@ impl Below {
 
     /// The peer's kernel has acknowledged so many bytes, in all.
     pub(super) fn saw_acked(&self, bytes: u64) {
-        self.acked.store(bytes, Ordering::Release);
+        self.facts().acked = Some(bytes);
     }
 
-    pub(super) fn acked(&self) -> u64 {
-        self.acked.load(Ordering::Acquire)
+    /// The same, if it was looked.
+    pub(super) fn acked(&self) -> Option<u64> {
+        self.facts().acked
     }
 
     /// Bytes of the peer came.

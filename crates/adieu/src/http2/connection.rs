@@ -98,7 +98,10 @@ pub async fn serve_connection<S, B>(
         Ok(Err(error)) => tracing::debug!("a connection of HTTP/2 was never opened: {error}"),
         Err(_) => tracing::debug!("a connection of HTTP/2 was not opened in time"),
     }
-    linger(back).await;
+    // A client that does not answer is not waited for.
+    if below.end() != Some(End::LetGo(LetGo::Clock(Timer::Pong))) {
+        linger(back).await;
+    }
 }
 
 /// A connection that is open.
@@ -185,8 +188,8 @@ struct Clock {
     asked: Option<Instant>,
     /// The server stops.
     stopping: bool,
-    /// Bytes that the client's kernel had acknowledged when it was looked at last.
-    acked: u64,
+    /// Bytes that the client's kernel had acknowledged when it was asked.
+    acked: Option<u64>,
     /// Since when there is no stream, as far as was seen.
     idle: Option<Instant>,
     /// When it was ended for want of streams.
@@ -214,7 +217,7 @@ impl Clock {
             idle_timeout: settings.idle_timeout,
             asked: None,
             stopping: false,
-            acked: 0,
+            acked: None,
             idle: None,
             ending: None,
             look: now() + LOOK,
@@ -255,6 +258,8 @@ impl Clock {
                 // The answer waits behind what the client still reads.
                 (self.acked, self.asked) = (acked, Some(now));
             }
+            // What the kernel has acknowledged is to be known before it is asked.
+            None if self.stopping && below.acked().is_none() => {}
             None if heard.checked_add(self.ping_interval).is_some_and(|at| now >= at) => {
                 (self.acked, self.asked) = (below.acked(), Some(now));
                 return Due::Ping;

@@ -80,10 +80,9 @@ impl Io {
             return Poll::Ready(Ok(()));
         }
         let Some(transport) = &mut self.transport else { return Poll::Ready(Ok(())) };
-        if self.below.is_watched()
-            && let Some(evidence) = transport.evidence()
-        {
-            self.below.saw_acked(evidence.acked);
+        if self.below.is_watched() {
+            let evidence = transport.evidence();
+            self.below.saw_acked(evidence.map_or(0, |evidence| evidence.acked));
         }
         let read = ready!(transport.poll_read(cx, buf.initialize_unfilled()));
         let close_notify = transport.close_notify();
