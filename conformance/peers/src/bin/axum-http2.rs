@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
@@ -41,14 +42,19 @@ struct App {
 
 impl App {
     fn tell(&self, round: u64, words: &'static str) {
-        self.held.send_modify(|held| drop(held.insert(round, words)));
+        self.held.send_modify(|held| {
+            held.insert(round, words);
+        });
     }
 }
 
-async fn page(State(app): State<App>, upgrade: Option<WebSocketUpgrade>) -> Response {
+async fn page(
+    State(app): State<App>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
     match upgrade {
-        Some(upgrade) => upgrade.on_upgrade(convention),
-        None => Html(app.page.to_string()).into_response(),
+        Ok(upgrade) => upgrade.on_upgrade(convention),
+        Err(_) => Html(app.page.to_string()).into_response(),
     }
 }
 
