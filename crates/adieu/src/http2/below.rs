@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use adieu_proto::{End, Http2ErrorCode, PeerEnd, TransportError};
+use adieu_proto::{End, Evidence, Http2ErrorCode, PeerEnd, TransportError};
 
 use super::frames::Seen;
 use crate::now;
@@ -31,9 +31,30 @@ struct Facts {
     error: Option<TransportError>,
     /// When bytes of the peer came last.
     heard: Instant,
-    /// Bytes that the peer's kernel has acknowledged, as far as was looked.
-    acked: Option<u64>,
+    /// What the peer's kernel has acknowledged, as far as was looked.
+    acked: Option<Acked>,
     streams: HashMap<u32, Arc<BelowStream>>,
+}
+
+/// What the peer's kernel has taken of our bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Acked {
+    /// So many bytes, in all.
+    bytes: u64,
+    /// Others waited in our kernel: what is sent now stands behind them.
+    others_wait: bool,
+}
+
+impl Acked {
+    pub(super) fn of(evidence: &Evidence) -> Self {
+        Acked { bytes: evidence.acked, others_wait: evidence.outstanding > 0 }
+    }
+
+    /// Whether what was sent then may still be on its way, for the peer has taken what stood before
+    /// it, and nothing else, since.
+    pub(super) fn moves_on(self, now: Self) -> bool {
+        self.others_wait && now.bytes > self.bytes
+    }
 }
 
 /// One stream below the library: what of our DATA has left, and whether the peer's is over.
@@ -161,13 +182,13 @@ impl Below {
         self.watched.load(Ordering::Acquire)
     }
 
-    /// The peer's kernel has acknowledged so many bytes, in all.
-    pub(super) fn saw_acked(&self, bytes: u64) {
-        self.facts().acked = Some(bytes);
+    /// What the peer's kernel has acknowledged.
+    pub(super) fn saw(&self, acked: Acked) {
+        self.facts().acked = Some(acked);
     }
 
     /// The same, if it was looked.
-    pub(super) fn acked(&self) -> Option<u64> {
+    pub(super) fn acked(&self) -> Option<Acked> {
         self.facts().acked
     }
 

@@ -14,7 +14,7 @@ use hyper::service::Service;
 use tokio::net::TcpStream;
 
 use super::answer::answer;
-use super::below::Below;
+use super::below::{Acked, Below};
 use super::body::RequestBody;
 use super::io::{Back, Io};
 use super::settings::Settings;
@@ -188,8 +188,8 @@ struct Clock {
     asked: Option<Instant>,
     /// The server stops.
     stopping: bool,
-    /// Bytes that the client's kernel had acknowledged when it was asked.
-    acked: Option<u64>,
+    /// What the client's kernel had acknowledged when the client was asked.
+    acked: Option<Acked>,
     /// Since when there is no stream, as far as was seen.
     idle: Option<Instant>,
     /// When it was ended for want of streams.
@@ -252,7 +252,8 @@ impl Clock {
         match self.asked {
             Some(asked) if asked.checked_add(self.ping_timeout).is_some_and(|at| now >= at) => {
                 let acked = below.acked();
-                if acked <= self.acked {
+                let moves_on = self.acked.zip(acked).is_some_and(|(then, now)| then.moves_on(now));
+                if !moves_on {
                     return Due::LetGo(Timer::Pong);
                 }
                 // The answer waits behind what the client still reads.

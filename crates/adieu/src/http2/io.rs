@@ -1,6 +1,7 @@
 //! The transport as the HTTP/2 library reads and writes it. The library hides how the connection
 //! ended and what of a stream has left: both are seen here, as they pass.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,9 +12,18 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::below::Below;
+use super::below::{Acked, Below};
 use super::frames::{Frames, Seen};
 use crate::transport::{AnyTransport, Over, Read, Transport};
+
+/// Read at once at most: a record of TLS, and a frame.
+const READ_AT_ONCE: usize = 16 * 1024;
+
+thread_local! {
+    /// What was read, on its way to the library. The library's own buffer has never been written
+    /// to, and would have to be filled with zeros before each read.
+    static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A transport that an HTTP/2 library reads and writes.
 pub(super) struct Io {
@@ -82,17 +92,25 @@ impl Io {
         let Some(transport) = &mut self.transport else { return Poll::Ready(Ok(())) };
         if self.below.is_watched() {
             let evidence = transport.evidence();
-            self.below.saw_acked(evidence.map_or(0, |evidence| evidence.acked));
+            self.below.saw(evidence.map_or_else(Acked::default, |it| Acked::of(&it)));
         }
-        let read = ready!(transport.poll_read(cx, buf.initialize_unfilled()));
-        let close_notify = transport.close_notify();
+        let mut bytes = BYTES.take();
+        bytes.resize(READ_AT_ONCE, 0);
+        let room = buf.remaining().min(READ_AT_ONCE);
+        let read = transport.poll_read(cx, &mut bytes[..room]);
+        if let Poll::Ready(Read::Data(n)) = read {
+            self.saw(&bytes[..n]);
+            buf.put_slice(&bytes[..n]);
+        }
+        BYTES.set(bytes);
+        self.has_read(ready!(read))
+    }
+
+    /// What follows from a read.
+    fn has_read(&mut self, read: Read) -> Poll<io::Result<()>> {
+        let close_notify = self.transport.as_ref().and_then(Transport::close_notify);
         Poll::Ready(match read {
-            Read::Data(n) => {
-                buf.advance(n);
-                let filled = buf.filled();
-                self.saw(&filled[filled.len() - n..]);
-                Ok(())
-            }
+            Read::Data(_) => Ok(()),
             Read::CloseNotify => {
                 self.below.says_close_notify();
                 self.over = true;

@@ -43,6 +43,21 @@ enum PeerDirection {
     EndedByConnection,
 }
 
+/// The largest payload of a frame that every peer takes (RFC 9113 §4.2).
+const FRAME: usize = 16_384;
+
+/// The library copies DATA that is shorter into the buffer from which it writes; behind one that is
+/// longer it writes at once.
+const COPIED: usize = 256;
+
+/// How many of these bytes make a short DATA of their own in front of those that fill whole frames.
+/// Behind them, as the library would cut, they would need another write: the header of a message of
+/// 16 KiB.
+fn over_whole_frames(bytes: usize) -> usize {
+    let over = bytes % FRAME;
+    if bytes > FRAME && over < COPIED { over } else { 0 }
+}
+
 impl Http2Stream {
     pub(crate) fn new(
         send: SendStream<Bytes>,
@@ -197,7 +212,13 @@ impl Transport for Http2Stream {
             data.extend_from_slice(&slice[..n]);
         }
         let ends = end_follows && room == wanted;
-        match self.send.send_data(data.freeze(), ends) {
+        let mut data = data.freeze();
+        let first = data.split_to(over_whole_frames(room));
+        let mut sent = Ok(());
+        if !first.is_empty() {
+            sent = self.send.send_data(first, false);
+        }
+        match sent.and_then(|()| self.send.send_data(data, ends)) {
             Ok(()) => {
                 self.finished |= ends;
                 self.taken += room as u64;
