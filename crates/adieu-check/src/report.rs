@@ -141,12 +141,16 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// The end of a stream where the summary names that of TCP: END_STREAM for the FIN, RST_STREAM
-    /// for the RST.
+    /// The ends that a stream may have where the summary names that of a connection of its own:
+    /// END_STREAM, or the FIN of the connection below it; RST_STREAM, or its RST.
     #[must_use]
     pub(crate) fn in_words_of_http2(mut self) -> Self {
-        let words = self.summary.replace("a FIN", "an FIN").replace("FIN", "END_STREAM");
-        self.summary = words.replace("RST", "RST_STREAM").replace("_STREAM_STREAM", "_STREAM");
+        // The only letters of these words that are no end of TCP.
+        let parts = self.summary.split("RST_STREAM").map(|part| {
+            let part = part.replace("a FIN", "an FIN").replace("FIN", "END_STREAM or FIN");
+            part.replace("RST", "RST_STREAM or RST")
+        });
+        self.summary = parts.collect::<Vec<_>>().join("RST_STREAM");
         self
     }
 
@@ -280,7 +284,7 @@ mod tests {
         };
         assert_eq!(
             words("ended by a FIN, RST in 2 of 3"),
-            "ended by an END_STREAM, RST_STREAM in 2 of 3"
+            "ended by an END_STREAM or FIN, RST_STREAM or RST in 2 of 3"
         );
         assert_eq!(words("answered with RST_STREAM"), "answered with RST_STREAM");
     }
