@@ -64,8 +64,9 @@ pub use frame::Opcode;
 #[cfg(feature = "legacy")]
 pub use handshake::key76;
 pub use handshake::{
-    Answer, AnswerReader, ClientRequest, Refusal, Request, Response, ResponseHead,
-    accept_extended_connect, accept_response, client_accept, detect, detect_extended_connect,
+    Answer, AnswerReader, ClientRequest, ConnectAnswer, ExtendedConnect, Refusal, Request,
+    Response, ResponseHead, accept_extended_connect, accept_response, client_accept, detect,
+    detect_extended_connect,
 };
 pub use liveness::Evidence;
 pub use message::Message;

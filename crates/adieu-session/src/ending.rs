@@ -47,16 +47,16 @@ pub struct Http2 {
     pub connection: u64,
     /// The stream's identifier.
     pub stream: u32,
-    /// The code of the client's RST_STREAM.
+    /// The code of the peer's RST_STREAM.
     pub reset: Option<Word>,
-    /// The code of the client's GOAWAY.
+    /// The code of the peer's GOAWAY.
     pub goaway: Option<Word>,
     /// Whether the stream ended because its connection did.
     pub by_connection: bool,
 }
 
-impl Http2 {
-    fn of(http2: adieu_proto::Http2) -> Self {
+impl From<adieu_proto::Http2> for Http2 {
+    fn from(http2: adieu_proto::Http2) -> Self {
         let name = |code: Http2ErrorCode| match code.name() {
             Some(name) => Word::Borrowed(name),
             None => Word::Owned(format!("{:#x}", code.0)),
@@ -176,7 +176,7 @@ impl ConnectionEnding {
             switched_off: words::switched_off(ending).into_iter().map(Word::Borrowed).collect(),
             error: ending.error.as_ref().map(ToString::to_string),
             compressed: compressed(ending),
-            http2: ending.http2.map(Http2::of),
+            http2: ending.http2.map(Http2::from),
         }
     }
 }

@@ -43,7 +43,7 @@
 //! - `deflate`: compression, permessage-deflate (RFC 7692), where [`Config::deflate`] switches it
 //!   on.
 //! - `http2`: WebSockets over HTTP/2 (RFC 8441), where [`Server::http2`] switches them on
-//!   ([`http2`]).
+//!   ([`http2`]), or, with `tls`, `Client::http2`.
 //! - `hyper`, `axum`: WebSockets inside such an application, by the same driver.
 //! - `tower`: a tower layer and service that serves WebSockets in front of another service
 //!   ([`hyper::WebSocketLayer`]).

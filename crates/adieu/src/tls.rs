@@ -156,6 +156,29 @@ pub(crate) fn speaking_http1(mut config: Arc<ClientConfig>) -> Arc<ClientConfig>
     config
 }
 
+/// The same configuration of a client, which offers HTTP/2, or HTTP/1.1 if the server prefers that
+/// (ALPN, RFC 7301).
+#[cfg(feature = "http2")]
+pub(crate) fn offering_both(config: Arc<ClientConfig>) -> Arc<ClientConfig> {
+    offering(config, &[HTTP_2, HTTP_1_1])
+}
+
+/// The same configuration of a client, which offers HTTP/1.1 by ALPN and nothing else: a server
+/// that has HTTP/2 must not choose it.
+#[cfg(feature = "http2")]
+pub(crate) fn offering_http1(config: Arc<ClientConfig>) -> Arc<ClientConfig> {
+    offering(config, &[HTTP_1_1])
+}
+
+#[cfg(feature = "http2")]
+fn offering(mut config: Arc<ClientConfig>, names: &[&[u8]]) -> Arc<ClientConfig> {
+    let names: Vec<_> = names.iter().map(|name| name.to_vec()).collect();
+    if config.alpn_protocols != names {
+        Arc::make_mut(&mut config).alpn_protocols = names;
+    }
+    config
+}
+
 /// The same configuration, which offers HTTP/2 as well (ALPN, RFC 7301), before what it offers.
 #[cfg(feature = "http2")]
 #[must_use]

@@ -71,14 +71,19 @@ fn redirects(error: &ConnectError) -> bool {
 /// Connects.
 pub(super) async fn open(options: &Connect) -> Result<Socket, Failure> {
     let client = client(options)?;
+    if options.way.http2 && !is_secure(&options.url) {
+        // FAQ: connect-http2
+        let why = "--http2 is for TLS, in which the server chooses HTTP/2: begin the URL with \
+                   wss://, or leave --http2 out";
+        return Err(Failure::new(Exit::Usage, why));
+    }
     let asked_first = options.way.proxy.as_ref().unwrap_or(&options.url);
     if let Some(why) = resolve::unwanted(&options.way, asked_first) {
         return Err(Failure::new(Exit::Unreached, format!("cannot connect: {why}")));
     }
     #[cfg(unix)]
     if let Some(path) = &options.way.unix_socket {
-        let scheme = options.url.trim_start().get(..6).unwrap_or_default();
-        if scheme.eq_ignore_ascii_case("wss://") || scheme.eq_ignore_ascii_case("https:") {
+        if is_secure(&options.url) {
             // FAQ: connect-unix-socket
             let why = "through --unix-socket nothing is encrypted: the URL has to begin with ws://";
             return Err(Failure::new(Exit::Usage, why));
@@ -88,8 +93,14 @@ pub(super) async fn open(options: &Connect) -> Result<Socket, Failure> {
     Ok(client.connect(&options.url).await?)
 }
 
+/// Whether a URL asks for TLS.
+fn is_secure(url: &str) -> bool {
+    let scheme = url.trim_start().get(..6).unwrap_or_default();
+    scheme.eq_ignore_ascii_case("wss://") || scheme.eq_ignore_ascii_case("https:")
+}
+
 fn client(options: &Connect) -> Result<Client, Failure> {
-    let mut client = asking(&options.request)?.config(config(options));
+    let mut client = asking(&options.request)?.config(config(options)).http2(options.way.http2);
     client = client.redirects(options.request.redirects());
     if let Some(proxy) = &options.way.proxy {
         client = client.proxy(proxy);

@@ -88,6 +88,7 @@ fn ending(ending: &Ending) -> Value {
         },
         "lastedMs": ms(ending.lasted),
         "roundTripMs": ending.round_trip.map(ms),
+        "http2": ending.http2.map(adieu_session::ending::Http2::from),
         "compressed": ending.compressed.map(compressed),
         "switchedOff": words::switched_off(ending),
         "error": ending.error.as_ref().map(ToString::to_string),

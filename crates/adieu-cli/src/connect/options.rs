@@ -77,13 +77,17 @@ pub(super) struct Way {
     /// no_proxy
     #[arg(long)]
     pub(super) proxy_from_env: bool,
+    /// Open the WebSocket on a stream of HTTP/2 (RFC 8441), for wss://: where the server takes
+    /// none, HTTP/1.1 is spoken
+    #[arg(long)]
+    pub(super) http2: bool,
     /// Connect to this Unix socket; the URL (ws://) is what is asked of it
     #[cfg(unix)]
     #[arg(
         long,
         value_name = "PATH",
         conflicts_with_all = [
-            "proxy", "proxy_from_env", "resolve", "ipv4", "ipv6", "location", "max_redirs",
+            "proxy", "proxy_from_env", "resolve", "ipv4", "ipv6", "location", "max_redirs", "http2",
         ]
     )]
     pub(super) unix_socket: Option<PathBuf>,

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use adieu::{
-    Cause, Close, ConnectError, End, Ending, HandshakeError, ProxyError, Refusal, ResponseHead,
-    Side, Socket, TransportKind, Truncation, defaults,
+    Cause, Close, ConnectError, End, Ending, HandshakeError, Http2, ProxyError, Refusal,
+    ResponseHead, Side, Socket, TransportKind, Truncation, defaults,
 };
 
 use super::client::Failure;
@@ -40,12 +40,11 @@ impl Report {
             return;
         }
         let subprotocol = socket.subprotocol().map(|name| format!(", subprotocol {name}"));
-        let tls = socket.negotiated().is_some_and(|it| it.transport == TransportKind::Tls);
         say(&format!(
             "Connected to {}: {}{}{}{}",
             via(socket, &options.way),
             socket.version(),
-            if tls { " over TLS" } else { "" },
+            over(socket, &options.way),
             subprotocol.unwrap_or_default(),
             compression(socket, options),
         ));
@@ -151,6 +150,18 @@ pub(super) fn shown(name: &str, value: &[u8], secrets: bool) -> Vec<u8> {
     keep.map_or_else(|| value.to_vec(), |at| [&value[..at], HIDDEN.as_bytes()].concat())
 }
 
+/// What carries it, where that is more than TCP.
+fn over(socket: &Socket, way: &Way) -> &'static str {
+    match socket.negotiated().map(|negotiated| negotiated.transport) {
+        Some(TransportKind::Http2) => " over HTTP/2 and TLS",
+        Some(TransportKind::Tls) if way.http2 => {
+            " over TLS and HTTP/1.1, for the server takes no WebSockets over HTTP/2"
+        }
+        Some(TransportKind::Tls) => " over TLS",
+        _ => "",
+    }
+}
+
 /// What was agreed on for compression, where it was asked for.
 fn compression(socket: &Socket, options: &Connect) -> String {
     match socket.negotiated().and_then(|negotiated| negotiated.deflate) {
@@ -231,6 +242,9 @@ fn rows(ending: &Ending) -> Vec<(&'static str, String)> {
         ("peer ended", at(timeline.peer_ended)),
         ("lasted", length(ending.lasted)),
     ];
+    if let Some(http2) = ending.http2 {
+        rows.push(("HTTP/2", stream(http2)));
+    }
     if let Some(time) = timeline.close_notify {
         rows.push(("close_notify", at(Some(time))));
     }
@@ -263,6 +277,7 @@ fn transport(ending: &Ending) -> String {
     let transport = &ending.transport;
     let kind = match transport.kind {
         TransportKind::Tls => "TLS over TCP".to_owned(),
+        TransportKind::Http2 => "a stream of HTTP/2".to_owned(),
         kind => kind.to_string(),
     };
     let end = match transport.end {
@@ -284,6 +299,21 @@ fn transport(ending: &Ending) -> String {
         None => "",
     };
     format!("{kind}: {end}{first}{notify}")
+}
+
+/// Which stream of which connection, and what its server said of both.
+fn stream(http2: Http2) -> String {
+    let mut words = format!("stream {} of connection {}", http2.stream, http2.connection);
+    if let Some(code) = http2.reset {
+        words += &format!("; RST_STREAM ({code})");
+    }
+    if let Some(code) = http2.goaway {
+        words += &format!("; GOAWAY ({code})");
+    }
+    if http2.connection_end.is_some() {
+        words += "; it ended with its connection";
+    }
+    words
 }
 
 fn cut(truncation: Truncation) -> &'static str {

@@ -12,7 +12,7 @@ use adieu::tls::rustls::{RootCertStore, ServerConfig};
 use adieu::{CloseCode, Server, Socket};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 
-use crate::world::{connect, ended, run};
+use crate::world::{connect, ended, json, run};
 
 /// A file with a self-signed certificate for 127.0.0.1, and its key.
 fn certificate(name: &str, change: impl FnOnce(&mut CertificateParams)) -> PathBuf {
@@ -30,6 +30,11 @@ fn certificate(name: &str, change: impl FnOnce(&mut CertificateParams)) -> PathB
 /// A server that shows the certificate of a file, closes each connection with 1000, and ends with
 /// the test. `clients`: whose certificate it asks for.
 fn server(file: &Path, clients: Option<&Path>) -> String {
+    server_of(file, clients, false)
+}
+
+/// The same, which may speak HTTP/2 as well.
+fn server_of(file: &Path, clients: Option<&Path>, http2: bool) -> String {
     let of = |file: &Path| CertificateDer::from_pem_file(file).unwrap();
     let provider = Arc::new(ring::default_provider());
     let verifier = match clients {
@@ -54,6 +59,7 @@ fn server(file: &Path, clients: Option<&Path>) -> String {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
             let server = Server::new(async |_: Socket| CloseCode::NORMAL).tls(Arc::new(config));
+            let server = server.http2(http2);
             server.serve_on(listener).await
         })
     });
@@ -120,5 +126,41 @@ fn a_certificate_is_shown_to_a_server_that_asks() {
     for args in [&["--cert", path(&ours)][..], &["-E", path(&ours), "--key", path(&ours)]] {
         let said = run(&[&trusting, args].concat());
         assert_eq!(said.code, Some(0), "{said:?}");
+    }
+}
+
+#[test]
+fn over_http2_the_report_names_the_stream_and_its_connection() {
+    let file = certificate("http2", |_| {});
+    let url = server_of(&file, None, true);
+    let asked = [url.as_str(), "--http2", "--cacert", path(&file)];
+    let said = run(&asked);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.err.contains("RFC 6455 over HTTP/2 and TLS"), "{said:?}");
+    assert!(said.err.contains("stream 1 of connection 1"), "{said:?}");
+    assert!(said.err.contains("a stream of HTTP/2: the server finished it"), "{said:?}");
+    let said = json(&run(&[&asked[..], &["--json"]].concat()));
+    assert_eq!(said["ending"]["http2"]["stream"], 1, "{said}");
+    assert_eq!(said["ending"]["http2"]["byConnection"], false, "{said}");
+    assert_eq!(said["ending"]["transportKind"], "http2", "{said}");
+    // Without the option nothing changes.
+    let said = json(&run(&[&url, "--cacert", path(&file), "--json"]));
+    assert!(said["ending"]["http2"].is_null(), "{said}");
+}
+
+#[test]
+fn a_server_without_http2_is_spoken_to_over_http_1_and_the_report_says_so() {
+    let file = certificate("http1", |_| {});
+    let said = run(&[&server(&file, None), "--http2", "--cacert", path(&file)]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.err.contains("takes no WebSockets over HTTP/2"), "{said:?}");
+}
+
+#[test]
+fn http2_without_tls_is_refused() {
+    for url in ["ws://127.0.0.1:1/", "http://127.0.0.1:1/"] {
+        let said = run(&[url, "--http2"]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("begin the URL with wss://, or leave --http2 out"), "{said:?}");
     }
 }

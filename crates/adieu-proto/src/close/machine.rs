@@ -511,14 +511,6 @@ impl Machine {
         (self, vec![Action::Stop(Timer::Close), Action::Finish, next])
     }
 
-    /// Whether nothing more is awaited from the peer: it has said its last word, and its direction
-    /// of the stream can be ended without harm to ours (RFC 9113 §8.1).
-    fn ends_both_directions(&self) -> bool {
-        let record = &self.record;
-        let left = record.timeline.close_sent.is_some();
-        self.multiplexed && left && record.closing_handshake.is_complete() && !record.violated
-    }
-
     /// Nothing can leave any more. A write error is no evidence of how the peer ended: read on.
     fn write_failed(mut self) -> (Self, Actions) {
         let mut actions = vec![Action::DiscardOutput];

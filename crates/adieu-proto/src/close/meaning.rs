@@ -25,6 +25,11 @@ impl Machine {
         matches!(self.record.end, Some(End::LetGo(LetGo::Clock(_))))
     }
 
+    /// Whether the connection below has ended the stream, as far as that is told.
+    pub(crate) fn ended_by_connection(&self) -> bool {
+        self.record.http2.is_some_and(|http2| http2.connection_end.is_some())
+    }
+
     /// Whether our FIN follows the output that leaves at once.
     pub(crate) fn fin_follows(&self) -> bool {
         self.nothing_is_awaited() && !self.server_ends_first()
@@ -44,5 +49,15 @@ impl Machine {
             && record.closing_handshake.is_complete()
             && record.end.is_none()
             && !record.violated
+    }
+
+    /// Whether nothing more is awaited from the peer: it has said its last word, and its direction
+    /// of the stream can be ended without harm to ours. A server alone may end it so (RFC 9113
+    /// §8.1): the RST_STREAM of a client would be told as one.
+    pub(super) fn ends_both_directions(&self) -> bool {
+        let record = &self.record;
+        let left = record.timeline.close_sent.is_some();
+        let crossed = left && record.closing_handshake.is_complete() && !record.violated;
+        self.role == Role::Server && self.multiplexed && crossed
     }
 }

@@ -15,8 +15,9 @@ pub enum TransportEvent {
     /// reads is given up.
     GivesEvidence,
     /// The transport is one stream of a connection that has many (HTTP/2): when both Closes have
-    /// crossed it can be ended in both directions at once and nothing is lost, so that nothing
-    /// more is awaited from the peer.
+    /// crossed a server can end it in both directions at once and nothing is lost, so that nothing
+    /// more is awaited from the client. A client ends its own direction and waits for the
+    /// server's; neither of the two has to end first.
     Multiplexed,
     /// The transport took so many bytes of the output.
     Transmitted {
@@ -42,8 +43,8 @@ pub enum TransportEvent {
     TlsFailed(TransportError),
     /// The peer's direction ended, after all its bytes were received.
     PeerEnded(PeerEnd, Option<TransportError>),
-    /// What is known of the stream of HTTP/2 that the transport was: for the report, before
-    /// [`Released`](Self::Released).
+    /// What is known of the stream of HTTP/2 that the transport is: before
+    /// [`PeerEnded`](Self::PeerEnded), and for the report before [`Released`](Self::Released).
     Http2(Http2),
     /// The transport was let go of. The report follows.
     Released {

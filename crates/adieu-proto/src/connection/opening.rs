@@ -13,7 +13,8 @@ use crate::frame::Reader;
 use crate::handshake::opening::take_nonce;
 use crate::handshake::opening::{HeadBuffer, HeadOf, Opening, WholeHead};
 use crate::handshake::{
-    self, Answer, AnswerReader, ClientRequest, Limits, Refusal, Request, Response, ResponseHead,
+    self, Answer, AnswerReader, ClientRequest, ConnectAnswer, Limits, Refusal, Request, Response,
+    ResponseHead,
 };
 use crate::liveness::Heartbeat;
 use crate::negotiated::Negotiated;
@@ -57,6 +58,58 @@ impl Connection {
         let mut connection = Self::new(now, config, opening, Some(Box::new(seed)));
         connection.outgoing.head(&head, scratch);
         Ok(connection)
+    }
+
+    /// As a client on a stream of HTTP/2 (RFC 8441), for which a library of HTTP/2 has sent the
+    /// [`extended_connect`](ClientRequest::extended_connect) of `request`: its answer is still to
+    /// come ([`answered`](Self::answered)). `seed` has to be random and secret (§10.3): all masks
+    /// come from it.
+    ///
+    /// # Errors
+    /// [`UsageError::Request`] if the request cannot be sent.
+    pub fn client_over_http2(
+        now: Instant,
+        config: Arc<Config>,
+        request: ClientRequest,
+        seed: [u8; 32],
+    ) -> Result<Self, UsageError> {
+        request.check()?;
+        let (reader, request) = (AnswerReader::to_upgrade(config.max_head), Box::new(request));
+        // There is no key (RFC 8441 §5), and so no nonce.
+        let opening = Opening::Response { reader, request, nonce: [0; 16] };
+        Ok(Self::new(now, config, opening, Some(Box::new(Seed::new(seed)))))
+    }
+
+    /// As a client on a stream of HTTP/2: the head of the answer has come. A 200 opens the
+    /// WebSocket, if it agrees on nothing that was not offered. Any other status refuses it: what
+    /// is received from here on is the refusal's body, up to the end of the stream.
+    pub fn answered(&mut self, now: Instant, answer: ConnectAnswer, scratch: &mut Scratch) {
+        self.last_received = Some(now);
+        let (max_head, extended) = (self.config.max_head, self.offers_extension());
+        let Some(Opening::Response { reader, request, .. }) = self.opening.as_deref_mut() else {
+            return;
+        };
+        let agreed = match answer.check_length(max_head) {
+            Ok(()) if answer.agrees() => request.check_connected(&answer, extended),
+            Ok(()) => return reader.begin_refusal(answer.into_refusal()),
+            Err(error) => Err(error),
+        };
+        match agreed {
+            Ok(negotiated) => {
+                self.push(Output::Event(Event::Response(answer.into_head())), scratch);
+                self.opened(now, negotiated, scratch);
+            }
+            Err(error) => self.fail_opening(now, error, scratch),
+        }
+    }
+
+    /// As a client: whether the request offers an extension.
+    fn offers_extension(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        let offers = self.config.deflate.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let offers = false;
+        offers
     }
 
     /// As a server inside an HTTP library that has sent the 101 for `request`. For hixie-76 the
@@ -263,10 +316,7 @@ impl Connection {
     }
 
     fn read_response(&mut self, now: Instant, input: &[u8], scratch: &mut Scratch) {
-        #[cfg(feature = "deflate")]
-        let extended = self.config.deflate.is_some();
-        #[cfg(not(feature = "deflate"))]
-        let extended = false;
+        let extended = self.offers_extension();
         let Some(Opening::Response { reader, request, nonce }) = self.opening.as_deref_mut() else {
             return;
         };
@@ -294,6 +344,8 @@ impl Connection {
     /// it is the reason, not the input.
     pub(super) fn end_refusal(&mut self, now: Instant, input: &Input, scratch: &mut Scratch) {
         let finished = match input {
+            // The end of a connection of HTTP/2 is not that of a body on one of its streams.
+            Input::PeerEnded(_) if self.machine.ended_by_connection() => false,
             Input::PeerEnded(how) => *how == PeerEnd::Finished,
             Input::CloseNotify => true,
             Input::Refused(_) | Input::LetGo(_) | Input::Close(_) => false,
@@ -378,7 +430,10 @@ fn add_fields(response: &mut Vec<u8>, fields: &[(String, Vec<u8>)]) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a test needs a time to begin with")]
     use super::*;
+    use crate::close::{Cause, End, Http2, TransportKind};
+    use crate::connection::TransportEvent;
 
     #[test]
     fn fields_are_added_in_front_of_the_blank_line_and_none_can_begin_another() {
@@ -400,6 +455,109 @@ mod tests {
         ];
         for (name, value) in bad {
             assert_eq!(with(name, value), Err(UsageError::AnswerField(name.to_owned())));
+        }
+    }
+
+    /// A client on a stream of HTTP/2 to which this head has come, and what it says then.
+    fn answered(answer: ConnectAnswer) -> (Connection, Vec<Event>) {
+        let (now, scratch) = (Instant::now(), &mut Scratch::default());
+        let config = Arc::new(Config { max_head: 1000, ..Config::default() });
+        let request = ClientRequest::new("h", "/").subprotocol("a");
+        let client = Connection::client_over_http2(now, config, request, [7; 32]);
+        let mut client = client.expect("a request that can be sent");
+        assert!(!client.status().has_output(), "the library has sent the request");
+        client.handle_transport(now, TransportEvent::Multiplexed, scratch);
+        client.answered(now, answer, scratch);
+        let events = events(&mut client);
+        (client, events)
+    }
+
+    fn events(client: &mut Connection) -> Vec<Event> {
+        let scratch = &mut Scratch::default();
+        let mut all = Vec::new();
+        loop {
+            match client.poll_output(scratch) {
+                Output::Event(event) => all.push(event),
+                Output::Timeout(_) | Output::Transmit => return all,
+                Output::Finish | Output::Disconnect => {}
+            }
+        }
+    }
+
+    /// How it ended, its peer's direction having ended like this.
+    fn ended(client: &mut Connection, how: PeerEnd) -> Cause {
+        let (now, scratch) = (Instant::now(), &mut Scratch::default());
+        client.handle_transport(now, TransportEvent::PeerEnded(how, None), scratch);
+        let kind = TransportKind::Http2;
+        let released = TransportEvent::Released { kind, unacknowledged: None, close_notify: None };
+        client.handle_transport(now, released, scratch);
+        match events(client).pop() {
+            Some(Event::Ended(ending)) => ending.cause,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn head(status: u16, fields: &[(&str, &str)]) -> ConnectAnswer {
+        let field = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        ConnectAnswer { status, fields: fields.iter().map(field).collect() }
+    }
+
+    #[test]
+    fn over_http2_a_200_opens_and_nothing_else_does() {
+        let (client, events) = answered(head(200, &[("sec-websocket-protocol", "a")]));
+        let [Event::Response(head), Event::Opened(agreed)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(head.status_line(), b"HTTP/2 200");
+        assert_eq!(agreed.subprotocol.as_deref(), Some("a"));
+        assert!(client.status().may_send());
+        for status in [201, 204, 101] {
+            let (mut client, events) = answered(self::head(status, &[]));
+            assert!(events.is_empty() && !client.status().may_send(), "{events:?}");
+            let cause = ended(&mut client, PeerEnd::Finished);
+            let Cause::Handshake(HandshakeError::RefusedByServer(refusal)) = cause else {
+                panic!("{cause:?}")
+            };
+            assert_eq!((refusal.status, refusal.body_is_whole), (status, true));
+        }
+    }
+
+    #[test]
+    fn over_http2_a_refusal_has_its_body_up_to_the_end_of_the_stream() {
+        for (how, cut, whole) in [
+            (PeerEnd::Finished, false, true),
+            (PeerEnd::Reset, false, false),
+            (PeerEnd::Finished, true, false),
+        ] {
+            let (mut client, _) = answered(head(403, &[("retry-after", "7")]));
+            let scratch = &mut Scratch::default();
+            let mut http2 = Http2::new(1, 1);
+            http2.connection_end = cut.then_some(End::Finished);
+            client.handle_transport(Instant::now(), TransportEvent::Http2(http2), scratch);
+            client.read_buffer(scratch)[..2].copy_from_slice(b"no");
+            client.received(Instant::now(), 2, scratch);
+            let cause = ended(&mut client, how);
+            let Cause::Handshake(HandshakeError::RefusedByServer(refusal)) = cause else {
+                panic!("{cause:?}")
+            };
+            assert_eq!((&*refusal.body_text(), refusal.body_is_whole), ("no", whole));
+            assert_eq!(refusal.header("Retry-After"), Some("7"));
+        }
+    }
+
+    #[test]
+    fn over_http2_what_was_not_offered_and_too_long_a_head_are_refused() {
+        for (answer, error) in [
+            (
+                head(200, &[("sec-websocket-protocol", "b")]),
+                HandshakeError::BadAnswer("Sec-WebSocket-Protocol"),
+            ),
+            (head(200, &[("x", &"y".repeat(1000))]), HandshakeError::HeadTooLong(1000)),
+            (head(403, &[("x", &"y".repeat(1000))]), HandshakeError::HeadTooLong(1000)),
+        ] {
+            let (mut client, events) = answered(answer);
+            assert!(events.iter().all(|event| !matches!(event, Event::Opened(_))), "{events:?}");
+            assert_eq!(ended(&mut client, PeerEnd::Finished), Cause::Handshake(error));
         }
     }
 }

@@ -74,6 +74,12 @@ impl AnswerReader {
         AnswerReader { asked, max_head, interim: 0, head: HeadBuffer::default(), refusal: None }
     }
 
+    /// A refusal has begun whose head somebody else has read: its body is what is pushed from here
+    /// on, until the end.
+    pub(crate) fn begin_refusal(&mut self, refusal: Refusal) {
+        self.refusal = Some(Box::new((refusal, Body::UntilEnd)));
+    }
+
     /// Whether nothing of an answer came, or only whole interim ones.
     pub(crate) fn is_between_heads(&self) -> bool {
         self.head.is_empty() && self.refusal.is_none()

@@ -104,13 +104,19 @@ impl ClientRequest {
         }
     }
 
+    /// Path and query.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
     /// The last field of this name that the caller has set.
     fn set(&self, name: &str) -> Option<&str> {
         let mut fields = self.headers.iter().rev();
         fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    fn host(&self) -> &str {
+    /// The host that is asked, with its port if that is not the scheme's own.
+    pub(super) fn host(&self) -> &str {
         self.set("host").unwrap_or(&self.host)
     }
 
@@ -135,6 +141,14 @@ impl ClientRequest {
             self.host(),
             STANDARD.encode(nonce)
         );
+        self.each_field(extensions, |name, value| out.extend([name, ": ", value, "\r\n"]));
+        out += "\r\n";
+        out.into_bytes()
+    }
+
+    /// The fields that are the same over HTTP/1.1 and HTTP/2, in their order: what is offered, the
+    /// Origin, and the rest of the caller's.
+    pub(super) fn each_field(&self, extensions: Option<&str>, mut write: impl FnMut(&str, &str)) {
         let mut offers: Vec<&str> = Vec::new();
         for offer in self.offers() {
             // §4.1 item 10: each stands there once.
@@ -143,22 +157,20 @@ impl ClientRequest {
             }
         }
         if !offers.is_empty() {
-            out.extend([PROTOCOL, ": ", &offers.join(", "), "\r\n"]);
+            write(PROTOCOL, &offers.join(", "));
         }
         if let Some(extensions) = extensions {
-            out.extend([EXTENSIONS, ": ", extensions, "\r\n"]);
+            write(EXTENSIONS, extensions);
         }
         if let Some(origin) = self.set("origin") {
-            out.extend(["Origin: ", origin, "\r\n"]);
+            write("Origin", origin);
         }
         for (name, value) in &self.headers {
             let is_written = |written: &&str| written.eq_ignore_ascii_case(name);
             if !["Host", "Origin", PROTOCOL].iter().any(is_written) {
-                out.extend([name, ": ", value, "\r\n"]);
+                write(name, value);
             }
         }
-        out += "\r\n";
-        out.into_bytes()
     }
 
     /// Checks the head of a 101 (§4.1, "the client MUST validate the server's response") and
@@ -178,12 +190,9 @@ impl ClientRequest {
         nonce: [u8; 16],
         extended: bool,
     ) -> Result<Negotiated, HandshakeError> {
-        let values = |name: &'static str| {
-            let fields = fields.iter().filter(move |f| f.name.eq_ignore_ascii_case(name));
-            fields.map(|f| std::str::from_utf8(f.value).unwrap_or_default().trim())
-        };
         let has = |name, token: &str| {
-            values(name).flat_map(|v| v.split(',')).any(|t| t.trim().eq_ignore_ascii_case(token))
+            let tokens = values(fields, name).flat_map(|v| v.split(','));
+            tokens.map(str::trim).any(|t| t.eq_ignore_ascii_case(token))
         };
         if !has("upgrade", "websocket") {
             return Err(HandshakeError::BadAnswer("Upgrade"));
@@ -192,13 +201,24 @@ impl ClientRequest {
             return Err(HandshakeError::BadAnswer("Connection"));
         }
         let expected = accept(nonce);
-        if !values("sec-websocket-accept").eq([expected.as_str()]) {
+        if !values(fields, "sec-websocket-accept").eq([expected.as_str()]) {
             return Err(HandshakeError::BadAnswer("Sec-WebSocket-Accept"));
         }
+        self.agreed(fields, extended)
+    }
+
+    /// What the fields of an answer agree on: nothing that was not offered (§4.1). `extended`:
+    /// whether we have offered an extension.
+    pub(super) fn agreed(
+        &self,
+        fields: &[httparse::Header<'_>],
+        extended: bool,
+    ) -> Result<Negotiated, HandshakeError> {
         let mut negotiated = Negotiated::new(Version::Rfc6455);
-        check_extensions(values("sec-websocket-extensions"), extended, &mut negotiated)
+        let extensions = values(fields, "sec-websocket-extensions");
+        check_extensions(extensions, extended, &mut negotiated)
             .map_err(|()| HandshakeError::BadAnswer(EXTENSIONS))?;
-        let mut chosen = values("sec-websocket-protocol");
+        let mut chosen = values(fields, "sec-websocket-protocol");
         negotiated.subprotocol = match (chosen.next(), chosen.next()) {
             (None, _) => None,
             (Some(name), None) if self.offers().any(|offer| offer == name) => Some(name.to_owned()),
@@ -206,6 +226,15 @@ impl ClientRequest {
         };
         Ok(negotiated)
     }
+}
+
+/// The values of all fields of this name; one that is no text counts as empty.
+fn values<'a>(
+    fields: &'a [httparse::Header<'a>],
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> {
+    let fields = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+    fields.map(|field| std::str::from_utf8(field.value).unwrap_or_default().trim())
 }
 
 /// The answer agrees on no extension but ours, and on ours only where it was offered.

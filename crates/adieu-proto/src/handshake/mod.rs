@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod client;
+mod extended_connect;
 mod head;
 #[cfg(feature = "legacy")]
 mod hixie;
@@ -17,6 +18,7 @@ mod target;
 
 pub use answer::{Answer, AnswerReader};
 pub use client::{ClientRequest, accept as client_accept};
+pub use extended_connect::{ConnectAnswer, ExtendedConnect};
 pub use head::Request;
 pub(crate) use head::{Limits, find_end};
 #[cfg(feature = "legacy")]

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::head::{lines, split_field};
 
-/// The head of the 101 that a server answered with: kept as the bytes it was, looked up when
-/// asked. Its length is at most [`Config::max_head`](crate::Config::max_head).
+/// The head of the 101 that a server answered with, or over HTTP/2 of its 200: kept as the bytes it
+/// was, looked up when asked. Its length is at most [`Config::max_head`](crate::Config::max_head).
 ///
 /// ```
 /// # fn of(head: &adieu_proto::ResponseHead) {
@@ -31,7 +31,8 @@ impl ResponseHead {
         ResponseHead { head: head.into() }
     }
 
-    /// The first line: version, status 101 and reason phrase (RFC 9112 §4), as it was sent.
+    /// The first line: version, status 101 and reason phrase (RFC 9112 §4), as it was sent. HTTP/2
+    /// has no such line, and `HTTP/2 200` stands for it.
     #[must_use]
     pub fn status_line(&self) -> &[u8] {
         self.lines().next().unwrap_or_default()

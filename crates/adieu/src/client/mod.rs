@@ -4,28 +4,30 @@ mod attempts;
 mod dial;
 mod error;
 mod eyeballs;
+#[cfg(all(feature = "http2", feature = "tls"))]
+mod http2;
+mod open;
 mod proxy;
 mod redirect;
 mod url;
 
 use std::future::Future;
 use std::net::SocketAddr;
+#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::{fmt, io};
 
-use adieu_proto::{Cause, ClientRequest, Config, Connection, HandshakeError, Scratch, UsageError};
+use adieu_proto::{ClientRequest, Config, UsageError};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 pub use error::{ConnectError, ProxyError, RedirectError};
 pub use url::UrlError;
 
 use crate::endpoint::{Ended, Endpoint};
-use crate::link::{Driver, Link};
 use crate::peer::Peer;
 use crate::socket::Socket;
-use crate::transport::{AnyTransport, Options, Tcp};
-use dial::{Deadline, Resolver, dial};
+use crate::transport::AnyTransport;
+use dial::{Deadline, Resolver};
 use proxy::{Environment, Proxies};
 use redirect::Journey;
 use url::{Target, basic_of};
@@ -71,6 +73,9 @@ pub struct Client {
     redirects: usize,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ClientConfig>>,
+    /// The connections of HTTP/2, where that is switched on.
+    #[cfg(all(feature = "http2", feature = "tls"))]
+    http2: Option<Arc<http2::Pool>>,
 }
 
 const AUTHORIZATION: &str = "Authorization";
@@ -96,6 +101,7 @@ impl Client {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.endpoint = self.endpoint.config(config);
+        self.shares_no_more();
         self
     }
 
@@ -155,6 +161,7 @@ impl Client {
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxies = Proxies::All(url.into());
+        self.shares_no_more();
         self
     }
 
@@ -166,6 +173,7 @@ impl Client {
     pub fn proxy_from_env(mut self) -> Self {
         let environment = Environment::of(|name| std::env::var(name).ok());
         self.proxies = Proxies::Environment(environment);
+        self.shares_no_more();
         self
     }
 
@@ -184,6 +192,7 @@ impl Client {
     #[must_use]
     pub fn resolve(mut self, host: &str, to: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.resolver.give(host, to.into_iter().collect());
+        self.shares_no_more();
         self
     }
 
@@ -197,6 +206,7 @@ impl Client {
         T: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {
         self.resolver.ask(resolve);
+        self.shares_no_more();
         self
     }
 
@@ -204,12 +214,82 @@ impl Client {
     /// the same configuration resume each other's TLS sessions.
     ///
     /// A configuration that offers more than HTTP/1.1 by ALPN (RFC 7301), made for a client of
-    /// HTTP/2 as well, offers only that here: it is what is spoken.
+    /// HTTP/2 as well, offers only that here: it is what is spoken. Which HTTP is spoken is for
+    /// `Client::http2` to say.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls = Some(crate::tls::speaking_http1(config));
+        self.shares_no_more();
         self
+    }
+
+    /// Opens WebSockets over HTTP/2 (RFC 8441), where the server takes them. Off by default.
+    ///
+    /// For `wss://` the TLS handshake offers `h2` and `http/1.1` (ALPN, RFC 7301). If the server
+    /// chooses `h2`, and its first SETTINGS have SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 §3),
+    /// the WebSocket is one stream, opened by an extended CONNECT (§4, §5). Else it is opened over
+    /// HTTP/1.1: on that connection if the server has chosen it, or on one of its own, within the
+    /// same deadline; that this server takes no WebSockets over HTTP/2 is remembered for 5 minutes.
+    /// `ws://`, [`connect_with`](Self::connect_with) and [`connect_unix`](Self::connect_unix) stay
+    /// with HTTP/1.1.
+    ///
+    /// **What is shared.** WebSockets to one host and port share a connection, from this client and
+    /// its clones; calls at the same time share one attempt to make it. A stream is opened on it
+    /// while the server takes more (SETTINGS_MAX_CONCURRENT_STREAMS) and has not said GOAWAY;
+    /// beside that a new connection is made. One without a stream is ended after 30 s, and when the
+    /// last clone is gone; a WebSocket that is open goes on without its client. A clone of which
+    /// [`config`](Self::config), [`tls`](Self::tls), [`resolve`](Self::resolve),
+    /// [`resolver`](Self::resolver) or a proxy is set anew has connections of its own. A connection
+    /// lives on the runtime of the call that made it.
+    ///
+    /// **What is tried again.** A stream that fails before the server has answered is tried once
+    /// more on another connection, where a connection that was there before was dead, or said
+    /// nothing at all for 3 s, PING included; where a GOAWAY leaves the stream out; and after
+    /// RST_STREAM with REFUSED_STREAM (RFC 9113 §8.7). After HTTP_1_1_REQUIRED it is tried once
+    /// more over HTTP/1.1. Nothing of the WebSocket was sent until then. Each try has its report
+    /// ([`on_end`](Self::on_end)). A status that refuses is a refusal, and a redirect is one, as
+    /// over HTTP/1.1.
+    ///
+    /// **Limits.** The server may send 1 MiB on one stream, and 4 MiB on all streams of a
+    /// connection together, before we have read them (RFC 9113 §5.2): by that a round trip of 50 ms
+    /// allows 20 MiB/s to a stream of large messages. Four WebSockets that nobody reads from can so
+    /// hold up the others of their connection; give those a client of their own. Of messages below
+    /// 256 bytes at least 65,536 may wait unread on a connection, which ends behind more. It is
+    /// asked by PING as [`Config::ping_interval`] and [`Config::pong_timeout`] say, beside the Ping
+    /// of each WebSocket; when it breaks all its WebSockets end, and each report says so.
+    ///
+    /// [`Socket::http2`] and [`Ending::http2`](crate::Ending::http2) tell the stream and its
+    /// connection.
+    /// [`Socket::response`] has the head of the 200.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), adieu::ConnectError> {
+    /// let client = adieu::Client::new().http2(true);
+    /// let first = client.connect("wss://example.com/chat").await?;
+    /// // One more stream of the same connection, if the server speaks HTTP/2.
+    /// let second = client.connect("wss://example.com/news").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// None here; [`connect`](Self::connect) has those that it has without. A server whose SETTINGS
+    /// do not come is [`ConnectError::Io`] with the kind `TimedOut`.
+    #[cfg(all(feature = "http2", feature = "tls"))]
+    #[must_use]
+    pub fn http2(mut self, on: bool) -> Self {
+        self.http2 = on.then(Arc::default);
+        self
+    }
+
+    /// What is made from now on is made otherwise than the connections that are shared.
+    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "of HTTP/2")]
+    fn shares_no_more(&mut self) {
+        #[cfg(all(feature = "http2", feature = "tls"))]
+        if let Some(pool) = &mut self.http2 {
+            *pool = Arc::default();
+        }
     }
 
     /// Connects. All addresses of the name are tried, a new one each 250 ms or when one has failed,
@@ -229,8 +309,7 @@ impl Client {
         let mut journey = Journey::new(Target::parse(url)?);
         loop {
             let request = self.request(&journey)?;
-            let (transport, peer) = self.reach(&journey.target, &deadline).await?;
-            match self.open(transport, peer, request, &deadline).await {
+            match self.attempt(&journey.target, request, &deadline).await {
                 Err(ConnectError::Handshake(error, ending)) => {
                     let followed = journey.follow(&error, self.redirects);
                     if !followed.map_err(ConnectError::Redirect)? {
@@ -323,81 +402,5 @@ impl Client {
         let request = self.subprotocols.iter().fold(request, |r, name| r.subprotocol(name));
         request.check()?;
         Ok(request)
-    }
-
-    /// A transport to the target, and its peer.
-    async fn reach(
-        &self,
-        target: &Target,
-        deadline: &Deadline,
-    ) -> Result<(AnyTransport, Peer), ConnectError> {
-        let max_head = self.endpoint.config.max_head;
-        let tcp = match self.proxies.choose(target)? {
-            Some(proxy) => proxy.tunnel(target, &self.resolver, deadline, max_head).await?,
-            None => dial(&self.resolver, &target.host(), target.port(), deadline).await?,
-        };
-        Options::of(&self.endpoint.config).set(&tcp)?;
-        let peer = Peer::new(tcp.peer_addr().ok());
-        let transport = self.transport(tcp, target, deadline).await.map_err(ConnectError::Tls)?;
-        Ok((transport, peer))
-    }
-
-    async fn open(
-        &self,
-        transport: AnyTransport,
-        peer: Peer,
-        request: ClientRequest,
-        deadline: &Deadline,
-    ) -> Result<Socket, ConnectError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(io::Error::from)?;
-        let config = self.endpoint.config.clone();
-        let scratch = &mut Scratch::default();
-        let connection = Connection::client(deadline.started, config, request, seed, scratch)?;
-        let link = Link::new(connection, transport, peer);
-        let mut driver = Driver::new(link.clone(), Arc::new(self.endpoint.clone()));
-        if driver.open().await {
-            tokio::spawn(async move { driver.run_alone().await });
-            return Ok(Socket::new(link));
-        }
-        let ending = link.ending().unwrap_or_else(|| unreachable!("it is over"));
-        let error = match &ending.cause {
-            Cause::Handshake(error) => error.clone(),
-            _ => HandshakeError::Incomplete,
-        };
-        Err(ConnectError::Handshake(error, Box::new((*ending).clone())))
-    }
-
-    #[cfg(feature = "tls")]
-    async fn transport(
-        &self,
-        tcp: TcpStream,
-        target: &Target,
-        deadline: &Deadline,
-    ) -> io::Result<AnyTransport> {
-        if !target.is_secure() {
-            return Ok(AnyTransport::Tcp(Tcp::new(tcp)));
-        }
-        let config = match &self.tls {
-            Some(config) => config.clone(),
-            None => {
-                let loaded = crate::tls::client_config_off_the_runtime();
-                deadline.within(loaded, || "the system's roots were not read".to_owned()).await?
-            }
-        };
-        let name = target.host().try_into().map_err(io::Error::other)?;
-        let tls = crate::tls::TlsStream::connect(tcp, config, name)?;
-        Ok(AnyTransport::Tls(Box::new(tls)))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[allow(clippy::unused_async, clippy::unnecessary_wraps, reason = "with TLS it needs both")]
-    async fn transport(
-        &self,
-        tcp: TcpStream,
-        _: &Target,
-        _: &Deadline,
-    ) -> io::Result<AnyTransport> {
-        Ok(AnyTransport::Tcp(Tcp::new(tcp)))
     }
 }

@@ -25,7 +25,9 @@ pub(crate) struct Below {
 
 #[derive(Debug)]
 struct Facts {
-    goaway: Option<Http2ErrorCode>,
+    goaway: Option<GoAway>,
+    /// The peer's first SETTINGS came.
+    has_settings: bool,
     close_notify: Option<bool>,
     end: Option<End>,
     error: Option<TransportError>,
@@ -55,6 +57,14 @@ impl Acked {
     pub(super) fn moves_on(self, now: Self) -> bool {
         self.others_wait && now.bytes > self.bytes
     }
+}
+
+/// The peer's last GOAWAY.
+#[derive(Clone, Copy, Debug)]
+struct GoAway {
+    /// The last stream of ours that the peer has processed, or may have.
+    last: u32,
+    code: Http2ErrorCode,
 }
 
 /// One stream below the library: what of our DATA has left, and whether the peer's is over.
@@ -105,11 +115,32 @@ impl BelowStream {
     }
 }
 
+/// For a client.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "a client asks over TLS alone"))]
 impl Below {
-    pub(super) fn new() -> Arc<Self> {
+    /// As a client: whether the server has said that it did not process this stream, and will not
+    /// (RFC 9113 §6.8).
+    pub(crate) fn leaves_out(&self, stream: u32) -> bool {
+        self.facts().goaway.is_some_and(|goaway| stream > goaway.last)
+    }
+
+    /// How many streams are open whose DATA is counted.
+    pub(crate) fn streams(&self) -> usize {
+        self.facts().streams.len()
+    }
+
+    /// Whether the peer's first SETTINGS came.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.facts().has_settings
+    }
+}
+
+impl Below {
+    pub(crate) fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let facts = Facts {
             goaway: None,
+            has_settings: false,
             close_notify: None,
             end: None,
             error: None,
@@ -135,7 +166,7 @@ impl Below {
     // For streams.
 
     /// A stream whose DATA is counted from now on.
-    pub(super) fn open(&self, stream: u32) -> Arc<BelowStream> {
+    pub(crate) fn open(&self, stream: u32) -> Arc<BelowStream> {
         self.facts().streams.entry(stream).or_default().clone()
     }
 
@@ -146,7 +177,7 @@ impl Below {
 
     /// The code of the peer's last GOAWAY.
     pub(crate) fn goaway(&self) -> Option<Http2ErrorCode> {
-        self.facts().goaway
+        self.facts().goaway.map(|goaway| goaway.code)
     }
 
     /// How the connection ended, if it did.
@@ -198,7 +229,7 @@ impl Below {
     }
 
     /// When bytes of the peer came last.
-    pub(super) fn heard(&self) -> Instant {
+    pub(crate) fn heard(&self) -> Instant {
         self.facts().heard
     }
 
@@ -210,8 +241,13 @@ impl Below {
     }
 
     /// A GOAWAY of the peer.
-    pub(super) fn says_goaway(&self, code: Http2ErrorCode) {
-        self.facts().goaway = Some(code);
+    pub(super) fn says_goaway(&self, last: u32, code: Http2ErrorCode) {
+        self.facts().goaway = Some(GoAway { last, code });
+    }
+
+    /// SETTINGS of the peer.
+    pub(super) fn says_settings(&self) {
+        self.facts().has_settings = true;
     }
 
     /// The peer's close_notify came.
@@ -248,13 +284,13 @@ impl Below {
     }
 
     /// It failed in another way, with this error.
-    pub(super) fn fails(&self, error: TransportError) {
+    pub(crate) fn fails(&self, error: TransportError) {
         self.facts().error.get_or_insert(error);
         self.ends(End::Unknown);
     }
 
     /// Our side lets go of it.
-    pub(super) fn lets_go(&self, end: End) {
+    pub(crate) fn lets_go(&self, end: End) {
         self.ends(end);
     }
 
@@ -269,7 +305,7 @@ impl Below {
             .drain(..)
             .filter_map(|seen| match seen {
                 Seen::Data { stream, bytes, .. } => Some((of(stream)?, bytes)),
-                Seen::GoAway(_) => None,
+                Seen::GoAway { .. } | Seen::Settings => None,
             })
             .collect();
         drop(facts);

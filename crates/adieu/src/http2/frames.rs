@@ -1,5 +1,5 @@
-//! Looks at the frames of HTTP/2 that pass (RFC 9113 §4.1): whose DATA they are and what a GOAWAY
-//! says. The library beneath judges them; this only counts.
+//! Looks at the frames of HTTP/2 that pass (RFC 9113 §4.1): whose DATA they are, what a GOAWAY says
+//! and that SETTINGS came. The library beneath judges them; this only counts.
 
 use adieu_proto::Http2ErrorCode;
 
@@ -13,8 +13,10 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GOAWAY: usize = 8;
 
 const TYPE_DATA: u8 = 0;
+const TYPE_SETTINGS: u8 = 4;
 const TYPE_GOAWAY: u8 = 7;
 const FLAG_END_STREAM: u8 = 1;
+const FLAG_ACK: u8 = 1;
 
 /// What passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +30,15 @@ pub(super) enum Seen {
         /// Whether END_STREAM has passed with them.
         end: bool,
     },
-    /// A GOAWAY with this code.
-    GoAway(Http2ErrorCode),
+    /// A GOAWAY.
+    GoAway {
+        /// The last stream that was processed, or may have been.
+        last: u32,
+        /// Why.
+        code: Http2ErrorCode,
+    },
+    /// SETTINGS, and no acknowledgement of ours.
+    Settings,
 }
 
 /// Follows one direction, in whatever pieces it comes.
@@ -102,9 +111,12 @@ impl Frames {
                 see(Seen::Data { stream: self.stream(), bytes, end });
             }
             TYPE_GOAWAY if whole && self.filled == self.head.len() => {
-                let [.., a, b, c, d] = self.head;
-                see(Seen::GoAway(Http2ErrorCode(u32::from_be_bytes([a, b, c, d]))));
+                let [.., s0, s1, s2, s3, a, b, c, d] = self.head;
+                let last = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
+                let code = Http2ErrorCode(u32::from_be_bytes([a, b, c, d]));
+                see(Seen::GoAway { last, code });
             }
+            TYPE_SETTINGS if whole && self.head[4] & FLAG_ACK == 0 => see(Seen::Settings),
             _ => {}
         }
         if whole {
@@ -165,7 +177,8 @@ mod tests {
     fn data_and_goaway_are_seen_in_whatever_pieces_they_come() {
         let goaway = frame(TYPE_GOAWAY, 0, 0, b"\0\0\0\x05\0\0\0\x0bdebug");
         let bytes = [
-            frame(4, 0, 0, &[0; 12]),
+            frame(TYPE_SETTINGS, 0, 0, &[0; 12]),
+            frame(TYPE_SETTINGS, FLAG_ACK, 0, b""),
             frame(TYPE_DATA, 0, 1, b"hello"),
             frame(TYPE_DATA, FLAG_END_STREAM, 1, b""),
             frame(6, 1, 0, &[0; 8]),
@@ -174,8 +187,9 @@ mod tests {
         ]
         .concat();
         let expected = [
+            Seen::Settings,
             Seen::Data { stream: 1, bytes: 5, end: true },
-            Seen::GoAway(Http2ErrorCode(11)),
+            Seen::GoAway { last: 5, code: Http2ErrorCode(11) },
             Seen::Data { stream: 3, bytes: 300, end: true },
         ];
         for piece in 1..=bytes.len() {

@@ -21,7 +21,8 @@ pub fn frames(bytes: &[u8], of_client: bool, piece: usize) -> Vec<Passed> {
     for piece in bytes.chunks(piece.max(1)) {
         frames.pass(piece, |seen| match seen {
             Seen::Data { stream, bytes, end } => all.push(Passed::Data(stream, bytes, end)),
-            Seen::GoAway(code) => all.push(Passed::GoAway(code.0)),
+            Seen::GoAway { code, .. } => all.push(Passed::GoAway(code.0)),
+            Seen::Settings => {}
         });
     }
     all

@@ -2,10 +2,12 @@
 //! ended and what of a stream has left: both are seen here, as they pass.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use adieu_proto::PeerEnd;
 use bytes::{Buf, Bytes};
@@ -26,7 +28,7 @@ thread_local! {
 }
 
 /// A transport that an HTTP/2 library reads and writes.
-pub(super) struct Io {
+pub(crate) struct Io {
     /// `None` once it was given back.
     transport: Option<AnyTransport>,
     back: Option<oneshot::Sender<AnyTransport>>,
@@ -44,18 +46,43 @@ pub(super) struct Io {
 }
 
 /// The transport, when the library is done with it.
-pub(super) type Back = oneshot::Receiver<AnyTransport>;
+pub(crate) type Back = oneshot::Receiver<AnyTransport>;
+
+/// How long a connection may take to end whose streams are over: for the last frames to leave, and
+/// for the peer to end TCP.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 impl Io {
-    pub(super) fn new(transport: AnyTransport, first: Bytes, below: Arc<Below>) -> (Self, Back) {
+    /// The server's side. `first` was read before.
+    pub(super) fn of_server(
+        transport: AnyTransport,
+        first: Bytes,
+        below: Arc<Below>,
+    ) -> (Self, Back) {
+        Self::new(transport, first, below, Frames::of_client(), Frames::of_server())
+    }
+
+    /// The client's side.
+    #[cfg(feature = "tls")]
+    pub(crate) fn of_client(transport: AnyTransport, below: Arc<Below>) -> (Self, Back) {
+        Self::new(transport, Bytes::new(), below, Frames::of_server(), Frames::of_client())
+    }
+
+    fn new(
+        transport: AnyTransport,
+        first: Bytes,
+        below: Arc<Below>,
+        incoming: Frames,
+        outgoing: Frames,
+    ) -> (Self, Back) {
         let (back, given_back) = oneshot::channel();
         let io = Io {
             transport: Some(transport),
             back: Some(back),
             first,
             below,
-            incoming: Frames::of_client(),
-            outgoing: Frames::of_server(),
+            incoming,
+            outgoing,
             held: Vec::new(),
             broken: false,
             over: false,
@@ -67,7 +94,8 @@ impl Io {
         let below = &self.below;
         below.is_heard();
         self.incoming.pass(bytes, |seen| match seen {
-            Seen::GoAway(code) => below.says_goaway(code),
+            Seen::GoAway { last, code } => below.says_goaway(last, code),
+            Seen::Settings => below.says_settings(),
             Seen::Data { stream, end: true, .. } => below.peer_finishes(stream),
             Seen::Data { .. } => {}
         });
@@ -122,6 +150,7 @@ impl Io {
                 Err(io::Error::new(ErrorKind::InvalidData, error))
             }
             Read::Over(over) => self.ended(&over, close_notify),
+            Read::Answered(_) => unreachable!("no stream of HTTP/2 lies beneath another"),
         })
     }
 
@@ -222,4 +251,18 @@ impl Drop for Io {
             let _ = back.send(transport);
         }
     }
+}
+
+/// The library is done with the transport: our direction is finished, and the peer's end is
+/// awaited for a moment. A socket that is closed with unread input would send an RST, and the
+/// peer would lose what is on its way.
+pub(crate) async fn linger(back: Back) {
+    let Ok(mut transport) = back.await else { return };
+    let ends = async {
+        poll_fn(|cx| transport.poll_flush(Some(cx))).await.ok();
+        poll_fn(|cx| transport.poll_finish(cx)).await;
+        let mut dropped = [0; 4096];
+        while !matches!(poll_fn(|cx| transport.poll_read(cx, &mut dropped)).await, Read::Over(_)) {}
+    };
+    let _ = tokio::time::timeout(LINGER, ends).await;
 }

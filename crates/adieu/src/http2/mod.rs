@@ -7,13 +7,15 @@
 //! there, as it accepts those of HTTP/1.1. [`Server::http2`](crate::Server::http2) does all of it.
 //!
 //! The frames are read and written by the crate `h2`, which hides how a connection ended: what
-//! passes beneath it is looked at here, and recorded once for all streams of the connection.
+//! passes beneath it is looked at here, and recorded once for all streams of the connection. A
+//! [`Client`](crate::Client) uses the same.
 
 use hyper::body::Body;
 
 mod answer;
 mod below;
 mod body;
+mod clock;
 mod connection;
 mod frames;
 #[cfg(fuzzing)]
@@ -36,6 +38,10 @@ pub use settings::Settings;
 
 pub(crate) use answer::{Opening, is_websocket};
 pub(crate) use below::{Below, BelowStream};
+#[cfg(feature = "tls")]
+pub(crate) use clock::{Clock, Due};
 pub use connection::Carried;
 pub(crate) use frames::PREFACE;
+#[cfg(feature = "tls")]
+pub(crate) use io::{Io, linger};
 pub(crate) use sockets::Sockets;

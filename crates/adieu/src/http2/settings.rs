@@ -79,6 +79,33 @@ impl Settings {
     }
 }
 
+#[cfg(feature = "tls")]
+impl Settings {
+    /// What the library of a client is told: the windows are those of a server.
+    pub(crate) fn client_builder(&self) -> h2::client::Builder {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .enable_push(false)
+            // The protocol judges a head that is too long, and names its limit; the library would
+            // reset the stream.
+            .max_header_list_size(self.max_header_list_size.saturating_mul(4))
+            .initial_window_size(self.stream_window)
+            .initial_connection_window_size(self.connection_window)
+            .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(UNREAD_FRAMES * SMALL_FRAME);
+        builder
+    }
+}
+
+/// DATA frames of a connection that a client may leave unread, however small they are. The library
+/// counts what a frame has less than [`SMALL_FRAME`], and ends the connection, with all its
+/// WebSockets, where it is too much: one of them that is not read for a while, and gets small
+/// messages, should rather be held up by its window.
+#[cfg(feature = "tls")]
+const UNREAD_FRAMES: usize = 64 * 1024;
+#[cfg(feature = "tls")]
+const SMALL_FRAME: usize = 256;
+
 /// Bytes of a stream that wait in the library to be written. What a WebSocket is given more waits
 /// in its own queue, where the report sees it.
 const SEND_BUFFER: usize = 256 * 1024;

@@ -365,6 +365,8 @@ impl State {
             Read::CloseNotify => self.tell(TransportEvent::CloseNotify, scratch),
             Read::TlsFailed(error) => self.tell(TransportEvent::TlsFailed(error), scratch),
             Read::Over(over) => self.peer_ended(over, scratch),
+            #[cfg(feature = "http2")]
+            Read::Answered(answer) => self.connection.answered(self.polled, *answer, scratch),
         }
     }
 
@@ -382,6 +384,9 @@ impl State {
 
     pub(super) fn peer_ended(&mut self, over: Over, scratch: &mut Scratch) {
         self.read_over = true;
+        if let Some(http2) = self.transport.http2() {
+            self.tell(TransportEvent::Http2(http2), scratch);
+        }
         self.tell(TransportEvent::PeerEnded(over.how, over.error), scratch);
         if over.then_reset {
             self.tell(TransportEvent::PeerEnded(PeerEnd::Reset, None), scratch);

@@ -1,12 +1,17 @@
 //! A stream of HTTP/2 (RFC 9113) that an extended CONNECT has opened (RFC 8441). Its ends are
 //! END_STREAM, RST_STREAM with a code, and the end of the connection below.
 
+use std::future::Future;
 use std::io::IoSlice;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use adieu_proto::{Evidence, Http2, Http2ErrorCode, PeerEnd, TransportError, TransportKind};
+use adieu_proto::{
+    ConnectAnswer, Evidence, Http2, Http2ErrorCode, PeerEnd, TransportError, TransportKind,
+};
 use bytes::{Buf, Bytes, BytesMut};
+use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 
 use crate::http2::{Below, BelowStream};
@@ -15,7 +20,7 @@ use crate::transport::{Over, Read, Transport, WriteFailure, Written};
 /// Both directions of one stream, and what their calls have shown.
 pub(crate) struct Http2Stream {
     send: SendStream<Bytes>,
-    recv: RecvStream,
+    recv: Receiving,
     /// DATA that was received and not read yet.
     unread: Bytes,
     /// Bytes of DATA that the library has taken.
@@ -26,7 +31,15 @@ pub(crate) struct Http2Stream {
     below: Arc<Below>,
     /// Our END_STREAM is in the library's queue.
     finished: bool,
+    is_client: bool,
     peer: PeerDirection,
+}
+
+/// What the peer sends.
+enum Receiving {
+    /// As a client: the answer to our request is still to come.
+    Awaited(ResponseFuture),
+    Data(RecvStream),
 }
 
 /// The peer's direction of a stream, as far as it was read.
@@ -37,6 +50,11 @@ enum PeerDirection {
     Finished,
     /// RST_STREAM, alone or behind END_STREAM.
     Reset(Reason),
+    /// As a client: RST_STREAM with NO_ERROR behind END_STREAM. The server has said all and wants
+    /// no more of what we would still say: that takes nothing back (RFC 9113 §8.1).
+    Dismissed,
+    /// As a client: a GOAWAY says that the stream was not processed (RFC 9113 §6.8).
+    LeftOut,
     /// The library has reset the stream: the peer broke a rule of HTTP/2 on it.
     RuleBroken,
     /// The connection has ended, and the stream with it.
@@ -59,12 +77,34 @@ fn over_whole_frames(bytes: usize) -> usize {
 }
 
 impl Http2Stream {
+    /// As a server: the request is answered.
     pub(crate) fn new(
         send: SendStream<Bytes>,
         recv: RecvStream,
         below: Arc<Below>,
         below_stream: Arc<BelowStream>,
     ) -> Self {
+        Self::of(send, Receiving::Data(recv), below, below_stream)
+    }
+
+    /// As a client: the request has been given to the library.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "a client asks over TLS alone"))]
+    pub(crate) fn asked(
+        send: SendStream<Bytes>,
+        response: ResponseFuture,
+        below: Arc<Below>,
+        below_stream: Arc<BelowStream>,
+    ) -> Self {
+        Self::of(send, Receiving::Awaited(response), below, below_stream)
+    }
+
+    fn of(
+        send: SendStream<Bytes>,
+        recv: Receiving,
+        below: Arc<Below>,
+        below_stream: Arc<BelowStream>,
+    ) -> Self {
+        let is_client = matches!(recv, Receiving::Awaited(_));
         Http2Stream {
             send,
             recv,
@@ -74,18 +114,27 @@ impl Http2Stream {
             below_stream,
             below,
             finished: false,
+            is_client,
             peer: PeerDirection::Open,
         }
     }
 
+    fn id(&self) -> u32 {
+        self.send.stream_id().as_u32()
+    }
+
     /// What the report tells of it.
     pub(crate) fn http2(&self) -> Http2 {
-        let mut http2 = Http2::new(self.below.id(), self.recv.stream_id().as_u32());
+        let mut http2 = Http2::new(self.below.id(), self.id());
         http2.goaway = self.below.goaway();
         match self.peer {
             PeerDirection::Reset(reason) => http2.reset = Some(Http2ErrorCode(reason.into())),
+            PeerDirection::Dismissed => http2.reset = Some(Http2ErrorCode::NO_ERROR),
             PeerDirection::EndedByConnection => http2.connection_end = self.below.end(),
-            PeerDirection::Open | PeerDirection::Finished | PeerDirection::RuleBroken => {}
+            PeerDirection::Open
+            | PeerDirection::Finished
+            | PeerDirection::LeftOut
+            | PeerDirection::RuleBroken => {}
         }
         http2
     }
@@ -106,8 +155,12 @@ impl Http2Stream {
         };
         match self.peer {
             PeerDirection::Reset(_) => Over { how: PeerEnd::Reset, then_reset: false, error: None },
-            PeerDirection::Finished => Over::finished(),
+            PeerDirection::Finished | PeerDirection::Dismissed => Over::finished(),
             PeerDirection::EndedByConnection => self.below.over().unwrap_or_else(|| unknown(error)),
+            PeerDirection::LeftOut => {
+                let words = "a GOAWAY of the server says that it has not processed the stream";
+                Over::by(PeerEnd::Unknown, std::io::Error::other(words))
+            }
             PeerDirection::RuleBroken | PeerDirection::Open => unknown(error),
         }
     }
@@ -118,6 +171,9 @@ impl Http2Stream {
             Some(reason) if error.is_reset() && error.is_remote() => PeerDirection::Reset(reason),
             _ if error.is_reset() => PeerDirection::RuleBroken,
             _ if self.below_stream.peer_finished() => PeerDirection::Finished,
+            _ if self.is_client && error.is_go_away() && error.is_remote() => {
+                PeerDirection::LeftOut
+            }
             _ => PeerDirection::EndedByConnection,
         }
     }
@@ -125,10 +181,17 @@ impl Http2Stream {
     /// Fills the buffer with what has come, of as many DATA frames as there are. An empty one says
     /// nothing (RFC 9113 §6.1).
     fn poll_data(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Read> {
+        let recv = match &mut self.recv {
+            Receiving::Data(recv) => recv,
+            Receiving::Awaited(response) => {
+                let response = ready!(Pin::new(response).poll(cx));
+                return Poll::Ready(self.answered(response));
+            }
+        };
         let mut filled = 0;
         while filled < buf.len() {
             if self.unread.is_empty() {
-                match self.recv.poll_data(cx) {
+                match recv.poll_data(cx) {
                     Poll::Ready(Some(Ok(data))) => self.unread = data,
                     // The next call meets the same end.
                     _ if filled > 0 => break,
@@ -140,7 +203,7 @@ impl Http2Stream {
             filled += n;
         }
         // What fails here is said by the next read.
-        let _ = self.recv.flow_control().release_capacity(filled);
+        let _ = recv.flow_control().release_capacity(filled);
         Poll::Ready(Read::Data(filled))
     }
 
@@ -152,6 +215,17 @@ impl Http2Stream {
                 self.peer = PeerDirection::Finished;
                 Over::finished()
             }
+        }
+    }
+
+    fn answered(&mut self, response: Result<http::Response<RecvStream>, h2::Error>) -> Read {
+        match response {
+            Ok(response) => {
+                let (parts, recv) = response.into_parts();
+                self.recv = Receiving::Data(recv);
+                Read::Answered(Box::new(answer(&parts)))
+            }
+            Err(error) => Read::Over(self.judge(error)),
         }
     }
 
@@ -270,6 +344,10 @@ impl Transport for Http2Stream {
             return false;
         }
         match self.send.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(Reason::NO_ERROR)) if self.is_client => {
+                self.peer = PeerDirection::Dismissed;
+                false
+            }
             Poll::Ready(Ok(reason)) => {
                 self.peer = PeerDirection::Reset(reason);
                 true
@@ -285,9 +363,20 @@ impl Transport for Http2Stream {
 }
 
 impl Drop for Http2Stream {
-    /// The library ends what is still open behind what waits to leave: with NO_ERROR where our
-    /// direction is finished (RFC 9113 §8.1), else with CANCEL (RFC 8441 §5).
+    /// The library ends what is still open behind what waits to leave: as a server with NO_ERROR
+    /// where our direction is finished (RFC 9113 §8.1), else with CANCEL (RFC 8441 §5).
     fn drop(&mut self) {
-        self.below.forget(self.recv.stream_id().as_u32());
+        self.below.forget(self.id());
+    }
+}
+
+/// The head of an answer, for the protocol.
+fn answer(parts: &http::response::Parts) -> ConnectAnswer {
+    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.as_str().to_owned(), value.as_bytes().to_vec())
+    };
+    ConnectAnswer {
+        status: parts.status.as_u16(),
+        fields: parts.headers.iter().map(field).collect(),
     }
 }

@@ -34,6 +34,10 @@ pub(crate) enum Read {
     /// close_notify.
     #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "TLS says it"))]
     TlsFailed(TransportError),
+    /// The head of the answer to our request, as a library has read it. What it opens or refuses
+    /// follows.
+    #[cfg(feature = "http2")]
+    Answered(Box<adieu_proto::ConnectAnswer>),
     /// The peer's direction is over: nothing more will be read.
     Over(Over),
 }

@@ -98,6 +98,10 @@ impl TlsStream {
     #[cfg(feature = "http2")]
     pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.tls.is_handshaking() && matches!(self.inbound, Inbound::Open) {
+            // A client speaks first. How the peer ended is for the reads to say.
+            if let Poll::Ready(Err(error)) = self.poll_push(Some(cx)) {
+                let _ = self.tcp.write_failed(error);
+            }
             self.over = ready!(self.poll_records(cx));
             if self.over.is_some() {
                 break;
@@ -106,8 +110,8 @@ impl TlsStream {
         Poll::Ready(())
     }
 
-    /// Completes the TLS handshake, or finds out that it fails, which the first read tells: for a
-    /// server that has to know what was agreed on in it.
+    /// Completes the TLS handshake, or finds out that it fails, which the first read tells: for
+    /// who has to know what was agreed on in it.
     #[cfg(feature = "http2")]
     pub fn handshake(&mut self) -> impl Future<Output = ()> + Send + '_ {
         std::future::poll_fn(|cx| self.poll_handshake(cx))
@@ -383,6 +387,8 @@ impl AsyncRead for TlsStream {
             Read::TlsFailed(error) => Err(io::Error::new(ErrorKind::InvalidData, error)),
             Read::Over(Over { error: None, .. }) => Ok(()),
             Read::Over(Over { error: Some(error), .. }) => Err(io::Error::other(error)),
+            #[cfg(feature = "http2")]
+            Read::Answered(_) => unreachable!("a library answers, TLS does not"),
         })
     }
 }

@@ -3,6 +3,7 @@
 #![cfg(feature = "http2")]
 
 mod abuse;
+mod client;
 mod closing;
 mod endings;
 mod faults;

@@ -1,5 +1,6 @@
 //! A raw client of HTTP/2 (RFC 9113) with WebSockets on its streams (RFC 8441): it says what a
-//! test tells it to, and its streams and its connection die as told.
+//! test tells it to, and its streams and its connection die as told. [`Http2Server`] is the other
+//! side.
 //!
 //! Frames, field blocks and windows are written, read and counted here: nothing is taken from
 //! the code under test.
@@ -34,6 +35,7 @@ mod frame;
 #[path = "../../../adieu-check/src/http2/hpack.rs"]
 pub mod hpack;
 mod peer;
+mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -42,4 +44,5 @@ mod window;
 pub use frame::{GoAway, Http2Frame, PREFACE, RawFrame, code, flag, kind, setting};
 pub use hpack::Fields;
 pub use peer::{Http2Builder, Http2Peer, Http2Rest, ServerSettings};
+pub use server::{Http2Server, TAKES_WEBSOCKETS};
 pub use stream::{Http2Answer, Http2Head, StreamEnd, StreamRest, websocket_request};

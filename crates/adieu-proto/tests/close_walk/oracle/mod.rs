@@ -312,11 +312,11 @@ impl Oracle {
         }
     }
 
-    /// Both Closes have crossed on a stream of many: nothing more can come, and what the peer has
-    /// left open can be ended without harm (RFC 9113 §8.1).
+    /// Both Closes have crossed on a stream of many: nothing more can come, and what the client has
+    /// left open can be ended by a server without harm (RFC 9113 §8.1).
     fn needs_no_end(&self) -> bool {
         let crossed = self.our_close_left.is_some() && self.heard.is_some() && !self.offended;
-        self.transport == Transport::Multiplexed && crossed
+        self.role == Role::Server && self.transport == Transport::Multiplexed && crossed
     }
 
     /// §7.1.1: our FIN waits for the peer's Close, if one was asked for and may still come.
