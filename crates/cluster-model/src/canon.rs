@@ -189,3 +189,58 @@ impl Hasher for Bytes {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::initial;
+    use crate::scenario::Budget;
+
+    const WORLD: Scenario = Scenario::of("test", Budget::NONE);
+
+    /// A commit of A is in flight, and the row has the nonce that it builds on, or not.
+    fn print(row: u8, after: u8, next: u8) -> u128 {
+        let mut state = initial::state(&WORLD);
+        state.engine.rows[0].as_mut().unwrap().nonce = Nonce(row);
+        state.nodes[0].held[0] = None;
+        let (what, stage) = (What::Detach, Stage::Asked);
+        let (after, next) = (Nonce(after), Nonce(next));
+        let from = Owner::new(0, 0);
+        let write = Write { from, session: 0, what, stage, epoch: 1, after, next };
+        state.net.push(Message::Write(write));
+        canonical(&WORLD, &mut state);
+        fingerprint(&state, &mut Bytes::default())
+    }
+
+    #[test]
+    fn states_that_differ_in_the_names_of_nonces_are_one() {
+        assert_eq!(print(3, 3, 7), print(8, 8, 2));
+        assert_eq!(print(3, 1, 7), print(8, 9, 2));
+    }
+
+    #[test]
+    fn states_that_differ_in_which_nonces_are_the_same_are_two() {
+        let all = [print(3, 3, 7), print(3, 1, 7), print(3, 7, 3)];
+        assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+    }
+
+    #[test]
+    fn a_write_of_an_epoch_that_is_over_is_dropped_only_if_nobody_waits_for_it() {
+        let mut state = initial::state(&WORLD);
+        let mut write = Write {
+            from: Owner::new(0, 0),
+            session: 0,
+            what: What::Detach,
+            stage: Stage::Stray,
+            epoch: 0,
+            after: Nonce(1),
+            next: Nonce(2),
+        };
+        state.net.push(Message::Write(write));
+        write.stage = Stage::Asked;
+        state.net.push(Message::Write(write));
+        canonical(&WORLD, &mut state);
+        assert_eq!(state.net.len(), 1);
+        assert!(matches!(state.net[0], Message::Write(Write { stage: Stage::Asked, .. })));
+    }
+}

@@ -59,6 +59,7 @@ impl Sim<'_> {
     pub(crate) fn claim(&mut self, claim: &Claim) -> Claimed {
         let offers_acknowledgement = !self.is(Variant::AcknowledgementNotOffered);
         let compares_tag = !self.is(Variant::NumberWithoutTag);
+        let tells = !self.is(Variant::LossNotTold);
         let nonce = self.fresh();
         let Some(row) = self.row(claim.session) else { return Claimed::Expired };
         let other_tag = row.tag(claim.received).is_some_and(|tag| tag != claim.tag);
@@ -76,7 +77,7 @@ impl Sim<'_> {
         if claim.generation < row.confirmed {
             return Claimed::Stale;
         }
-        if claim.received < row.acked {
+        if claim.received < row.acked && tells {
             return Claimed::Lost;
         }
         row.trim(claim.received);
@@ -250,8 +251,12 @@ impl Sim<'_> {
     /// post: appended whoever owns the session. Whether there is such a session.
     pub(crate) fn post(&mut self, post: u8) -> bool {
         let knows_repeats = !self.is(Variant::PostWithoutKey);
+        let keeps = usize::from(self.scenario.keeps);
         let Some(row) = self.row(0) else { return false };
         if row.posted & 1 << post == 0 || !knows_repeats {
+            if row.outbox.len() == keeps {
+                row.trim(row.acked + 1);
+            }
             row.outbox.push(post + 1);
             row.posted |= 1 << post;
         }
@@ -272,5 +277,105 @@ impl Row {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let Row { epoch, generation, taken, acked, .. } = *self;
         Snapshot { epoch, generation, taken, acked }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::initial;
+    use crate::scenario::{Budget, Scenario};
+
+    const WORLD: Scenario = Scenario::of("test", Budget::NONE);
+
+    /// The first session is owned by A in epoch 1, with two messages to the client: tags 1 and 2.
+    fn world() -> State {
+        let mut state = initial::state(&WORLD);
+        let row = state.engine.rows[0].as_mut().unwrap();
+        row.outbox.push(1);
+        row.outbox.push(2);
+        state
+    }
+
+    fn claim() -> Claim {
+        Claim {
+            from: Owner::new(1, 0),
+            session: 0,
+            stage: Stage::Asked,
+            waits: true,
+            generation: 0,
+            received: 0,
+            tag: 0,
+            acknowledged: 0,
+            nonce: Nonce(9),
+            read: None,
+        }
+    }
+
+    fn claimed(state: &State, claim: &Claim) -> Claimed {
+        Sim::new(&WORLD, state).claim(claim)
+    }
+
+    #[test]
+    fn a_claim_makes_an_owner_of_a_new_epoch_and_trims_what_was_received() {
+        let state = world();
+        let mut sim = Sim::new(&WORLD, &state);
+        let claimed = sim.claim(&Claim { received: 1, tag: 1, ..claim() });
+        let snapshot = Snapshot { epoch: 2, generation: 1, taken: 0, acked: 1 };
+        assert_eq!(claimed, Claimed::Ok { snapshot, late: false });
+        let row = sim.row(0).unwrap();
+        assert_eq!((row.x, row.nonce), (X::Owned(Owner::new(1, 0)), Nonce(9)));
+        assert_eq!(&*row.outbox, &[2]);
+    }
+
+    #[test]
+    fn a_claim_of_more_than_the_engine_has_is_rolled_back_and_hides_the_session() {
+        let more = [
+            Claim { generation: 1, ..claim() },
+            Claim { acknowledged: 1, ..claim() },
+            Claim { received: 3, tag: 3, ..claim() },
+            Claim { received: 1, tag: 3, ..claim() },
+        ];
+        for claim in more {
+            let state = world();
+            let mut sim = Sim::new(&WORLD, &state);
+            assert!(matches!(sim.claim(&claim), Claimed::RolledBack { epoch: 2, .. }), "{claim:?}");
+            assert_eq!(sim.row(0).unwrap().x, X::Deadline);
+        }
+    }
+
+    #[test]
+    fn a_claim_with_an_old_token_or_behind_what_was_acknowledged_changes_nothing() {
+        let mut state = world();
+        let row = state.engine.rows[0].as_mut().unwrap();
+        (row.generation, row.confirmed) = (2, 2);
+        assert_eq!(claimed(&state, &claim()), Claimed::Stale);
+        let row = state.engine.rows[0].as_mut().unwrap();
+        row.trim(1);
+        assert_eq!(claimed(&state, &Claim { generation: 2, ..claim() }), Claimed::Lost);
+        state.engine.rows[0] = None;
+        assert_eq!(claimed(&state, &claim()), Claimed::Expired);
+    }
+
+    #[test]
+    fn the_fence_knows_a_repeat_another_owner_and_a_rollback() {
+        let state = world();
+        let write = |epoch, after, next| Write {
+            from: Owner::new(0, 0),
+            session: 0,
+            what: What::Detach,
+            stage: Stage::Asked,
+            epoch,
+            after: Nonce(after),
+            next: Nonce(next),
+        };
+        let mut sim = Sim::new(&WORLD, &state);
+        assert_eq!(sim.write(&write(1, 5, 6)), Answer::RolledBack);
+        assert_eq!(sim.write(&write(2, 1, 6)), Answer::RolledBack);
+        assert_eq!(sim.write(&write(1, 1, 6)), Answer::Ok);
+        assert_eq!(sim.row(0).unwrap().x, X::Deadline);
+        assert_eq!(sim.write(&write(1, 1, 6)), Answer::Ok);
+        sim.due(Owner::new(1, 0), 0);
+        assert_eq!(sim.write(&write(1, 6, 7)), Answer::Fenced);
     }
 }

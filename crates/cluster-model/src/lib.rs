@@ -43,7 +43,8 @@
 //!
 //! 1. *A deadline outlasts the audit.* No deadline passes while a node that runs still believes
 //!    that it has the client: it looks at what it holds each L, and after a promotion before
-//!    anybody asks for deadlines again; no deadline is shorter than that.
+//!    anybody asks for deadlines again; no deadline is shorter than that
+//!    ([`Variant::DeadlineBeforeAudit`]).
 //! 2. *An answer that makes a node an owner is old when a deadline that was set behind it has
 //!    passed, and when its node stood still.* It is thrown away then.
 //! 3. *A client that is at a node that stands still is not connected*: it hears nothing.
@@ -74,7 +75,7 @@
 //!
 //! # What is not in it
 //!
-//! The length of waits, trimming of old messages, dead letters, an old primary that still answers
+//! The length of waits, dead letters, an old primary that still answers
 //! (split brain), rooms, more users than one. A node that cannot reach the engine is one that
 //! stands still. `session.ended` has one reason. The epoch in a token is left out: the generation
 //! alone has to do. A post of which the caller saw no answer is repeated at once or not at all.

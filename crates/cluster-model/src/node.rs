@@ -50,16 +50,20 @@ impl Sim<'_> {
     }
 
     /// The owner reads the list and sends the client the next message of it. What the client has by
-    /// number and not by tag, the engine has lost.
+    /// number and not by tag, the engine has lost; what
+    /// made room for newer messages is lost too.
     pub(crate) fn deliver(&mut self, node: usize, session: u8) {
         if self.state.is_rolled_back(self.scenario.variant, session.into()) {
             *self.held(node, session) = None;
             self.told_lost(session);
             return;
         }
-        let client = &self.state.clients[usize::from(session)];
-        let row = &self.state.engine.rows[usize::from(session)];
-        let Some(tag) = row.and_then(|row| row.tag(client.received + 1)) else { return };
+        let Some(row) = self.state.engine.rows[usize::from(session)] else { return };
+        let client = self.client(session);
+        // Older only where a loss is not told (a variant).
+        client.received = client.received.max(row.acked);
+        let client = *client;
+        let Some(tag) = row.tag(client.received + 1) else { return };
         if client.got & 1 << (tag - 1) != 0 {
             self.complain(Property::Gap, "the client gets a message twice");
         } else if tag < client.tag {
@@ -127,7 +131,8 @@ impl Sim<'_> {
                 self.become_owner(node, session, claim.nonce, &snapshot, late, claim.waits);
             }
             Claimed::Expired if claim.waits => self.told_over(session),
-            Claimed::Stale | Claimed::Lost if claim.waits => {
+            Claimed::Lost if claim.waits => self.told_lost(session),
+            Claimed::Stale if claim.waits => {
                 self.complain(Property::Alarm, "a client is refused that did nothing wrong");
             }
             Claimed::Expired | Claimed::Stale | Claimed::Lost => {}
@@ -207,12 +212,12 @@ impl Sim<'_> {
 }
 
 impl State {
-    /// Whether the list does not go on from what the client has: the engine has lost a part of it.
+    /// Whether the list does not go on from what the client has: a part of it was lost, or made room.
     pub(crate) fn is_rolled_back(&self, variant: Variant, session: usize) -> bool {
         let client = &self.clients[session];
         let Some(row) = &self.engine.rows[session] else { return false };
         let other_tag = row.tag(client.received).is_some_and(|tag| tag != client.tag);
-        client.received < row.acked
+        client.received < row.acked && variant != Variant::LossNotTold
             || client.received > row.tail()
             || other_tag && variant != Variant::NumberWithoutTag
     }

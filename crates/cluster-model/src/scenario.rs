@@ -72,6 +72,8 @@ pub struct Scenario {
     pub sessions: u8,
     /// How the backend is told.
     pub telling: Telling,
+    /// So many messages to a client are kept, at most 2; older ones make room.
+    pub keeps: u8,
     /// What may happen, and how often.
     pub budget: Budget,
     /// The protocol, or one that was made wrong.
@@ -85,7 +87,8 @@ impl Scenario {
     #[must_use]
     pub const fn of(name: &'static str, budget: Budget) -> Self {
         let (telling, variant) = (Telling::AtOnce, Variant::Right);
-        Scenario { name, nodes: 2, sessions: 1, telling, budget, variant, seeks: None }
+        let (nodes, sessions, keeps, seeks) = (2, 1, 2, None);
+        Scenario { name, nodes, sessions, telling, keeps, budget, variant, seeks }
     }
 
     /// The same world with another protocol, in which one property is looked at.

@@ -81,9 +81,15 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// The client hears that its session was lost. That may be said after a failover alone.
+    /// The client hears that its session was lost. That may be said after a failover, or if a message
+    /// made room that the client did not get.
     pub(crate) fn told_lost(&mut self, session: u8) {
-        if !self.state.failed_over {
+        let kept = self
+            .row(session)
+            .map_or(0, |row| row.outbox.iter().fold(0, |all, tag| all | 1 << (tag - 1)));
+        let made_room =
+            session == 0 && self.state.answered & !(self.state.clients[0].got | kept) != 0;
+        if !self.state.failed_over && !made_room {
             self.complain(
                 Property::Alarm,
                 "the client is told that its session was lost, and it was not",

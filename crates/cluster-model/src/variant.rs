@@ -28,6 +28,8 @@ pub enum Variant {
     NoAudit,
     /// No node looks whether what it holds is still its own.
     NoAuditOfConnections,
+    /// A deadline may pass before a node has looked whether what it holds is still its own.
+    DeadlineBeforeAudit,
     /// An answer to a claim is used however old it is.
     LateAnswerUsed,
     /// The fence is the epoch alone.
@@ -48,6 +50,8 @@ pub enum Variant {
     AcceptedBeforeReplicated,
     /// The client does not offer the highest acknowledgement that it was given.
     AcknowledgementNotOffered,
+    /// Messages that made room for newer ones are left out in silence.
+    LossNotTold,
     /// A write is repeated with a new nonce.
     NewNonceOnRepeat,
     /// The engine does not know a write that comes twice.

@@ -120,6 +120,14 @@ fn a_failover_tells_no_end_twice_and_no_departure_of_who_is_there() {
     holds(&delivered(Scenario::of("failover, message, delivery", budget)));
 }
 
+/// Of what was not reached nothing is known, least of all that no end can be reached.
+#[test]
+fn an_exploration_that_is_cut_off_says_nothing_of_liveness() {
+    let scenario = Scenario::of("crash", Budget { crashes: 1, ..NONE });
+    let outcome = cluster_model::explore(&scenario, 3);
+    assert!(!outcome.complete && outcome.violation.is_none() && outcome.expanded == 3);
+}
+
 /// A property of what never happens holds in vain.
 #[test]
 fn every_script_gives_every_answer_somewhere() {
@@ -127,6 +135,7 @@ fn every_script_gives_every_answer_somewhere() {
     let worlds = [
         Scenario::of("faults", Budget { sends: 1, goodbyes: 1, resumes: 1, ..failing }),
         Scenario::of("abandoned", Budget { sends: 1, resumes: 2, abandons: 1, ..failing }),
+        Scenario { keeps: 1, ..Scenario::of("posts", Budget { posts: 2, resumes: 1, ..NONE }) },
         delivered(Scenario::of("delivery", Budget { pauses: 1, ..NONE })),
         two_sessions(Scenario::of("two sessions", Budget { goodbyes: 1, pauses: 1, ..NONE })),
         replicated(Scenario::of(
@@ -152,6 +161,7 @@ fn every_script_gives_every_answer_somewhere() {
         "audit: another's",
         "audit: rolled back",
         "claim: EXPIRED",
+        "claim: LOST",
         "claim: OK",
         "claim: OK, late",
         "claim: ROLLED_BACK",

@@ -186,3 +186,22 @@ fn without_an_audit_of_connections_a_session_ends_whose_client_is_connected() {
     let scenario = Scenario::of("an abandoned handshake", budget);
     only_breaks(&scenario, Variant::NoAuditOfConnections, Property::Ending);
 }
+
+#[test]
+fn a_deadline_that_passes_before_the_audit_ends_a_session_whose_claim_a_failover_lost() {
+    only_breaks(&replicated(FAILOVER), Variant::DeadlineBeforeAudit, Property::Ending);
+}
+
+#[test]
+fn a_deadline_that_passes_before_the_audit_ends_a_session_though_nothing_failed() {
+    let budget = Budget { resumes: 2, abandons: 1, ..Budget::NONE };
+    let scenario = Scenario::of("an abandoned handshake", budget);
+    only_breaks(&scenario, Variant::DeadlineBeforeAudit, Property::Ending);
+}
+
+#[test]
+fn a_message_that_made_room_is_a_gap_unless_it_is_told() {
+    let budget = Budget { posts: 2, crashes: 1, ..RESUME };
+    let scenario = Scenario { keeps: 1, ..Scenario::of("posts, one is kept", budget) };
+    only_breaks(&scenario, Variant::LossNotTold, Property::Gap);
+}

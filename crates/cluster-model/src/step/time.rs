@@ -23,8 +23,12 @@ impl Steps<'_> {
     /// A deadline that is set outlasts the audit: no node that runs still believes that it has the
     /// client. (It is longer than L, and each node looks at what it holds each L.)
     fn of_deadline(&mut self, session: u8, row: &Row) {
-        let outlasts =
-            !self.is(Variant::LeaseByNodeClock) && !self.is(Variant::NoAuditOfConnections);
+        let hasty = [
+            Variant::LeaseByNodeClock,
+            Variant::NoAuditOfConnections,
+            Variant::DeadlineBeforeAudit,
+        ];
+        let outlasts = !hasty.contains(&self.scenario.variant);
         let believes = |node: &Node| {
             let held = node.held[usize::from(session)];
             node.mode == Mode::Runs && held.is_some_and(|held| held.link == Link::Open)
