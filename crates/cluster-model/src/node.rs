@@ -212,7 +212,8 @@ impl Sim<'_> {
 }
 
 impl State {
-    /// Whether the list does not go on from what the client has: a part of it was lost, or made room.
+    /// Whether the list does not go on from what the client has: a part of it was lost, or made
+    /// room.
     pub(crate) fn is_rolled_back(&self, variant: Variant, session: usize) -> bool {
         let client = &self.clients[session];
         let Some(row) = &self.engine.rows[session] else { return false };

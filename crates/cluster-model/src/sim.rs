@@ -81,8 +81,8 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// The client hears that its session was lost. That may be said after a failover, or if a message
-    /// made room that the client did not get.
+    /// The client hears that its session was lost. That may be said after a failover, or if a
+    /// message made room that the client did not get.
     pub(crate) fn told_lost(&mut self, session: u8) {
         let kept = self
             .row(session)
