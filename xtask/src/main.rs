@@ -7,6 +7,7 @@ use std::process::ExitCode;
 mod autobahn;
 mod bench;
 mod client;
+mod cluster_model;
 mod crates;
 mod deb;
 mod debian;
@@ -70,6 +71,9 @@ Usage: cargo xtask <task>
                       (needs 16,000 open files): a few minutes; writes conformance/strangers.txt
   many-sessions       100,000 sessions at a start and at the end of all: a minute; writes
                       conformance/many-sessions.txt
+  cluster-model       the protocol of many gateways on one engine, state by state, in large worlds:
+                      a quarter of an hour and some GB of memory; writes
+                      conformance/cluster-model.txt
   new-user            the commands of the README in an empty folder, from `git clone` to a chat of
                       two browsers, the build among it: some minutes; writes
                       conformance/new-user.txt
@@ -156,6 +160,7 @@ fn main() -> ExitCode {
         [task] if long_form(task).is_some() => {
             long_form(task).map_or(Ok(()), long_forms::LongForm::run).map(|()| ExitCode::SUCCESS)
         }
+        ["cluster-model"] => cluster_model::run().map(|()| ExitCode::SUCCESS),
         ["new-user"] => new_user::run().map(|()| ExitCode::SUCCESS),
         ["http2-browsers"] => http2_browsers::run().map(|()| ExitCode::SUCCESS),
         ["webhooks", options @ ..] => webhooks::run(options).map(|()| ExitCode::SUCCESS),
