@@ -21,6 +21,10 @@ const HEALTHY: Duration = Duration::from_secs(2);
 /// Sockets of connections that are over have to be gone by then (a handshake's grace included).
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// So many that are refused, or that the server does not end, are enough: each of those takes as long
+/// as is waited for it.
+const ENOUGH: usize = 20;
+
 /// Sockets that may be there for other reasons: the mute peer of another check, a keep-alive.
 const SLACK: usize = 4;
 
@@ -111,16 +115,21 @@ pub(crate) async fn reconnect(target: &Target, plan: &Plan, process: Option<&Pro
     let started = Instant::now();
     let mut refused = 0;
     let mut unanswered = 0;
+    let mut unended = 0;
     let mut why = None;
-    for _ in 0..plan.reconnects {
+    let mut times = 0;
+    while times < plan.reconnects && unended <= ENOUGH {
+        times += 1;
         match visit(target).await {
-            Ok(true) => {}
-            Ok(false) => unanswered += 1,
+            Ok(visit) => {
+                unanswered += usize::from(!visit.answered);
+                unended += usize::from(!visit.ended);
+            }
             Err(error) => {
                 refused += 1;
                 why.get_or_insert_with(|| probe::explain(target, error));
                 // A server that refuses everybody is not asked ten thousand times.
-                if refused > 20 {
+                if refused > ENOUGH {
                     break;
                 }
             }
@@ -131,7 +140,6 @@ pub(crate) async fn reconnect(target: &Target, plan: &Plan, process: Option<&Pro
         (Some(process), Some(before)) => Some(leftovers(process, before).await),
         _ => None,
     };
-    let times = plan.reconnects;
     let well = refused == 0 && unanswered == 0 && left.is_none_or(|left| left == 0);
     let each = took.as_secs_f64() * 1000.0 / times.max(1) as f64;
     let mut summary = match (refused, unanswered) {
@@ -139,6 +147,9 @@ pub(crate) async fn reconnect(target: &Target, plan: &Plan, process: Option<&Pro
         (0, some) => format!("{some} of {times} Closes unanswered"),
         (some, _) => format!("{some} of {times} refused: {}", why.unwrap_or_default()),
     };
+    if unended > ENOUGH {
+        summary += ", and no more: the server does not end them";
+    }
     if let Some(left) = left {
         summary += &format!(", {left} sockets left over");
     }
@@ -151,8 +162,15 @@ pub(crate) async fn reconnect(target: &Target, plan: &Plan, process: Option<&Pro
     RECONNECT.found(Verdict::Bad.unless(well), summary, figures)
 }
 
-/// Whether the Close was answered before the end.
-async fn visit(target: &Target) -> Result<bool, OpenError> {
+/// What came of a client that said goodbye.
+struct Visit {
+    /// Its Close was answered before the end.
+    answered: bool,
+    /// The server has ended its direction.
+    ended: bool,
+}
+
+async fn visit(target: &Target) -> Result<Visit, OpenError> {
     let mut peer = Peer::open(target).await?;
     peer.say(&Frame::close(1000, ""));
     let mut answered = false;
@@ -161,8 +179,8 @@ async fn visit(target: &Target) -> Result<bool, OpenError> {
         peer.reach_end().await;
     };
     // One that never ends is another check's subject.
-    let _ = timeout(HEALTHY, answer).await;
-    Ok(answered)
+    let ended = timeout(HEALTHY, answer).await.is_ok();
+    Ok(Visit { answered, ended })
 }
 
 /// Sockets that the process has more than before, once it had time to close them.
