@@ -21,8 +21,8 @@ const HEALTHY: Duration = Duration::from_secs(2);
 /// Sockets of connections that are over have to be gone by then (a handshake's grace included).
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// So many that are refused, or that the server does not end, are enough: each of those takes as long
-/// as is waited for it.
+/// So many that are refused, or that the server does not end, are enough: each of those takes as
+/// long as is waited for it.
 const ENOUGH: usize = 20;
 
 /// Sockets that may be there for other reasons: the mute peer of another check, a keep-alive.
