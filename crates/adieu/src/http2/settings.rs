@@ -25,7 +25,8 @@ pub struct Settings {
     /// Bytes that the client may send on one stream before we have read them: 1 MiB.
     pub stream_window: u32,
     /// Bytes that the client may send on all streams together before we have read them: 4 MiB. A
-    /// connection holds no more than that of what its handlers have not taken.
+    /// connection holds no more than that of what its handlers have not taken. Of frames of a few
+    /// bytes 65,536 may wait: a client that sends more is ended with ENHANCE_YOUR_CALM.
     pub connection_window: u32,
     /// How long the client's preface and its first SETTINGS may take: 10 s.
     pub handshake_timeout: Duration,
@@ -74,7 +75,8 @@ impl Settings {
             .max_header_list_size(self.max_header_list_size)
             .initial_window_size(self.stream_window)
             .initial_connection_window_size(self.connection_window)
-            .max_send_buffer_size(SEND_BUFFER);
+            .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(UNREAD_FRAMES * SMALL_FRAME);
         builder
     }
 }
@@ -97,13 +99,12 @@ impl Settings {
     }
 }
 
-/// DATA frames of a connection that a client may leave unread, however small they are. The library
-/// counts what a frame has less than [`SMALL_FRAME`], and ends the connection, with all its
-/// WebSockets, where it is too much: one of them that is not read for a while, and gets small
-/// messages, should rather be held up by its window.
-#[cfg(feature = "tls")]
+/// DATA frames of a connection that may wait unread, however small they are: some 10 MiB of the
+/// library's notes beside the bytes that the window allows. The library counts what a frame has
+/// less than [`SMALL_FRAME`], and ends the connection, with all its WebSockets, where it is too
+/// much: one of them that is not read for a while, and gets small messages, should rather be held
+/// up by its window.
 const UNREAD_FRAMES: usize = 64 * 1024;
-#[cfg(feature = "tls")]
 const SMALL_FRAME: usize = 256;
 
 /// Bytes of a stream that wait in the library to be written. What a WebSocket is given more waits

@@ -184,3 +184,42 @@ fn all_streams_of_a_connection_together_hold_no_more_than_its_window() {
         served.account();
     }
 }
+
+#[test]
+fn many_small_messages_for_a_handler_that_is_busy_cost_no_other_websocket() {
+    const COUNT: usize = 30_000;
+    let (go, goes) = tokio::sync::watch::channel(false);
+    let served = serve(Endpoint::new(), move |mut socket: Socket| {
+        let mut goes = goes.clone();
+        async move {
+            while let Some(message) = socket.recv().await {
+                if message.as_text() == Some("be busy") {
+                    let _ = goes.wait_for(|goes| *goes).await;
+                }
+                if socket.send(message).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let mut peer = Http2Peer::connect(served.addr);
+    let busy = peer.open_websocket("example.com", "/", &[]);
+    let other = peer.open_websocket("example.com", "/", &[]);
+    peer.send_ws(busy, &Frame::text("be busy"));
+    for part in (0..COUNT).collect::<Vec<_>>().chunks(1000) {
+        peer.together(|peer| {
+            part.iter().for_each(|n| peer.send_ws(busy, &Frame::text(n.to_string())));
+        });
+    }
+    // The other one is served meanwhile.
+    peer.send_ws(other, &Frame::text("hello"));
+    assert_eq!(peer.read_ws(other), Frame::text("hello"));
+    go.send_replace(true);
+    assert_eq!(peer.read_ws(busy), Frame::text("be busy"));
+    for n in 0..COUNT {
+        assert_eq!(peer.read_ws(busy), Frame::text(n.to_string()));
+    }
+    drop(peer);
+    served.account();
+    served.account();
+}
