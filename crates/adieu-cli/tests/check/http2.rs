@@ -21,6 +21,8 @@ fn over_http2_a_server_of_adieu_with_its_defaults_says_goodbye_well() {
     let url = format!("wss://{addr}/");
     let ca = chain.to_str().expect("a path");
     let (report, code) = report(&[&url, "--http2", "--ca", ca, "--cmd", &line]);
+    // What these say of time depends on the machine; what they count is asserted below.
+    let timed = ["close", "mute", "shutdown_idle", "shutdown_busy", "shutdown_mixed"];
     assert_eq!(code, Some(0), "{report:#}");
     assert_eq!((&report["http2"], &report["convention"]), (&true.into(), &true.into()));
     let checks = report["checks"].as_array().expect("a list of checks");
@@ -29,12 +31,17 @@ fn over_http2_a_server_of_adieu_with_its_defaults_says_goodbye_well() {
         let well = if id == "old" || id.starts_with("deflate") { "skipped" } else { "ok" };
         // The offers are made over any transport.
         let well = if id == "deflate_offers" { "ok" } else { well };
-        assert_eq!(check["result"], well, "{id}: {report:#}");
+        let may_be_weak = timed.contains(&id) || id == "shutdown_very_slow";
+        let is_well = check["result"] == well || (may_be_weak && check["result"] == "weak");
+        assert!(is_well, "{id}: {check:#}");
     }
     let close = finding(&report, "close");
     assert!(close["summary"].as_str().is_some_and(|it| it.contains("END_STREAM")), "{close:#}");
-    let busy = &finding(&report, "shutdown_busy")["figures"];
-    assert_eq!(busy["clean"], busy["clients"], "{busy:#}");
+    for id in ["shutdown_idle", "shutdown_busy", "shutdown_mixed"] {
+        let figures = &finding(&report, id)["figures"];
+        assert_eq!(figures["clean"], figures["clients"], "{id}: {figures:#}");
+        assert_eq!(figures["unanswered_batch"], 0, "{id}: {figures:#}");
+    }
 }
 
 #[test]

@@ -35,6 +35,8 @@ struct Facts {
     heard: Instant,
     /// What the peer's kernel has acknowledged, as far as was looked.
     acked: Option<Acked>,
+    /// All was read that had arrived when the server began to stop.
+    dry: bool,
     streams: HashMap<u32, Arc<BelowStream>>,
 }
 
@@ -136,7 +138,18 @@ impl Below {
 }
 
 impl Below {
-    pub(crate) fn new() -> Arc<Self> {
+    /// A connection that a server has taken.
+    pub(super) fn of_server() -> Arc<Self> {
+        Self::new(false)
+    }
+
+    /// A connection that a client has made. No drain of a server waits for it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn of_client() -> Arc<Self> {
+        Self::new(true)
+    }
+
+    fn new(dry: bool) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let facts = Facts {
             goaway: None,
@@ -146,6 +159,7 @@ impl Below {
             error: None,
             heard: now(),
             acked: None,
+            dry,
             streams: HashMap::new(),
         };
         Arc::new(Below {
@@ -164,6 +178,12 @@ impl Below {
     }
 
     // For streams.
+
+    /// Whether all was read that had arrived when the server began to stop.
+    pub(crate) fn is_dry(&self) -> bool {
+        let facts = self.facts();
+        facts.dry || facts.end.is_some()
+    }
 
     /// A stream whose DATA is counted from now on.
     pub(crate) fn open(&self, stream: u32) -> Arc<BelowStream> {
@@ -211,6 +231,11 @@ impl Below {
 
     pub(super) fn is_watched(&self) -> bool {
         self.watched.load(Ordering::Acquire)
+    }
+
+    /// While the server stops, nothing is left to read.
+    pub(super) fn reads_dry(&self) {
+        self.facts().dry = true;
     }
 
     /// What the peer's kernel has acknowledged.

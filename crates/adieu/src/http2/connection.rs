@@ -76,7 +76,7 @@ pub async fn serve_connection<S, B>(
     let _expected = drain.expect();
     let Carried(transport, first) = carried.into();
     let service = Arc::new(service);
-    let below = Below::new();
+    let below = Below::of_server();
     let (io, back) = Io::of_server(transport, first, below.clone());
     let builder = settings.builder();
     let handshake = tokio::time::timeout(settings.handshake_timeout, builder.handshake(io));

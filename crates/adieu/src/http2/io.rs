@@ -126,6 +126,13 @@ impl Io {
         bytes.resize(READ_AT_ONCE, 0);
         let room = buf.remaining().min(READ_AT_ONCE);
         let read = transport.poll_read(cx, &mut bytes[..room]);
+        if read.is_pending() && self.below.is_watched() {
+            // The runtime hears later than the kernel of what came.
+            let unread = transport.tcp().and_then(Transport::unread);
+            if unread.is_none_or(|bytes| bytes == 0) {
+                self.below.reads_dry();
+            }
+        }
         if let Poll::Ready(Read::Data(n)) = read {
             self.saw(&bytes[..n]);
             buf.put_slice(&bytes[..n]);

@@ -338,10 +338,12 @@ impl State {
         if self.awaits_choice() {
             return self.read_choice(cx, scratch).map(|()| 0);
         }
+        // Asked before the read: what the connection reads meanwhile is there for the next one.
+        let dry = self.drain.as_ref().and_then(|_| self.transport.connection_is_dry());
         let buffer = self.connection.read_buffer(scratch);
         let n = buffer.len().min(may_read);
         let Poll::Ready(read) = self.transport.poll_read(cx, &mut buffer[..n]) else {
-            self.nothing_was_read();
+            self.nothing_was_read(dry);
             return Poll::Pending;
         };
         let n = if let Read::Data(n) = read { n } else { 0 };
@@ -372,8 +374,16 @@ impl State {
 
     /// The transport gives nothing now. The runtime hears later than the kernel of what came: it
     /// is there all the same, and will be read.
-    fn nothing_was_read(&mut self) {
+    ///
+    /// `dry`: of a stream, whether the connection below has read all that had arrived.
+    fn nothing_was_read(&mut self, dry: Option<bool>) {
         let Some(drain) = self.drain.as_mut().filter(|drain| drain.is_reading()) else { return };
+        match dry {
+            Some(true) => return drain.was_read(0),
+            // Its task has its turn first.
+            Some(false) => return self.look_again = true,
+            None => {}
+        }
         match self.transport.tcp().map(|tcp| tcp.unread()) {
             // Records of TLS that are not whole yet are not waited for.
             Some(unread) if unread.is_none_or(|bytes| bytes == 0) => drain.was_read(0),

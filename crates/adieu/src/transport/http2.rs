@@ -139,6 +139,11 @@ impl Http2Stream {
         http2
     }
 
+    /// Whether the connection has read all that had arrived when the server began to stop.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.below.is_dry()
+    }
+
     /// Our side gives it up: what waits to leave will not.
     pub(crate) fn abort(&mut self) {
         if self.peer == PeerDirection::Open {

@@ -212,6 +212,16 @@ impl AnyTransport {
         self.kind() == TransportKind::Http2
     }
 
+    /// Whether the connection below has read all that had arrived when the server began to stop,
+    /// where this is one of its streams.
+    pub(crate) fn connection_is_dry(&self) -> Option<bool> {
+        match self {
+            #[cfg(feature = "http2")]
+            AnyTransport::Http2(stream) => Some(stream.is_dry()),
+            _ => None,
+        }
+    }
+
     /// What is known of the stream of HTTP/2, where it is one.
     pub(crate) fn http2(&self) -> Option<adieu_proto::Http2> {
         match self {

@@ -63,7 +63,7 @@ impl Shared {
     /// Begins HTTP/2 on a transport that has agreed on it, and waits for the server's first
     /// SETTINGS (RFC 9113 §3.4). Given up before, it ends the connection.
     pub(super) async fn begin(transport: AnyTransport, peer: Peer, config: &Config) -> Begun {
-        let below = Below::new();
+        let below = Below::of_client();
         let (open, opens) = mpsc::channel(1);
         let (tell, told) = oneshot::channel();
         let settings = Settings { idle_timeout: IDLE, ..Settings::of(config) };
