@@ -241,7 +241,6 @@ fn what_had_arrived_in_the_kernel_when_the_server_stops_is_answered_on_each_stre
     let (tell, told) = mpsc::channel();
     let drain = Drain::new();
     let server = thread::spawn({
-        let drain = drain.clone();
         move || {
             // One of its threads is kept busy; the others hear late of what came, as on a busy
             // machine.
