@@ -101,14 +101,22 @@ pub(super) fn told_to(backend: &Backend) -> Vec<Told> {
     told.collect()
 }
 
-/// Waits until the end of each has been told.
+/// Waits until the end of each has been told, and the message of each that said one: an end may
+/// overtake it.
 pub(super) async fn all_ended(visits: &[Visit], told: impl Fn() -> Vec<Told>) {
     let started = Instant::now();
     loop {
         let told = told();
-        let ends = told.iter().filter(|told| told.kind == "session.ended");
-        let ended: HashSet<_> = ends.map(|told| &*told.session).collect();
-        let missing = visits.iter().filter(|visit| !ended.contains(&*visit.session)).count();
+        let of_kind = |kind: &str| -> HashSet<&str> {
+            let of_kind = told.iter().filter(|told| told.kind == kind);
+            of_kind.map(|told| &*told.session).collect()
+        };
+        let (ended, spoke) = (of_kind("session.ended"), of_kind("message"));
+        let is_told = |visit: &&Visit| {
+            let session = &*visit.session;
+            ended.contains(session) && (!visit.spoke || spoke.contains(session))
+        };
+        let missing = visits.len() - visits.iter().filter(is_told).count();
         if missing == 0 {
             return;
         }
