@@ -86,7 +86,7 @@ impl Clock {
         silent.map_or(self.look, |at| at.min(self.look))
     }
 
-    pub(crate) fn passes(&mut self, below: &Below, has_streams: bool, stopping: bool) -> Due {
+    pub(crate) fn passes(&mut self, below: &Below, has_streams: bool) -> Due {
         let now = now();
         let heard = below.heard();
         if self.asked.is_some_and(|asked| heard >= asked) {
@@ -113,11 +113,11 @@ impl Clock {
         if now < self.look {
             return Due::Nothing;
         }
-        self.look = now + if stopping { LOOK_STOPPING } else { LOOK };
-        self.looks(now, has_streams, stopping)
+        self.look = now + if self.stopping { LOOK_STOPPING } else { LOOK };
+        self.looks(now, has_streams)
     }
 
-    fn looks(&mut self, now: Instant, has_streams: bool, stopping: bool) -> Due {
+    fn looks(&mut self, now: Instant, has_streams: bool) -> Due {
         if has_streams {
             (self.idle, self.ending) = (None, None);
             return Due::Nothing;
@@ -126,7 +126,7 @@ impl Clock {
         match self.ending {
             Some(ending) if now >= ending + LINGER => Due::LetGo(Timer::Linger),
             Some(_) => Due::Nothing,
-            None if stopping => {
+            None if self.stopping => {
                 self.ending = Some(now);
                 Due::Nothing
             }

@@ -143,7 +143,7 @@ impl Served<'_> {
                 }) => if pong.is_err() { pings = None },
                 () = next => {
                     let has_streams = self.connection.has_streams();
-                    match clock.passes(self.below, has_streams, stopping) {
+                    match clock.passes(self.below, has_streams) {
                         Due::Nothing => {}
                         Due::Ping => if let Some(pings) = &mut pings {
                             // One that is still under way asks the same.

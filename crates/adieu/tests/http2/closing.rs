@@ -1,16 +1,13 @@
 //! What our server sends when it closes a stream, or answers a Close, frame by frame.
 
-use std::sync::{Mutex, mpsc};
-use std::thread;
 use std::time::Duration;
 
-use adieu::{Cause, CloseCode, Config, Drain, End, Endpoint, LetGo, Server, Socket, Timer};
+use adieu::{Cause, CloseCode, Config, End, Endpoint, LetGo, Socket, Timer};
 use testkit::Frame;
 use testkit::http2::{Http2Frame, Http2Peer, StreamEnd, code};
 
 use crate::served::echo;
 use crate::{open, serve};
-use tokio::runtime::Builder;
 
 /// Closes at the first message.
 async fn closes(mut socket: Socket) {
@@ -231,75 +228,27 @@ fn while_the_server_stops_a_client_that_answers_no_ping_is_given_up_with_its_str
     assert_eq!(served.stop().clean, 0);
 }
 
-/// What a client sends right before the stop is in the kernel, unread, when the stop begins.
+/// What a client sends right before the stop is in the server's kernel, unread, when it begins.
 #[test]
 fn what_had_arrived_in_the_kernel_when_the_server_stops_is_answered_on_each_stream() {
     const MESSAGES: usize = 20;
     const CLIENTS: usize = 100;
-    let (busy, is_busy) = mpsc::channel();
-    let (go_on, goes_on) = mpsc::channel::<()>();
-    let (tell, told) = mpsc::channel();
-    let drain = Drain::new();
-    let server = thread::spawn({
-        move || {
-            // One of its threads is kept busy; the others hear late of what came, as on a busy
-            // machine.
-            let mut runtime = Builder::new_multi_thread();
-            let runtime = runtime.worker_threads(8).enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let listener = adieu::listen("127.0.0.1:0").await.expect("a free port");
-                tell.send(listener.local_addr().expect("an address")).expect("the test listens");
-                let endpoint = Endpoint::new().drain(drain.clone());
-                let server = Server::with(endpoint, move |mut socket: Socket| {
-                    let (busy, drain) = (busy.clone(), drain.clone());
-                    let goes_on = &GOES_ON;
-                    async move {
-                        while let Some(message) = socket.recv().await {
-                            if message.as_text() == Some("stop") {
-                                busy.send(()).expect("the test listens");
-                                let goes_on = goes_on.lock().expect("one test");
-                                let _ = goes_on.as_ref().expect("a channel").recv();
-                                drain.start();
-                            } else if socket.send(message).await.is_err() {
-                                break;
-                            }
-                        }
-                    }
-                });
-                server.http2_cleartext(true).serve_on(listener).await.expect("a server")
-            })
-        }
-    });
-    *GOES_ON.lock().expect("one test") = Some(goes_on);
-    let addr = told.recv().expect("an address");
-    let mut clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let mut peer = Http2Peer::connect(addr);
-            let stream = peer.open_websocket("a", "/", &[]);
-            (peer, stream)
-        })
-        .collect();
-    let (stops, stream) = &mut clients[0];
-    stops.send_ws(*stream, &Frame::text("stop"));
-    is_busy.recv().expect("the server is busy");
+    let served = serve(Endpoint::new(), echo);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| open(&served)).collect();
     let messages: Vec<_> = (0..MESSAGES).map(|n| Frame::text(n.to_string())).collect();
-    for (peer, stream) in &mut clients[1..] {
+    for (peer, stream) in &mut clients {
         peer.send_ws_all(*stream, &messages);
     }
-    go_on.send(()).expect("the server waits");
-    let mut clients = clients.into_iter();
-    let stops = clients.next();
-    for (n, (mut peer, stream)) in clients.enumerate() {
+    served.drain.start();
+    for (n, (mut peer, stream)) in clients.into_iter().enumerate() {
         for message in &messages {
             assert_eq!(peer.read_ws(stream), *message, "client {n}");
         }
         assert_eq!(peer.read_ws_to_end_answering(stream).close_code(), Some(1001));
     }
-    let (mut peer, stream) = stops.expect("the first client");
-    peer.read_ws_to_end_answering(stream);
-    drop(peer);
-    assert_eq!(server.join().expect("a server").clean, CLIENTS);
+    for _ in 0..CLIENTS {
+        let ending = served.account().ending;
+        assert!(ending.is_clean() && ending.cause == Cause::Drain, "{ending}");
+    }
+    assert_eq!(served.stop().clean, CLIENTS);
 }
-
-/// Lets the server of the test above go on.
-static GOES_ON: Mutex<Option<mpsc::Receiver<()>>> = Mutex::new(None);

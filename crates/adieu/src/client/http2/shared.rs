@@ -161,7 +161,7 @@ impl Carrier {
                 }) => if pong.is_err() { self.pings = None },
                 () = next => {
                     let has_streams = self.below.streams() > 0;
-                    match clock.passes(&self.below, has_streams, false) {
+                    match clock.passes(&self.below, has_streams) {
                         Due::Nothing => {}
                         Due::Ping => self.ping(),
                         Due::GoAway => self.opens_no_more(),
