@@ -206,12 +206,13 @@ impl Connection {
     /// # Errors
     /// [`UsageError::NotOpen`] before the handshake is complete, [`UsageError::Closed`] once the
     /// connection is closing or the peer has ended, [`UsageError::NoPing`] in a version that has
-    /// none, [`UsageError::TooManyPings`] while [`MAX_PINGS`](crate::defaults::MAX_PINGS) wait for
-    /// their Pong.
+    /// none, whether the connection is open or over, [`UsageError::TooManyPings`] while
+    /// [`MAX_PINGS`](crate::defaults::MAX_PINGS) wait for their Pong.
     pub fn ping(&mut self, scratch: &mut Scratch) -> Result<u64, UsageError> {
         match self.machine.state() {
             State::Connecting => return Err(UsageError::NotOpen),
-            State::Open if self.machine.version().is_hixie() => {
+            // This never changes, so it is told whether the connection has ended meanwhile or not.
+            _ if self.machine.version().is_hixie() => {
                 return Err(UsageError::NoPing(self.machine.version()));
             }
             State::Open => {}
