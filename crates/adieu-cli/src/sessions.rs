@@ -2,6 +2,7 @@
 
 mod options;
 
+use adieu_gateway::cluster::EngineOptions;
 use adieu_gateway::gateway::{Gateway, Options};
 use adieu_gateway::hook::{Backend, BackendOptions, DeliveryOptions, Secret};
 use adieu_gateway::http::{Access, BadKey, Origins, PublicUrl};
@@ -24,9 +25,14 @@ impl Sessions {
     pub(crate) async fn start(&self) -> Result<(Gateway, Option<StoreWatch>), String> {
         let options = self.options()?;
         let mut file = None;
-        let started = match &self.store.data {
-            None => Gateway::start(Memory, options).await,
-            Some(dir) => {
+        let started = match (&self.store.engine, &self.store.data) {
+            (Some(url), _) => {
+                let volatile = self.store.engine_volatile;
+                let engine = EngineOptions { url: url.clone(), volatile };
+                Gateway::start_node(&engine, options).await
+            }
+            (None, None) => Gateway::start(Memory, options).await,
+            (None, Some(dir)) => {
                 let dir = dir.clone();
                 // It reads the whole file.
                 let opened = tokio::task::spawn_blocking(move || Disk::open(&dir)).await;

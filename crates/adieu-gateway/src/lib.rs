@@ -52,6 +52,7 @@
 mod account;
 mod accounts;
 mod browser;
+pub mod cluster;
 mod door;
 pub mod gateway;
 pub mod hook;

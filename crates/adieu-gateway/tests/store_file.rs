@@ -88,7 +88,7 @@ fn a_file_that_is_mostly_free_is_made_smaller_at_the_start() {
     let full = size();
     let mut disk = Disk::open(&scratch.0).unwrap();
     assert_eq!((kept(&disk), size()), (600, full), "most of it is used");
-    disk.commit(&[vec![Change::TrimMessages { id, up_to: 590 }]]).unwrap();
+    disk.commit(&[vec![Change::TrimMessages { id, up_to: 590, tag: Tag::default() }]]).unwrap();
     disk.close().unwrap();
     let disk = Disk::open(&scratch.0).unwrap();
     assert_eq!(kept(&disk), 10);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -108,6 +109,32 @@ pub enum Change {
         id: SessionId,
         /// The last of them.
         up_to: u64,
+        /// Its tag: a store that has lost a message may have another of this number.
+        tag: Tag,
+    },
+    /// A user has a session more. The store knows whether it is the first ([`Settings::shared`]).
+    ///
+    /// [`Settings::shared`]: crate::Settings::shared
+    Join {
+        /// The session.
+        id: SessionId,
+        /// The user.
+        user: Arc<str>,
+        /// What is told of the first.
+        event: Option<Arc<Event>>,
+        /// Sessions that the user may have.
+        most: usize,
+    },
+    /// A user has a session less. The store knows whether it was the last.
+    Leave {
+        /// The session.
+        id: SessionId,
+        /// The user.
+        user: Arc<str>,
+        /// What is told of the last.
+        event: Option<Arc<Event>>,
+        /// How long the user is waited for before that: its client has no token to come back with.
+        linger: Duration,
     },
     /// The last session of a user is over, and the next one is waited for.
     PutLeaving {
@@ -176,7 +203,9 @@ impl Change {
             | Change::PutCounters { id, .. }
             | Change::DeleteSession { id }
             | Change::PutMessage { id, .. }
-            | Change::TrimMessages { id, .. } => Some(*id),
+            | Change::TrimMessages { id, .. }
+            | Change::Join { id, .. }
+            | Change::Leave { id, .. } => Some(*id),
             Change::PutEvent { event, .. } => Some(event.session_id),
             Change::PutLeaving { leaving, .. } => Some(leaving.session),
             Change::DeleteLeaving { .. }
@@ -200,6 +229,9 @@ impl Change {
             Change::PutMeta { name, value } => name.len() + value.len(),
             Change::PutDeadLetter { letter, .. } => letter.len(),
             Change::PutLeaving { user, .. } | Change::DeleteLeaving { user } => user.len(),
+            Change::Join { user, event, .. } | Change::Leave { user, event, .. } => {
+                user.len() + event.as_ref().map_or(0, |event| event.size())
+            }
             Change::Write { .. }
             | Change::DeleteSession { .. }
             | Change::PutCounters { .. }
@@ -276,7 +308,9 @@ impl Contents {
             Change::DeleteLeaving { user } => {
                 self.leaving.remove(&user);
             }
-            Change::TrimMessages { id, up_to } => self.trim(id, up_to),
+            Change::TrimMessages { id, up_to, .. } => self.trim(id, up_to),
+            // For stores that are shared; in this one the shard has decided.
+            Change::Join { .. } | Change::Leave { .. } => {}
             Change::PutEvent { stream, sequence, event } => {
                 self.events.insert((stream, sequence), event);
             }

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu_proto::Message;
+use adieu_proto::Message as Plain;
 
+use super::aggregate::{Counters, Row};
+use super::change::Message;
 use super::ending::ConnectionEnding;
 use super::event::Meta;
-use super::outbox::OutboxLimits;
+use super::fence::{Fence, Refused};
+use super::outbox::{Kept, OutboxLimits};
 use super::token::{Digest, SessionId};
 use super::transaction::Handle;
 use super::wait::{Departure, Waits};
@@ -33,6 +36,11 @@ pub struct Settings {
     pub ask_resume: AskResume,
     /// How much one user, and all together, may have.
     pub limits: Limits,
+    /// Sessions are shared with other nodes through an engine. A shard then holds the sessions of
+    /// which it has the connection and no others: it is given each by
+    /// [`SessionCommand::Adopt`] and lets go of it when it is away. Who is the first and the last
+    /// session of a user is for the engine to say ([`Change::Join`](crate::Change::Join)).
+    pub shared: bool,
 }
 
 impl Default for Settings {
@@ -45,6 +53,7 @@ impl Default for Settings {
             tell_connections: false,
             ask_resume: AskResume::default(),
             limits: Limits::default(),
+            shared: false,
         }
     }
 }
@@ -207,7 +216,7 @@ pub struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// For a client that does not speak adieu.v1.
-    pub plain: Message,
+    pub plain: Plain,
     /// As it stands in adieu.v1.
     pub tail: Tail,
     /// Tells it from another of its number.
@@ -222,8 +231,8 @@ impl Outgoing {
     pub fn new(payload: Payload, tag: Tag) -> Self {
         let tail = Tail::of(&payload);
         let plain = match payload {
-            Payload::Text(text) => Message::from(text),
-            Payload::Binary(bytes) => Message::from(bytes),
+            Payload::Text(text) => Plain::from(text),
+            Payload::Binary(bytes) => Plain::from(bytes),
         };
         Outgoing { plain, tail, tag, key: None }
     }
@@ -246,6 +255,13 @@ pub enum SessionCommand {
     Send(Outgoing),
     /// The backend ends it, with its own Close or with 4003.
     End(Option<FinalClose>),
+    /// The engine that is shared with other nodes has made this shard the owner of it.
+    Adopt(Box<Adoption>),
+    /// The engine says that it is not this shard's any more, if this is its last write, or, where
+    /// another node has it, of this epoch.
+    Disowned(Fence, Refused),
+    /// Messages that the engine has numbered and keeps, the first one's number in front.
+    Arrived(u64, Vec<Message>),
 }
 
 impl SessionCommand {
@@ -257,6 +273,35 @@ impl SessionCommand {
             _ => None,
         }
     }
+}
+
+/// A session as an engine has it that is shared with other nodes, and why this node has it now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adoption {
+    /// What is known of it; its state is the one that it has with its new owner.
+    pub row: Row,
+    /// Its numbers.
+    pub counters: Counters,
+    /// The write by which it was claimed.
+    pub fence: Fence,
+    /// Messages that its client has not acknowledged.
+    pub messages: Vec<Kept>,
+    /// Why.
+    pub purpose: Purpose,
+}
+
+/// Why a node has become the owner of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Purpose {
+    /// A client is back, which has received so many messages. The session was away because of
+    /// this, if it was.
+    Attach(u64, Option<Departure>),
+    /// The person did not come back in time, or what the client has of it is lost in the engine.
+    Expire,
+    /// Another user is in the tab now.
+    Replace,
+    /// The backend ends it.
+    End(Option<FinalClose>),
 }
 
 /// What the backend has answered to an event of a session.
@@ -339,6 +384,13 @@ pub enum Reply {
     NoSession,
     /// A session has the connection: a new one, or one that goes on.
     Attached(Handle),
+    /// The shard does not hold the session: another node has it, or it is away
+    /// ([`Settings::shared`]).
+    Elsewhere,
+    /// The page has begun this session before, and had not heard of it ([`Settings::shared`]).
+    Began(SessionId),
+    /// Messages from this number on have not arrived, and the one that came is behind them.
+    Missing(u64),
     /// It is not resumed.
     NotResumed(NotResumed),
     /// The backend has to be asked whether the client may resume; it is waited for meanwhile.
@@ -363,6 +415,9 @@ pub enum Query {
     Sessions(Option<SessionId>, usize),
     /// How many there are.
     Counts,
+    /// Which write was the last of each session whose connection is here, and how many messages to
+    /// its client are known.
+    Held,
 }
 
 /// When something is due in a shard: never early, and at least in this order.

@@ -1,6 +1,6 @@
 //! What the backend is told: CloudEvents 1.0.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -216,12 +216,23 @@ pub(crate) fn slot_of_stream(stream: &[u8]) -> Option<Slot> {
 }
 
 /// The signature of a hook covers this and the body, so this says which event it is.
-pub(crate) fn event_id(id: SessionId, sequence: Option<u64>, r#type: EventType) -> String {
+/// `nonce`: of the write before, where the store may lose writes and give the number out again.
+pub(crate) fn event_id(
+    id: SessionId,
+    sequence: Option<u64>,
+    r#type: EventType,
+    nonce: Option<u64>,
+) -> String {
     let r#type = r#type.to_string().replace('.', "-");
-    match sequence {
+    let mut name = match sequence {
         Some(sequence) => format!("{id}_{sequence}_{type}"),
         None => format!("{id}_{type}"),
+    };
+    if let Some(nonce) = nonce {
+        // A string: writing to it cannot fail.
+        let _ = write!(name, "_{nonce:016x}");
     }
+    name
 }
 
 #[cfg(test)]

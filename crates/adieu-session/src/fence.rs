@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SessionId;
+
 /// Which owner a session has, and which of that owner's writes was the last.
 ///
 /// An owner keeps the fence of its last write. Each write names the fence that it builds on and
@@ -50,6 +52,10 @@ pub enum Refused {
     Fenced,
     /// The store does not have the write before: it has lost writes.
     RolledBack,
+    /// The user has no room for a session more, of all nodes that share the store.
+    Full,
+    /// The page has begun this session before, and had not heard of it.
+    Began(SessionId),
 }
 
 impl Fence {

@@ -165,6 +165,18 @@ impl Session {
         (session, vec![Action::TellStarted])
     }
 
+    /// As a store has it.
+    #[must_use]
+    pub fn restored(state: State, generation: u32, confirmed: u32) -> Self {
+        Session { state, generation, confirmed, held: None }
+    }
+
+    /// The generation of the oldest token that is taken.
+    #[must_use]
+    pub fn confirmed(&self) -> u32 {
+        self.confirmed
+    }
+
     /// Where it is.
     #[must_use]
     pub fn state(&self) -> State {

@@ -17,6 +17,12 @@ impl Slot {
         Slot(number % SLOTS)
     }
 
+    /// Its number, below [`SLOTS`].
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
     /// The slot of a user.
     #[must_use]
     pub fn of_user(user: &str) -> Self {

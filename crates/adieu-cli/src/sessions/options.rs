@@ -46,6 +46,13 @@ pub(crate) struct Store {
     /// Keep sessions in this directory: they outlive the process (default: in memory)
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+    /// Share sessions with other gateways in this Redis or Valkey: redis://HOST:PORT,
+    /// redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub(super) engine: Option<String>,
+    /// The engine may forget when its process ends (without it, appendonly is asked for)
+    #[arg(long, requires = "engine")]
+    pub(super) engine_volatile: bool,
 }
 
 /// Who hears of sessions.

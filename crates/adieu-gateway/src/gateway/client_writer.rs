@@ -7,11 +7,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use adieu::{Close, CloseCode, Closed, Message, Sender};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop;
 
+use crate::random::a_share_of;
+use crate::session::wire::ToClient;
 use crate::session::{Handle, SessionId};
 
 /// What may wait for a connection that takes nothing: a replay of all that a session keeps, twice.
@@ -34,6 +37,8 @@ pub(super) enum Said {
     Close(Handle, Close),
     /// It has ended.
     Detach(Handle),
+    /// All clients are told to come back, each after a time of its own up to this one, and closed.
+    SendAway(Duration, Close),
     /// Which connection is the newest of this session?
     Find(SessionId, oneshot::Sender<Option<Sender>>),
     /// All that was to be said before this has been given to the connections.
@@ -50,7 +55,7 @@ impl Said {
             | Said::Close(handle, _)
             | Said::Detach(handle) => handle.session,
             Said::Find(session, _) => *session,
-            Said::Flushed(_) => return 0,
+            Said::Flushed(_) | Said::SendAway(..) => return 0,
         };
         let bytes = session.to_bytes();
         usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) % writers
@@ -94,6 +99,13 @@ impl Writers {
 }
 
 impl Writers {
+    /// Tells all clients to come back, each after a time of its own up to this one.
+    pub(super) async fn send_away(&self, window: Duration, close: &Close) {
+        for writer in &*self.0 {
+            let _ = writer.send(vec![Said::SendAway(window, close.clone())]).await;
+        }
+    }
+
     /// Ready when all that was said before has been given to the connections, or waits in the
     /// order of each.
     pub(super) async fn flush(&self) {
@@ -139,6 +151,14 @@ async fn write(mut said: mpsc::Receiver<Vec<Said>>) {
                 }
                 Said::Flushed(tell) => {
                     let _ = tell.send(());
+                }
+                Said::SendAway(window, close) => {
+                    for client in clients.values_mut() {
+                        let retry_after = a_share_of(window).as_millis() as u64;
+                        let closing = ToClient::Closing { retry_after };
+                        client.send(Outgoing::Message(Message::from(closing.to_json())));
+                        client.close(close.clone());
+                    }
                 }
             }
             coop::consume_budget().await;

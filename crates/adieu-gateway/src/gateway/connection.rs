@@ -62,14 +62,30 @@ fn command(generation: u32, plain: bool, message: &Message) -> (bool, SessionCom
 pub(super) const WAITING: usize = 64 << 20;
 
 /// What became of a request for a session.
-enum Attached {
+pub(super) enum Attached {
     Session(Handle),
     /// It is not taken; how that is said.
     Closed(Close),
 }
 
+/// What became of the question whether a client may come back.
+enum Asking {
+    /// It may.
+    Goes(Verdict),
+    /// It is answered.
+    Over(Result<Attached, NotResumed>),
+}
+
+/// What became of a client whose session another node had.
+pub(super) enum Claiming {
+    Attached(Attached),
+    NotResumed(NotResumed),
+    /// The backend has to be asked, of this user.
+    Ask(Option<String>),
+}
+
 /// The client has gone meanwhile: it has no session, and takes none from a newer connection.
-fn gone() -> Attached {
+pub(super) fn gone() -> Attached {
     Attached::Closed(CloseCode::GOING_AWAY.into())
 }
 
@@ -167,7 +183,7 @@ impl Gateway {
 
     /// A client that comes while the gateway stops, or that cannot be served now, is told when to
     /// come back. Its session, if it has one, is waited for until then and some more.
-    async fn come_back(
+    pub(super) async fn come_back(
         &self,
         socket: &Socket,
         session: Option<SessionId>,
@@ -176,7 +192,11 @@ impl Gateway {
     ) -> Result<Attached, GatewayError> {
         if let Some(session) = session {
             let told = SessionCommand::ToldToComeBack(after);
-            self.command(Command::Session(session, told)).await?;
+            let reply = self.command(Command::Session(session, told)).await?;
+            if let (Reply::NoSession, Some(cluster)) = (reply, self.cluster()) {
+                // An engine that does not answer counts no time meanwhile.
+                let _ = cluster.hold(session, after).await;
+            }
         }
         let retry_after = millis(after);
         let closing = ToClient::Closing { retry_after };
@@ -251,22 +271,53 @@ impl Gateway {
                 Done::NotAttached => Ok(gone()),
                 Done::Replied(Reply::Attached(handle)) => Ok(Attached::Session(handle)),
                 Done::Replied(Reply::NotResumed(reason)) => Err(reason),
+                Done::Replied(Reply::Elsewhere) => {
+                    match self.claim(socket, token.session, &resumption).await? {
+                        Claiming::Attached(attached) => Ok(attached),
+                        Claiming::NotResumed(reason) => Err(reason),
+                        Claiming::Ask(user) => {
+                            let user = user.as_deref();
+                            match self.asked(socket, token.session, user, question).await? {
+                                Asking::Goes(verdict) => {
+                                    resumption.verdict = Some(verdict);
+                                    continue;
+                                }
+                                Asking::Over(over) => over,
+                            }
+                        }
+                    }
+                }
                 Done::Replied(Reply::Ask { user }) => {
-                    match self.ask_resume(token.session, user.as_deref(), question).await {
-                        Decision::Accepted(Accepted { user, .. }) => {
-                            resumption.verdict = Some(Verdict { user: user.map(Into::into) });
+                    match self.asked(socket, token.session, user.as_deref(), question).await? {
+                        Asking::Goes(verdict) => {
+                            resumption.verdict = Some(verdict);
                             continue;
                         }
-                        Decision::Refused { .. } => Err(NotResumed::Refused),
-                        Decision::Unavailable(error) => {
-                            let session = Some(token.session);
-                            Ok(self.unanswered(socket, session, &error).await?)
-                        }
+                        Asking::Over(over) => over,
                     }
                 }
                 Done::Replied(_) => Err(NotResumed::Expired),
             });
         }
+    }
+
+    /// Asks the backend whether a client may come back, and says what becomes of it.
+    async fn asked(
+        &self,
+        socket: &Socket,
+        session: SessionId,
+        user: Option<&str>,
+        question: &Question,
+    ) -> Result<Asking, GatewayError> {
+        Ok(match self.ask_resume(session, user, question).await {
+            Decision::Accepted(Accepted { user, .. }) => {
+                Asking::Goes(Verdict { user: user.map(Into::into) })
+            }
+            Decision::Refused { .. } => Asking::Over(Err(NotResumed::Refused)),
+            Decision::Unavailable(error) => {
+                Asking::Over(Ok(self.unanswered(socket, Some(session), &error).await?))
+            }
+        })
     }
 
     /// Asks whether a client may come back to a session.
@@ -283,9 +334,14 @@ impl Gateway {
             Some(slot) => SessionId::in_slot(slot, random),
             None => SessionId::new(random),
         };
+        let again = self.cluster().map(|_| guest.clone());
         let command = Command::Start(id, Box::new(guest));
         Ok(match self.ask_shard(command, Some(socket.sender())).await? {
             Done::Replied(Reply::Attached(handle)) => Attached::Session(handle),
+            Done::Replied(Reply::Began(id)) => match again {
+                Some(guest) => self.go_on_with(socket, id, &guest).await?,
+                None => gone(),
+            },
             Done::Replied(Reply::Full(full)) => {
                 self.inner.metrics.full(&[full]);
                 self.log(socket, Kind::Limit, format!("a session: {full}"));
@@ -412,7 +468,7 @@ impl Gateway {
 }
 
 /// How long a client stays away, and up to as long again, when the backend has not answered.
-const NOT_BEFORE: Duration = Duration::from_secs(1);
+pub(super) const NOT_BEFORE: Duration = Duration::from_secs(1);
 
 /// How long it may take to act on an answer of the backend.
 const JUDGED: Duration = Duration::from_secs(2);

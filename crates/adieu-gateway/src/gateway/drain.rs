@@ -129,7 +129,11 @@ impl Gateway {
         };
         self.inner.deliveries.finish(limit).await;
         self.inner.stop.send_replace(true);
-        in_time(self.over()).await
+        let over = in_time(self.over()).await;
+        if let Some(cluster) = self.cluster() {
+            let _ = tokio::time::timeout(LAST_WORDS, cluster.leave()).await;
+        }
+        over
     }
 
     /// Events that no backend has taken, and that the next process will not know of.

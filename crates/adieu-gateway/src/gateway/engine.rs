@@ -3,19 +3,23 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::Sender;
+use adieu_engine::{Committed, Told};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::client_writer::{Said, Writers};
 use super::clock::Clock;
 use super::{Gateway, TURN};
+use crate::cluster::ClusterError;
 use crate::hook::Room;
+use crate::session::command::Full;
 use crate::session::command::Query;
 use crate::session::event::EventType;
 use crate::session::fence::Refused;
-use crate::session::shard::Answer;
+use crate::session::shard::{Answer, let_go};
 use crate::session::{Batch, Command, Effect, Reply, SessionId, Shard, Transaction, wire};
 use crate::store::{Refusals, Store, StoreError};
 
@@ -26,6 +30,8 @@ pub(super) enum Job {
     Command(Box<Command>, With),
     /// To look at something.
     Query(Query, oneshot::Sender<Answer>),
+    /// To let go of all sessions: the lease of this node is over.
+    LetGo(oneshot::Sender<()>),
 }
 
 /// What goes with a command. None of it is the command's own: each is of this process alone.
@@ -51,7 +57,15 @@ pub(super) enum Done {
 
 impl Done {
     /// The same where the store has refused what was to be done.
-    fn refused(self) -> Self {
+    fn refused(self, why: Refused) -> Self {
+        match (self, why) {
+            (_, Refused::Full) => Done::Replied(Reply::Full(Full::SessionsOfUser)),
+            (_, Refused::Began(id)) => Done::Replied(Reply::Began(id)),
+            (done, _) => done.not_made(),
+        }
+    }
+
+    fn not_made(self) -> Self {
         match self {
             Done::Replied(Reply::Attached(_)) => Done::NotAttached,
             Done::Replied(_) => Done::Replied(Reply::NoSession),
@@ -70,6 +84,14 @@ struct After {
     _room: Option<Room>,
 }
 
+impl After {
+    fn tell_not_attached(self) {
+        if let Some(tell) = self.tell {
+            let _ = tell.send(Done::NotAttached);
+        }
+    }
+}
+
 /// Which effects of a transaction deliver a message, and the room that is kept for each; in order.
 pub(super) type Rooms = VecDeque<(usize, Room)>;
 
@@ -84,6 +106,8 @@ pub enum GatewayError {
     Stopped,
     /// The store does not answer.
     Stuck,
+    /// The engine that is shared with other nodes.
+    Cluster(ClusterError),
     /// The store answers, and was too slow to write down all that there is when a gateway stops.
     TooSlow,
 }
@@ -92,6 +116,7 @@ impl fmt::Display for GatewayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             GatewayError::Store(error) => error.fmt(f),
+            GatewayError::Cluster(error) => error.fmt(f),
             GatewayError::BadKey => f.write_str("the store's key of the tokens is not 32 bytes"),
             GatewayError::Stopped => f.write_str("the gateway has stopped"),
             GatewayError::Stuck => f.write_str("the store does not answer: is its disk well?"),
@@ -110,6 +135,7 @@ impl GatewayError {
     pub fn id(&self) -> &'static str {
         match self {
             GatewayError::Store(error) => error.id(),
+            GatewayError::Cluster(error) => error.id(),
             GatewayError::BadKey => "store-bad-key",
             GatewayError::Stopped => "gateway-stopped",
             GatewayError::Stuck => "store-stuck",
@@ -122,6 +148,7 @@ impl GatewayError {
     pub(crate) fn over_http(&self) -> String {
         match self {
             GatewayError::Store(_) => "the store is lost".to_owned(),
+            GatewayError::Cluster(_) => "the engine does not answer".to_owned(),
             _ => self.to_string(),
         }
     }
@@ -129,10 +156,24 @@ impl GatewayError {
 
 impl std::error::Error for GatewayError {}
 
+impl From<ClusterError> for GatewayError {
+    fn from(error: ClusterError) -> Self {
+        GatewayError::Cluster(error)
+    }
+}
+
 impl From<StoreError> for GatewayError {
     fn from(error: StoreError) -> Self {
         GatewayError::Store(error)
     }
+}
+
+/// What the store says of a turn's changes.
+#[derive(Default)]
+struct Written {
+    refused: Refusals,
+    /// Of an engine that is shared: events, and which node delivers each.
+    told: Vec<Told>,
 }
 
 /// Turns one after the other that leave something waiting, after which ends are announced all the
@@ -206,12 +247,25 @@ impl Engine {
             self.shard.expire(now, &mut tx);
         }
         self.shard.write_down(&mut tx);
-        let refused = self.perform(tx, said, rooms).await?;
+        let refused = match self.perform(tx, said, rooms).await {
+            Err(GatewayError::Cluster(error)) => {
+                tracing::error!("{error}");
+                self.let_go_of_all().await;
+                // Whatever was done is not known, and nothing is said of it.
+                after.into_iter().for_each(|of| of.tell_not_attached());
+                return Ok(());
+            }
+            refused => refused?,
+        };
         for After { session, tell, done, .. } in after {
-            let refused = refused.iter().any(|(id, _)| session == Some(*id));
+            let refused = refused.iter().find(|(id, _)| session == Some(*id));
             if let Some(tell) = tell {
+                let done = match refused {
+                    Some((_, why)) => done.refused(*why),
+                    None => done,
+                };
                 // Who has gone away does not want to know.
-                let _ = tell.send(if refused { done.refused() } else { done });
+                let _ = tell.send(done);
             }
         }
         if !heard_all {
@@ -241,6 +295,11 @@ impl Engine {
         match job {
             Job::Query(query, tell) => {
                 let _ = tell.send(self.shard.query(&query));
+            }
+            Job::LetGo(tell) => {
+                *tx = Transaction::default();
+                said.extend(self.all_closed());
+                let _ = tell.send(());
             }
             Job::Command(command, With { connection, room, tell }) => {
                 let (session, before) = (command.session(), tx.effects.len());
@@ -277,9 +336,13 @@ impl Engine {
         mut rooms: Rooms,
     ) -> Result<Refusals, GatewayError> {
         let Transaction { changes, effects, awaited } = tx;
-        let refused = self.commit(changes, awaited).await?;
+        let Written { refused, mut told } = self.commit(changes, awaited).await?;
         for (session, why) in &refused {
             said.extend(self.disown(*session, *why));
+        }
+        let shared = self.gateway.cluster().cloned();
+        if shared.is_some() {
+            self.shard.let_go_of_away();
         }
         let gateway = &self.gateway;
         // Of the end of the turn, for all that happened in it.
@@ -296,9 +359,18 @@ impl Engine {
                     said.push(Said::SendSecret(handle, message));
                 }
                 Effect::Close(handle, close) => said.push(Said::Close(handle, close)),
-                Effect::Deliver { stream, sequence, event } => {
-                    gateway.inner.deliveries.push(gateway, stream, sequence, event, room);
-                }
+                Effect::Deliver { stream, sequence, event } => match &shared {
+                    None => gateway.deliver(stream, sequence, event, room),
+                    // If this node delivers the queue, under the number that it has there.
+                    Some(cluster) => {
+                        let of = told.iter().position(|told| Arc::ptr_eq(&told.event, &event));
+                        let told = of.map(|at| told.swap_remove(at));
+                        let Some(told) = told else { continue };
+                        if let Some(number) = cluster.told(gateway, &told).await {
+                            gateway.deliver(stream, number, event, room);
+                        }
+                    }
+                },
                 Effect::Transition(transition) => {
                     gateway.metrics().transition(&transition);
                     let view = |id| self.shard.query(&Query::Session(id));
@@ -306,31 +378,62 @@ impl Engine {
                 }
             }
         }
+        if let Some(cluster) = &shared {
+            // Of users, of whom the engine says who is the first and the last.
+            for told in told {
+                if let Some(number) = cluster.told(gateway, &told).await {
+                    gateway.deliver(told.stream, number, told.event, None);
+                }
+            }
+        }
         self.writers.say(said).await;
         Ok(refused)
     }
 
-    async fn commit(&self, changes: Batch, awaited: bool) -> Result<Refusals, GatewayError> {
-        match (changes.is_empty(), awaited) {
-            (true, _) => Ok(Refusals::new()),
-            (false, true) => Ok(self.store.commit(changes).await?),
-            (false, false) => Ok(self.store.submit(changes).await.map(|()| Refusals::new())?),
+    async fn commit(&self, changes: Batch, awaited: bool) -> Result<Written, GatewayError> {
+        if changes.is_empty() {
+            return Ok(Written::default());
         }
+        if let Some(cluster) = self.gateway.cluster() {
+            let (me, now) = (cluster.me(), self.gateway.inner.clock.now());
+            let Committed { refused, told } = cluster.commit(me, changes, now).await?;
+            return Ok(Written { refused, told });
+        }
+        let refused = if awaited {
+            self.store.commit(changes).await?
+        } else {
+            self.store.submit(changes).await?;
+            Refusals::new()
+        };
+        Ok(Written { refused, told: Vec::new() })
+    }
+
+    /// The lease of this node is over: it owns nothing, and its clients come back to nodes that do.
+    async fn let_go_of_all(&mut self) {
+        let said = self.all_closed();
+        self.writers.say(said).await;
+    }
+
+    fn all_closed(&mut self) -> Vec<Said> {
+        let close = wire::close(wire::TRY_AGAIN_LATER, "this node has lost its engine");
+        let all = self.shard.disown_all().into_iter();
+        all.map(|handle| Said::Close(handle, close.clone())).collect()
     }
 
     /// Lets go of a session that is not ours, as the store says: nothing is acknowledged or told.
     /// Its client hears that the session goes on elsewhere; or, where the store has lost what it
     /// was told, that it has to come back.
     fn disown(&mut self, session: SessionId, why: Refused) -> Option<Said> {
-        tracing::error!(%session, ?why, "the store has refused a write: the session is let go");
         let handle = self.shard.disown(session)?;
-        let close = match why {
-            Refused::Fenced => wire::close(wire::SUPERSEDED, "the session goes on elsewhere"),
+        match why {
+            // It never began here, and its connection is answered by who has asked.
+            Refused::Full | Refused::Began(_) => return None,
+            Refused::Fenced => tracing::debug!(%session, "another node has the session"),
             Refused::RolledBack => {
-                wire::close(wire::TRY_AGAIN_LATER, "the session's last messages are lost")
+                tracing::error!(%session, "the store has lost writes: the session is let go");
             }
-        };
-        Some(Said::Close(handle, close))
+        }
+        Some(Said::Close(handle, let_go(why)))
     }
 
     /// Sessions that the store held begin their timelines with what is known of them.

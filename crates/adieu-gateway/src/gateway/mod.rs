@@ -7,8 +7,10 @@
 //!   clock ──────┘          (one per core)  commit └─► the page, metrics
 //! ```
 
+mod claiming;
 mod client_writer;
 mod clock;
+mod clustered;
 mod connection;
 mod credentials;
 mod drain;
@@ -30,6 +32,7 @@ pub use engine::GatewayError;
 pub use timelines::{Sessions, Timelines};
 
 use crate::accounts::Accounts;
+use crate::cluster::Cluster;
 use crate::hook::{Answered, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
@@ -43,6 +46,7 @@ use crate::session::{
 use crate::store::{Backend as StoreBackend, Store};
 use client_writer::{Said, Writers};
 use clock::Clock;
+use clustered::Clustered;
 use engine::{Done, Engine, Job, Rooms, With};
 use soon::Soon;
 
@@ -113,6 +117,8 @@ struct Inner {
     over: watch::Receiver<Option<Result<(), GatewayError>>>,
     draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
+    /// The other nodes, where there are some.
+    clustered: Option<Clustered>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -126,14 +132,20 @@ impl Gateway {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn start(
-        store: impl StoreBackend,
-        mut options: Options,
-    ) -> Result<Self, GatewayError> {
+    pub async fn start(store: impl StoreBackend, options: Options) -> Result<Self, GatewayError> {
         let durable = store.outlives_the_process();
         let (store, contents) = Store::start(store)?;
-        options.sessions.tell = options.backend.is_some();
         let key = token_key(&store, &contents).await?;
+        Gateway::start_with(options, (store, contents, durable), key, None).await
+    }
+
+    async fn start_with(
+        mut options: Options,
+        (store, contents, durable): (Store, Contents, bool),
+        key: Key,
+        clustered: Option<Clustered>,
+    ) -> Result<Self, GatewayError> {
+        options.sessions.tell = options.backend.is_some();
         let count = shards(options.shards);
         let (shards, jobs): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(TURN)).unzip();
         let (tell_over, over) = watch::channel(None);
@@ -159,6 +171,7 @@ impl Gateway {
             over,
             draining: watch::Sender::new(false),
             stop: watch::Sender::new(false),
+            clustered,
         };
         let gateway = Gateway { inner: Arc::new(inner) };
         // What the store holds already is delivered before what the restart brings about.
@@ -174,6 +187,7 @@ impl Gateway {
             engine.timelines_restored(timelines::HERE / count);
             engines.push(engine);
         }
+        gateway.join_the_others();
         let running: Vec<_> =
             engines.into_iter().zip(jobs).map(|(e, jobs)| tokio::spawn(e.run(jobs))).collect();
         tokio::spawn(async move {
@@ -185,6 +199,9 @@ impl Gateway {
     /// Does what is asked; ready when what came of it is committed and done. In the order in which
     /// one slot is asked.
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, GatewayError> {
+        if let Some(cluster) = self.cluster().filter(|_| Cluster::does(&command)) {
+            return cluster.clone().command(self, command).await;
+        }
         match self.ask_shard(command, None).await? {
             Done::Replied(reply) => Ok(reply),
             Done::NotAttached => Err(GatewayError::Stopped),
@@ -195,6 +212,18 @@ impl Gateway {
     /// commits of the engines' turns instead of waiting for one each. The replies are in the order
     /// of the commands.
     pub(crate) async fn commands(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Reply>, GatewayError> {
+        if self.cluster().is_none() {
+            return self.of_shards(commands).await;
+        }
+        let all = commands.into_iter().map(|command| self.command(command));
+        futures_util::future::join_all(all).await.into_iter().collect()
+    }
+
+    /// The same of the shards of this node.
+    pub(crate) async fn of_shards(
         &self,
         commands: Vec<Command>,
     ) -> Result<Vec<Reply>, GatewayError> {
@@ -335,6 +364,10 @@ impl EventLog for Gateway {
     /// Each answer is one command, and those of a batch share a turn. A session that is over
     /// meanwhile gets nothing; what a limit does not allow is counted, and not sent.
     async fn answered(&self, answers: Vec<Answered>) -> bool {
+        if let Some(cluster) = self.cluster() {
+            let all = answers.into_iter().map(|answer| cluster.answered(self, answer));
+            return futures_util::future::join_all(all).await.into_iter().all(|done| done);
+        }
         let command = |Answered { event, answer, written_off }| {
             let send = answer.send.into_iter();
             let send = send.map(|payload| Outgoing::new(payload, self.tag())).collect();
@@ -354,6 +387,9 @@ impl EventLog for Gateway {
 
     /// No session is changed by it: it does not go through an engine.
     async fn write(&self, changes: Batch) -> bool {
+        if let Some(cluster) = self.cluster() {
+            return cluster.settled(self, changes).await;
+        }
         self.inner.store.submit(changes).await.is_ok()
     }
 }

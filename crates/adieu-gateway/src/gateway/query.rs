@@ -7,17 +7,24 @@ use tokio::sync::oneshot;
 use super::engine::Job;
 use super::{Gateway, GatewayError};
 use crate::session::command::Query;
+use crate::session::fence::Fence;
 use crate::session::shard::{Answer, Counts};
 use crate::session::{SessionId, Slot, View};
 
 impl Gateway {
     /// One session.
     pub(crate) async fn view(&self, id: SessionId) -> Result<Option<View>, GatewayError> {
+        if let Some(cluster) = self.cluster() {
+            return Ok(cluster.view(id, self.now()).await?);
+        }
         Ok(self.views(id.slot(), Query::Session(id)).await?.pop())
     }
 
     /// The sessions of a user.
     pub(crate) async fn views_of(&self, user: Arc<str>) -> Result<Vec<View>, GatewayError> {
+        if let Some(cluster) = self.cluster() {
+            return Ok(cluster.views_of(&user, self.now()).await?);
+        }
         self.views(Slot::of_user(&user), Query::User(user)).await
     }
 
@@ -25,7 +32,7 @@ impl Gateway {
         let shard = slot.shard(self.inner.shards.len());
         match self.look(shard, query).await? {
             Answer::Sessions(views) => Ok(views),
-            Answer::Counts(_) => Ok(Vec::new()),
+            Answer::Counts(_) | Answer::Held(_) => Ok(Vec::new()),
         }
     }
 
@@ -36,6 +43,9 @@ impl Gateway {
         after: Option<SessionId>,
         most: usize,
     ) -> Result<Vec<View>, GatewayError> {
+        if let Some(cluster) = self.cluster() {
+            return Ok(cluster.list(after, most, self.now()).await?);
+        }
         let shards = self.inner.shards.len();
         let first = after.map_or(0, |id| id.slot().shard(shards));
         let mut all = Vec::new();
@@ -56,10 +66,26 @@ impl Gateway {
     /// # Errors
     /// If the gateway has stopped or its store has failed.
     pub async fn count(&self) -> Result<Counts, GatewayError> {
+        if let Some(cluster) = self.cluster() {
+            let counts = cluster.count().await?;
+            let (attached, away, users) = (counts.attached, counts.away, counts.users);
+            return Ok(Counts { attached, away, users, kept: 0 });
+        }
         let mut all = Counts::default();
         for shard in 0..self.inner.shards.len() {
             if let Answer::Counts(counts) = self.look(shard, Query::Counts).await? {
                 all = all + counts;
+            }
+        }
+        Ok(all)
+    }
+
+    /// What the shards of this node hold, for the audit.
+    pub(crate) async fn held(&self) -> Result<Vec<(SessionId, Fence, u64)>, GatewayError> {
+        let mut all = Vec::new();
+        for shard in 0..self.inner.shards.len() {
+            if let Answer::Held(held) = self.look(shard, Query::Held).await? {
+                all.extend(held);
             }
         }
         Ok(all)

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::{Access, guarded};
+use crate::cluster::ClusterError;
 use crate::gateway::{Gateway, GatewayError};
 use crate::hook::Backend;
 use crate::store::{StoreLost, StoreWatch};
@@ -77,6 +78,10 @@ impl Health {
         let mut last = self.0.engine.lock().await;
         if let Some((_, said)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return said.clone();
+        }
+        if let Some(cluster) = self.0.gateway.cluster() {
+            let lapsed = GatewayError::Cluster(ClusterError::Lapsed);
+            return if cluster.is_ready() { Ok(()) } else { Err(lapsed) };
         }
         // Asked through the engine: one that waits for its disk is not ready.
         let said = tokio::time::timeout(PATIENCE, self.0.gateway.count()).await;

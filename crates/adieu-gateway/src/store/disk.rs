@@ -372,7 +372,9 @@ impl<'t> Tables<'t> {
                 let before = self.messages.table()?.insert(key, &*message)?;
                 self.payloads.release(before.and_then(|row| row::refers_to(row.value())));
             }
-            Change::TrimMessages { id, up_to } => self.trim(*id, *up_to)?,
+            Change::TrimMessages { id, up_to, .. } => self.trim(*id, *up_to)?,
+            // For stores that are shared; in this one the shard has decided.
+            Change::Join { .. } | Change::Leave { .. } => {}
             Change::PutEvent { stream, sequence, event } => {
                 self.events.put(stream, *sequence, event)?;
             }

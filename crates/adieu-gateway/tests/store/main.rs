@@ -254,7 +254,8 @@ fn images() -> ([Vec<u8>; 2], Contents) {
         let mut batch = step((n % 4) as u8, n);
         batch.push(put_message(id(9), n, &large));
         batch.push(Change::PutMeta { name: format!("name {}", n % 20), value: number(n) });
-        batch.push(Change::TrimMessages { id: id((n % 4) as u8), up_to: n.saturating_sub(20) });
+        let (id, up_to) = (id((n % 4) as u8), n.saturating_sub(20));
+        batch.push(Change::TrimMessages { id, up_to, tag: Tag::default() });
         memory.commit(std::slice::from_ref(&batch));
         disk.commit(&[batch]).unwrap();
     }

@@ -20,7 +20,7 @@ fn its_payload_is_kept_once_and_goes_with_the_last_that_acknowledges_it() {
     for round in 1..=40 {
         let to_all = (0..SESSIONS).map(|n| put_message_to_many(id(n), round)).collect();
         disk.commit(&[to_all]).unwrap();
-        let acknowledge = |n| Change::TrimMessages { id: id(n), up_to: round };
+        let acknowledge = |n| Change::TrimMessages { id: id(n), up_to: round, tag: Tag::default() };
         disk.commit(&[(1..SESSIONS).map(acknowledge).collect()]).unwrap();
         let kept = disk.load().unwrap().messages;
         assert_eq!(kept.len(), 1, "the one that is not acknowledged");

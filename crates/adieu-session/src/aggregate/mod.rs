@@ -1,6 +1,7 @@
 //! One session, as a pure function: what happened goes in with the time; the session changes, and
 //! what is to be committed and done comes out. It knows of no other session.
 
+mod adopted;
 mod row;
 mod said;
 mod sending;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use adieu_proto::Message;
 
+pub(crate) use adopted::Arrival;
 pub use row::{Counters, Row};
 pub use sending::View;
 pub(crate) use tell::put;

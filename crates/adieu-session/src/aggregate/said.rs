@@ -144,7 +144,8 @@ impl Aggregate {
     fn trimmed(&mut self, before: u64, tx: &mut Transaction) {
         let (id, up_to) = (self.id, self.outbox.settled());
         if up_to > before {
-            tx.put_later(Change::TrimMessages { id, up_to });
+            let tag = self.outbox.settled_tag();
+            tx.put_later(Change::TrimMessages { id, up_to, tag });
             self.counted_later();
         }
     }

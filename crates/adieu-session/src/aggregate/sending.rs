@@ -87,7 +87,8 @@ impl Aggregate {
         tx.put(Change::PutMessage { id, sequence, tag, key, tail });
         let up_to = self.outbox.settled();
         if up_to > settled {
-            tx.put(Change::TrimMessages { id, up_to });
+            let tag = self.outbox.settled_tag();
+            tx.put(Change::TrimMessages { id, up_to, tag });
         }
         self.flush(context, tx);
     }
@@ -161,9 +162,12 @@ impl Aggregate {
         if self.row.session.state() != State::Attached || self.row.plain {
             return false;
         }
-        // Written down: it holds for the next process too, whatever becomes of this one.
         self.row.promised = Some(context.now + retry_after);
-        self.dirty = Dirty::Row;
+        if !context.settings.shared {
+            // Written down: it holds for the next process too, whatever becomes of this one.
+            // Another node would find a session without an owner, and wait for longer.
+            self.dirty = Dirty::Row;
+        }
         let retry_after = millis(retry_after);
         tx.effects.push(send(self.newest(), &ToClient::Closing { retry_after }));
         true

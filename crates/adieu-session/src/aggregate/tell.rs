@@ -113,7 +113,7 @@ impl Aggregate {
         self.counted();
         let sequence = self.events;
         let event = Event {
-            id: event_id(self.id, Some(sequence), r#type),
+            id: event_id(self.id, Some(sequence), r#type, self.salt(context)),
             r#type,
             session_id: self.id,
             user: self.row.user.clone(),

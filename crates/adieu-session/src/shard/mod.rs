@@ -3,6 +3,7 @@
 
 mod presence;
 mod query;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use super::wire::{NotResumed, TRY_AGAIN_LATER, close};
 use super::{Change, Contents, Message, Timestamp};
 use presence::Users;
 pub use query::{Answer, Counts};
+pub use shared::let_go;
 
 /// Sessions that are ended, or told that the gateway stops, in one turn at most: nothing that is
 /// asked meanwhile waits for longer than that takes. The store writes the pages of the file in
@@ -139,6 +141,15 @@ impl Shard {
             Command::Session(id, SessionCommand::Resume(resumption)) => {
                 self.resume(now, id, &resumption, tx)
             }
+            Command::Session(id, SessionCommand::Adopt(adoption)) => {
+                self.adopt(now, id, *adoption, tx)
+            }
+            Command::Session(id, SessionCommand::Disowned(fence, why)) => {
+                self.disowned(id, fence, why, tx)
+            }
+            Command::Session(id, SessionCommand::Arrived(first, messages)) => {
+                self.arrived(now, id, first, messages, tx)
+            }
             Command::Session(id, command) => self.one(now, id, command, tx),
             Command::User(user, command) => self.each_of(now, &user, &command, tx),
             Command::Answered(id, answered) => self.answered(now, id, *answered, tx),
@@ -184,6 +195,9 @@ impl Shard {
         guest: &Guest,
         tx: &mut Transaction,
     ) -> Reply {
+        if self.settings.shared {
+            return self.start_shared(now, id, guest, tx);
+        }
         if let Some(found) = self.began_before(now, guest) {
             return self.attach(now, found, tx, |session| {
                 session.came_with(guest.credentials);
@@ -224,7 +238,11 @@ impl Shard {
     ) -> Reply {
         // The MAC of its token is ours, so there was such a session.
         let Some(session) = self.sessions.get(&id) else {
-            return Reply::NotResumed(NotResumed::Expired);
+            return if self.settings.shared {
+                Reply::Elsewhere
+            } else {
+                Reply::NotResumed(NotResumed::Expired)
+            };
         };
         let input = match session.resumable(now, resumption) {
             Ok(input) => input,
@@ -300,8 +318,11 @@ impl Shard {
             SessionCommand::ToldToComeBack(after) => session.told_to_come_back(context, after, tx),
             SessionCommand::Send(outgoing) => session.send(context, outgoing, tx),
             SessionCommand::End(close) => session.end(context, close, tx),
-            // Only its own session can be resumed.
-            SessionCommand::Resume(_) => {}
+            // Of one session alone.
+            SessionCommand::Resume(_)
+            | SessionCommand::Adopt(_)
+            | SessionCommand::Disowned(..)
+            | SessionCommand::Arrived(..) => {}
         });
         done.map_or(Reply::NoSession, |()| Reply::Done)
     }
@@ -490,6 +511,9 @@ impl Shard {
         oldest.map(|at| self.oldest.remove(&(at, id)));
         session.first().map(|first| self.firsts.remove(&(first, id)));
         tx.put(Change::DeleteSession { id });
+        if self.settings.shared {
+            return self.left_shared(now, &session, tx);
+        }
         if let Some(user) = session.row().user.clone() {
             self.users.left((now, self.skew), &user, &session, &self.settings, tx);
         }

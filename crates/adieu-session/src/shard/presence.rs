@@ -224,7 +224,7 @@ impl Users {
         }
         self.events += 1;
         let event = Event {
-            id: event_id(session_id, None, r#type),
+            id: event_id(session_id, None, r#type, None),
             r#type,
             session_id,
             user: Some(user.clone()),

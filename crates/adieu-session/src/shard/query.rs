@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::super::aggregate::{Aggregate, View};
 use super::super::command::Query;
+use super::super::fence::Fence;
+use super::super::token::SessionId;
 use super::Shard;
 
 /// How many there are.
@@ -40,6 +42,8 @@ pub enum Answer {
     Sessions(Vec<View>),
     /// How many there are.
     Counts(Counts),
+    /// Sessions whose connection is here.
+    Held(Vec<(SessionId, Fence, u64)>),
 }
 
 impl Shard {
@@ -70,6 +74,7 @@ impl Shard {
         let view = |session: &Aggregate| session.view(self.skew);
         Answer::Sessions(match query {
             Query::Counts => return Answer::Counts(self.counts()),
+            Query::Held => return Answer::Held(self.held().collect()),
             Query::Session(id) => {
                 self.sessions.get(id).map(|session| view(session)).into_iter().collect()
             }

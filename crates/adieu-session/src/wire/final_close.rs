@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use adieu_proto::{Close, UsageError, Utf8Bytes};
+use adieu_proto::{Close, CloseCode, UsageError, Utf8Bytes};
 
 use super::{CONNECTION_LOST, MAY_RETURN, SUPERSEDED};
 
@@ -53,6 +53,20 @@ impl FinalClose {
             return Err(NotFinal::Code(code));
         }
         Close::new(code, reason).map(FinalClose).map_err(NotFinal::Invalid)
+    }
+
+    /// As a store keeps it: the code, a space, the reason.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let code = self.0.code().map_or(CloseCode::NORMAL, |code| code);
+        format!("{} {}", code.get(), self.0.reason())
+    }
+
+    /// As a store kept it; `None`: it is none.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (code, reason) = text.split_once(' ')?;
+        FinalClose::new(code.parse().ok()?, reason).ok()
     }
 }
 

@@ -364,6 +364,22 @@ impl Tail {
         &self.0
     }
 
+    /// As a client gets it that does not speak adieu.v1. `None`: it is none of ours.
+    #[must_use]
+    pub fn plain(&self) -> Option<Message> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Of {
+            Text(String),
+            Binary(String),
+        }
+        let json = [b"{", &self.0[..]].concat();
+        Some(match serde_json::from_slice(&json).ok()? {
+            Of::Text(text) => Message::from(text),
+            Of::Binary(base64) => Message::from(STANDARD.decode(base64).ok()?),
+        })
+    }
+
     /// The whole message.
     #[must_use]
     pub fn message(&self, sequence_id: u64, tag: Tag) -> Message {

@@ -394,6 +394,12 @@ impl State {
 
     pub(super) fn peer_ended(&mut self, over: Over, scratch: &mut Scratch) {
         self.read_over = true;
+        // A stream of HTTP/2 is read and written by the task of its connection, in one poll of
+        // which our end may leave and the peer's come: what had left by then left first.
+        if self.transport.holds() && matches!(self.transport.poll_flush(None), Poll::Ready(Ok(())))
+        {
+            self.tell(TransportEvent::Flushed, scratch);
+        }
         if let Some(http2) = self.transport.http2() {
             self.tell(TransportEvent::Http2(http2), scratch);
         }

@@ -69,8 +69,9 @@ impl Gateway {
     ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
         command.args(["serve", "--listen", listen]).args(options);
-        if let Some(data) = data {
-            command.arg("--data").arg(data);
+        match super::engine::url(data) {
+            Some(url) => drop(command.args(["--engine", &url, "--engine-volatile"])),
+            None => drop(data.map(|data| command.arg("--data").arg(data))),
         }
         if let Some(backend) = backend {
             command.args(["--backend", backend]);

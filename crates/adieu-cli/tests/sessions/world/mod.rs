@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+mod engine;
 mod gateway;
 mod honest;
 mod page;

@@ -182,7 +182,7 @@ impl Timelines {
 fn viewed(answer: Answer) -> Option<View> {
     match answer {
         Answer::Sessions(mut views) => views.pop(),
-        Answer::Counts(_) => None,
+        Answer::Counts(_) | Answer::Held(_) => None,
     }
 }
 

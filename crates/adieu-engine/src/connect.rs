@@ -1,0 +1,181 @@
+//! Where the engine is, and what is asked of it before it is used.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use tokio::sync::Mutex;
+
+use adieu_session::Slot;
+
+use crate::EngineError;
+use crate::channel::{Channel, Purpose};
+
+/// How an engine is used.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it is:
+    ///
+    /// - `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` with TLS: one server;
+    ///   `redis+unix:///PATH?db=DB`: one on this machine
+    /// - `redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/NAME`: whichever server the Sentinels
+    ///   say is the primary of that name
+    /// - `redis+cluster://USER:PASSWORD@HOST:PORT,HOST:PORT`: a Redis Cluster; some of its nodes
+    ///
+    /// `valkey` in the place of `redis` is the same.
+    pub url: String,
+    /// A server that forgets when its process ends is good enough.
+    pub volatile: bool,
+}
+
+/// A URL that names no engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadUrl(String);
+
+impl fmt::Display for BadUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BadUrl(why) = self;
+        write!(
+            f,
+            "the engine's URL is not understood: {why}; it is redis://HOST:PORT, \
+             redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT"
+        )
+    }
+}
+
+impl std::error::Error for BadUrl {}
+
+/// How its connections are opened.
+pub(crate) enum Way {
+    Server(Client),
+    Sentinel(Mutex<SentinelClient>),
+    Cluster { client: ClusterClient, seeds: Vec<ConnectionInfo> },
+}
+
+/// An engine. A clone is the same, with the same connections.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) way: Arc<Way>,
+    pub(crate) commits: Channel,
+    pub(crate) events: Channel,
+    pub(crate) reads: Channel,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// Reads where it is. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub fn new(options: &Options) -> Result<Self, BadUrl> {
+        if options.url.starts_with("rediss") || options.url.starts_with("valkeys") {
+            // The one that the process has already, if it has one.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let way = Arc::new(way(&options.url)?);
+        let channel = || Channel::new(way.clone());
+        let (commits, events, reads) = (channel(), channel(), channel());
+        Ok(Engine { inner: Arc::new(Inner { way, commits, events, reads }) })
+    }
+
+    /// Loads the functions into it: each start does, and it is done again where they are missed.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn load_functions(&self) -> Result<(), EngineError> {
+        self.inner.way.load_functions().await
+    }
+
+    /// Waits until so many replicas have all that was written before, for such a purpose and in
+    /// these slots; false if they do not have it in time.
+    pub async fn replicated(
+        &self,
+        purpose: Purpose,
+        slots: &[Slot],
+        replicas: usize,
+        at_most: Duration,
+    ) -> bool {
+        self.channel(purpose).wait(slots, replicas, at_most).await
+    }
+
+    pub(crate) fn channel(&self, purpose: Purpose) -> &Channel {
+        match purpose {
+            Purpose::Commits => &self.inner.commits,
+            Purpose::Events => &self.inner.events,
+            Purpose::Reads => &self.inner.reads,
+        }
+    }
+}
+
+fn way(url: &str) -> Result<Way, BadUrl> {
+    let bad = |why: &str| BadUrl(why.to_owned());
+    let url = match url.strip_prefix("valkey") {
+        Some(rest) => format!("redis{rest}"),
+        None => url.to_owned(),
+    };
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it has no scheme"))?;
+    match scheme.split_once('+') {
+        Some(("redis", "unix")) | None if matches!(scheme, "redis" | "rediss" | "redis+unix") => {
+            Client::open(&*url).map(Way::Server).map_err(|error| bad(&error.to_string()))
+        }
+        Some((base @ ("redis" | "rediss"), "sentinel")) => sentinel(base, rest),
+        Some((base @ ("redis" | "rediss"), "cluster")) => {
+            let (hosts, _) = rest.split_once('/').unwrap_or((rest, ""));
+            let seeds = infos(base, hosts)?;
+            let client = ClusterClientBuilder::new(seeds.clone())
+                .retries(0)
+                .use_protocol(ProtocolVersion::RESP2)
+                .connection_timeout(Duration::from_secs(2))
+                .response_timeout(Duration::from_secs(3))
+                .build()
+                .map_err(|error| bad(&error.to_string()))?;
+            Ok(Way::Cluster { client, seeds })
+        }
+        _ => Err(bad(&format!("{scheme:?} is no scheme of an engine"))),
+    }
+}
+
+/// `USER:PASSWORD@HOST:PORT,HOST:PORT`, each as a connection of its own.
+fn infos(base: &str, hosts: &str) -> Result<Vec<ConnectionInfo>, BadUrl> {
+    let (who, hosts) = match hosts.rsplit_once('@') {
+        Some((who, hosts)) => (format!("{who}@"), hosts),
+        None => (String::new(), hosts),
+    };
+    let one = |host: &str| {
+        let url = format!("{base}://{who}{host}");
+        url.into_connection_info().map_err(|error| BadUrl(error.to_string()))
+    };
+    hosts.split(',').map(one).collect()
+}
+
+fn sentinel(base: &str, rest: &str) -> Result<Way, BadUrl> {
+    let bad = |why: &str| BadUrl(why.to_owned());
+    let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (name, db) = path.split_once('/').unwrap_or((path, "0"));
+    if name.is_empty() {
+        return Err(bad("it does not say the name of the primary, behind the last slash"));
+    }
+    let db: i64 = db.parse().map_err(|_| bad("the database is no number"))?;
+    let all = infos(base, hosts)?;
+    // The user and the password are those of the servers; Sentinels mostly have none.
+    let of_servers = all.first().map(|info| info.redis_settings().clone()).unwrap_or_default();
+    let sentinels: Vec<_> = all.iter().map(|info| info.addr().clone()).collect();
+    let node =
+        SentinelNodeConnectionInfo::default().set_redis_connection_info(of_servers.set_db(db));
+    let client =
+        SentinelClient::build(sentinels, name.to_owned(), Some(node), SentinelServerType::Master);
+    let client = client.map_err(|error| bad(&error.to_string()))?;
+    Ok(Way::Sentinel(Mutex::new(client)))
+}
