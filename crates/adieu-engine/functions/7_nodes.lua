@@ -7,7 +7,7 @@
 --   p  STRING  no session is ended before this time
 --   h  STRING  which history of the engine the nodes know (its replication id)
 --   k  HASH    values that all nodes share: the key of the tokens
---   d  HASH    dead letters, by node and number
+--   d  HASH    dead letters, by number
 --
 -- A node is a number of its own for each of its lives, never used again.
 
@@ -107,7 +107,13 @@ redis.register_function('adieu_1_shared', function(keys, args)
   return redis.call('HGET', keys[1] .. 'k', args[1])
 end)
 
--- letter: a dead letter of a node is kept, or let go: its name, itself.
+-- letters: all dead letters, each behind its number.
+redis.register_function{ function_name = 'adieu_1_letters', flags = { 'no-writes' },
+  callback = function(keys, args)
+    return redis.call('HGETALL', keys[1] .. 'd')
+  end }
+
+-- letter: a dead letter is kept, or let go: its number, itself.
 redis.register_function('adieu_1_letter', function(keys, args)
   if args[2] then
     return redis.call('HSET', keys[1] .. 'd', args[1], args[2])

@@ -1,5 +1,6 @@
 //! Events on their way to the backend: a queue is delivered by one node at a time, in order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adieu_session::Slot;
@@ -110,17 +111,26 @@ impl Engine {
         Reply(self.channel(Purpose::Events).call(call).await?).number()
     }
 
-    /// Keeps a dead letter of a node, or lets go of it.
+    /// The dead letters of all nodes, by number.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn dead_letter(
-        &self,
-        me: Node,
-        id: u64,
-        letter: Option<&[u8]>,
-    ) -> Result<(), EngineError> {
-        let mut call = Call::of_nodes("letter").arg(format!("{me}:{id}"));
+    pub async fn dead_letters(&self) -> Result<BTreeMap<u64, Bytes>, EngineError> {
+        let answer = self.channel(Purpose::Events).call(Call::of_nodes("letters")).await?;
+        let mut parts = Reply(answer).list()?.map(Reply);
+        let mut all = BTreeMap::new();
+        while let (Some(id), Some(letter)) = (parts.next(), parts.next()) {
+            all.insert(id.number()?, letter.bytes()?);
+        }
+        Ok(all)
+    }
+
+    /// Keeps a dead letter, or lets go of it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn dead_letter(&self, id: u64, letter: Option<&[u8]>) -> Result<(), EngineError> {
+        let mut call = Call::of_nodes("letter").number(id);
         if let Some(letter) = letter {
             call.push(letter);
         }

@@ -62,20 +62,29 @@ impl Engine {
         read(self.channel(Purpose::Reads).call(call).await?, now)
     }
 
-    /// Sessions of a slot in the order of their names, above this one, so many at most.
+    /// Sessions of some slots, those of each in the order of their names, so many of each slot at
+    /// most; of the slot of `above` those above it.
     ///
     /// # Errors
     /// [`EngineError`].
     pub async fn list(
         &self,
-        slot: Slot,
+        slots: &[Slot],
         above: Option<SessionId>,
         most: usize,
         now: Timestamp,
     ) -> Result<Vec<Looked>, EngineError> {
-        let above = above.map(|id| id.to_string()).unwrap_or_default();
-        let call = Call::of(slot, "list").arg(above).number(most);
-        read(self.channel(Purpose::Reads).call(call).await?, now)
+        let call = |slot: &Slot| {
+            let above = above.filter(|id| id.slot() == *slot);
+            let above = above.map(|id| id.to_string()).unwrap_or_default();
+            Call::of(*slot, "list").arg(above).number(most)
+        };
+        let calls: Vec<_> = slots.iter().map(call).collect();
+        let mut all = Vec::new();
+        for answer in self.channel(Purpose::Reads).calls(&calls).await {
+            all.extend(read(answer?, now)?);
+        }
+        Ok(all)
     }
 
     /// How many there are of some slots.

@@ -39,7 +39,8 @@ async fn while_the_backend_is_down_nothing_is_lost_and_no_more_is_taken_than_the
         last = page.acknowledged;
     }
     assert!(last > 1 && last <= 1 + BOUND, "{last} were acknowledged");
-    assert!(gateway.metric("adieu_events_queued").await >= last as f64);
+    let queued = gateway.metric("adieu_events_queued").await;
+    assert!(queued >= last as f64, "{queued} of {last}");
     assert!(gateway.metric("adieu_event_failures").await > 0.0);
     backend.start_again().await;
     page.all_acknowledged().await;

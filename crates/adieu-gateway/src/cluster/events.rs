@@ -1,14 +1,15 @@
 //! Events on their way to the backend: what was taken leaves the engine, and what follows it comes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adieu_engine::{Finished, Queued, Taken};
 use bytes::Bytes;
 
-use super::Cluster;
 use super::queues::EVENTS;
 use super::sweep::adopt;
+use super::{Cluster, ClusterError};
 use crate::gateway::Gateway;
 use crate::hook::Answered;
 use crate::session::command::{Outgoing, Purpose};
@@ -154,6 +155,11 @@ impl Cluster {
         true
     }
 
+    /// The dead letters of all nodes.
+    pub(crate) async fn dead_letters(&self) -> Result<BTreeMap<u64, Bytes>, ClusterError> {
+        Ok(self.engine.dead_letters().await?)
+    }
+
     /// Keeps a dead letter, or lets go of it, for as long as the engine has to be asked.
     async fn dead_letter(&self, id: u64, letter: Option<&[u8]>) -> bool {
         let me = self.me();
@@ -161,7 +167,7 @@ impl Cluster {
             if !self.lives(me) {
                 return false;
             }
-            match self.engine.dead_letter(me, id, letter).await {
+            match self.engine.dead_letter(id, letter).await {
                 Ok(()) => return true,
                 Err(error) => {
                     tracing::warn!("a dead letter is written down again: {error}");

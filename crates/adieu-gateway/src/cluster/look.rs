@@ -5,7 +5,7 @@ use adieu_engine::Counts;
 use super::{Cluster, ClusterError};
 use crate::session::{SLOTS, SessionId, Slot, Timestamp, View};
 
-/// Slots that are counted in one request.
+/// Slots that are looked at in one request.
 const SLOTS_AT_ONCE: usize = 128;
 
 impl Cluster {
@@ -34,15 +34,16 @@ impl Cluster {
         now: Timestamp,
     ) -> Result<Vec<View>, ClusterError> {
         let first = after.map_or(0, |id| id.slot().number());
+        let slots: Vec<_> = (first..SLOTS).map(Slot::new).collect();
         let mut all = Vec::new();
-        for slot in first..SLOTS {
+        for some in slots.chunks(SLOTS_AT_ONCE) {
             if all.len() >= most {
                 break;
             }
-            let above = after.filter(|id| id.slot().number() == slot);
-            let some = self.engine.list(Slot::new(slot), above, most - all.len(), now).await?;
+            let some = self.engine.list(some, after, most - all.len(), now).await?;
             all.extend(some.into_iter().map(|looked| looked.view));
         }
+        all.truncate(most);
         Ok(all)
     }
 

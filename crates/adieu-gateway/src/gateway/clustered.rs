@@ -41,8 +41,18 @@ impl Gateway {
         let key: [u8; 32] = key.try_into().map_err(|_| GatewayError::BadKey)?;
         let (store, _) = Store::start(Memory)?;
         let clustered = Clustered { cluster, audit: Notify::new(), sweep: Notify::new() };
-        let nothing = (store, Contents::default(), true);
-        Gateway::start_with(options, nothing, Key::new(&key), Some(clustered)).await
+        let dead_letters = clustered.cluster.dead_letters().await?;
+        let contents = Contents { dead_letters, ..Contents::default() };
+        Gateway::start_with(options, (store, contents, true), Key::new(&key), Some(clustered)).await
+    }
+
+    /// Looks which dead letters the nodes have.
+    pub(crate) async fn read_dead_letters(&self) {
+        let Some(cluster) = self.cluster() else { return };
+        match cluster.dead_letters().await {
+            Ok(all) => self.inner.deliveries.dead_letters_are(&all),
+            Err(error) => tracing::warn!("the dead letters of other nodes are not known: {error}"),
+        }
     }
 
     pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {

@@ -32,7 +32,7 @@ pub use engine::GatewayError;
 pub use timelines::{Sessions, Timelines};
 
 use crate::accounts::Accounts;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::hook::{Answered, Backend, Deliveries, DeliveryOptions, EventLog};
 use crate::metrics::Metrics;
 use crate::random::random;
@@ -174,6 +174,9 @@ impl Gateway {
             clustered,
         };
         let gateway = Gateway { inner: Arc::new(inner) };
+        if let Some(cluster) = gateway.cluster() {
+            gateway.inner.deliveries.shared(cluster.me().0);
+        }
         // What the store holds already is delivered before what the restart brings about.
         gateway.inner.deliveries.restore(&gateway, &contents);
         let mut engines = Vec::new();
@@ -304,7 +307,11 @@ impl Gateway {
 
     /// Commits changes that are of no session.
     pub(crate) async fn write_down(&self, changes: Batch) -> Result<(), GatewayError> {
-        self.inner.store.commit(changes).await?;
+        match self.cluster() {
+            Some(cluster) if cluster.settled(self, changes.clone()).await => {}
+            Some(_) => return Err(ClusterError::Lapsed.into()),
+            None => drop(self.inner.store.commit(changes).await?),
+        }
         Ok(())
     }
 

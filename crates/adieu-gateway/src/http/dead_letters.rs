@@ -68,6 +68,7 @@ struct Listed {
 async fn list(State(gateway): State<Gateway>, Query(asked): Query<Asked>) -> Response {
     match asked.part() {
         Ok(part) => {
+            gateway.read_dead_letters().await;
             let deliveries = gateway.deliveries();
             let waiting = deliveries.waiting().events;
             Json(Listed { waiting, list: deliveries.dead_letters(part) }).into_response()
@@ -77,6 +78,7 @@ async fn list(State(gateway): State<Gateway>, Query(asked): Query<Asked>) -> Res
 }
 
 async fn retry(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    gateway.read_dead_letters().await;
     match read(&id) {
         Err(wrong) => *wrong,
         Ok(_) if !gateway.deliveries().has_backend() => no_backend(),
@@ -91,6 +93,7 @@ async fn retry_all(State(gateway): State<Gateway>) -> Response {
     if !gateway.deliveries().has_backend() {
         return no_backend();
     }
+    gateway.read_dead_letters().await;
     let retried = gateway.deliveries().retry_all(&gateway);
     (StatusCode::ACCEPTED, Json(json!({ "retried": retried }))).into_response()
 }
@@ -101,6 +104,7 @@ async fn discard(State(gateway): State<Gateway>, Path(id): Path<String>) -> Resp
         Err(wrong) => return *wrong,
         Ok(number) => number,
     };
+    gateway.read_dead_letters().await;
     let Some(change) = gateway.deliveries().discard(&gateway, number).await else {
         return none(&id);
     };

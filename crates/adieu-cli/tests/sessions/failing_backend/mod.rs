@@ -128,7 +128,8 @@ async fn one_that_answers_500_to_one_message_with_64_mib_behind_it() {
     let verdict = Verdict::of(&visits, told_to(&backend), InOrder, |due| due);
     let queued = gateway.metric("adieu_events_queued_bytes").await as usize / MIB;
     assert!(queued >= 62, "{queued} MiB");
-    let of_a_flooder = |id: &&String| sessions.iter().any(|of| **id == format!("{of}_2_message"));
+    let of_a_flooder =
+        |id: &&String| sessions.iter().any(|of| id.starts_with(&format!("{of}_2_message")));
     let tries = backend.tries().iter().filter(of_a_flooder).count();
     let measured = format!(
         "{trouble:?}, {queued} MiB wait behind 10 of them to the end: others' {verdict}their \

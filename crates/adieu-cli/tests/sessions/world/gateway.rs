@@ -77,7 +77,7 @@ impl Gateway {
             command.args(["--backend", backend]);
         }
         command.env("ADIEU_BACKEND_SECRET", secret).env("ADIEU_API_KEY", API_KEY);
-        command.env("RUST_LOG", "error");
+        command.env("RUST_LOG", std::env::var("ADIEU_TEST_LOG").unwrap_or("error".into()));
         let mut child = command.stdout(Stdio::piped()).spawn().expect("adieu starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let started = Instant::now();

@@ -42,7 +42,12 @@ pub(super) struct Letters {
     /// How many were let go because there were too many.
     pub(super) let_go: u64,
     last: u64,
+    /// Other nodes have dead letters too: what the numbers of this one end with.
+    node: Option<u64>,
 }
+
+/// How many nodes give numbers to dead letters of the same millisecond.
+const NODES: u64 = 1 << 10;
 
 /// A dead letter, as it is listed.
 #[derive(Clone, Debug, Serialize)]
@@ -103,11 +108,33 @@ impl Letters {
         self.insert(id, Letter { kind, head, event: Arc::new(event), retrying: false });
     }
 
+    /// Other nodes have dead letters too, which are all in one list.
+    pub(super) fn shared(&mut self, node: u64) {
+        self.node = Some(node % NODES);
+    }
+
+    /// As all nodes have them now. Those that are being sent again stay until that is decided.
+    pub(super) fn are_now(&mut self, all: &BTreeMap<u64, Bytes>) {
+        let gone = |(id, letter): (&u64, &Letter)| {
+            (!letter.retrying && !all.contains_key(id)).then_some(*id)
+        };
+        let gone: Vec<_> = self.all.iter().filter_map(gone).collect();
+        gone.into_iter().for_each(|id| drop(self.remove(id)));
+        for (id, row) in all {
+            if !self.has(*id) {
+                self.restore(*id, row);
+            }
+        }
+    }
+
     /// Sets an event aside; its number, and what has to be written down.
     pub(super) fn bury(&mut self, now: Timestamp, head: Head, event: Arc<Event>) -> Batch {
         let kind = Kind::of(event.r#type);
         // A number is not given a second time, also when the letter that had it is gone.
-        let id = now.0.max(self.last + 1);
+        let id = match self.node {
+            None => now.0.max(self.last + 1),
+            Some(node) => now.0.max(self.last / NODES + 1) * NODES + node,
+        };
         let mut batch = vec![Change::PutDeadLetter { id, letter: write(&head, &event) }];
         self.insert(id, Letter { kind, head, event, retrying: false });
         while self.bounded.len() > DEAD_LETTERS || self.bytes > DEAD_LETTER_BYTES {

@@ -31,6 +31,7 @@ mod stream;
 mod tests;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -169,6 +170,16 @@ impl Deliveries {
             tokio::spawn(async move { deliveries.write_down(&log).await });
         }
         self.go_on(log);
+    }
+
+    /// Other nodes have dead letters too: this is the one of this number.
+    pub(crate) fn shared(&self, node: u64) {
+        self.state().scheduler.letters.shared(node);
+    }
+
+    /// The dead letters are these, of all nodes.
+    pub(crate) fn dead_letters_are(&self, all: &BTreeMap<u64, Bytes>) {
+        self.state().scheduler.letters.are_now(all);
     }
 
     /// Some of the dead letters.
