@@ -45,8 +45,8 @@ impl HaProxyOptions {
         self
     }
 
-    /// A node that does not answer 200 for this path is taken out, at the first failure; the first
-    /// 200 takes it in again.
+    /// A node that does not answer 200 for this path within 2 s is taken out, at the first failure;
+    /// the first 200 takes it in again.
     pub fn check(mut self, path: &str, interval: Duration) -> Self {
         path.clone_into(&mut self.check);
         self.interval = interval;
@@ -112,6 +112,8 @@ defaults
     timeout server 30s
     timeout http-request 10s
     timeout tunnel 60s
+    # For the answer to a check: longer than a busy machine needs.
+    timeout check 2s
     timeout client-fin 15s
     timeout server-fin 15s
     # A node that does not accept: the next one is asked.

@@ -18,7 +18,7 @@
 //!
 //! | fault | what happens | what it is not |
 //! |---|---|---|
-//! | [`Redis::kill_9`] | The process is gone at once. What it gave to the kernel is kept: the append-only file has every `write`, also with [`Fsync::EverySecond`] and [`Fsync::ByTheKernel`], and bytes in its sockets still reach clients and replicas. Clients get a FIN or an RST at once. | A power loss, or a kernel that stops. There only what was synced is kept, and clients hear nothing. |
+//! | [`Redis::kill_9`] | The process is gone at once. What it gave to the kernel is kept: the append-only file has each `write` with every [`Fsync`] (with [`Fsync::EverySecond`] and a slow disk a `write` may be up to 2 s late), and bytes in its sockets still reach clients and replicas. Clients get a FIN or an RST at once. | A power loss, or a kernel that stops. There only what was synced is kept, and clients hear nothing. |
 //! | [`Redis::stop`] | The process stands still (SIGSTOP). Its kernel still accepts connections and bytes, until the buffers are full. [`Redis::cont`] lets it go on: it then executes what came meanwhile, also for clients that have given up. | A crash, or a machine that is off the network: there nothing is executed later. |
 //! | [`Redis::restart`] | The same directory, port and settings. What the append-only file has is read again; without such a file the server is empty. Its own `CONFIG REWRITE` (Sentinel asks for it) is kept. | |
 //! | [`Redis::promote`] | `REPLICAOF NO ONE`: the replica is a primary with what it has. Nobody tells the old primary or the clients. | A failover. That is what [`Sentinels`] and [`Cluster`] do. |

@@ -74,7 +74,7 @@ impl Sentinels {
 
     /// The name under which the sentinels know the primary.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         NAME
     }
 
