@@ -16,24 +16,46 @@
 //!
 //! # What each fault really does
 //!
-//! | fault | what happens | what it is not |
-//! |---|---|---|
-//! | [`Redis::kill_9`] | The process is gone at once. What it gave to the kernel is kept: the append-only file has each `write` with every [`Fsync`] (with [`Fsync::EverySecond`] and a slow disk a `write` may be up to 2 s late), and bytes in its sockets still reach clients and replicas. Clients get a FIN or an RST at once. | A power loss, or a kernel that stops. There only what was synced is kept, and clients hear nothing. |
-//! | [`Redis::stop`] | The process stands still (SIGSTOP). Its kernel still accepts connections and bytes, until the buffers are full. [`Redis::cont`] lets it go on: it then executes what came meanwhile, also for clients that have given up. | A crash, or a machine that is off the network: there nothing is executed later. |
-//! | [`Redis::restart`] | The same directory, port and settings. What the append-only file has is read again; without such a file the server is empty. Its own `CONFIG REWRITE` (Sentinel asks for it) is kept. | |
-//! | [`Redis::promote`] | `REPLICAOF NO ONE`: the replica is a primary with what it has. Nobody tells the old primary or the clients. | A failover. That is what [`Sentinels`] and [`Cluster`] do. |
-//! | [`Redis::set_clock`] | The server's wall clock is another one from the next look at it. Monotonic clocks go on. Done by a small library that is put in front of libc's, made with `cc` at the start. | A jump of the machine's clock: other processes keep theirs. Debian's libfaketime 0.9.10 cannot do it: with it `redis-server` hangs at its start, because its allocator asks for the time. |
-//! | [`Redis::config_set`] with `maxmemory` `1` | The server is full: writes are answered with `OOM`, reads go on. | A machine without memory, where the kernel kills a process. |
-//! | [`Proxy::delay`] | Each byte arrives so much later, each direction by itself. The bandwidth is not limited. | A slow server: it answers as fast as ever, and is as idle. |
-//! | [`Proxy::silence`] | Nothing passes and nobody is told. Connections stay, new ones are taken. What was sent meanwhile arrives after [`Proxy::pass`], as TCP's repeats would. | A cut cable: the kernels on both sides get acknowledgements from the proxy, so none of them ever gives up. |
-//! | [`Proxy::reset`] | Both ends of all connections get an RST. New ones pass. | |
-//! | [`Proxy::refuse`] | New connections are refused (RST for their SYN). Those that are there go on. | |
-//! | [`Namespace::cut_off`], [`Namespace::isolate`] | Packets are dropped in both directions, silently (iptables). Kernels repeat, back off and give up by their own clocks. | |
-//! | [`Namespace::link_down`] | The namespace's network card is down. The kernel inside knows: routes are gone, a new connection fails at once with "unreachable". The other side hears nothing. | |
-//! | [`HaProxy::disable`], [`HaProxy::drain`] | Maintenance, or no new connections. Connections that are there go on, in both. | A server that dies. |
+//! * [`Redis::kill_9`]: The process is gone at once. What it gave to the kernel is kept: the
+//!   append-only file has each `write`, with every [`Fsync`] (with [`Fsync::EverySecond`] and a
+//!   slow disk a `write` may be up to 2 s late), and bytes in its sockets still reach clients and
+//!   replicas. Clients get a FIN or an RST at once. **Not** a power loss or a kernel that stops:
+//!   there only what was synced is kept, and clients hear nothing.
+//! * [`Redis::stop`]: The process stands still (SIGSTOP). Its kernel still accepts connections and
+//!   bytes, until the buffers are full. After [`Redis::cont`] it executes what came meanwhile, also
+//!   for clients that have given up. **Not** a machine that is off the network: there nothing is
+//!   executed later.
+//! * [`Redis::restart`]: The same directory, port and settings. The append-only file is read again;
+//!   without one the server is empty. What Sentinel had it write into its settings is kept.
+//! * [`Redis::promote`]: `REPLICAOF NO ONE`: the replica is a primary with what it has. Nobody
+//!   tells the old primary or the clients. **Not** a failover: that is what [`Sentinels`] and
+//!   [`Cluster`] do.
+//! * [`Redis::set_clock`]: The wall clock of this server is another one, from the next time that it
+//!   looks. Its monotonic clock goes on. A small library in front of libc's does it, made with `cc`
+//!   at the start. **Not** a jump of the machine's clock: other processes keep theirs. (Debian's
+//!   libfaketime 0.9.10 cannot do it: with it `redis-server` 7.0.15 hangs at its start, after words
+//!   about recursive calls to `clock_gettime`.)
+//! * [`Redis::config_set`] of `maxmemory` to `1`: The server is full: writes are answered with
+//!   `OOM`, reads go on. **Not** a machine without memory, where the kernel kills a process.
+//! * [`Proxy::delay`]: Each byte arrives so much later, each direction by itself. The bandwidth is
+//!   not limited. **Not** a slow server: this one is as quick and as idle as ever.
+//! * [`Proxy::silence`]: Nothing passes and nobody is told. Connections stay, and new ones are
+//!   accepted. What was sent meanwhile arrives after [`Proxy::pass`]. **Not** a cut cable: the
+//!   kernels get their acknowledgements from the proxy, so none of them ever gives up.
+//! * [`Proxy::reset`]: Both ends of each connection get an RST. New ones pass.
+//! * [`Proxy::refuse`]: New connections are refused (an RST for their SYN). Those that are there go
+//!   on.
+//! * [`Namespace::cut_off`], [`Namespace::isolate`]: Packets are dropped in both directions,
+//!   silently (iptables). Kernels repeat, wait longer each time, and give up by their own clocks:
+//!   this is the cut cable.
+//! * [`Namespace::link_down`]: The network card of the namespace is down. The kernel inside knows:
+//!   the routes are gone, and a new connection fails at once with "unreachable". The other side
+//!   hears nothing.
+//! * [`HaProxy::disable`], [`HaProxy::drain`]: Maintenance, or no new connections. Connections that
+//!   are there go on, in both. **Not** a node that dies.
 //!
-//! Not here, because nothing in user space does it honestly: the loss of power, a disk that lies
-//! about `fsync`, a full disk.
+//! Not here: the loss of power and a disk that lies about `fsync`, which no process can play
+//! honestly; a disk that is full or slow, which takes a file system of its own.
 //!
 //! # What is left behind
 //!

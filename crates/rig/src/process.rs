@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 /// Lines of a log that a panic shows.
 const SHOWN: usize = 30;
 
-/// A program that does not outlive this value, nor the test process, however that one dies.
+/// A program that does not outlive this value, nor the test process, however that one dies. When a
+/// test fails, the end of its log is shown.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -109,13 +110,16 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        // The number is still ours: the child is reaped by this value alone. An error: it has ended.
+        // The number is still ours: this value alone reaps the child. An error: it has ended.
         let _ = kill_process(self.pid(), signal);
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("Process {} of {}", self.id(), self.last_words());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -20,10 +20,10 @@ const DOWN_AFTER: &str = "1000";
 /// after twice as long).
 const FAILOVER_TIMEOUT: &str = "5000";
 
-/// Sentinel's own times in milliseconds, some of which it has from a time of long lines: it tells
-/// the others what it sees each 2 s, asks servers for their `INFO` each 10 s, makes an old primary a
-/// replica when that one has said for 8 s (four times the first) that it is a primary, and does
-/// nothing for 30 s when its own clock stood still for 2 s (TILT), which a busy machine makes it
+/// Milliseconds. Sentinel's own times are longer: it tells the others what it sees each 2 s,
+/// and asks servers for their `INFO` each 10 s. It makes an old primary a replica when that one
+/// has said for four times the first, 8 s, that it is a primary. And it does nothing for 30 s
+/// when its own clock stood still for 2 s (it calls that TILT), which a busy machine makes it
 /// believe.
 const TIMES: [&str; 6] = ["publish-period", "500", "info-period", "1000", "tilt-period", "5000"];
 
@@ -74,7 +74,7 @@ impl Sentinels {
 
     /// The name under which the sentinels know the primary.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         NAME
     }
 

@@ -103,8 +103,8 @@ fn echo(stream: &mut BufReader<TcpStream>, text: &str, len: usize) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-/// Waits until these nodes and no others answer. A check that was slow, because the machine is busy,
-/// may have taken one out for a moment.
+/// Waits until these nodes and no others answer. A check that was slow, because the machine is
+/// busy, may have taken one out for a moment.
 fn serve_all_requests(haproxy: &HaProxy, expected: &str) {
     wait_until(&format!("{expected} serve"), || {
         let mut names: Vec<String> = (0..12).map(|_| ask(haproxy)).collect();

@@ -201,3 +201,35 @@ fn servers_beside_each_other_have_ports_and_files_of_their_own() {
     assert!(std::net::TcpStream::connect(addr).is_err(), "it is gone");
     assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
 }
+
+#[test]
+fn a_server_dies_with_a_test_process_that_is_killed() {
+    const NAME: &str = "a_server_dies_with_a_test_process_that_is_killed";
+    const INSIDE: &str = "RIG_WRITES_PROCESS_ID_TO";
+    if !rig::has("a test process that is killed", &["redis-server"]) {
+        return;
+    }
+    if let Some(file) = std::env::var_os(INSIDE) {
+        let redis = RedisOptions::new().start();
+        std::fs::write(file, format!("{}.", redis.process_id())).expect("it is written");
+        std::thread::sleep(rig::DEADLINE);
+        return;
+    }
+    let directory = rig::Directory::new();
+    let file = directory.file("id");
+    let mut this = Command::new(std::env::current_exe().expect("this program"));
+    // Its own directory is left behind by the kill: it is made below ours.
+    this.args([NAME, "--exact"]).env(INSIDE, &file).env("TMPDIR", directory.path());
+    let mut process = rig::Process::start(this, &directory.file("log"));
+    let id = rig::wait_for("its server runs", || {
+        let text = std::fs::read_to_string(&file).ok()?;
+        text.strip_suffix('.').map(str::to_owned)
+    });
+    let server = std::path::PathBuf::from(format!("/proc/{id}"));
+    assert!(server.exists());
+    process.kill_9();
+    // In a container nobody may reap it: then it is a zombie, without memory and sockets.
+    wait_until("the server is gone", || {
+        std::fs::read_to_string(server.join("cmdline")).unwrap_or_default().is_empty()
+    });
+}
