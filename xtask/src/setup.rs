@@ -31,8 +31,8 @@ const PACKAGES: &[(&str, &str)] = &[
 const SERVICES: &[&str] = &["squid", "redis-server", "haproxy"];
 
 /// Debian asks this program before it starts a service (policy-rc.d(8)). Where there is none, a
-/// machine with systemd starts what it installs, and so does one with a runlevel. `RUNLEVEL=1` in the
-/// environment would not do: deb-systemd-invoke does not look at it.
+/// machine with systemd starts what it installs, and so does one with a runlevel. `RUNLEVEL=1` in
+/// the environment would not do: deb-systemd-invoke does not look at it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// 101: not allowed.

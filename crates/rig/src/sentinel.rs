@@ -22,10 +22,13 @@ const FAILOVER_TIMEOUT: &str = "5000";
 
 /// Milliseconds. Sentinel's own times are longer: it tells the others what it sees each 2 s,
 /// and asks servers for their `INFO` each 10 s. It makes an old primary a replica when that one
-/// has said for four times the first, 8 s, that it is a primary. And it does nothing for 30 s
-/// when its own clock stood still for 2 s (it calls that TILT), which a busy machine makes it
-/// believe.
-const TIMES: [&str; 6] = ["publish-period", "500", "info-period", "1000", "tilt-period", "5000"];
+/// has said for four times the first, 8 s, that it is a primary.
+///
+/// When its own clock stood still for 2 s it does nothing for 30 s (it calls that TILT). Here
+/// it is for less than [`DOWN_AFTER`]: a machine that stood still as a whole must not have a
+/// primary replaced, and with a second failover lose what the first one has kept.
+const TIMES: [&str; 8] =
+    ["publish-period", "500", "info-period", "1000", "tilt-trigger", "700", "tilt-period", "2000"];
 
 /// Servers under three sentinels, of which two must agree; a primary is down after 1 s. Some other
 /// times are shorter than Sentinel's own, until a sentinel is restarted: a failover is not much
