@@ -81,10 +81,16 @@ impl Process {
     pub fn stop(&mut self) {
         assert!(self.is_running(), "`{}` has ended before it could be stopped", self.name);
         self.signal(Signal::STOP);
-        // It is left waitable: this only looks.
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let status = waitid(WaitId::Pid(self.pid()), options).expect("the state of a child");
-        assert!(status.is_some_and(|status| status.stopped()), "`{}` has ended", self.name);
+        let what = format!("`{}` stands still after SIGSTOP", self.name);
+        crate::wait_until(&what, || {
+            // It is left waitable: this only looks.
+            let stopped_or_ended = WaitIdOptions::STOPPED | WaitIdOptions::EXITED;
+            let look = stopped_or_ended | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+            let status = waitid(WaitId::Pid(self.pid()), look).expect("the state of a child");
+            let has_ended = status.as_ref().is_some_and(|status| !status.stopped());
+            assert!(!has_ended, "`{}` has ended", self.name);
+            status.is_some()
+        });
     }
 
     /// SIGCONT.

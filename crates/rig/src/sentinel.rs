@@ -13,24 +13,31 @@ const NAME: &str = "rig";
 const SENTINELS: usize = 3;
 const QUORUM: usize = 2;
 
-/// A primary that does not answer for so many milliseconds is down for one sentinel.
-const DOWN_AFTER: &str = "1000";
+/// A primary that does not answer for so many milliseconds is down for one sentinel. With 1000, the
+/// period of Sentinel's own questions, one of some 500 failovers on a busy machine was followed by
+/// a second one after a second: back to the old primary, which had come back empty.
+const DOWN_AFTER: &str = "1500";
 
 /// After so many milliseconds a failover that came to nothing is tried again (by another sentinel:
 /// after twice as long).
 const FAILOVER_TIMEOUT: &str = "5000";
 
-/// Milliseconds. Sentinel's own times are longer: it tells the others what it sees each 2 s,
-/// and asks servers for their `INFO` each 10 s. It makes an old primary a replica when that one
-/// has said for four times the first, 8 s, that it is a primary.
+/// Milliseconds. Sentinel's own times are longer: it asks whether servers are there each 1 s
+/// and for their `INFO` each 10 s, and tells the others what it sees each 2 s. It makes an old
+/// primary a replica when that one has said for four times the last, 8 s, that it is a primary.
 ///
 /// When its own clock stood still for 2 s it does nothing for 30 s (it calls that TILT). Here
 /// it is for less than [`DOWN_AFTER`]: a machine that stood still as a whole must not have a
-/// primary replaced, and with a second failover lose what the first one has kept.
-const TIMES: [&str; 8] =
-    ["publish-period", "500", "info-period", "1000", "tilt-trigger", "700", "tilt-period", "2000"];
+/// primary replaced.
+const TIMES: [[&str; 2]; 5] = [
+    ["ping-period", "250"],
+    ["info-period", "1000"],
+    ["publish-period", "500"],
+    ["tilt-trigger", "1000"],
+    ["tilt-period", "2000"],
+];
 
-/// Servers under three sentinels, of which two must agree; a primary is down after 1 s. Some other
+/// Servers under three sentinels, of which two must agree; a primary is down after 1.5 s. Some other
 /// times are shorter than Sentinel's own, until a sentinel is restarted: a failover is not much
 /// quicker by that, the return of the old primary as a replica is.
 #[derive(Debug)]
@@ -65,7 +72,7 @@ impl Sentinels {
         };
         let sentinels: Vec<Redis> = (0..SENTINELS).map(|_| one.clone().start()).collect();
         for sentinel in &sentinels {
-            let reply = sentinel.command(&[&["SENTINEL", "DEBUG"], &TIMES[..]].concat());
+            let reply = sentinel.command(&[&["SENTINEL", "DEBUG"], TIMES.as_flattened()].concat());
             assert!(reply.is_ok(), "SENTINEL DEBUG: {reply}");
         }
         let all = Sentinels { servers, sentinels };
