@@ -147,6 +147,7 @@ fn it_shares_among_those_that_are_well_and_lets_them_be_replaced() {
     // Another node in its slot. One that is not well gets nothing.
     c.is_ready.store(false, SeqCst);
     haproxy.set(1, c.addr);
+    assert!(!haproxy.servers()[1].is_up(), "not before a good check");
     wait_until("it is checked", || haproxy.servers()[1].check.ends_with("L7STS"));
     serve_all_requests(&haproxy, "a");
     c.is_ready.store(true, SeqCst);

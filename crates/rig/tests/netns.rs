@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -43,14 +43,22 @@ fn a_namespace_is_cut_off_silently_and_comes_back() {
     one.cut_off(network.address());
     hears_nothing(&mut a, &["INCR", "n"]);
     assert_eq!(ask(&mut b, &["INCR", "n"]), "1", "the other one is not cut off");
+    // In each direction by itself; UDP needs no answer.
+    let (host, inside) = (Udp::of_machine(&network), Udp::of_namespace(&one));
+    let is_apart = || !host.reaches(&inside) && !inside.reaches(&host);
+    assert!(is_apart());
     // Only from this machine: they still reach each other.
     let (ours, theirs) = (Listener::at(&one), Listener::at(&other));
     wait_until("they reach each other", || theirs.accepts(&one) && ours.accepts(&other));
     one.reconnect();
+    wait_until("packets pass again", || host.reaches(&inside) && inside.reaches(&host));
     // The kernel has repeated it: the command arrives, without anybody's doing.
     a.patience(rig::DEADLINE).expect("a time-out");
     assert_eq!(a.answer().expect("the answer, late").integer(), 2);
 
+    one.isolate();
+    assert!(is_apart());
+    one.reconnect();
     other.isolate();
     hears_nothing(&mut b, &["PING"]);
     assert!(!theirs.accepts(&one));
@@ -64,6 +72,28 @@ fn a_namespace_is_cut_off_silently_and_comes_back() {
     assert_eq!(error.kind(), ErrorKind::NetworkUnreachable);
     one.link_up();
     wait_until("the network is back", || one.within(move || Connection::open(addr)).is_ok());
+}
+
+/// A socket for datagrams.
+struct Udp(UdpSocket);
+
+impl Udp {
+    fn of_machine(network: &Network) -> Self {
+        Udp(UdpSocket::bind((network.address(), 0)).expect("a port"))
+    }
+
+    fn of_namespace(namespace: &Namespace) -> Self {
+        let address = namespace.address();
+        Udp(namespace.within(move || UdpSocket::bind((address, 0)).expect("a port")))
+    }
+
+    /// Whether a datagram arrives within a while.
+    fn reaches(&self, other: &Udp) -> bool {
+        // An error: the kernel has dropped it at once.
+        let _ = self.0.send_to(b"hello", other.0.local_addr().expect("its address"));
+        other.0.set_read_timeout(Some(Duration::from_millis(150))).expect("a time-out");
+        other.0.recv(&mut [0; 5]).is_ok()
+    }
 }
 
 /// A listener inside a namespace.
