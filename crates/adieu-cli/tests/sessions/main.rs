@@ -5,6 +5,8 @@ mod backend_trouble;
 mod bad_input;
 mod behind_proxies;
 mod bounds;
+#[cfg(target_os = "linux")]
+mod cluster;
 mod coming_back;
 mod compression;
 mod cost;

@@ -69,7 +69,8 @@ impl Gateway {
     ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_adieu"));
         command.args(["serve", "--listen", listen]).args(options);
-        match super::engine::url(data) {
+        let has_engine = options.contains(&"--engine");
+        match super::engine::url(data).filter(|_| !has_engine) {
             Some(url) => drop(command.args(["--engine", &url, "--engine-volatile"])),
             None => drop(data.map(|data| command.arg("--data").arg(data))),
         }
@@ -106,6 +107,13 @@ impl Gateway {
     pub(crate) fn kill_9(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// In the place of one that is being replaced.
+    pub(crate) fn nothing() -> Self {
+        let child = Command::new("true").spawn().unwrap();
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        Gateway { child, addr, said: Arc::default() }
     }
 
     pub(crate) fn terminate(&self) {

@@ -16,6 +16,8 @@ pub(crate) struct Page {
     pub(crate) socket: Option<Socket>,
     /// What has come, in order.
     pub(crate) received: Vec<String>,
+    /// The tag of the last of that.
+    pub(crate) tag: String,
     /// What it has said, in order.
     pub(crate) said: Vec<String>,
     /// How much of that is acknowledged.
@@ -50,7 +52,12 @@ impl Page {
         let config = Config { ping_interval, write_timeout, ..Config::default() };
         let mut client = self.way.clone().config(config).subprotocol("adieu.v1");
         if let Some(token) = &self.token {
-            client = client.subprotocol(format!("adieu.resume.{token}.{}", self.received.len()));
+            let (received, acknowledged) = (self.received.len(), self.acknowledged);
+            let offer = match &*self.tag {
+                "" => format!("adieu.resume.{token}.{received}.-.{acknowledged}"),
+                tag => format!("adieu.resume.{token}.{received}.{tag}.{acknowledged}"),
+            };
+            client = client.subprotocol(offer);
         }
         if let Some(origin) = &self.origin {
             client = client.header("Origin", origin);
@@ -69,6 +76,7 @@ impl Page {
         if !resumed {
             self.received.clear();
             self.said.clear();
+            self.tag.clear();
         }
         assert!(!resumed || session == self.session, "another session");
         self.session = session;
@@ -121,6 +129,7 @@ impl Page {
                 let n = json["sequenceId"].as_u64().unwrap() as usize;
                 assert_eq!(n, self.received.len() + 1, "no gap, nothing twice");
                 self.received.push(json["text"].as_str().unwrap().to_owned());
+                self.tag = json["tag"].as_str().unwrap().to_owned();
             }
             "sequenceAck" => {
                 let n = json["sequenceId"].as_u64().unwrap() as usize;

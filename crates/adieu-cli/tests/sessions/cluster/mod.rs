@@ -1,0 +1,7 @@
+//! Many nodes that share their sessions in a real Redis, behind a real HAProxy, and what goes wrong
+//! with each of them.
+
+mod judge;
+mod kills;
+mod nodes;
+mod people;
