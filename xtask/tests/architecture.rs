@@ -131,7 +131,27 @@ fn the_protocol_and_the_sessions_are_built_from_computing_crates_alone() {
     only_built_from("adieu-session", &[PROTOCOL_TREE, SESSION_TREE].concat());
 }
 
+/// What these are for is to judge that code, or to break what it runs on.
+#[test]
+fn what_stands_around_the_code_under_test_has_none_of_it() {
+    for package in ["rig", "testkit", "cluster-model"] {
+        let tree = tree(package);
+        let ours: Vec<String> =
+            tree.iter().filter(|name| name.starts_with("adieu")).cloned().collect();
+        none(&ours, &format!("crates in the tree of {package} that are Adieu's"));
+    }
+}
+
 fn only_built_from(package: &str, allowed: &[&str]) {
+    let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+    let built = tree(package);
+    let more = built.iter().filter(|name| !allowed.contains(name.as_str()));
+    let more: Vec<String> = more.cloned().collect();
+    none(&more, &format!("crates in the tree of {package} that its list here does not allow"));
+}
+
+/// Every crate that this one is built from, and itself.
+fn tree(package: &str) -> BTreeSet<String> {
     let args = ["tree", "--locked", "-p", package, "-e", "normal,no-proc-macro", "--all-features"];
     let output = Command::new(env!("CARGO"))
         .args(args)
@@ -141,12 +161,10 @@ fn only_built_from(package: &str, allowed: &[&str]) {
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8_lossy(&output.stdout);
-    let built: BTreeSet<&str> =
-        tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let names = tree.lines().filter_map(|line| line.split_whitespace().next());
+    let built: BTreeSet<String> = names.map(str::to_owned).collect();
     assert!(built.contains(package), "cargo tree said:\n{tree}");
-    let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
-    let more: Vec<String> = built.difference(&allowed).map(|name| (*name).to_owned()).collect();
-    none(&more, &format!("crates in the tree of {package} that its list here does not allow"));
+    built
 }
 
 #[test]

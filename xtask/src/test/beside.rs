@@ -33,6 +33,8 @@ const LONGEST: &[&str] = &[
     "adieu pong_lane",
     "adieu logs",
     "adieu-gateway store",
+    "rig cluster",
+    "rig sentinel",
 ];
 
 /// Lines of a failed program that are printed; all of its output is kept in a file.
