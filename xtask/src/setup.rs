@@ -1,6 +1,9 @@
 //! `cargo xtask setup`: what the tests need beyond Rust, installed where Debian lacks it.
 
 use std::collections::HashSet;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -17,9 +20,25 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "makes networks of their own: a peer that vanishes, a black hole"),
     ("iptables", "makes the peer vanish"),
     ("tinyproxy-bin", "a proxy that the client goes through"),
-    ("squid", "another; Debian starts a service with it, which no test needs"),
+    ("squid", "another"),
     ("libprotocol-websocket-perl", "a client that still speaks hixie-76 and version 8"),
+    ("redis-server", "what gateways share: alone, with Sentinel, as a Cluster"),
+    ("haproxy", "the proxy in front of many gateways"),
 ];
+
+/// Those of which Debian makes services, which no test needs.
+const SERVICES: &[&str] = &["squid", "redis-server", "haproxy"];
+
+/// Debian asks this program before it starts a service (policy-rc.d(8)). Where there is none, a
+/// machine with systemd starts what it installs, and so does one with a runlevel. `RUNLEVEL=1` in
+/// the environment would not do: deb-systemd-invoke does not look at it.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// 101: not allowed.
+const NO_SERVICE: &str = "#!/bin/sh
+# Of `cargo xtask setup` of Adieu, which removes it after its installation: no service starts.
+exit 101
+";
 
 /// A slow mirror on a slow line still finishes within this time.
 const INSTALL_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -82,7 +101,56 @@ fn install(packages: &[&str]) -> Result<(), String> {
     }
     run::run(apt().arg("update"), INSTALL_LIMIT)?;
     let install = ["install", "--yes", "--no-install-recommends"];
-    run::run(apt().args(install).args(packages), INSTALL_LIMIT)
+    {
+        let _no_service = NoService::begin(Path::new(POLICY))?;
+        run::run(apt().args(install).args(packages), INSTALL_LIMIT)?;
+    }
+    let services = packages.iter().filter(|package| SERVICES.contains(package));
+    let services: Vec<&str> = services.copied().collect();
+    if !services.is_empty() && Path::new("/run/systemd/system").is_dir() {
+        let list = services.join(" ");
+        println!(
+            "No test needs these services; they start when this machine does, unless you run:"
+        );
+        println!("  sudo systemctl disable {list}");
+    }
+    Ok(())
+}
+
+/// While this lives, installing starts no service.
+#[derive(Debug)]
+struct NoService(Option<PathBuf>);
+
+impl NoService {
+    /// A machine with a policy of its own keeps it.
+    fn begin(policy: &Path) -> Result<Self, String> {
+        let cannot = |error| format!("{}: {error}", policy.display());
+        let made = match OpenOptions::new().write(true).create_new(true).open(policy) {
+            Ok(mut file) => {
+                let made = NoService(Some(policy.to_owned()));
+                file.write_all(NO_SERVICE.as_bytes()).map_err(cannot)?;
+                made
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // Ours, if a set-up was killed.
+                let is_ours = fs::read_to_string(policy).is_ok_and(|text| text == NO_SERVICE);
+                NoService(is_ours.then(|| policy.to_owned()))
+            }
+            Err(error) => return Err(cannot(error)),
+        };
+        if let Some(policy) = &made.0 {
+            run::output(Command::new("chmod").arg("755").arg(policy))?;
+        }
+        Ok(made)
+    }
+}
+
+impl Drop for NoService {
+    fn drop(&mut self) {
+        if let Some(policy) = &self.0 {
+            let _ = fs::remove_file(policy);
+        }
+    }
 }
 
 /// apt-get that asks nothing, waits for another apt-get, and forgives a mirror's hiccup.
@@ -102,6 +170,32 @@ pub(crate) fn on_path(program: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn services_are_not_started_while_something_is_installed() {
+        let policy = std::env::temp_dir().join(format!("adieu-policy-{}", std::process::id()));
+        let allows = || Command::new(&policy).arg("redis-server").status().unwrap().code();
+        for _ in 0..2 {
+            let running = NoService::begin(&policy).unwrap();
+            assert_eq!(allows(), Some(101));
+            // As if it were killed: the next one takes what it has left.
+            std::mem::forget(running);
+        }
+        drop(NoService::begin(&policy).unwrap());
+        assert!(!policy.exists());
+        // Somebody else's stays.
+        fs::write(&policy, "#!/bin/sh\nexit 0\n").unwrap();
+        drop(NoService::begin(&policy).unwrap());
+        assert!(policy.exists());
+        fs::remove_file(policy).unwrap();
+    }
+
+    #[test]
+    fn each_service_is_a_package_that_is_installed() {
+        let is_installed = |name: &&str| PACKAGES.iter().any(|(package, _)| package == name);
+        assert!(SERVICES.iter().all(is_installed));
+    }
 
     #[test]
     fn a_removed_package_with_configuration_left_is_missing() {
