@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -111,9 +110,9 @@ fn install(packages: &[&str]) -> Result<(), String> {
     if !services.is_empty() && Path::new("/run/systemd/system").is_dir() {
         let list = services.join(" ");
         println!(
-            "No test needs their services, which have not been started. Before the next start"
+            "No test needs these services; they start when this machine does, unless you run:"
         );
-        println!("of this machine you may want to run: sudo systemctl disable {list}");
+        println!("  sudo systemctl disable {list}");
     }
     Ok(())
 }
@@ -126,19 +125,23 @@ impl NoService {
     /// A machine with a policy of its own keeps it.
     fn begin(policy: &Path) -> Result<Self, String> {
         let cannot = |error| format!("{}: {error}", policy.display());
-        match OpenOptions::new().write(true).create_new(true).mode(0o755).open(policy) {
+        let made = match OpenOptions::new().write(true).create_new(true).open(policy) {
             Ok(mut file) => {
                 let made = NoService(Some(policy.to_owned()));
                 file.write_all(NO_SERVICE.as_bytes()).map_err(cannot)?;
-                Ok(made)
+                made
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 // Ours, if a set-up was killed.
                 let is_ours = fs::read_to_string(policy).is_ok_and(|text| text == NO_SERVICE);
-                Ok(NoService(is_ours.then(|| policy.to_owned())))
+                NoService(is_ours.then(|| policy.to_owned()))
             }
-            Err(error) => Err(cannot(error)),
+            Err(error) => return Err(cannot(error)),
+        };
+        if let Some(policy) = &made.0 {
+            run::output(Command::new("chmod").arg("755").arg(policy))?;
         }
+        Ok(made)
     }
 }
 
@@ -168,6 +171,7 @@ pub(crate) fn on_path(program: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn services_are_not_started_while_something_is_installed() {
         let policy = std::env::temp_dir().join(format!("adieu-policy-{}", std::process::id()));

@@ -100,8 +100,8 @@ pub use reserve::Port;
 pub use resp::{Connection, Reply};
 pub use sentinel::Sentinels;
 
-/// The longest wait for anything: only a failure reaches it. Sentinel alone may take 30 s longer
-/// than usual, when it sees that its own clock stood still (it calls that TILT).
+/// The longest wait for anything: only a failure reaches it. A sentinel that was restarted may take
+/// 30 s longer than usual, when it sees that its own clock stood still (it calls that TILT).
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Between two looks at what is waited for; it only spares the processor.

@@ -58,7 +58,7 @@ impl Network {
         ];
         match steps.iter().try_for_each(|step| run(step)) {
             Ok(()) => Some(network),
-            // Root may in CI, or a test that must not be skipped is.
+            // In CI root has to be allowed: else its tests would be skipped, unseen.
             Err(why) if rustix::process::getuid().is_root() => {
                 skipped(what, &why);
                 None

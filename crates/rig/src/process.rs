@@ -94,7 +94,7 @@ impl Process {
     }
 
     /// SIGCONT.
-    pub fn cont(&self) {
+    pub fn cont(&mut self) {
         self.signal(Signal::CONT);
     }
 
@@ -115,9 +115,11 @@ impl Process {
         Pid::from_child(&self.child)
     }
 
-    fn signal(&self, signal: Signal) {
-        // The number is still ours: this value alone reaps the child. An error: it has ended.
-        let _ = kill_process(self.pid(), signal);
+    fn signal(&mut self, signal: Signal) {
+        // The number is the child's until its end has been waited for, which is done here alone.
+        if self.is_running() {
+            let _ = kill_process(self.pid(), signal);
+        }
     }
 }
 

@@ -272,6 +272,12 @@ impl Redis {
         self.directory.file("certificate.pem")
     }
 
+    /// The directory with its files: `redis.conf`, `log`, `appendonlydir`.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The port of the Cluster's bus.
     pub(crate) fn bus(&self) -> u16 {
         self.bus.as_ref().expect("a node of a Cluster").number()
@@ -354,7 +360,7 @@ impl Redis {
     }
 
     /// SIGCONT: it goes on with what has come meanwhile.
-    pub fn cont(&self) {
+    pub fn cont(&mut self) {
         self.process.cont();
     }
 

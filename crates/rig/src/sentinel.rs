@@ -37,9 +37,10 @@ const TIMES: [[&str; 2]; 5] = [
     ["tilt-period", "2000"],
 ];
 
-/// Servers under three sentinels, of which two must agree; a primary is down after 1.5 s. Some other
-/// times are shorter than Sentinel's own, until a sentinel is restarted: a failover is not much
-/// quicker by that, the return of the old primary as a replica is.
+/// Servers under three sentinels, of which two must agree. A primary is down after 1.5 s.
+///
+/// Some other times are shorter than Sentinel's own, until a sentinel is restarted: a failover is
+/// not much quicker by that, the return of the old primary as a replica is.
 #[derive(Debug)]
 pub struct Sentinels {
     servers: Vec<Redis>,

@@ -41,7 +41,7 @@ pub(super) fn judge(
     let told = backend.stories();
     for story in stories {
         let events = told.get(&story.session).map_or(&[][..], |events| events);
-        let mut wrong = |count: &mut usize, what: &str| {
+        let wrong = |count: &mut usize, what: &str| {
             *count += 1;
             eprintln!("{what}: {story:?}\n{:?}", types(events));
         };

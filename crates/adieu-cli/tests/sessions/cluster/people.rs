@@ -144,13 +144,15 @@ impl Person {
         }
         match self.random.below(20) {
             0 => {
+                let at = Instant::now();
                 self.page.close(1000).await;
-                self.left(Left::Goodbye, Instant::now());
+                self.left(Left::Goodbye, at);
             }
             1 => {
                 // Gone without a word: the kernel says so, or the node's Ping.
+                let at = Instant::now();
                 self.page.socket = None;
-                self.left(Left::Silently, Instant::now());
+                self.left(Left::Silently, at);
             }
             2..=6 => {
                 self.page.socket = None;
@@ -212,8 +214,9 @@ impl Person {
             }
         }
         self.page.acknowledge().await;
+        let at = Instant::now();
         self.page.close(1000).await;
-        self.left(Left::Goodbye, Instant::now());
+        self.left(Left::Goodbye, at);
         if let Some(story) = self.told.stories.last_mut() {
             story.reason = Some("the end".into());
         }
