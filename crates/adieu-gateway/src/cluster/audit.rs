@@ -85,7 +85,8 @@ impl Cluster {
         let mut commands = Vec::new();
         for (id, why) in refused {
             let Some(fence) = fences.get(&id) else { continue };
-            tracing::warn!(session = %id, ?why, "the audit found a session that is not ours");
+            // Of a session that has written meanwhile it is an old one, and changes nothing.
+            tracing::debug!(session = %id, ?why, "the audit found another write");
             commands.push(Command::Session(id, SessionCommand::Disowned(*fence, why)));
         }
         for (id, close) in ends {

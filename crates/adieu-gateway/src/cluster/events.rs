@@ -20,8 +20,8 @@ use crate::session::{Batch, Change};
 const AGAIN: Duration = Duration::from_millis(200);
 
 impl Cluster {
-    /// Writes down what became of events; false if this node's lease is over. Then another node
-    /// tells them again, under the same ids.
+    /// Writes down what became of events; false if this node's lease was over before that. Then
+    /// another node tells them again, under the same ids, and this one goes on with others.
     pub(crate) async fn settled(&self, gateway: &Gateway, changes: Batch) -> bool {
         let mut taken = Vec::new();
         for change in changes {
@@ -91,7 +91,8 @@ impl Cluster {
     }
 
     /// Does what the backend answered to an event, in one step with that the event is taken. Once:
-    /// repeated until the engine says that it was done.
+    /// repeated until the engine says that it was done, or until the lease of this node is over:
+    /// then another node tells the event again, and does what is answered to that.
     pub(crate) async fn answered(
         &self,
         gateway: &Gateway,

@@ -373,7 +373,9 @@ impl EventLog for Gateway {
     async fn answered(&self, answers: Vec<Answered>) -> bool {
         if let Some(cluster) = self.cluster() {
             let all = answers.into_iter().map(|answer| cluster.answered(self, answer));
-            return futures_util::future::join_all(all).await.into_iter().all(|done| done);
+            futures_util::future::join_all(all).await;
+            // Another life of this node goes on with what it is given.
+            return !self.is_over();
         }
         let command = |Answered { event, answer, written_off }| {
             let send = answer.send.into_iter();
@@ -395,7 +397,8 @@ impl EventLog for Gateway {
     /// No session is changed by it: it does not go through an engine.
     async fn write(&self, changes: Batch) -> bool {
         if let Some(cluster) = self.cluster() {
-            return cluster.settled(self, changes).await;
+            cluster.settled(self, changes).await;
+            return !self.is_over();
         }
         self.inner.store.submit(changes).await.is_ok()
     }

@@ -60,6 +60,17 @@ async fn happens(nodes: &mut Nodes, node: usize, fault: Fault, kills: &Mutex<Vec
     }
 }
 
+/// Waits until each end is told; those of which it is not are judged.
+async fn within(backend: &Backend, known: &[Story]) {
+    let until = Instant::now() + PATIENCE;
+    while !all_ended(known, backend) && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How long it may take until each end is told: more than a lease, a wait and a grace.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 fn percentile(of: &mut [Duration], percent: usize) -> Duration {
     of.sort_unstable();
     of.get(of.len() * percent / 100).or(of.last()).copied().unwrap_or_default()
@@ -102,7 +113,7 @@ async fn whatever_happens_to_nodes_no_session_is_lost_and_no_departure_is_wrong(
     let stories: Vec<Story> = told.iter().flat_map(|told| told.stories.clone()).collect();
     let known = stories.iter().filter(|story| story.left != Left::Lost);
     let known: Vec<Story> = known.cloned().collect();
-    backend.until("each end is told", |backend| all_ended(&known, backend)).await;
+    within(&backend, &known).await;
     let verdict = judge(&stories, &town.posted.lock().unwrap(), &backend);
     let mut again: Vec<_> = told.iter().flat_map(|told| told.served_again.clone()).collect();
     let mut ends = after_a_death(&stories, &backend);

@@ -78,8 +78,7 @@ struct Person {
 pub(super) async fn person(town: Town, number: usize, random: Random) -> Told {
     // Two people share a user, as two tabs do.
     let page = Page::of(&format!("user{}", number / 2));
-    let mut person =
-        Person { town, random, page, before: None, died: None, told: Told::default() };
+    let mut person = Person { town, random, page, before: None, died: None, told: Told::default() };
     while !person.town.close.load(Ordering::Relaxed) {
         if person.comes().await {
             person.is_there().await;
@@ -204,8 +203,10 @@ impl Person {
         }
         while self.page.socket.is_none() && !self.comes().await {}
         loop {
-            let posted = self.town.posted.lock().unwrap().get(&self.page.session).map_or(0, Vec::len);
-            if self.page.received.len() >= posted && self.page.acknowledged >= self.page.said.len() {
+            let posted =
+                self.town.posted.lock().unwrap().get(&self.page.session).map_or(0, Vec::len);
+            if self.page.received.len() >= posted && self.page.acknowledged >= self.page.said.len()
+            {
                 break;
             }
             if self.page.next().await.is_none() {
