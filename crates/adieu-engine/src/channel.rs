@@ -60,7 +60,7 @@ impl Call {
         self
     }
 
-    pub(crate) fn number(self, number: impl ToString) -> Self {
+    pub(crate) fn number(self, number: impl std::fmt::Display + Copy) -> Self {
         self.arg(number.to_string())
     }
 

@@ -174,8 +174,7 @@ fn sentinel(base: &str, rest: &str) -> Result<Way, BadUrl> {
     let sentinels: Vec<_> = all.iter().map(|info| info.addr().clone()).collect();
     let node =
         SentinelNodeConnectionInfo::default().set_redis_connection_info(of_servers.set_db(db));
-    let client =
-        SentinelClient::build(sentinels, name.to_owned(), Some(node), SentinelServerType::Master);
+    let client = SentinelClient::build(sentinels, name, Some(node), SentinelServerType::Master);
     let client = client.map_err(|error| bad(&error.to_string()))?;
     Ok(Way::Sentinel(Mutex::new(client)))
 }

@@ -5,7 +5,8 @@
 //! | `e`, `n` | the fence: epoch and nonce (16 hex digits) of the last write |
 //! | `g`, `c` | generation of the newest connection; of the oldest token that is taken |
 //! | `i`, `v` | messages of the client that were taken; events that were numbered |
-//! | `t`, `a`, `z`, `b` | the last message to the client; the last that it has, and its tag; bytes that are kept |
+//! | `t`, `b` | the last message to the client; bytes that are kept |
+//! | `a`, `z` | the last message that the client has, and its tag |
 //! | `u`, `o`, `d` | user, origin, credentials (16 bytes) |
 //! | `s`, `k` | when it began; connections that it has had |
 //! | `f`, `p` | the nonce of a page that has not heard of it; it does not speak adieu.v1 |

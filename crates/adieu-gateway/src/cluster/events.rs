@@ -25,19 +25,17 @@ impl Cluster {
     pub(crate) async fn settled(&self, gateway: &Gateway, changes: Batch) -> bool {
         let mut taken = Vec::new();
         for change in changes {
-            match change {
-                Change::DeleteEvent { stream, sequence } => taken.push((stream, sequence)),
-                Change::PutDeadLetter { id, letter } => {
-                    if !self.dead_letter(id, Some(&letter)).await {
-                        return false;
-                    }
+            let kept = match change {
+                Change::DeleteEvent { stream, sequence } => {
+                    taken.push((stream, sequence));
+                    true
                 }
-                Change::DeleteDeadLetter { id } => {
-                    if !self.dead_letter(id, None).await {
-                        return false;
-                    }
-                }
-                _ => {}
+                Change::PutDeadLetter { id, letter } => self.dead_letter(id, Some(&letter)).await,
+                Change::DeleteDeadLetter { id } => self.dead_letter(id, None).await,
+                _ => true,
+            };
+            if !kept {
+                return false;
             }
         }
         let asked = self.queues().taken(&taken);

@@ -201,7 +201,8 @@ impl Shard {
     /// The sessions that it holds: which write of each was the last, and the number of the last
     /// message that it knows.
     pub fn held(&self) -> impl Iterator<Item = (SessionId, Fence, u64)> {
-        let open = |session: &&Box<Aggregate>| session.row().session.state() == State::Attached;
-        self.sessions.values().filter(open).map(|session| session.claim())
+        let all = self.sessions.values().map(AsRef::as_ref);
+        let open = |session: &&Aggregate| session.row().session.state() == State::Attached;
+        all.filter(open).map(Aggregate::claim)
     }
 }

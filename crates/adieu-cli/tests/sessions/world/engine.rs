@@ -1,4 +1,5 @@
-//! The same tests with their sessions in an engine that many nodes share: `ADIEU_TEST_ENGINE=redis`.
+//! The same tests with their sessions in an engine that many nodes share:
+//! `ADIEU_TEST_ENGINE=redis`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
