@@ -19,6 +19,7 @@
 --   i:SID:K STRING  there was a message with the idempotency key K
 --   z:SID   STRING  the session is over; the nonce of its last write
 --   n       STRING  how many users there are
+--   c       STRING  the place of the last event of the slot
 --
 -- All times are the engine's, in milliseconds. Numbers stay below 2^53: Lua has no others.
 
@@ -36,15 +37,29 @@ local function number(value)
   return string.format('%.0f', value)
 end
 
+-- Where the next event of the slot stands: behind all that were before, though their queues are
+-- gone and the clock was set back. A node asks for what is behind the last event that it knows.
+local function next_place(base)
+  local ms, count = clock(), 0
+  local last_ms, last_count = string.match(redis.call('GET', base .. 'c') or '', '(%d+)-(%d+)')
+  if last_ms and tonumber(last_ms) >= ms then
+    ms, count = tonumber(last_ms), tonumber(last_count) + 1
+  end
+  local place = number(ms) .. '-' .. number(count)
+  redis.call('SET', base .. 'c', place)
+  return place
+end
+
 -- Appends an event to a queue. A queue that no node delivers is delivered by the node that calls.
 -- What the caller has to know goes into `told`: the queue, the event's place in it, whether the
--- caller delivers the queue.
-local function emit(base, queue, id, body, me, told)
+-- caller delivers the queue, which of the caller's words it is of.
+local function emit(base, queue, id, body, me, told, word)
   if id == '' then
     -- Nobody is told.
     return
   end
-  local place = redis.call('XADD', base .. 'q:' .. queue, '*', 'i', id, 'e', body)
+  local place = next_place(base)
+  redis.call('XADD', base .. 'q:' .. queue, place, 'i', id, 'e', body)
   local of = redis.call('ZSCORE', base .. 'r', queue)
   local whose = 'other'
   if not of then
@@ -53,7 +68,18 @@ local function emit(base, queue, id, body, me, told)
   elseif tonumber(of) == -me then
     whose = 'mine'
   end
-  told[#told + 1] = { queue, place, whose }
+  told[#told + 1] = { queue, place, whose, word }
+end
+
+-- A queue without events is none. Whether it is.
+local function is_done(base, queue)
+  local q = base .. 'q:' .. queue
+  if redis.call('XLEN', q) > 0 then
+    return false
+  end
+  redis.call('DEL', q)
+  redis.call('ZREM', base .. 'r', queue)
+  return true
 end
 
 -- The tag of the message of this number; '' if it is not known any more.

@@ -88,7 +88,7 @@ local function join(base, sid, me, user, id, body, told)
     redis.call('DEL', base .. 'w:' .. user)
   elseif sessions_of(base, user) == 0 then
     redis.call('INCR', base .. 'n')
-    emit(base, 'u:' .. user, id, body, me, told)
+    emit(base, 'u:' .. user, id, body, me, told, 'J')
   end
   redis.call('HSET', u, sid, '')
 end
@@ -111,7 +111,7 @@ local function leave(base, sid, me, now, user, linger, id, body, told)
   else
     redis.call('DEL', u)
     redis.call('DECR', base .. 'n')
-    emit(base, 'u:' .. user, id, body, me, told)
+    emit(base, 'u:' .. user, id, body, me, told, 'V')
   end
 end
 
@@ -152,6 +152,7 @@ local function write(keys, args)
     return no
   end
   local now, at, told, over = clock(), 7, { 'OK' }, false
+  local a = tonumber(row[3] or '0')
   while at <= #args do
     local op = args[at]
     if op == 'F' then
@@ -166,9 +167,12 @@ local function write(keys, args)
         redis.call('ZADD', base .. 'x', number(until_), sid)
         redis.call('HDEL', s, 'h')
       elseif op == 'T' then
-        trim(base, sid, tonumber(row[3] or '0'), tonumber(args[at + 1]))
+        -- There may be several: each knows what the one before it has taken out.
+        local up_to = tonumber(args[at + 1])
+        trim(base, sid, a, up_to)
+        a = math.max(a, up_to)
       elseif op == 'E' then
-        emit(base, sid, args[at + 1], args[at + 2], me, told)
+        emit(base, sid, args[at + 1], args[at + 2], me, told, 'E')
       elseif op == 'L' then
         redis.call('SET', base .. 'l:' .. sid, args[at + 1])
       elseif op == 'l' then

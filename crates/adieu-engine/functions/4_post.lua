@@ -75,6 +75,7 @@ redis.register_function('adieu_1_answered', function(keys, args)
     return { 'GONE' }
   end
   redis.call('XDEL', base .. 'q:' .. sid, args[3])
+  is_done(base, sid)
   local told = {}
   for at = 10, #args do
     told[#told + 1] = post(base, sid, me, '', tonumber(args[5]), tonumber(args[6]), args[at])

@@ -17,9 +17,7 @@ redis.register_function('adieu_1_next', function(keys, args)
   local base, me, found = keys[1], tonumber(args[1]), {}
   local ready = redis.call('ZRANGEBYSCORE', base .. 'r', 0, '+inf', 'LIMIT', 0, tonumber(args[2]))
   for _, queue in ipairs(ready) do
-    if redis.call('EXISTS', base .. 'q:' .. queue) == 0 then
-      redis.call('ZREM', base .. 'r', queue)
-    else
+    if not is_done(base, queue) then
       redis.call('ZADD', base .. 'r', -me, queue)
       found[#found + 1] = { queue, events(base, queue, '-', tonumber(args[3])) }
     end
@@ -43,9 +41,7 @@ redis.register_function('adieu_1_taken', function(keys, args)
       redis.call('XDEL', q, args[at])
     end
   end
-  if redis.call('XLEN', q) == 0 then
-    redis.call('DEL', q)
-    redis.call('ZREM', base .. 'r', queue)
+  if is_done(base, queue) then
     return {}
   end
   local of = redis.call('ZSCORE', base .. 'r', queue)

@@ -121,7 +121,7 @@ impl Channel {
         }
         if results.iter().any(|result| result.as_ref().is_err_and(lacks_functions)) {
             // Flushed, or another server: they are loaded, and the caller calls again.
-            let _ = self.way.load_functions().await;
+            let _ = self.way.load_functions(&library::text()).await;
         }
         results
     }
@@ -267,9 +267,9 @@ impl Way {
     }
 
     /// Loads the functions on each server that can be written to.
-    pub(crate) async fn load_functions(&self) -> Result<(), EngineError> {
+    pub(crate) async fn load_functions(&self, text: &str) -> Result<(), EngineError> {
         let mut load = redis::cmd("FUNCTION");
-        load.arg("LOAD").arg("REPLACE").arg(library::text());
+        load.arg("LOAD").arg("REPLACE").arg(text);
         match self.open().await? {
             Open::Server(mut connection) => connection.send_packed_command(&load).await?,
             Open::Cluster(mut connection) => {

@@ -13,6 +13,7 @@ use adieu_session::Slot;
 
 use crate::EngineError;
 use crate::channel::{Channel, Purpose};
+use crate::library;
 
 /// How an engine is used.
 #[derive(Clone, Debug)]
@@ -95,7 +96,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub async fn load_functions(&self) -> Result<(), EngineError> {
-        self.inner.way.load_functions().await
+        self.inner.way.load_functions(&library::text()).await
     }
 
     /// Waits until so many replicas have all that was written before, for such a purpose and in

@@ -4,6 +4,8 @@
 /// The number in the name of the library and of each function.
 pub(crate) const VERSION: u32 = 1;
 
+use crate::{Engine, EngineError};
+
 /// The text of the library.
 pub(crate) fn text() -> String {
     [
@@ -22,4 +24,22 @@ pub(crate) fn text() -> String {
 /// The name of a function as the engine knows it.
 pub(crate) fn function(name: &str) -> String {
     format!("adieu_{VERSION}_{name}")
+}
+
+impl Engine {
+    /// The text of the functions: for tests that make it wrong in one place.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn text_of_functions() -> String {
+        text()
+    }
+
+    /// Loads a text of functions that may be wrong.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    #[doc(hidden)]
+    pub async fn load_functions_from(&self, text: &str) -> Result<(), EngineError> {
+        self.inner.way.load_functions(text).await
+    }
 }

@@ -83,7 +83,8 @@ struct Writing<'b> {
     id: SessionId,
     call: Call,
     of_session: Vec<&'b Arc<Event>>,
-    of_user: Option<&'b Arc<Event>>,
+    joins: Option<&'b Arc<Event>>,
+    leaves: Option<&'b Arc<Event>>,
 }
 
 impl Engine {
@@ -130,7 +131,7 @@ fn writings(me: Node, batch: &Batch, now: Timestamp) -> Vec<Writing<'_>> {
                 .number(next.epoch)
                 .arg(hex(next.nonce))
                 .number(me.0);
-            all.push(Writing { id, call, of_session: Vec::new(), of_user: None });
+            all.push(Writing { id, call, of_session: Vec::new(), joins: None, leaves: None });
             all.len() - 1
         });
         put(&mut all[at], change, *after, now);
@@ -157,14 +158,14 @@ fn put<'b>(of: &mut Writing<'b>, change: &'b Change, after: Fence, now: Timestam
             call.push(json(event));
         }
         Change::Join { user, event, most, .. } => {
-            of.of_user = event.as_ref();
+            of.joins = event.as_ref();
             call.push("J");
             call.push(user.as_bytes());
             put_user_event(call, event.as_ref());
             call.push(most.to_string());
         }
         Change::Leave { user, event, linger, .. } => {
-            of.of_user = event.as_ref();
+            of.leaves = event.as_ref();
             call.push("V");
             call.push(user.as_bytes());
             call.push(linger.as_millis().to_string());
@@ -278,7 +279,11 @@ fn read(of: &Writing<'_>, answer: Value, committed: &mut Committed) -> Result<()
                 let queue = part.next()?.text()?;
                 let (place, whose) = (Place::read(part.next()?)?, part.next()?.text()?);
                 let of_user = queue.strip_prefix("u:");
-                let event = if of_user.is_some() { of.of_user } else { of_session.next().copied() };
+                let event = match part.next()?.text()?.as_str() {
+                    "J" => of.joins,
+                    "V" => of.leaves,
+                    _ => of_session.next().copied(),
+                };
                 let Some(event) = event else {
                     return Err(EngineError::strange("more events than were written"));
                 };

@@ -1,0 +1,13 @@
+//! The functions on a real Redis: what each says, what it changes, and what it leaves alone.
+#![cfg(unix)]
+
+mod common;
+
+mod claim;
+mod due;
+mod events;
+mod look;
+mod mailbox;
+mod nodes;
+mod round_trip;
+mod write;
