@@ -36,11 +36,8 @@ impl EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // FAQ: engine-away
             EngineError::Away(why) => write!(f, "the engine does not answer: {why}"),
-            // FAQ: engine-refused
             EngineError::Refused(why) => write!(f, "the engine refuses: {why}"),
-            // FAQ: engine-strange
             EngineError::Strange(why) => {
                 write!(f, "the engine gave an answer that this version does not know: {why}")
             }

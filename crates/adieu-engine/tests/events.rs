@@ -46,7 +46,7 @@ async fn a_queue_is_one_nodes_until_it_gives_it_back_or_is_dead() {
     }
     let next = async |me| engine.next(me, &[slot], 8, 2).await.remove(0).unwrap();
     assert_eq!(server.unchanged(next(B)).await, [], "A delivers it");
-    let given = async |me| engine.give_back(me, slot, &[stream.clone()]).await.unwrap();
+    let given = async |me| engine.give_back(me, slot, std::slice::from_ref(&stream)).await.unwrap();
     assert_eq!(server.unchanged(given(B)).await, 0, "it is not B's to give");
     assert_eq!(given(A).await, 1);
     let found = next(B).await;
@@ -157,11 +157,12 @@ async fn a_dead_letter_is_kept_and_let_go() {
     let server = Server::start();
     let engine = server.loaded().await;
     let letters = || -> Vec<Vec<u8>> { server.run(&["HGETALL", "adieu{nodes}d"]) };
-    engine.dead_letter(A, 7, Some(b"one")).await.unwrap();
-    engine.dead_letter(A, 7, Some(b"one")).await.unwrap();
-    engine.dead_letter(B, 7, Some(b"two")).await.unwrap();
-    assert_eq!(letters().len(), 4);
-    engine.dead_letter(B, 7, None).await.unwrap();
-    engine.dead_letter(B, 7, None).await.unwrap();
-    assert_eq!(letters(), [format!("{A}:7").into_bytes(), b"one".to_vec()]);
+    engine.dead_letter(7, Some(b"one")).await.unwrap();
+    engine.dead_letter(7, Some(b"one")).await.unwrap();
+    engine.dead_letter(8, Some(b"two")).await.unwrap();
+    let all = engine.dead_letters().await.unwrap();
+    assert_eq!(all.into_iter().collect::<Vec<_>>(), [(7, "one".into()), (8, "two".into())]);
+    engine.dead_letter(8, None).await.unwrap();
+    engine.dead_letter(8, None).await.unwrap();
+    assert_eq!(letters(), [b"7".to_vec(), b"one".to_vec()]);
 }

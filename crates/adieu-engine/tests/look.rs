@@ -25,13 +25,13 @@ async fn a_list_has_each_session_once_in_the_order_of_names() {
     }
     let (mut found, mut above): (Vec<String>, Option<SessionId>) = (Vec::new(), None);
     for expected in [3, 3, 1, 0] {
-        let page = server.unchanged(engine.list(slot, above, 3, NOW)).await.unwrap();
+        let page = server.unchanged(engine.list(&[slot], above, 3, NOW)).await.unwrap();
         assert_eq!(page.len(), expected);
         above = page.last().map(|looked| looked.view.session_id).or(above);
         found.extend(page.iter().map(|looked| looked.view.session_id.to_string()));
     }
     assert_eq!(found, all.into_iter().collect::<Vec<_>>());
-    assert_eq!(engine.list(Slot::new(78), None, 3, NOW).await.unwrap(), []);
+    assert_eq!(engine.list(&[Slot::new(78)], None, 3, NOW).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -88,13 +88,14 @@ pub enum ClusterError {
 impl fmt::Display for ClusterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // FAQ: engine-lapsed
             ClusterError::Lapsed => f.write_str(
                 "the engine has not heard from this node for so long that other nodes have its \
                  sessions",
             ),
             ClusterError::Engine(error) => error.fmt(f),
-            ClusterError::Flaws(all) => f.write_str(&all.join("; ")),
+            ClusterError::Flaws(all) => {
+                write!(f, "the engine cannot be used: {}", all.join("; "))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whatever is committed, the disk holds what memory does.
 
 use adieu_gateway::session::fence::Fence;
+use adieu_gateway::session::wire::Tag;
 use adieu_gateway::session::{Change, Contents};
 use adieu_gateway::store::{Backend, Disk};
 use bytes::Bytes;
@@ -60,6 +61,8 @@ fn kind(change: &Change) -> usize {
         Change::PutDeadLetter { .. } => 10,
         Change::DeleteDeadLetter { .. } => 11,
         Change::Write { .. } => 12,
+        // For stores that are shared: this one leaves them out.
+        Change::Join { .. } | Change::Leave { .. } => 13,
     }
 }
 

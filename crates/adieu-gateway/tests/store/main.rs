@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use adieu_gateway::session::wire::Tag;
 use adieu_gateway::session::{Batch, Change, Contents};
 use adieu_gateway::store::{Backend, Disk, Store, StoreError};
 use bytes::Bytes;

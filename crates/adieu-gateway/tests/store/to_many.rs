@@ -1,6 +1,7 @@
 //! A message to many sessions is in the store once.
 
 use adieu_gateway::session::Change;
+use adieu_gateway::session::wire::Tag;
 use adieu_gateway::store::{Backend, Disk};
 
 use super::Scratch;
@@ -20,7 +21,8 @@ fn its_payload_is_kept_once_and_goes_with_the_last_that_acknowledges_it() {
     for round in 1..=40 {
         let to_all = (0..SESSIONS).map(|n| put_message_to_many(id(n), round)).collect();
         disk.commit(&[to_all]).unwrap();
-        let acknowledge = |n| Change::TrimMessages { id: id(n), up_to: round, tag: Tag::default() };
+        let tag = Tag::default();
+        let acknowledge = |n| Change::TrimMessages { id: id(n), up_to: round, tag };
         disk.commit(&[(1..SESSIONS).map(acknowledge).collect()]).unwrap();
         let kept = disk.load().unwrap().messages;
         assert_eq!(kept.len(), 1, "the one that is not acknowledged");

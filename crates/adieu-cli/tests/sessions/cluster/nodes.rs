@@ -20,7 +20,8 @@ pub(super) struct Nodes {
     pub(super) all: Vec<Node>,
     pub(super) haproxy: HaProxy,
     pub(super) primary: Redis,
-    pub(super) replica: Redis,
+    /// It follows the primary for as long as this lives.
+    _replica: Redis,
     backend: String,
     options: Vec<String>,
 }
@@ -48,7 +49,7 @@ impl Nodes {
             .line("retries 3")
             .start(&addrs);
         (0..count).for_each(|slot| haproxy.wait_checked(slot));
-        Nodes { all, haproxy, primary, replica, backend: backend.url(), options }
+        Nodes { all, haproxy, primary, _replica: replica, backend: backend.url(), options }
     }
 
     /// Where clients connect.

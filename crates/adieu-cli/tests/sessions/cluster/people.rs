@@ -1,28 +1,13 @@
 //! People: they come, talk, refresh, lose the network, leave, and some never come back.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use testkit::Random;
 
+use super::town::Town;
 use crate::world::{API_KEY, Page, try_request};
-
-/// What all people have in common.
-#[derive(Clone)]
-pub(super) struct Town {
-    pub(super) url: String,
-    pub(super) api: std::net::SocketAddr,
-    /// People do not begin anything new, and go.
-    pub(super) close: Arc<AtomicBool>,
-    /// When nodes were killed.
-    pub(super) kills: Arc<Mutex<Vec<Instant>>>,
-    /// Messages of the backend that were taken (202), by session, in order.
-    pub(super) posted: Arc<Mutex<HashMap<String, Vec<String>>>>,
-    /// Sessions whose person is there.
-    pub(super) here: Arc<Mutex<Vec<String>>>,
-}
 
 /// How a person left a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
