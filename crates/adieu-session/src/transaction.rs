@@ -39,6 +39,9 @@ pub enum Effect {
     },
     /// For people to see.
     Transition(Transition),
+    /// Nothing: what stood here was of a session that is not this node's any more. The places of
+    /// the others stay as they are.
+    LeftOut(SessionId),
 }
 
 impl Effect {
@@ -51,6 +54,7 @@ impl Effect {
             }
             Effect::Deliver { event, .. } => event.session_id,
             Effect::Transition(transition) => transition.session_id,
+            Effect::LeftOut(session) => *session,
         }
     }
 }
@@ -73,6 +77,20 @@ impl Transaction {
     pub(crate) fn put(&mut self, change: Change) {
         self.awaited = true;
         self.changes.push(change);
+    }
+
+    /// What was to be done of a session is not done, and nothing of it is changed: it is not this
+    /// node's any more.
+    pub fn leave_out(&mut self, id: SessionId) {
+        self.changes.retain(|change| change.session() != Some(id));
+        let of_it = self.effects.iter_mut().filter(|effect| effect.session() == id);
+        of_it.for_each(|effect| *effect = Effect::LeftOut(id));
+    }
+
+    /// The same of all sessions.
+    pub fn leave_out_all(&mut self) {
+        self.changes.clear();
+        self.effects.iter_mut().for_each(|effect| *effect = Effect::LeftOut(effect.session()));
     }
 
     /// Nothing waits for this change: it is committed with others, or a moment later.

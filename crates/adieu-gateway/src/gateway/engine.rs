@@ -297,7 +297,7 @@ impl Engine {
                 let _ = tell.send(self.shard.query(&query));
             }
             Job::LetGo(tell) => {
-                *tx = Transaction::default();
+                tx.leave_out_all();
                 said.extend(self.all_closed());
                 let _ = tell.send(());
             }
@@ -359,6 +359,7 @@ impl Engine {
                     said.push(Said::SendSecret(handle, message));
                 }
                 Effect::Close(handle, close) => said.push(Said::Close(handle, close)),
+                Effect::LeftOut(_) => {}
                 Effect::Deliver { stream, sequence, event } => match &shared {
                     None => gateway.deliver(stream, sequence, event, room),
                     // If this node delivers the queue, under the number that it has there.
@@ -450,9 +451,11 @@ impl Engine {
 fn message_delivered(effects: &[Effect]) -> Option<usize> {
     let is_message = |effect: &Effect| match effect {
         Effect::Deliver { event, .. } => event.r#type == EventType::Message,
-        Effect::Send(..) | Effect::SendSecret(..) | Effect::Close(..) | Effect::Transition(_) => {
-            false
-        }
+        Effect::Send(..)
+        | Effect::SendSecret(..)
+        | Effect::Close(..)
+        | Effect::Transition(_)
+        | Effect::LeftOut(_) => false,
     };
     effects.iter().position(is_message)
 }

@@ -58,8 +58,7 @@ impl Shard {
         tx: &mut Transaction,
     ) -> Reply {
         if self.sessions.contains_key(&id) {
-            tx.changes.retain(|change| change.session() != Some(id));
-            tx.effects.retain(|effect| effect.session() != id);
+            tx.leave_out(id);
             self.touched.retain(|touched| *touched != id);
             if let Some(older) = self.disown(id) {
                 let superseded = close(SUPERSEDED, "a newer connection has the session");
@@ -134,8 +133,7 @@ impl Shard {
         if !same {
             return Reply::Done;
         }
-        tx.changes.retain(|change| change.session() != Some(id));
-        tx.effects.retain(|effect| effect.session() != id);
+        tx.leave_out(id);
         self.touched.retain(|touched| *touched != id);
         if let Some(handle) = self.disown(id) {
             tx.effects.push(Effect::Close(handle, let_go(why)));

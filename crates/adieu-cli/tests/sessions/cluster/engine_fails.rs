@@ -1,5 +1,5 @@
-//! The engine fails under load: it is killed, stands still, is slow, is full, loses its functions. Time
-//! in which it did not serve counts in no wait.
+//! The engine fails under load: it is killed, stands still, is slow, is full, loses its functions.
+//! Time in which it did not serve counts in no wait.
 
 use std::time::Duration;
 

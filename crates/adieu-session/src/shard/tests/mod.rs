@@ -4,6 +4,7 @@ mod indexes;
 mod limits;
 mod restarts;
 mod resuming;
+mod shared;
 mod two_machines;
 mod users;
 
