@@ -8,11 +8,13 @@ use crate::run;
 /// A backend that is away for ten minutes, and a cold build.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// A long form: a module of `tests/sessions` in adieu-cli.
+/// A long form: a module of a test program.
 #[derive(Debug)]
 pub(crate) struct LongForm {
     /// Its name as a task, and in `ADIEU_LONG_FORM`.
     pub(crate) task: &'static str,
+    /// The package and its test program.
+    of: (&'static str, &'static str),
     module: &'static str,
     kept: &'static str,
     /// Beside each other, or one after the other, because they measure time or memory.
@@ -21,9 +23,10 @@ pub(crate) struct LongForm {
 }
 
 /// All of them.
-pub(crate) const ALL: [LongForm; 3] = [
+pub(crate) const ALL: [LongForm; 7] = [
     LongForm {
         task: "failing-backend",
+        of: SESSIONS,
         module: "failing_backend::",
         kept: "conformance/failing-backend.txt",
         threads: "8",
@@ -31,6 +34,7 @@ pub(crate) const ALL: [LongForm; 3] = [
     },
     LongForm {
         task: "strangers",
+        of: SESSIONS,
         module: "many_strangers::",
         kept: "conformance/strangers.txt",
         threads: "1",
@@ -38,12 +42,48 @@ pub(crate) const ALL: [LongForm; 3] = [
     },
     LongForm {
         task: "many-sessions",
+        of: SESSIONS,
         module: "many_sessions::",
         kept: "conformance/many-sessions.txt",
         threads: "1",
         what: "100,000 sessions: a start, and the end of all of them at once",
     },
+    LongForm {
+        task: "node-kills",
+        of: SESSIONS,
+        module: "cluster::kills::",
+        kept: "conformance/node-kills.txt",
+        threads: "1",
+        what: "Nodes that are killed, paused, cut off and replaced under load",
+    },
+    LongForm {
+        task: "engine-fails",
+        of: SESSIONS,
+        module: "cluster::engine_fails::",
+        kept: "conformance/engine-fails.txt",
+        threads: "1",
+        what: "An engine that is killed, stands still, is slow, full, or loses its functions",
+    },
+    LongForm {
+        task: "node-deploy",
+        of: SESSIONS,
+        module: "cluster::deploy::",
+        kept: "conformance/node-deploy.txt",
+        threads: "1",
+        what: "All nodes are replaced, one after the other",
+    },
+    LongForm {
+        task: "engine-cost",
+        of: ("adieu-engine", "functions"),
+        module: "cost::",
+        kept: "conformance/engine-cost.txt",
+        threads: "1",
+        what: "What the functions cost a Redis that appends to its file each second",
+    },
 ];
+
+/// The test program of the sessions.
+const SESSIONS: (&str, &str) = ("adieu-cli", "sessions");
 
 impl LongForm {
     /// Runs it and keeps the figures.
@@ -52,7 +92,8 @@ impl LongForm {
         let cannot = |error: std::io::Error| format!("{}: {error}", kept.display());
         let figures = run::target_dir()?.join(format!("{}-figures.txt", self.task));
         fs::write(&figures, "").map_err(cannot)?;
-        let mut test = run::cargo(&["test", "--release", "-p", "adieu-cli", "--test", "sessions"]);
+        let (package, program) = self.of;
+        let mut test = run::cargo(&["test", "--release", "-p", package, "--test", program]);
         test.arg(self.module).args(["--", "--nocapture"]);
         test.arg(format!("--test-threads={}", self.threads));
         test.env("ADIEU_LONG_FORM", self.task).env("ADIEU_FIGURES", &figures);

@@ -71,6 +71,12 @@ Usage: cargo xtask <task>
                       (needs 16,000 open files): a few minutes; writes conformance/strangers.txt
   many-sessions       100,000 sessions at a start and at the end of all: a minute; writes
                       conformance/many-sessions.txt
+  node-kills          nodes that are killed, paused, cut off and replaced under load, 100 times
+                      with 1,000 people: conformance/node-kills.txt (needs redis and haproxy)
+  engine-fails        an engine that is killed, stands still, is slow, full, or loses its
+                      functions: conformance/engine-fails.txt
+  node-deploy         three nodes with 5,000 sessions are replaced: conformance/node-deploy.txt
+  engine-cost         what the functions cost a Redis: conformance/engine-cost.txt
   cluster-model       the protocol of many gateways on one engine, state by state, in large worlds:
                       a quarter of an hour and some GB of memory; writes
                       conformance/cluster-model.txt

@@ -4,6 +4,7 @@
 mod common;
 
 mod claim;
+mod cost;
 mod due;
 mod events;
 mod look;

@@ -22,6 +22,15 @@ pub(crate) type Dump = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
 impl Server {
     /// Starts one, and waits until it answers.
     pub(crate) fn start() -> Self {
+        Server::start_with(&[])
+    }
+
+    /// The same, with a file to which it appends each second.
+    pub(crate) fn kept() -> Self {
+        Server::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"])
+    }
+
+    fn start_with(options: &[&str]) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("adieu-engine-{}-{number}", std::process::id());
@@ -32,6 +41,7 @@ impl Server {
             .arg(dir.join("redis.sock"))
             .arg("--dir")
             .arg(&dir)
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

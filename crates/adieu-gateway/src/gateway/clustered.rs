@@ -19,6 +19,9 @@ use crate::store::{Memory, Store};
 /// Over how long clients come back that this node sends away because it cannot reach the engine.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(2);
 
+/// Over how long clients come back whose node stops: they need not wait for its next start.
+const COME_BACK_SOON: Duration = Duration::from_secs(1);
+
 /// The other nodes, and what wakes the tasks that look after this one.
 pub(super) struct Clustered {
     cluster: Arc<Cluster>,
@@ -36,6 +39,8 @@ impl Gateway {
         mut options: Options,
     ) -> Result<Self, GatewayError> {
         options.sessions.shared = true;
+        // There are nodes that serve them now.
+        options.drain_window = options.drain_window.min(COME_BACK_SOON);
         let cluster = Arc::new(Cluster::start(engine, &options.sessions).await?);
         let key = cluster.shared_value(TOKEN_KEY, &random::<32>()).await?;
         let key: [u8; 32] = key.try_into().map_err(|_| GatewayError::BadKey)?;

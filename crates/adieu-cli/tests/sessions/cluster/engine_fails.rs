@@ -8,7 +8,7 @@ use testkit::Random;
 use super::kills::asked;
 use super::nodes::Nodes;
 use super::town::Busy;
-use crate::world::{Backend, figure, seed};
+use crate::world::{Backend, figure, long_form, seed};
 
 /// What is done to the engine.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +60,9 @@ async fn whatever_happens_to_the_engine_no_session_is_lost_and_no_departure_is_w
     if !rig::has("an engine that fails", &["redis-server", "haproxy"]) {
         return;
     }
-    let people = asked("ADIEU_PEOPLE", 60);
-    let away = Duration::from_secs(asked("ADIEU_ENGINE_AWAY", 14) as u64);
+    let (crowd, long) = if long_form("engine-fails") { (300, 60) } else { (60, 14) };
+    let people = asked("ADIEU_PEOPLE", crowd);
+    let away = Duration::from_secs(asked("ADIEU_ENGINE_AWAY", long) as u64);
     let seed = seed();
     let mut random = Random::new(seed);
     let backend = Backend::start().await;

@@ -7,7 +7,7 @@ use testkit::Random;
 
 use super::nodes::{LONGER_THAN_THE_LEASE, Nodes};
 use super::town::Busy;
-use crate::world::{Backend, figure, seed};
+use crate::world::{Backend, figure, long_form, seed};
 
 /// Of the long form, for example `ADIEU_KILLS` and `ADIEU_PEOPLE`.
 pub(super) fn asked(name: &str, otherwise: usize) -> usize {
@@ -62,7 +62,8 @@ async fn whatever_happens_to_nodes_no_session_is_lost_and_no_departure_is_wrong(
     if !rig::has("nodes that are killed", &["redis-server", "haproxy"]) {
         return;
     }
-    let (kills, people) = (asked("ADIEU_KILLS", 10), asked("ADIEU_PEOPLE", 100));
+    let (many, crowd) = if long_form("node-kills") { (100, 1_000) } else { (10, 100) };
+    let (kills, people) = (asked("ADIEU_KILLS", many), asked("ADIEU_PEOPLE", crowd));
     // Between two faults at least.
     let rest = Duration::from_millis(asked("ADIEU_REST", 500) as u64);
     let seed = seed();

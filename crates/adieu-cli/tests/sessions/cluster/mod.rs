@@ -1,6 +1,7 @@
 //! Many nodes that share their sessions in a real Redis, behind a real HAProxy, and what goes wrong
 //! with each of them.
 
+mod deploy;
 mod engine_fails;
 mod judge;
 mod kills;
