@@ -104,6 +104,40 @@ impl Collector for SessionCounts {
     }
 }
 
+/// What one node of many knows of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeFigures {
+    pub(crate) nodes: usize,
+    pub(crate) lease_left: Duration,
+    pub(crate) latency: Duration,
+    pub(crate) replicas: usize,
+}
+
+/// The same, where there are many.
+#[derive(Clone, Debug, Default)]
+struct Node(Arc<Mutex<Option<NodeFigures>>>);
+
+impl Collector for Node {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let figures = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(NodeFigures { nodes, lease_left, latency, replicas }) = figures else {
+            return Ok(());
+        };
+        let (lease, latency) = (lease_left.as_secs_f64(), latency.as_secs_f64());
+        for (name, help, value) in [
+            ("nodes", "Nodes that share the engine and live", nodes as f64),
+            ("engine_replicas", "Replicas that follow the engine", replicas as f64),
+            ("node_lease_seconds", "How long the lease of this node still is", lease),
+            ("engine_latency_seconds", "How long the engine took for the last renewal", latency),
+        ] {
+            let gauge = ConstGauge::new(value);
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The counters.
 #[derive(Debug)]
 pub struct Metrics {
@@ -137,6 +171,7 @@ pub struct Metrics {
     connections_died: Gauge<u64, AtomicU64>,
     draining: Gauge,
     store_file: FileSize,
+    node: Node,
 }
 
 impl Default for Metrics {
@@ -172,6 +207,7 @@ impl Default for Metrics {
             connections_died: Gauge::default(),
             draining: Gauge::default(),
             store_file: FileSize(Arc::new(AtomicU64::new(NO_FILE))),
+            node: Node::default(),
         };
         metrics.register();
         metrics
@@ -220,6 +256,7 @@ impl Metrics {
         );
         registry.register_collector(Box::new(self.sessions.clone()));
         registry.register_collector(Box::new(self.store_file.clone()));
+        registry.register_collector(Box::new(self.node.clone()));
         self.register_compression();
         self.register_deliveries();
         self.registry.register("draining", "1 while it stops", self.draining.clone());
@@ -360,6 +397,11 @@ impl Metrics {
     /// The store's file has this many bytes.
     pub(crate) fn store_file(&self, bytes: u64) {
         self.store_file.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How this node is, where there are many.
+    pub(crate) fn node(&self, figures: NodeFigures) {
+        *self.node.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures);
     }
 
     /// A client wanted to come back.

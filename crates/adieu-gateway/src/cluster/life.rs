@@ -81,6 +81,11 @@ impl Life {
         self.has_a_lease(now) && self.steady && now >= self.ends_from
     }
 
+    /// How long its lease still is.
+    pub(crate) fn lease_left(&self) -> Duration {
+        self.until.map_or(Duration::ZERO, Moment::until)
+    }
+
     /// A renewal that was sent at this moment says this.
     fn renewed(&mut self, sent: Moment, member: &Member, grace: Duration) {
         let now = Moment::now();

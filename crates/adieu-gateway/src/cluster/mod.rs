@@ -32,6 +32,7 @@ use tokio::sync::watch;
 
 pub use adieu_engine::Options as EngineOptions;
 
+use crate::metrics::NodeFigures;
 use crate::session::command::{AskResume, Resumption, Settings};
 use crate::session::fence::Refused;
 use crate::session::{Batch, Change, SessionId, Timestamp};
@@ -295,6 +296,17 @@ impl Cluster {
     pub(crate) fn is_ready(&self) -> bool {
         let life = self.life.borrow();
         life.has_a_lease(Moment::now()) && life.renewed.elapsed() < READY
+    }
+
+    /// How this node is.
+    pub(crate) fn figures(&self) -> NodeFigures {
+        let life = self.life.borrow();
+        NodeFigures {
+            nodes: life.nodes.len(),
+            lease_left: life.lease_left(),
+            latency: life.latency,
+            replicas: life.replicas,
+        }
     }
 
     /// Claims a session for a client that is here.

@@ -29,6 +29,11 @@ impl Moment {
     pub(crate) fn elapsed(self) -> Duration {
         Moment::now().0.saturating_sub(self.0)
     }
+
+    /// How long it is until then; nothing if that is over.
+    pub(crate) fn until(self) -> Duration {
+        self.0.saturating_sub(Moment::now().0)
+    }
 }
 
 impl std::ops::Add<Duration> for Moment {

@@ -286,8 +286,13 @@ impl Gateway {
 
     /// What a shard counts now; what all of them count.
     fn counts(&self, shard: usize, now: Counts) -> Counts {
-        let of = |one: &Mutex<Counts>| *one.lock().unwrap_or_else(PoisonError::into_inner);
         *self.inner.counts[shard].lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.counted_here()
+    }
+
+    /// What all shards of this process count.
+    fn counted_here(&self) -> Counts {
+        let of = |one: &Mutex<Counts>| *one.lock().unwrap_or_else(PoisonError::into_inner);
         self.inner.counts.iter().map(of).fold(Counts::default(), |all, one| all + one)
     }
 

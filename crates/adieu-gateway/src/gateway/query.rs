@@ -69,7 +69,9 @@ impl Gateway {
         if let Some(cluster) = self.cluster() {
             let counts = cluster.count().await?;
             let (attached, away, users) = (counts.attached, counts.away, counts.users);
-            return Ok(Counts { attached, away, users, kept: 0 });
+            // What clients have not acknowledged is known of this node.
+            let kept = self.counted_here().kept;
+            return Ok(Counts { attached, away, users, kept });
         }
         let mut all = Counts::default();
         for shard in 0..self.inner.shards.len() {

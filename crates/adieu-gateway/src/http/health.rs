@@ -127,6 +127,9 @@ async fn metrics(State(gateway): State<Gateway>) -> Response {
     let counts = tokio::time::timeout(PATIENCE, gateway.count()).await;
     // An engine that does not answer has no sessions that are known; it has not none.
     let counts = counts.ok().and_then(Result::ok);
+    if let Some(cluster) = gateway.cluster() {
+        gateway.metrics().node(cluster.figures());
+    }
     let backend = gateway.backend().map(Backend::counts).unwrap_or_default();
     let text = gateway.metrics().encode(counts, gateway.deliveries().waiting(), backend);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
