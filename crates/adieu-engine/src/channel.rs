@@ -34,6 +34,8 @@ pub enum Purpose {
     Events,
     /// Looking, and what is done for other nodes.
     Reads,
+    /// Renewals, behind which nothing may stand.
+    Leases,
 }
 
 /// A call of a function.

@@ -67,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) commits: Channel,
     pub(crate) events: Channel,
     pub(crate) reads: Channel,
+    pub(crate) leases: Channel,
 }
 
 impl fmt::Debug for Engine {
@@ -87,8 +88,8 @@ impl Engine {
         }
         let way = Arc::new(way(&options.url)?);
         let channel = || Channel::new(way.clone());
-        let (commits, events, reads) = (channel(), channel(), channel());
-        Ok(Engine { inner: Arc::new(Inner { way, commits, events, reads }) })
+        let (commits, events, reads, leases) = (channel(), channel(), channel(), channel());
+        Ok(Engine { inner: Arc::new(Inner { way, commits, events, reads, leases }) })
     }
 
     /// Loads the functions into it: each start does, and it is done again where they are missed.
@@ -116,6 +117,7 @@ impl Engine {
             Purpose::Commits => &self.inner.commits,
             Purpose::Events => &self.inner.events,
             Purpose::Reads => &self.inner.reads,
+            Purpose::Leases => &self.inner.leases,
         }
     }
 }

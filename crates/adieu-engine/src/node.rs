@@ -75,7 +75,7 @@ impl Engine {
             .number(lease.length.as_millis())
             .number(lease.grace.as_millis())
             .arg(says);
-        read(self.channel(Purpose::Reads).call(call).await?)
+        read(self.channel(Purpose::Leases).call(call).await?)
     }
 
     /// Gives up a node whose lease is over; whether it is dead now.

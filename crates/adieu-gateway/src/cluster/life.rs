@@ -1,4 +1,5 @@
-//! The lease of this node, and what becomes of nodes that have lost theirs.
+//! The lease of this node. Nothing else is done by the task that renews it: what takes long would
+//! cost the lease.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,18 +12,10 @@ use crate::random::random;
 use crate::session::{SLOTS, Slot};
 
 /// Between two renewals.
-const RENEW_EVERY: Duration = Duration::from_millis(2_500);
+pub(super) const RENEW_EVERY: Duration = Duration::from_millis(2_500);
 
 /// Between two tries to renew when the engine does not answer.
 const TRY_EVERY: Duration = Duration::from_millis(250);
-
-/// Slots that are asked at once for what a dead node had, and sessions of each. A request blocks
-/// the engine for some milliseconds.
-const SLOTS_AT_ONCE: usize = 8;
-const SESSIONS_AT_ONCE: usize = 64;
-
-/// For so long a dead node is looked after: a request of it may come late.
-const DEAD_SINCE: Duration = Duration::from_secs(300);
 
 /// One life of this node. When its lease is over the node begins another one.
 #[derive(Clone, Debug)]
@@ -76,6 +69,11 @@ impl Life {
         self.until.is_some_and(|until| now < until)
     }
 
+    /// Whether its lease has had no gap for the length of one.
+    pub(super) fn is_steady(&self) -> bool {
+        self.steady && self.has_a_lease(Moment::now())
+    }
+
     /// Whether it may end sessions whose deadline has passed, and give up other nodes.
     pub(crate) fn may_end(&self, now: Moment) -> bool {
         self.has_a_lease(now) && self.steady && now >= self.ends_from
@@ -114,7 +112,7 @@ impl Life {
 
     /// Divides the slots among the nodes that live: each node computes the same. It is no lock:
     /// where two nodes think that a slot is theirs, or none does, that costs time and no more.
-    fn share(&mut self, nodes: Vec<(Node, String, i64)>) {
+    pub(super) fn share(&mut self, nodes: Vec<(Node, String, i64)>) {
         let mine = |slot: &Slot| {
             let weight = |node: Node| mix(node.0 ^ (u64::from(slot.number()) << 48));
             let best = nodes.iter().map(|(node, ..)| *node).max_by_key(|node| weight(*node));
@@ -171,7 +169,6 @@ impl Cluster {
                     if *before != *member.history {
                         gateway.audit_soon();
                     }
-                    self.look_after(&gateway, &member).await;
                     RENEW_EVERY
                 }
                 Ok(Renewal::Dead) => {
@@ -205,58 +202,9 @@ impl Cluster {
         tracing::warn!("this node has begun anew, as {}, after {before}", self.me());
         // The sessions of the life before are free at once.
         let _ = self.engine.leave(before).await;
-        self.take_away_from(&all_slots(), before).await;
+        self.take_away_all(before).await;
         Duration::ZERO
     }
-
-    /// Which nodes there are, which of them are dead, and what those had.
-    async fn look_after(&self, gateway: &Gateway, member: &Member) {
-        if let Ok((nodes, dead)) = self.engine.nodes(DEAD_SINCE).await {
-            self.life.send_modify(|life| life.share(nodes));
-            let slots = self.life.borrow().slots.clone();
-            for node in dead {
-                if self.take_away_from(&slots, node).await > 0 {
-                    gateway.sweep_soon();
-                }
-            }
-        }
-        if !self.life.borrow().steady {
-            return;
-        }
-        for lapsed in &member.lapsed {
-            let me = self.me();
-            match self.engine.reap(me, *lapsed, self.lease()).await {
-                Ok(true) => {
-                    tracing::warn!("node {lapsed} is dead: its sessions are waited for");
-                    self.take_away_from(&all_slots(), *lapsed).await;
-                    gateway.sweep_soon();
-                }
-                Ok(false) => {}
-                Err(error) => tracing::warn!("node {lapsed} was not given up: {error}"),
-            }
-        }
-    }
-
-    /// Takes away what a dead node had, of some slots; how much that was.
-    async fn take_away_from(&self, slots: &[Slot], dead: Node) -> usize {
-        let mut all = 0;
-        for some in slots.chunks(SLOTS_AT_ONCE) {
-            loop {
-                let found = self.engine.orphan(some, dead, SESSIONS_AT_ONCE, self.window()).await;
-                let most = found.iter().flatten().map(|had| had.sessions.max(had.queues)).max();
-                all += found.iter().flatten().map(|had| had.sessions + had.queues).sum::<usize>();
-                // A slot that failed is looked after again with the next renewal.
-                if most.is_none_or(|most| most < SESSIONS_AT_ONCE) {
-                    break;
-                }
-            }
-        }
-        all
-    }
-}
-
-fn all_slots() -> Vec<Slot> {
-    (0..SLOTS).map(Slot::new).collect()
 }
 
 /// What a node says of itself.

@@ -12,6 +12,7 @@
 
 mod audit;
 mod events;
+mod heirs;
 mod life;
 mod listen;
 mod look;

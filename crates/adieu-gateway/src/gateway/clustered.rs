@@ -68,6 +68,7 @@ impl Gateway {
     pub(super) fn join_the_others(&self) {
         let Some(cluster) = self.cluster() else { return };
         tokio::spawn(cluster.clone().live(self.clone()));
+        tokio::spawn(cluster.clone().inherit(self.clone()));
         tokio::spawn(cluster.clone().sweep(self.clone()));
         tokio::spawn(cluster.clone().listen(self.clone()));
         tokio::spawn(cluster.clone().audit(self.clone()));
