@@ -162,6 +162,29 @@ async fn a_clock_that_is_set_back_makes_no_lease_longer() {
 }
 
 #[tokio::test]
+async fn an_engine_whose_clock_is_set_ends_nobody_for_a_while() {
+    let server = Server::with_a_clock();
+    let engine = server.loaded().await;
+    renew(&engine, A, LONG).await;
+    let first = renew(&engine, B, LONG).await;
+    for (ahead, what) in [(-3_600_000, "back"), (0, "forth again")] {
+        server.set_clock(ahead);
+        let set = until("the clock", async || {
+            let member = renew(&engine, A, LONG).await;
+            let by = member.now as i64 - first.now as i64;
+            ((by - ahead).abs() < 600_000).then_some(member)
+        })
+        .await;
+        assert_eq!(set.pause, set.now + 900_000, "it is set {what}");
+        let (nodes, dead) = engine.nodes(Duration::from_secs(60)).await.unwrap();
+        assert!(nodes.iter().all(|(_, _, left)| *left <= 600_000), "{nodes:?}");
+        assert_eq!(dead, []);
+        assert!(!engine.reap(A, B, LONG).await.unwrap(), "it is set {what}");
+        renew(&engine, B, LONG).await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_leaves_is_dead_at_once() {
     let server = Server::start();
     let engine = server.loaded().await;
