@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use adieu_engine::{Engine, Lease, Member, Node, Renewal};
+use adieu_engine::{ChannelPurpose as Purpose, Engine, Lease, Member, Node, Renewal};
+
+use adieu_session::Slot;
 
 use crate::common::{A, B, Server, until};
 
@@ -206,6 +208,21 @@ async fn a_value_that_all_share_is_the_first_ones() {
     assert_eq!(engine.shared_value("key", &bytes).await.unwrap(), bytes);
     assert_eq!(server.unchanged(engine.shared_value("key", b"mine")).await.unwrap(), bytes);
     assert_eq!(engine.shared_value("other", b"mine").await.unwrap(), b"mine");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_is_opened_again_whatever_was_asked_on_it() {
+    let server = Server::start();
+    let engine = server.loaded().await;
+    for purpose in [Purpose::Commits, Purpose::Events, Purpose::Reads] {
+        let waits = async || {
+            let slots = [Slot::new(1)];
+            engine.replicated(purpose, &slots, 0, Duration::from_secs(1)).await.then_some(())
+        };
+        waits().await.expect("it is open");
+        let _: i64 = server.run(&["CLIENT", "KILL", "TYPE", "normal"]);
+        until("another connection", waits).await;
+    }
 }
 
 #[tokio::test]
