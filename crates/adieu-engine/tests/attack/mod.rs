@@ -54,7 +54,7 @@ pub(crate) async fn attack(
     })
 }
 
-/// `ADIEU_LONG_FORM=engine-attack` is an hour of it.
+/// `cargo xtask engine-attack`: half an hour of it.
 fn is_long() -> bool {
     std::env::var("ADIEU_LONG_FORM").is_ok_and(|form| form == "engine-attack")
 }
@@ -62,13 +62,16 @@ fn is_long() -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_told_twice_or_owned_twice_whatever_nodes_do() {
     let text = Engine::text_of_functions();
-    let mut random = Random::new(testkit::seed());
-    for round in 0..if is_long() { 60 } else { 1 } {
+    let seed = testkit::seed();
+    let mut random = Random::new(seed);
+    for round in 0..if is_long() { 10 } else { 1 } {
         let server = Server::start();
         let steps = if is_long() { 40_000 } else { 2_200 };
         let size = Size { nodes: 8, seats: 300, steps };
         let (figures, violations) = attack(&server, &text, size, &random).await;
-        testkit::figure(&format!("engine attack, round {round}"), &figures.line());
+        let what = format!("engine attack, round {round}, seed {seed}");
+        let count = violations.len();
+        testkit::figure(&what, &format!("{count} violations; {}", figures.line()));
         assert_eq!(violations, Vec::<String>::new(), "round {round}");
         // All of it happened.
         let Figures { resumed, repeated, fenced, posted, crashed, told_again, released, .. } =
