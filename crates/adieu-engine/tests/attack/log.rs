@@ -67,8 +67,8 @@ pub(crate) struct Log {
     heard: BTreeMap<Bytes, Vec<Heard>>,
     /// Where starts and ends stand, of each user and of its sessions: in one slot, so in one order.
     users: BTreeMap<Arc<str>, BTreeMap<Place, EventType>>,
-    /// Sessions whose client is connected: where, and in which epoch. No node that lives loses such a
-    /// session.
+    /// Sessions whose client is connected: where, and in which epoch. No node that lives loses
+    /// such a session.
     here: HashMap<SessionId, (Node, u32)>,
     /// Sessions that clients have asked for and not waited for: that request may come at any time.
     loose: HashSet<SessionId>,
