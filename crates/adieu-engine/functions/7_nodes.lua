@@ -11,6 +11,9 @@
 --
 -- A node is a number of its own for each of its lives, never used again.
 
+-- Seconds that a replica may have been silent: one that stands still is not waited for.
+local LAG = 3
+
 -- renew: a node lives on.
 --
 --   me, ms of the lease, ms in which no session is ended after the engine was away, what it says
@@ -26,7 +29,12 @@ redis.register_function('adieu_1_renew', function(keys, args)
   end
   local info = redis.call('INFO', 'replication')
   local history = string.match(info, 'master_replid:(%x+)') or ''
-  local replicas = string.match(info, 'connected_slaves:(%d+)') or '0'
+  local replicas = 0
+  for lag in string.gmatch(info, 'slave%d+:[^\r\n]*state=online[^\r\n]*lag=(%d+)') do
+    if tonumber(lag) <= LAG then
+      replicas = replicas + 1
+    end
+  end
   local last = redis.call('ZREVRANGE', base .. 'L', 0, 0, 'WITHSCORES')[2]
   local known = redis.call('GET', base .. 'h')
   local away = last and tonumber(last) < now
@@ -54,7 +62,8 @@ redis.register_function('adieu_1_renew', function(keys, args)
   return {
     'OK', number(now), redis.call('HGET', base .. 'S', me) or number(now),
     redis.call('GET', base .. 'p') or '0',
-    redis.call('ZRANGEBYSCORE', base .. 'L', '-inf', '(' .. number(now)), history, replicas,
+    redis.call('ZRANGEBYSCORE', base .. 'L', '-inf', '(' .. number(now)), history,
+    number(replicas),
   }
 end)
 

@@ -28,27 +28,27 @@ enum Fault {
 async fn happens(nodes: &mut Nodes, fault: Fault) {
     match fault {
         Fault::Killed(lasts) => {
-            nodes.primary.kill_9();
+            nodes.engine.primary().kill_9();
             tokio::time::sleep(lasts).await;
-            nodes.primary.restart();
+            nodes.engine.primary().restart();
         }
         Fault::StandsStill(lasts) => {
-            nodes.primary.stop();
+            nodes.engine.primary().stop();
             tokio::time::sleep(lasts).await;
-            nodes.primary.cont();
+            nodes.engine.primary().cont();
         }
         Fault::Slow(late) => {
-            nodes.all.iter().for_each(|node| node.to_engine.delay(late / 2, late / 2));
+            (0..nodes.all.len()).for_each(|node| nodes.proxy(node).delay(late / 2, late / 2));
             tokio::time::sleep(Duration::from_secs(4)).await;
-            nodes.all.iter().for_each(|node| node.to_engine.pass());
+            (0..nodes.all.len()).for_each(|node| nodes.proxy(node).pass());
         }
         Fault::Full(lasts) => {
-            nodes.primary.config_set("maxmemory", "1mb");
+            nodes.engine.primary().config_set("maxmemory", "1mb");
             tokio::time::sleep(lasts).await;
-            nodes.primary.config_set("maxmemory", "0");
+            nodes.engine.primary().config_set("maxmemory", "0");
         }
         Fault::LosesItsFunctions => {
-            assert!(nodes.primary.command(&["FUNCTION", "FLUSH"]).is_ok());
+            assert!(nodes.engine.primary().command(&["FUNCTION", "FLUSH"]).is_ok());
         }
     }
 }

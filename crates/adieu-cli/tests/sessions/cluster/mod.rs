@@ -3,6 +3,7 @@
 
 mod deploy;
 mod engine_fails;
+mod failover;
 mod judge;
 mod kills;
 mod nodes;

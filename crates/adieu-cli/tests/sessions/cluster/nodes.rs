@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use rig::{Fsync, HaProxy, HaProxyOptions, Proxy, Redis, RedisOptions};
+use rig::{
+    Cluster, ClusterOptions, Fsync, HaProxy, HaProxyOptions, Proxy, Redis, RedisOptions, Sentinels,
+};
 
 use crate::world::{Backend, Gateway};
 
-/// A node. What it says to the engine goes through a proxy of its own, which can be cut.
+/// A node. What it says to a single server goes through a proxy of its own, which can be cut.
 pub(super) struct Node {
     pub(super) gateway: Gateway,
-    pub(super) to_engine: Proxy,
+    proxy: Option<Proxy>,
+    engine: String,
     listen: String,
 }
 
@@ -19,27 +22,82 @@ pub(super) struct Node {
 pub(super) struct Nodes {
     pub(super) all: Vec<Node>,
     pub(super) haproxy: HaProxy,
-    pub(super) primary: Redis,
-    /// It follows the primary for as long as this lives.
-    _replica: Redis,
+    pub(super) engine: Engine,
     backend: String,
     options: Vec<String>,
 }
 
-impl Nodes {
-    /// Starts them, told by this backend.
-    pub(super) fn start(count: usize, backend: &Backend, options: &[&str]) -> Self {
+/// What the nodes share.
+pub(super) enum Engine {
+    /// A server, and a replica that follows it.
+    Server(Box<[Redis; 2]>),
+    Sentinel(Sentinels),
+    Cluster(Cluster),
+}
+
+impl Engine {
+    pub(super) fn server() -> Self {
         let primary = RedisOptions::new().append_only(Fsync::EverySecond).start();
         let replica = RedisOptions::new().append_only(Fsync::EverySecond);
         let replica = replica.replica_of(primary.addr()).start();
         replica.wait_linked();
+        Engine::Server(Box::new([primary, replica]))
+    }
+
+    pub(super) fn sentinel() -> Self {
+        let each = RedisOptions::new().append_only(Fsync::EverySecond);
+        Engine::Sentinel(Sentinels::start(&each, 2))
+    }
+
+    pub(super) fn cluster() -> Self {
+        let each = RedisOptions::new().append_only(Fsync::EverySecond);
+        Engine::Cluster(ClusterOptions::new().each(each).start())
+    }
+
+    /// The server, where there is one.
+    pub(super) fn primary(&mut self) -> &mut Redis {
+        match self {
+            Engine::Server(servers) => &mut servers[0],
+            Engine::Sentinel(_) | Engine::Cluster(_) => panic!("there are many"),
+        }
+    }
+
+    /// Its URL for a node; the proxy in front of it, where there is one.
+    fn url(&self) -> (String, Option<Proxy>) {
+        let list = |addrs: Vec<SocketAddr>| {
+            addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
+        match self {
+            Engine::Server(servers) => {
+                let proxy = Proxy::start(servers[0].addr());
+                (format!("redis://{}", proxy.addr()), Some(proxy))
+            }
+            Engine::Sentinel(all) => {
+                (format!("redis+sentinel://{}/{}", list(all.addrs()), all.name()), None)
+            }
+            Engine::Cluster(all) => (format!("redis+cluster://{}", list(all.addrs())), None),
+        }
+    }
+}
+
+impl Nodes {
+    /// Starts them on a server with a replica, told by this backend.
+    pub(super) fn start(count: usize, backend: &Backend, options: &[&str]) -> Self {
+        Nodes::start_on(Engine::server(), count, backend, options)
+    }
+
+    pub(super) fn start_on(
+        engine: Engine,
+        count: usize,
+        backend: &Backend,
+        options: &[&str],
+    ) -> Self {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let start = |_| {
-            let to_engine = Proxy::start(primary.addr());
-            let gateway =
-                run("127.0.0.1:0", &engine_at(to_engine.addr()), &backend.url(), &options);
+            let (url, proxy) = engine.url();
+            let gateway = run("127.0.0.1:0", &url, &backend.url(), &options);
             let listen = gateway.addr.to_string();
-            Node { gateway, to_engine, listen }
+            Node { gateway, proxy, engine: url, listen }
         };
         let all: Vec<Node> = (0..count).map(start).collect();
         let addrs: Vec<SocketAddr> = all.iter().map(|node| node.gateway.addr).collect();
@@ -49,7 +107,7 @@ impl Nodes {
             .line("retries 3")
             .start(&addrs);
         (0..count).for_each(|slot| haproxy.wait_checked(slot));
-        Nodes { all, haproxy, primary, _replica: replica, backend: backend.url(), options }
+        Nodes { all, haproxy, engine, backend: backend.url(), options }
     }
 
     /// Where clients connect.
@@ -65,8 +123,8 @@ impl Nodes {
     }
 
     fn run_again(&mut self, node: usize) {
-        let Node { to_engine, listen, .. } = &self.all[node];
-        let gateway = run(listen, &engine_at(to_engine.addr()), &self.backend, &self.options);
+        let Node { engine, listen, .. } = &self.all[node];
+        let gateway = run(listen, engine, &self.backend, &self.options);
         self.all[node].gateway = gateway;
     }
 
@@ -88,7 +146,7 @@ impl Nodes {
 
     /// Nothing passes between a node and the engine; its connections hang, or are reset.
     pub(super) fn cut_off(&self, node: usize, hangs: bool) {
-        let proxy = &self.all[node].to_engine;
+        let proxy = self.proxy(node);
         if hangs {
             proxy.silence();
         } else {
@@ -98,12 +156,13 @@ impl Nodes {
     }
 
     pub(super) fn reconnect(&self, node: usize) {
-        self.all[node].to_engine.pass();
+        self.proxy(node).pass();
     }
-}
 
-fn engine_at(addr: SocketAddr) -> String {
-    format!("redis://{addr}")
+    /// Between a node and a single server.
+    pub(super) fn proxy(&self, node: usize) -> &Proxy {
+        self.all[node].proxy.as_ref().expect("a single server")
+    }
 }
 
 fn run(listen: &str, engine: &str, backend: &str, options: &[String]) -> Gateway {
