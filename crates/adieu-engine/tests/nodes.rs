@@ -211,6 +211,31 @@ async fn a_value_that_all_share_is_the_first_ones() {
 }
 
 #[tokio::test]
+async fn a_replica_that_stands_still_is_waited_for_and_then_is_none() {
+    let server = Server::start();
+    let engine = server.loaded().await;
+    let mut replica = server.replica();
+    let slots = [Slot::new(1)];
+    let waits = async |most| {
+        engine.shared_value("key", b"a write").await.unwrap();
+        engine.replicated(Purpose::Reads, &slots, 1, most).await
+    };
+    let replicas = async |count| {
+        let member = renew(&engine, A, LONG).await;
+        (member.replicas == count).then_some(())
+    };
+    until("a replica", async || replicas(1).await).await;
+    assert!(waits(Duration::from_secs(2)).await);
+    replica.stop();
+    renew(&engine, B, LONG).await;
+    assert!(!waits(Duration::from_millis(50)).await);
+    until("a replica that is silent", async || replicas(0).await).await;
+    replica.cont();
+    until("the replica again", async || replicas(1).await).await;
+    assert!(waits(Duration::from_secs(2)).await);
+}
+
+#[tokio::test]
 async fn a_connection_that_is_lost_is_opened_again_whatever_was_asked_on_it() {
     let server = Server::start();
     let engine = server.loaded().await;

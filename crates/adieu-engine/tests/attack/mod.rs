@@ -66,7 +66,7 @@ async fn nothing_is_lost_told_twice_or_owned_twice_whatever_nodes_do() {
     let mut random = Random::new(seed);
     for round in 0..if is_long() { 10 } else { 1 } {
         let server = Server::start();
-        let steps = if is_long() { 40_000 } else { 2_200 };
+        let steps = if is_long() { 15_000 } else { 2_200 };
         let size = Size { nodes: 8, seats: 300, steps };
         let (figures, violations) = attack(&server, &text, size, &random).await;
         let what = format!("engine attack, round {round}, seed {seed}");

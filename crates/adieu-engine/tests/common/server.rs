@@ -35,6 +35,13 @@ impl Server {
         Server(usual().clock().start())
     }
 
+    /// A replica of it that has all.
+    pub(crate) fn replica(&self) -> Redis {
+        let replica = RedisOptions::new().replica_of(self.0.addr()).start();
+        replica.wait_linked();
+        replica
+    }
+
     /// Its clock is ahead of the machine's by so many milliseconds.
     pub(crate) fn set_clock(&self, ahead: i64) {
         self.0.set_clock(ahead);
