@@ -23,7 +23,7 @@ pub(crate) struct LongForm {
 }
 
 /// All of them.
-pub(crate) const ALL: [LongForm; 7] = [
+pub(crate) const ALL: [LongForm; 8] = [
     LongForm {
         task: "failing-backend",
         of: SESSIONS,
@@ -71,6 +71,14 @@ pub(crate) const ALL: [LongForm; 7] = [
         kept: "conformance/node-deploy.txt",
         threads: "1",
         what: "All nodes are replaced, one after the other",
+    },
+    LongForm {
+        task: "engine-attack",
+        of: ("adieu-engine", "functions"),
+        module: "attack::nothing",
+        kept: "conformance/engine-attack.txt",
+        threads: "1",
+        what: "Nodes that repeat, forget and die attack the functions in a Redis",
     },
     LongForm {
         task: "engine-cost",

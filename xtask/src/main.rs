@@ -76,6 +76,8 @@ Usage: cargo xtask <task>
   engine-fails        an engine that is killed, stands still, is slow, full, or loses its
                       functions: conformance/engine-fails.txt
   node-deploy         three nodes with 5,000 sessions are replaced: conformance/node-deploy.txt
+  engine-attack       nodes that repeat, forget and die attack the functions in a Redis: half an
+                      hour; writes conformance/engine-attack.txt
   engine-cost         what the functions cost a Redis: conformance/engine-cost.txt
   cluster-model       the protocol of many gateways on one engine, state by state, in large worlds:
                       a quarter of an hour and some GB of memory; writes

@@ -237,7 +237,7 @@ fn is_gated(lines: &[(usize, &str)], at: usize) -> bool {
 #[test]
 fn what_only_one_system_has_stands_behind_a_cfg() {
     let mut complaints = Vec::new();
-    for package in ["adieu", "adieu-check", "adieu-gateway", "adieu-cli"] {
+    for package in ["adieu", "adieu-check", "adieu-engine", "adieu-gateway", "adieu-cli"] {
         for file in sources(&root().join("crates").join(package).join("src")) {
             let text = read(&file);
             let lines = without_tests(&text);

@@ -105,8 +105,8 @@ local function trim(base, sid, a, up_to)
     last = entry
   end
   local s = base .. 's:' .. sid
-  redis.call('HINCRBY', s, 'b', -bytes)
   if last then
+    redis.call('HINCRBY', s, 'b', -bytes)
     redis.call('HSET', s, 'a', number(a + #gone), 'z', string.sub(last, 1, 6))
   end
 end

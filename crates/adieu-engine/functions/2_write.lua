@@ -115,12 +115,20 @@ local function leave(base, sid, me, now, user, linger, id, body, told)
   end
 end
 
+-- The page is not found by its nonce any more; another session of it is.
+local function heard(base, sid)
+  local first = redis.call('HGET', base .. 's:' .. sid, 'f')
+  if first then
+    redis.call('HDEL', base .. 's:' .. sid, 'f')
+    if redis.call('GET', base .. 'f:' .. first) == sid then
+      redis.call('DEL', base .. 'f:' .. first)
+    end
+  end
+end
+
 local function forget(base, sid, nonce)
   local s = base .. 's:' .. sid
-  local first = redis.call('HGET', s, 'f')
-  if first then
-    redis.call('DEL', base .. 'f:' .. first)
-  end
+  heard(base, sid)
   redis.call('DEL', s, base .. 'o:' .. sid, base .. 'm:' .. sid, base .. 'l:' .. sid)
   redis.call('ZREM', base .. 'x', sid)
   redis.call('SET', base .. 'z:' .. sid, nonce, 'PX', OVER)
@@ -187,11 +195,7 @@ local function write(keys, args)
       elseif op == 'B' then
         redis.call('SET', base .. 'f:' .. args[at + 1], sid, 'PX', FIRST_VISIT)
       elseif op == 'b' then
-        local first = redis.call('HGET', s, 'f')
-        if first then
-          redis.call('DEL', base .. 'f:' .. first)
-          redis.call('HDEL', s, 'f')
-        end
+        heard(base, sid)
       elseif op == 'D' then
         over = true
       end

@@ -47,7 +47,8 @@ redis.register_function('adieu_1_renew', function(keys, args)
     redis.call('SET', base .. 'h', history)
   end
   if back then
-    for _, node in ipairs(redis.call('ZRANGEBYSCORE', base .. 'L', number(now + 2 * lease), '+inf')) do
+    local later = number(now + 2 * lease)
+    for _, node in ipairs(redis.call('ZRANGEBYSCORE', base .. 'L', later, '+inf')) do
       redis.call('ZADD', base .. 'L', number(now + lease), node)
       redis.call('HSET', base .. 'S', node, number(now))
     end

@@ -137,24 +137,27 @@ impl Channel {
     /// Waits until so many replicas have all that was written on this connection before; whether
     /// they have.
     pub(crate) async fn wait(&self, slots: &[Slot], replicas: usize, at_most: Duration) -> bool {
-        let Ok((_, open)) = self.open().await else { return false };
+        let Ok((number, open)) = self.open().await else { return false };
         let mut command = redis::cmd("WAIT");
         command.arg(replicas).arg(at_most.as_millis() as u64);
-        let enough = |answer: Result<Value, redis::RedisError>| match answer {
-            Ok(Value::Int(have)) => usize::try_from(have).is_ok_and(|have| have >= replicas),
-            _ => false,
-        };
-        match open {
-            Open::Server(mut connection) => enough(connection.send_packed_command(&command).await),
+        let answers = match open {
+            Open::Server(mut connection) => vec![connection.send_packed_command(&command).await],
             Open::Cluster(connection) => {
                 let of = |slot: &Slot| {
                     let (mut connection, command) = (connection.clone(), command.clone());
                     let route = routing(&key_of(*slot));
                     async move { connection.route_command(command, route).await }
                 };
-                join_all(slots.iter().map(of)).await.into_iter().all(enough)
+                join_all(slots.iter().map(of)).await
             }
+        };
+        if answers.iter().any(Result::is_err) {
+            self.reopen(number).await;
         }
+        answers.into_iter().all(|answer| match answer {
+            Ok(Value::Int(have)) => usize::try_from(have).is_ok_and(|have| have >= replicas),
+            _ => false,
+        })
     }
 
     /// Sends a command as it is.

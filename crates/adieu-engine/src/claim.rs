@@ -37,7 +37,7 @@ pub enum Claimed {
 }
 
 /// A session that the engine thinks a node owns, and its epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Released(pub SessionId, pub u32);
 
 impl Engine {

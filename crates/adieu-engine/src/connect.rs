@@ -181,3 +181,65 @@ fn sentinel(base: &str, rest: &str) -> Result<Way, BadUrl> {
     let client = client.map_err(|error| bad(&error.to_string()))?;
     Ok(Way::Sentinel(Mutex::new(client)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(url: &str) -> String {
+        match way(url) {
+            Ok(_) => panic!("{url} is understood"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn each_kind_of_url_names_an_engine() {
+        for name in ["redis", "valkey"] {
+            for url in ["://host", "://host:1", "s://host:1", "://user:pass@host:1/3", "://[::1]:1"]
+            {
+                assert!(matches!(way(&format!("{name}{url}")), Ok(Way::Server(_))), "{name}{url}");
+            }
+            let unix = format!("{name}+unix:///run/redis.sock?db=2");
+            assert!(matches!(way(&unix), Ok(Way::Server(_))), "{unix}");
+            for url in ["+sentinel://a:1,b:2/main", "s+sentinel://u:p@a:1/main/4"] {
+                assert!(matches!(way(&format!("{name}{url}")), Ok(Way::Sentinel(_))), "{url}");
+            }
+        }
+        let Ok(Way::Cluster { seeds, .. }) = way("redis+cluster://u:p@a:1,b:2/") else {
+            panic!("a cluster");
+        };
+        let all: Vec<_> = seeds.iter().map(|seed| seed.addr().to_string()).collect();
+        assert_eq!(all, ["a:1", "b:2"]);
+        assert!(seeds.iter().all(|seed| seed.redis_settings().username() == Some("u")));
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_refused_with_a_sentence() {
+        for (url, says) in [
+            ("", "no scheme"),
+            ("localhost:6379", "no scheme"),
+            ("http://localhost", "no scheme of an engine"),
+            ("redis+other://a:1", "no scheme of an engine"),
+            ("redis+sentinel://a:1", "the name of the primary"),
+            ("redis+sentinel://a:1/main/x", "no number"),
+        ] {
+            let said = bad(url);
+            assert!(said.contains(says) && said.contains("redis://HOST:PORT"), "{url}: {said}");
+        }
+        for url in ["redis://host:port", "redis+cluster://a:1,:x", "redis+cluster://"] {
+            bad(url);
+        }
+    }
+
+    #[test]
+    fn a_password_is_in_no_sentence() {
+        for url in ["redis://u:secret@host:port", "redis+cluster://u:secret@a:x,b:1"] {
+            let said = bad(url);
+            assert!(!said.contains("secret"), "{said}");
+        }
+        let url = "redis://u:secret@host:1".to_owned();
+        let engine = Engine::new(&Options { url, volatile: true }).unwrap();
+        assert!(!format!("{engine:?}").contains("secret"));
+    }
+}

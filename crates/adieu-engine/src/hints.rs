@@ -93,3 +93,55 @@ fn read(bytes: &Bytes) -> Option<Hint> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use adieu_session::Digest;
+    use adieu_session::wire::{Payload, Tag, Tail};
+
+    use super::*;
+    use crate::row::entry_of;
+
+    fn hint(kind: &str, rest: &[u8]) -> Option<Hint> {
+        let name = SessionId::new([7; 16]).to_string();
+        read(&[kind.as_bytes(), name.as_bytes(), rest].concat().into())
+    }
+
+    #[test]
+    fn a_hint_is_read_as_the_functions_write_it() {
+        let id = SessionId::new([7; 16]);
+        assert_eq!(hint("x", b"12"), Some(Hint::Claimed(id, 12)));
+        assert_eq!(hint("e", b""), Some(Hint::Ends(id, Bytes::new())));
+        assert_eq!(hint("e", b"{}"), Some(Hint::Ends(id, Bytes::from_static(b"{}"))));
+        // Tags and keys are any bytes, spaces too.
+        let (tag, key) = (Tag::new(*b"  3 4 "), Some(Digest::from_bytes([b' '; 16])));
+        let tail = Tail::of(&Payload::Text(" a b".into()));
+        let rest = [b"31 ", &entry_of(tag, key, &tail)[..]].concat();
+        match hint("m", &rest) {
+            Some(Hint::Message(of, 31, kept)) => {
+                assert_eq!((of, kept.tag, kept.key, &kept.tail), (id, tag, key, &tail));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_no_hint() {
+        let none: [(&str, &[u8]); 6] = [
+            ("?", b""),
+            ("x", b"twelve"),
+            ("x", b""),
+            ("m", b"31"),
+            ("m", b"31 short"[..5].as_ref()),
+            ("m", b"x 0123456\0"),
+        ];
+        for (kind, rest) in none {
+            assert_eq!(hint(kind, rest), None, "{kind}{rest:?}");
+        }
+        for short in
+            [&b""[..], b"x", b"xAAAA", b"x\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]
+        {
+            assert_eq!(read(&Bytes::from_static(short)), None);
+        }
+    }
+}

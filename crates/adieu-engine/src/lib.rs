@@ -41,3 +41,8 @@ pub use mailbox::{Finished, Limits, Posted};
 pub use node::{Lease, Member, Node, Renewal};
 pub use row::Snapshot;
 pub use write::{Committed, Place, Told, Whose};
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -63,3 +63,45 @@ impl Parts {
         self.0.map(Reply)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn an_answer_is_read_part_by_part() {
+        let answer = Value::Array(vec![text("OK"), Value::Int(7), Value::Array(vec![text("a")])]);
+        let mut parts = Parts::of(answer).unwrap();
+        assert_eq!(parts.next().unwrap().text().unwrap(), "OK");
+        assert_eq!(parts.next().unwrap().number::<u64>().unwrap(), 7);
+        assert_eq!(parts.next().unwrap().list().unwrap().len(), 1);
+        assert_eq!(parts.next().unwrap_err().id(), "engine-strange");
+    }
+
+    #[test]
+    fn a_number_is_one_however_it_is_written() {
+        let number = |value| Reply(value).number::<i64>();
+        assert_eq!(number(Value::Int(-3)), Ok(-3));
+        assert_eq!(number(text("9007199254740991")), Ok(9_007_199_254_740_991));
+        assert_eq!(number(text("12.0")), Ok(12));
+        for none in [text(""), text("x"), Value::Nil, Value::Array(vec![])] {
+            assert!(number(none.clone()).is_err(), "{none:?}");
+        }
+        assert!(Reply(Value::Int(-1)).number::<u64>().is_err());
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_empty_list_and_no_string() {
+        assert_eq!(Reply(Value::Nil).list().unwrap().len(), 0);
+        assert!(Reply(Value::Int(1)).list().is_err());
+        assert!(Reply(Value::Nil).bytes().is_err());
+        assert_eq!(Reply(Value::Okay).text().unwrap(), "OK");
+        let bytes = Reply(Value::BulkString(vec![0xFF, 0]));
+        assert_eq!(bytes.clone().bytes().unwrap(), &[0xFF, 0][..]);
+        assert!(bytes.text().is_err());
+    }
+}

@@ -251,3 +251,70 @@ pub(crate) fn message_of(entry: &Bytes, at: Timestamp) -> Result<Kept, EngineErr
 pub(crate) fn hex(nonce: u64) -> String {
     format!("{nonce:016x}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adieu_session::wire::Payload;
+
+    fn fields(all: &[(&str, &str)]) -> Fields {
+        let bytes = |text: &str| Value::BulkString(text.into());
+        let all = all.iter().flat_map(|(name, value)| [bytes(name), bytes(value)]);
+        Fields::read(Reply(Value::Array(all.collect()))).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_is_kept() {
+        let tail = Tail::of(&Payload::Text("hello\n".into()));
+        let (tag, key) = (Tag::new(*b"\n\0\xff: 1"), Digest::from_bytes([b'\n'; 16]));
+        for key in [None, Some(key)] {
+            let entry = Bytes::from(entry_of(tag, key, &tail));
+            let kept = message_of(&entry, Timestamp(9)).unwrap();
+            assert_eq!((kept.at, kept.tag, kept.key, &kept.tail), (Timestamp(9), tag, key, &tail));
+            let least = if key.is_some() { TAG + 1 + 16 } else { TAG + 1 };
+            for cut in 0..least {
+                assert!(message_of(&entry.slice(..cut), Timestamp(0)).is_err(), "{cut} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_without_a_field_has_its_usual_value() {
+        let none = fields(&[]);
+        assert_eq!((none.fence(), none.counters()), (Fence::default(), Counters::default()));
+        let row = none.row(State::Attached, b"", b"");
+        assert_eq!((row.user, row.meta, row.ending, row.plain), (None, None, None, false));
+        assert_eq!(none.departure(), None);
+        // A field that a newer version writes is no matter.
+        let some = fields(&[("e", "3"), ("n", "00000000000000ff"), ("zz", "?"), ("p", "1")]);
+        assert_eq!(some.fence(), Fence { epoch: 3, nonce: 255 });
+        assert!(some.row(State::Attached, b"{}", b"").plain);
+    }
+
+    #[test]
+    fn a_session_is_seen_on_the_clock_of_who_looks() {
+        let id = SessionId::new([7; 16]);
+        let away = fields(&[("y", "lost"), ("t", "5"), ("g", "2")]);
+        let view = |score| away.view(id, 3, score, 1_000_000, Timestamp(50));
+        assert_eq!(view(1_000_400).until, Some(Timestamp(450)));
+        assert_eq!(view(999_000).until, Some(Timestamp(50)), "it is due");
+        assert_eq!(view(1_000_400).departure, Some(Departure::Lost));
+        let here = view(-7);
+        assert_eq!((here.attached, here.until, here.departure), (true, None, None));
+        assert_eq!((here.sent, here.unacknowledged, here.generation), (5, 3, 2));
+    }
+
+    #[test]
+    fn each_departure_has_a_word_of_its_own() {
+        for word in ["left", "hidden", "lost", "drained", "gateway_down"] {
+            assert_eq!(word_of(departure_of(word).unwrap()), word);
+        }
+        assert_eq!(departure_of(""), None);
+    }
+
+    #[test]
+    fn a_nonce_has_always_so_many_digits() {
+        assert_eq!(hex(0xAB), "00000000000000ab");
+        assert_eq!(hex(u64::MAX), "ffffffffffffffff");
+    }
+}

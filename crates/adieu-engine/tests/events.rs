@@ -131,6 +131,22 @@ async fn a_later_event_stands_behind_an_earlier_one() {
 }
 
 #[tokio::test]
+async fn a_later_event_stands_behind_an_earlier_one_when_the_clock_was_set_back() {
+    let (server, mut random) = (Server::with_a_clock(), chance());
+    let engine = server.loaded().await;
+    let mut anna = Owned::begun(&engine, A, None, &mut random).await;
+    let all = tell(&engine, A, taken(&anna, &[], Some(Place::default())), 64).await;
+    assert_eq!(tell(&engine, A, taken(&anna, &all, None), 8).await, []);
+    server.set_clock(-3_600_000);
+    let mut last = all[0].place;
+    for salt in 10..13 {
+        let (place, _) = says(&engine, &mut anna, "hello", salt).await;
+        assert!(place > last, "{place} behind {last}");
+        last = place;
+    }
+}
+
+#[tokio::test]
 async fn so_many_queues_are_given_at_once_as_are_asked_for() {
     let (server, mut random) = (Server::start(), chance());
     let engine = server.loaded().await;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use adieu_engine::{Engine, Lease, Member, Node, Renewal};
+use adieu_engine::{ChannelPurpose as Purpose, Engine, Lease, Member, Node, Renewal};
+
+use adieu_session::Slot;
 
 use crate::common::{A, B, Server, until};
 
@@ -162,6 +164,29 @@ async fn a_clock_that_is_set_back_makes_no_lease_longer() {
 }
 
 #[tokio::test]
+async fn an_engine_whose_clock_is_set_ends_nobody_for_a_while() {
+    let server = Server::with_a_clock();
+    let engine = server.loaded().await;
+    renew(&engine, A, LONG).await;
+    let first = renew(&engine, B, LONG).await;
+    for (ahead, what) in [(-3_600_000, "back"), (0, "forth again")] {
+        server.set_clock(ahead);
+        let set = until("the clock", async || {
+            let member = renew(&engine, A, LONG).await;
+            let by = member.now as i64 - first.now as i64;
+            ((by - ahead).abs() < 600_000).then_some(member)
+        })
+        .await;
+        assert_eq!(set.pause, set.now + 900_000, "it is set {what}");
+        let (nodes, dead) = engine.nodes(Duration::from_secs(60)).await.unwrap();
+        assert!(nodes.iter().all(|(_, _, left)| *left <= 600_000), "{nodes:?}");
+        assert_eq!(dead, []);
+        assert!(!engine.reap(A, B, LONG).await.unwrap(), "it is set {what}");
+        renew(&engine, B, LONG).await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_leaves_is_dead_at_once() {
     let server = Server::start();
     let engine = server.loaded().await;
@@ -183,6 +208,46 @@ async fn a_value_that_all_share_is_the_first_ones() {
     assert_eq!(engine.shared_value("key", &bytes).await.unwrap(), bytes);
     assert_eq!(server.unchanged(engine.shared_value("key", b"mine")).await.unwrap(), bytes);
     assert_eq!(engine.shared_value("other", b"mine").await.unwrap(), b"mine");
+}
+
+#[tokio::test]
+async fn a_replica_that_stands_still_is_waited_for_and_then_is_none() {
+    let server = Server::start();
+    let engine = server.loaded().await;
+    let mut replica = server.replica();
+    let slots = [Slot::new(1)];
+    let waits = async |most| {
+        engine.shared_value("key", b"a write").await.unwrap();
+        engine.replicated(Purpose::Reads, &slots, 1, most).await
+    };
+    let replicas = async |count| {
+        let member = renew(&engine, A, LONG).await;
+        (member.replicas == count).then_some(())
+    };
+    until("a replica", async || replicas(1).await).await;
+    assert!(waits(Duration::from_secs(2)).await);
+    replica.stop();
+    renew(&engine, B, LONG).await;
+    assert!(!waits(Duration::from_millis(50)).await);
+    until("a replica that is silent", async || replicas(0).await).await;
+    replica.cont();
+    until("the replica again", async || replicas(1).await).await;
+    assert!(waits(Duration::from_secs(2)).await);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_is_opened_again_whatever_was_asked_on_it() {
+    let server = Server::start();
+    let engine = server.loaded().await;
+    for purpose in [Purpose::Commits, Purpose::Events, Purpose::Reads] {
+        let waits = async || {
+            let slots = [Slot::new(1)];
+            engine.replicated(purpose, &slots, 0, Duration::from_secs(1)).await.then_some(())
+        };
+        waits().await.expect("it is open");
+        let _: i64 = server.run(&["CLIENT", "KILL", "TYPE", "normal"]);
+        until("another connection", waits).await;
+    }
 }
 
 #[tokio::test]

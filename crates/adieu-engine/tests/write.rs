@@ -423,6 +423,37 @@ async fn a_page_that_has_heard_of_its_session_does_not_find_it_by_the_nonce() {
     fourth.write(&engine, changes, 7).await.unwrap();
 }
 
+/// The same page has come again with other credentials, and has two sessions by that.
+#[tokio::test]
+async fn the_end_of_one_session_of_a_page_does_not_hide_the_other() {
+    let (server, mut random) = (Server::start(), chance());
+    let engine = server.loaded().await;
+    let guest = |credentials, random: &mut _| {
+        let mut guest = Owned::new(A, None, random);
+        guest.id = crate::common::session_in(Slot::new(5), random);
+        guest.row.first = Some(Digest::from_bytes([3; 16]));
+        guest.row.credentials = Digest::from_bytes([credentials; 16]);
+        guest
+    };
+    for ends in [false, true] {
+        let mut first = guest(1, &mut random);
+        let changes = first.beginning(1);
+        first.write(&engine, changes, 1).await.unwrap();
+        let mut second = guest(2, &mut random);
+        let changes = second.beginning(2);
+        second.write(&engine, changes, 2).await.unwrap();
+        first.row.first = None;
+        let changes = if ends { first.end(3) } else { vec![first.put()] };
+        first.write(&engine, changes, 3).await.unwrap();
+        let mut again = guest(2, &mut random);
+        let changes = again.beginning(4);
+        let said = server.unchanged(again.write(&engine, changes, 4)).await;
+        assert_eq!(said.unwrap_err(), Refused::Began(second.id), "{ends}");
+        let changes = second.end(5);
+        second.write(&engine, changes, 5).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_session_that_is_away_has_a_deadline_and_says_why() {
     let (server, mut random) = (Server::start(), chance());

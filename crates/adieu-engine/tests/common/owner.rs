@@ -72,6 +72,11 @@ impl Owned {
         Owned { id, me, fence, row, counters: adoption.counters, messages: adoption.messages }
     }
 
+    /// The epoch in which it is owned.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.fence.epoch.max(1)
+    }
+
     /// The row as it is now.
     pub(crate) fn put(&self) -> Change {
         Change::PutSession { id: self.id, row: Box::new(self.row.clone()), counters: self.counters }
@@ -94,7 +99,8 @@ impl Owned {
             meta: self.row.meta.clone(),
             generation: self.row.session.generation(),
             sequence: Some(sequence),
-            time: NOW,
+            // Which owner it is of: the epoch takes the place of the time.
+            time: Timestamp(self.epoch().into()),
             data,
         });
         let stream = adieu_session::event::session_stream(self.id);
@@ -155,8 +161,7 @@ impl Owned {
 
     /// These changes, as a write of the owner.
     pub(crate) fn batch(&self, mut changes: Vec<Change>, salt: u64) -> Batch {
-        let epoch = self.fence.epoch.max(1);
-        let next = Fence { epoch, nonce: salt };
+        let next = Fence { epoch: self.epoch(), nonce: salt };
         changes.push(Change::Write { id: self.id, after: self.fence, next });
         changes
     }
@@ -183,7 +188,7 @@ impl Owned {
     pub(crate) fn beginning(&mut self, salt: u64) -> Vec<Change> {
         let data = Data::Started(Box::default());
         let mut changes = vec![self.event(EventType::SessionStarted, data, salt)];
-        changes.extend(self.row.user.is_some().then(|| self.join(8, salt)));
+        changes.extend(self.row.user.is_some().then(|| self.join(1_000, salt)));
         changes.push(self.put());
         changes
     }
@@ -191,8 +196,13 @@ impl Owned {
     /// Ends it, with `session.ended` and, of a user, `user.left`. (What an ended event carries is
     /// long and no matter here.)
     pub(crate) fn end(&mut self, salt: u64) -> Vec<Change> {
+        self.end_after(Duration::ZERO, salt)
+    }
+
+    /// The same; its user is waited for so long.
+    pub(crate) fn end_after(&mut self, linger: Duration, salt: u64) -> Vec<Change> {
         let mut changes = vec![self.event(EventType::SessionEnded, Data::Resumed, salt)];
-        changes.extend(self.row.user.is_some().then(|| self.leave(Duration::ZERO, salt)));
+        changes.extend(self.row.user.is_some().then(|| self.leave(linger, salt)));
         changes.push(self.delete());
         changes
     }

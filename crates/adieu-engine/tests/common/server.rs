@@ -2,64 +2,53 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use adieu_engine::{Engine, Options};
-use testkit::DEADLINE;
+use rig::{Fsync, Redis, RedisOptions};
 
 /// A server that ends with the test.
-pub(crate) struct Server {
-    process: Child,
-    dir: PathBuf,
+pub(crate) struct Server(Redis);
+
+/// Where it listens, in its directory.
+const SOCKET: &str = "redis.sock";
+
+fn usual() -> RedisOptions {
+    RedisOptions::new().setting("unixsocket", SOCKET)
 }
 
 /// All keys: what `DUMP` says of each, and when it expires.
 pub(crate) type Dump = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
 
 impl Server {
-    /// Starts one, and waits until it answers.
+    /// Starts one.
     pub(crate) fn start() -> Self {
-        Server::start_with(&[])
+        Server(usual().start())
     }
 
     /// The same, with a file to which it appends each second.
     pub(crate) fn kept() -> Self {
-        Server::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"])
+        Server(usual().append_only(Fsync::EverySecond).start())
     }
 
-    fn start_with(options: &[&str]) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("adieu-engine-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&dir).expect("a directory for the server");
-        let process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--unixsocket"])
-            .arg(dir.join("redis.sock"))
-            .arg("--dir")
-            .arg(&dir)
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let server = Server { process, dir };
-        let deadline = Instant::now() + DEADLINE;
-        let client = redis::Client::open(server.url()).expect("a URL");
-        while client.get_connection().is_err() {
-            assert!(Instant::now() < deadline, "redis-server does not answer");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        server
+    /// Starts one whose clock can be set.
+    pub(crate) fn with_a_clock() -> Self {
+        Server(usual().clock().start())
     }
 
-    /// Where it is.
-    pub(crate) fn url(&self) -> String {
-        format!("redis+unix://{}", self.dir.join("redis.sock").display())
+    /// A replica of it that has all.
+    pub(crate) fn replica(&self) -> Redis {
+        let replica = RedisOptions::new().replica_of(self.0.addr()).start();
+        replica.wait_linked();
+        replica
+    }
+
+    /// Its clock is ahead of the machine's by so many milliseconds.
+    pub(crate) fn set_clock(&self, ahead: i64) {
+        self.0.set_clock(ahead);
+    }
+
+    fn url(&self) -> String {
+        format!("redis+unix://{}/{SOCKET}", self.0.directory().display())
     }
 
     /// An engine on it, with connections of its own.
@@ -107,7 +96,6 @@ impl Server {
     }
 
     /// Makes it have again what it had: an older copy that takes its place.
-    #[allow(dead_code)]
     pub(crate) fn restore(&self, dump: &Dump) {
         let mut raw = self.raw();
         let _: () = redis::cmd("FLUSHDB").query(&mut raw).expect("it is flushed");
@@ -132,13 +120,5 @@ impl Server {
             assert_eq!(after.get(key), Some(value), "{name} has changed");
         }
         said
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
