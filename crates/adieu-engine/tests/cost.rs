@@ -267,7 +267,8 @@ async fn what_a_dead_node_and_what_many_ends_cost() {
     figure(
         "50,000 ends with their events",
         &format!(
-            "in {lasted:.1?}, {each:.0} us each; beside it a resume takes p50 {p50:.1?}, p99 {p99:.1?}"
+            "in {lasted:.1?}, {each:.0} us each; beside it a resume takes p50 {p50:.1?}, p99 \
+             {p99:.1?}"
         ),
     );
     assert!(all.iter().all(|one| session_stream(one.id).len() == 17));
