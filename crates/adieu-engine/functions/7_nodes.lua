@@ -67,6 +67,14 @@ redis.register_function('adieu_1_renew', function(keys, args)
   }
 end)
 
+-- A life of a node is over.
+local function die(base, node, now)
+  redis.call('ZADD', base .. 'D', number(now), node)
+  redis.call('ZREM', base .. 'L', node)
+  redis.call('HDEL', base .. 'S', node)
+  redis.call('HDEL', base .. 'N', node)
+end
+
 -- reap: another node's lease is over, and its life with it. The caller may say that whose own
 -- lease had no gap for the length of one: me, the other, ms of the lease. 1: it is dead.
 redis.register_function('adieu_1_reap', function(keys, args)
@@ -81,20 +89,13 @@ redis.register_function('adieu_1_reap', function(keys, args)
   if not steady or until_ and tonumber(until_) >= now then
     return 0
   end
-  redis.call('ZADD', base .. 'D', number(now), other)
-  redis.call('ZREM', base .. 'L', other)
-  redis.call('HDEL', base .. 'S', other)
-  redis.call('HDEL', base .. 'N', other)
+  die(base, other, now)
   return 1
 end)
 
 -- leave: a node ends, and holds nothing any more: me.
 redis.register_function('adieu_1_leave', function(keys, args)
-  local base, me = keys[1], args[1]
-  redis.call('ZADD', base .. 'D', number(clock()), me)
-  redis.call('ZREM', base .. 'L', me)
-  redis.call('HDEL', base .. 'S', me)
-  redis.call('HDEL', base .. 'N', me)
+  die(keys[1], args[1], clock())
   return 1
 end)
 

@@ -39,7 +39,7 @@ pub enum Purpose {
 }
 
 /// A call of a function.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Call {
     key: String,
     name: &'static str,

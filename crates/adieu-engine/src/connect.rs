@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, Value};
 use tokio::sync::Mutex;
 
 use adieu_session::Slot;
 
 use crate::EngineError;
-use crate::channel::{Channel, Purpose};
+use crate::channel::{Call, Channel, Purpose};
 use crate::library;
 
 /// How an engine is used.
@@ -110,6 +110,17 @@ impl Engine {
         at_most: Duration,
     ) -> bool {
         self.channel(purpose).wait(slots, replicas, at_most).await
+    }
+
+    /// Makes some calls, and reads the answer to each.
+    pub(crate) async fn each<T>(
+        &self,
+        purpose: Purpose,
+        calls: Vec<Call>,
+        read: impl Fn(Value) -> Result<T, EngineError>,
+    ) -> Vec<Result<T, EngineError>> {
+        let answers = self.channel(purpose).calls(&calls).await;
+        answers.into_iter().map(|answer| read(answer?)).collect()
     }
 
     pub(crate) fn channel(&self, purpose: Purpose) -> &Channel {

@@ -69,12 +69,11 @@ impl Engine {
         most: usize,
         hidden: Duration,
     ) -> Result<Due, EngineError> {
-        let mut call = Call::of(slot, "due").number(me.0).number(most).number(hidden.as_millis());
-        (0..most).for_each(|_| call.push(hex(nonce())));
-        read_due(self.channel(Purpose::Reads).call(call).await?)
+        let found = self.sweep(me, &[slot], most, hidden).await.pop();
+        found.unwrap_or_else(|| Err(EngineError::strange("no answer")))
     }
 
-    /// The same of several slots, and with it the queues that wait for a node.
+    /// The same of several slots; an answer for each.
     pub async fn sweep(
         &self,
         me: Node,
@@ -84,13 +83,9 @@ impl Engine {
     ) -> Vec<Result<Due, EngineError>> {
         let call = |slot: &Slot| {
             let call = Call::of(*slot, "due").number(me.0).number(most);
-            let mut call = call.number(hidden.as_millis());
-            (0..most).for_each(|_| call.push(hex(nonce())));
-            call
+            with_nonces(call.number(hidden.as_millis()), most)
         };
-        let calls: Vec<_> = slots.iter().map(call).collect();
-        let answers = self.channel(Purpose::Reads).calls(&calls).await;
-        answers.into_iter().map(|answer| read_due(answer?)).collect()
+        self.each(Purpose::Reads, slots.iter().map(call).collect(), read_due).await
     }
 
     /// Takes what a dead node had of a slot away from it: clients have so long to come back.
@@ -106,20 +101,14 @@ impl Engine {
     ) -> Vec<Result<Orphaned, EngineError>> {
         let call = |slot: &Slot| {
             let call = Call::of(*slot, "orphan").number(dead.0).number(most);
-            let mut call = call.number(window.as_millis());
-            (0..most).for_each(|_| call.push(hex(nonce())));
-            call
+            with_nonces(call.number(window.as_millis()), most)
         };
-        let calls: Vec<_> = slots.iter().map(call).collect();
-        let answers = self.channel(Purpose::Reads).calls(&calls).await;
-        answers
-            .into_iter()
-            .map(|answer| {
-                let mut parts = Parts::of(answer?)?;
-                let (sessions, queues) = (parts.next()?.number()?, parts.next()?.number()?);
-                Ok(Orphaned { sessions, queues })
-            })
-            .collect()
+        let read = |answer| {
+            let mut parts = Parts::of(answer)?;
+            let (sessions, queues) = (parts.next()?.number()?, parts.next()?.number()?);
+            Ok(Orphaned { sessions, queues })
+        };
+        self.each(Purpose::Reads, slots.iter().map(call).collect(), read).await
     }
 
     /// Compares what a node holds of some slots with what the engine says.
@@ -142,9 +131,7 @@ impl Engine {
             }
             call
         };
-        let calls: Vec<_> = audits.iter().map(call).collect();
-        let answers = self.channel(Purpose::Reads).calls(&calls).await;
-        answers.into_iter().map(|answer| read_audit(answer?)).collect()
+        self.each(Purpose::Reads, audits.iter().map(call).collect(), read_audit).await
     }
 
     /// A session that the engine thinks is the caller's, in this epoch, and is not: its client has
@@ -176,6 +163,12 @@ impl Engine {
         let call = Call::of(id.slot(), "hold").arg(id.to_string()).number(at_least.as_millis());
         Ok(Reply(self.channel(Purpose::Commits).call(call).await?).number::<u8>()? == 1)
     }
+}
+
+/// A nonce for each session that may be found.
+fn with_nonces(mut call: Call, most: usize) -> Call {
+    (0..most).for_each(|_| call.push(hex(nonce())));
+    call
 }
 
 fn read_due(answer: Value) -> Result<Due, EngineError> {

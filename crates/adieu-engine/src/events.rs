@@ -57,21 +57,8 @@ impl Engine {
         events: usize,
     ) -> Vec<Result<Vec<Queue>, EngineError>> {
         let call = |slot: &Slot| Call::of(*slot, "next").number(me.0).number(queues).number(events);
-        let calls: Vec<_> = slots.iter().map(call).collect();
-        let answers = self.channel(Purpose::Events).calls(&calls).await;
-        answers
-            .into_iter()
-            .map(|answer| {
-                Reply(answer?)
-                    .list()?
-                    .map(|queue| {
-                        let mut parts = Parts::of(queue)?;
-                        let stream = stream_of(&parts.next()?.text()?)?;
-                        Ok(Queue { stream, events: read_events(parts.next()?.0)? })
-                    })
-                    .collect()
-            })
-            .collect()
+        let read = |answer| Reply(answer).list()?.map(read_queue).collect();
+        self.each(Purpose::Events, slots.iter().map(call).collect(), read).await
     }
 
     /// The backend has taken events. Those that follow them, of each queue, so many at most.
@@ -91,9 +78,7 @@ impl Engine {
             }
             call
         };
-        let calls: Vec<_> = all.iter().map(call).collect();
-        let answers = self.channel(Purpose::Events).calls(&calls).await;
-        answers.into_iter().map(|answer| read_events(answer?)).collect()
+        self.each(Purpose::Events, all.iter().map(call).collect(), read_events).await
     }
 
     /// The caller does not deliver these queues any more: another node does.
@@ -136,6 +121,12 @@ impl Engine {
         }
         self.channel(Purpose::Events).call(call).await.map(drop)
     }
+}
+
+fn read_queue(queue: Value) -> Result<Queue, EngineError> {
+    let mut parts = Parts::of(queue)?;
+    let stream = stream_of(&parts.next()?.text()?)?;
+    Ok(Queue { stream, events: read_events(parts.next()?.0)? })
 }
 
 fn read_events(answer: Value) -> Result<Vec<Queued>, EngineError> {

@@ -69,8 +69,7 @@ impl Engine {
                 message(call, me, limits, outgoing)
             })
             .collect();
-        let answers = self.channel(Purpose::Commits).calls(&calls).await;
-        answers.into_iter().map(|answer| posted(answer?)).collect()
+        self.each(Purpose::Commits, calls, posted).await
     }
 
     /// Posts a message to each session of a user.

@@ -100,8 +100,8 @@ impl Engine {
         batch: &Batch,
         now: Timestamp,
     ) -> Result<Committed, EngineError> {
-        let writing = writings(me, batch, now);
-        let calls: Vec<Call> = writing.iter().map(|of| of.call.clone()).collect();
+        let mut writing = writings(me, batch, now);
+        let calls: Vec<Call> = writing.iter_mut().map(|of| std::mem::take(&mut of.call)).collect();
         let answers = self.channel(Purpose::Commits).calls(&calls).await;
         let mut committed = Committed::default();
         for (of, answer) in writing.iter().zip(answers) {

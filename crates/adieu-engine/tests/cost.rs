@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use adieu_engine::{Claimed, Engine, Taken, Whose};
 use adieu_session::command::Purpose;
 use adieu_session::event::session_stream;
-use adieu_session::{Batch, SLOTS, Slot};
+use adieu_session::{Batch, Change, SLOTS, Slot};
 use futures_util::future::join_all;
 use testkit::{Random, figure};
 
@@ -62,7 +62,7 @@ async fn write_all(
     engine: &Engine,
     sessions: &mut [Owned],
     random: &mut Random,
-    mut changes: impl FnMut(&mut Owned, u64) -> Vec<adieu_session::Change>,
+    mut changes: impl FnMut(&mut Owned, u64) -> Vec<Change>,
 ) {
     for some in sessions.chunks_mut(AT_ONCE) {
         let mut batch = Batch::new();
@@ -90,8 +90,13 @@ async fn begin(
     let mut all: Vec<_> = (0..count).map(|n| Owned::new(A, user(n).as_deref(), random)).collect();
     write_all(&engine, &mut all, random, |one, salt| {
         let mut changes = one.beginning(salt);
-        // Its events were taken.
-        changes.retain(|change| !matches!(change, adieu_session::Change::PutEvent { .. }));
+        // Its events were taken, and its user's.
+        changes.retain(|change| !matches!(change, Change::PutEvent { .. }));
+        for change in &mut changes {
+            if let Change::Join { event, .. } = change {
+                *event = None;
+            }
+        }
         one.counters.events = 0;
         changes
     })

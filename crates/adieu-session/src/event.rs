@@ -207,7 +207,8 @@ pub fn user_stream(user: &str) -> Bytes {
 }
 
 /// Which slot has a stream. `None`: it is none of ours.
-pub(crate) fn slot_of_stream(stream: &[u8]) -> Option<Slot> {
+#[must_use]
+pub fn slot_of_stream(stream: &[u8]) -> Option<Slot> {
     match stream.split_first()? {
         (b's', id) => Some(SessionId::new(id.try_into().ok()?).slot()),
         (b'u', user) => Some(Slot::of_user(std::str::from_utf8(user).ok()?)),

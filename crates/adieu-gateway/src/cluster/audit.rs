@@ -12,6 +12,7 @@ use super::sweep::final_close;
 use super::{Cluster, queues};
 use crate::gateway::Gateway;
 use crate::session::command::SessionCommand;
+use crate::session::event::slot_of_stream;
 use crate::session::fence::Fence;
 use crate::session::{Command, SLOTS, SessionId, Slot};
 
@@ -112,7 +113,7 @@ impl Cluster {
                 suspects.queues.insert(stream);
                 continue;
             }
-            if let Some(slot) = queues::slot_of(&stream) {
+            if let Some(slot) = slot_of_stream(&stream) {
                 let _ = self.engine.give_back(self.me(), slot, &[stream]).await;
             }
         }

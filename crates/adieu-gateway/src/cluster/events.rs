@@ -12,9 +12,10 @@ use super::sweep::adopt;
 use super::{Cluster, ClusterError};
 use crate::gateway::Gateway;
 use crate::hook::Answered;
-use crate::session::command::{Outgoing, Purpose};
+use crate::session::command::{Outgoing, Purpose, SessionCommand};
 use crate::session::event::{Event, session_stream};
-use crate::session::{Batch, Change};
+use crate::session::wire::FinalClose;
+use crate::session::{Batch, Change, Command, SessionId};
 
 /// Between two tries to tell the engine what was taken.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -95,18 +96,19 @@ impl Cluster {
         &self,
         gateway: &Gateway,
         Answered { event, answer, written_off }: Answered,
-    ) -> bool {
+    ) {
         let send: Vec<_> =
             answer.send.into_iter().map(|payload| Outgoing::new(payload, gateway.tag())).collect();
         let close = answer.close.map(|close| close.to_text());
         let me = self.me();
         let Some((place, id)) = self.place_of(&event) else {
-            return self.settled(gateway, written_off).await;
+            self.settled(gateway, written_off).await;
+            return;
         };
         let of = (event.session_id, place, id.as_str());
         let done = loop {
             if !self.lives(me) {
-                return false;
+                return;
             }
             match self.engine.answered(me, self.limits, of, &send, close.as_deref()).await {
                 Ok(done) => break done,
@@ -122,7 +124,7 @@ impl Cluster {
             }
             self.finished(gateway, event.session_id, finished, close.as_deref()).await;
         }
-        self.settled(gateway, written_off).await
+        self.settled(gateway, written_off).await;
     }
 
     fn place_of(&self, event: &Arc<Event>) -> Option<(adieu_engine::Place, String)> {
@@ -133,7 +135,7 @@ impl Cluster {
     pub(super) async fn finished(
         &self,
         gateway: &Gateway,
-        id: crate::session::SessionId,
+        id: SessionId,
         finished: Finished,
         close: Option<&str>,
     ) -> bool {
@@ -145,9 +147,8 @@ impl Cluster {
                 let _ = gateway.of_shards(vec![end]).await;
             }
             Finished::Owner => {
-                let close = close.and_then(|json| super::sweep::final_close(json.as_bytes()));
-                let end = crate::session::command::SessionCommand::End(close);
-                let end = crate::session::Command::Session(id, end);
+                let close = close.and_then(FinalClose::from_text);
+                let end = Command::Session(id, SessionCommand::End(close));
                 let _ = gateway.of_shards(vec![end]).await;
             }
         }

@@ -83,7 +83,8 @@ pub enum ClusterError {
     Lapsed,
     /// The engine.
     Engine(EngineError),
-    /// The engine would lose what it is given.
+    /// It cannot be used: its URL is not understood, or it would lose what it is given. Each flaw
+    /// is a sentence.
     Flaws(Vec<String>),
 }
 
@@ -205,8 +206,10 @@ impl Cluster {
                 Ok(mut committed) => {
                     committed.refused.append(&mut given_up);
                     if !committed.told.is_empty() {
-                        let streams = committed.told.iter().map(|told| told.event.session_id);
-                        let slots: Vec<_> = streams.map(SessionId::slot).collect();
+                        let ids = committed.told.iter().map(|told| told.event.session_id);
+                        let mut slots: Vec<_> = ids.map(SessionId::slot).collect();
+                        slots.sort_unstable();
+                        slots.dedup();
                         self.replicated(me, ChannelPurpose::Commits, &slots).await?;
                     }
                     return Ok(committed);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use adieu_engine::{Place, Queued, Taken, Told, Whose};
 use bytes::Bytes;
 
-use crate::session::event::Event;
-use crate::session::{SessionId, Slot};
+use crate::session::Slot;
+use crate::session::event::{Event, slot_of_stream};
 
 /// Events that are asked for at once, of one queue.
 pub(super) const EVENTS: usize = 32;
@@ -23,10 +23,19 @@ struct Held {
     events: BTreeMap<u64, (Place, String)>,
     /// The last event that was given to the deliveries.
     last: Place,
-    /// All that the engine had, the last time it was asked, was given to the deliveries.
-    complete: bool,
-    /// An event came meanwhile, and was left for the next time.
-    more: bool,
+    known: Known,
+}
+
+/// What the deliveries were given of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Known {
+    /// All that the engine had, the last time it was asked.
+    All,
+    /// A part.
+    #[default]
+    Part,
+    /// A part; an event came since, and was left for the next time.
+    PartAndMore,
 }
 
 /// What is to be done with an event.
@@ -46,7 +55,7 @@ impl Queues {
         let held = match told.whose {
             Whose::Other => return Next::Nothing,
             Whose::New => {
-                let new = || Held { complete: true, ..Held::default() };
+                let new = || Held { known: Known::All, ..Held::default() };
                 self.0.entry(told.stream.clone()).or_insert_with(new)
             }
             // Where this node does not know that the queue is its own, the answer was lost that
@@ -56,10 +65,10 @@ impl Queues {
         if told.place <= held.last {
             return Next::Nothing;
         }
-        if !held.complete {
+        if held.known != Known::All {
             // Asked for already, unless nothing is on its way that would ask again.
-            let ask = held.events.is_empty() && !held.more;
-            held.more = true;
+            let ask = held.events.is_empty() && held.known == Known::Part;
+            held.known = Known::PartAndMore;
             return if ask { Next::Ask } else { Next::Nothing };
         }
         Next::Deliver(held.add(told.place, told.event.id.clone(), &told.event))
@@ -73,14 +82,19 @@ impl Queues {
         events: Vec<Queued>,
     ) -> (Vec<(u64, Arc<Event>)>, bool) {
         let held = self.0.entry(stream.clone()).or_default();
-        held.complete = events.len() < EVENTS;
+        let all = events.len() < EVENTS;
         let mut new = Vec::new();
         for Queued { place, id, event } in events {
             if place > held.last {
                 new.push((held.add(place, id, &event), event));
             }
         }
-        let again = held.complete && std::mem::take(&mut held.more);
+        let again = all && held.known == Known::PartAndMore;
+        held.known = match held.known {
+            _ if all => Known::All,
+            Known::PartAndMore => Known::PartAndMore,
+            Known::All | Known::Part => Known::Part,
+        };
         if held.events.is_empty() && !again {
             self.0.remove(stream);
         }
@@ -141,18 +155,9 @@ impl Held {
     }
 
     fn asked(&self, stream: &Bytes) -> Option<Taken> {
-        let slot = slot_of(stream)?;
+        let slot = slot_of_stream(stream)?;
         let more_behind = Some(self.last);
         Some(Taken { stream: stream.clone(), slot, events: Vec::new(), more_behind })
-    }
-}
-
-/// The slot of a queue.
-pub(super) fn slot_of(stream: &[u8]) -> Option<Slot> {
-    match stream.split_first()? {
-        (b's', id) => Some(SessionId::new(id.try_into().ok()?).slot()),
-        (b'u', user) => Some(Slot::of_user(std::str::from_utf8(user).ok()?)),
-        _ => None,
     }
 }
 
@@ -160,9 +165,93 @@ pub(super) fn slot_of(stream: &[u8]) -> Option<Slot> {
 pub(super) fn by_slot(streams: Vec<Bytes>) -> HashMap<Slot, Vec<Bytes>> {
     let mut all: HashMap<Slot, Vec<Bytes>> = HashMap::new();
     for stream in streams {
-        if let Some(slot) = slot_of(&stream) {
+        if let Some(slot) = slot_of_stream(&stream) {
             all.entry(slot).or_default().push(stream);
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use adieu_engine::{Place, Queued, Told, Whose};
+
+    use super::*;
+    use crate::session::event::{Data, EventType, session_stream};
+    use crate::session::{SessionId, Timestamp};
+
+    fn stream() -> Bytes {
+        session_stream(SessionId::new([1; 16]))
+    }
+
+    fn event(sequence: u64) -> Arc<Event> {
+        Arc::new(Event {
+            id: format!("event {sequence}"),
+            r#type: EventType::Message,
+            session_id: SessionId::new([1; 16]),
+            user: None,
+            meta: None,
+            generation: 1,
+            sequence: Some(sequence),
+            time: Timestamp(0),
+            data: Data::Resumed,
+        })
+    }
+
+    fn told(sequence: u64, whose: Whose) -> Told {
+        Told { stream: stream(), place: Place(sequence, 0), whose, event: event(sequence) }
+    }
+
+    fn queued(numbers: std::ops::RangeInclusive<u64>) -> Vec<Queued> {
+        let one = |n| Queued { place: Place(n, 0), id: format!("event {n}"), event: event(n) };
+        numbers.map(one).collect()
+    }
+
+    fn numbers(new: &[(u64, Arc<Event>)]) -> Vec<u64> {
+        new.iter().map(|(number, _)| *number).collect()
+    }
+
+    #[test]
+    fn events_of_a_queue_that_is_known_go_to_the_deliveries_once() {
+        let mut queues = Queues::default();
+        assert_eq!(queues.told(&told(1, Whose::New)), Next::Deliver(1));
+        assert_eq!(queues.told(&told(2, Whose::Mine)), Next::Deliver(2));
+        assert_eq!(queues.told(&told(3, Whose::Other)), Next::Nothing);
+        assert_eq!(queues.told(&told(2, Whose::Mine)), Next::Nothing);
+        // The engine has said it before this answer was read.
+        let (new, again) = queues.came(&stream(), queued(2..=3));
+        assert_eq!((numbers(&new), again), (vec![3], false));
+    }
+
+    #[test]
+    fn what_was_taken_is_told_and_what_follows_is_asked_for_behind_the_last() {
+        let mut queues = Queues::default();
+        queues.told(&told(1, Whose::New));
+        queues.told(&told(2, Whose::Mine));
+        let [taken] = &queues.taken(&[(stream(), 1), (stream(), 9)])[..] else { panic!() };
+        assert_eq!(taken.events, [(Place(1, 0), "event 1".to_owned())]);
+        assert_eq!(taken.more_behind, Some(Place(2, 0)));
+        queues.came(&stream(), Vec::new());
+        assert_eq!(queues.streams(), [stream()], "one waits");
+        queues.taken(&[(stream(), 2)]);
+        queues.came(&stream(), Vec::new());
+        assert!(queues.streams().is_empty());
+    }
+
+    /// A queue of which the answer was lost that it is this node's; and one that is longer than one
+    /// answer: no event may overtake those that are not known yet.
+    #[test]
+    fn an_event_behind_some_that_are_not_known_is_asked_for_with_them() {
+        let mut queues = Queues::default();
+        assert_eq!(queues.told(&told(90, Whose::Mine)), Next::Ask);
+        assert_eq!(queues.told(&told(91, Whose::Mine)), Next::Nothing, "asked for already");
+        let (new, again) = queues.came(&stream(), queued(60..=91));
+        assert_eq!((new.len(), again), (EVENTS, false), "there may be more than one answer has");
+        assert_eq!(queues.told(&told(92, Whose::Mine)), Next::Nothing);
+        let (new, again) = queues.came(&stream(), queued(92..=92));
+        assert_eq!((numbers(&new), again), (vec![92], true), "another may have come meanwhile");
+        let (new, again) = queues.came(&stream(), Vec::new());
+        assert_eq!((new.len(), again), (0, false));
+        assert_eq!(queues.told(&told(93, Whose::Mine)), Next::Deliver(93));
+    }
 }

@@ -93,12 +93,17 @@ impl Cluster {
     async fn deliver_what_waits(&self, gateway: &Gateway, slots: &[Slot]) {
         let me = self.me();
         let found = self.engine.next(me, slots, QUEUES_OF_A_SLOT, EVENTS).await;
-        let queues: Vec<Queue> = found.into_iter().filter_map(logged).flatten().collect();
+        let (mut of, mut queues) = (Vec::new(), Vec::new());
+        for (slot, found) in slots.iter().zip(found) {
+            let mut found: Vec<Queue> = logged(found).unwrap_or_default();
+            of.extend((!found.is_empty()).then_some(*slot));
+            queues.append(&mut found);
+        }
         if queues.is_empty() {
             return;
         }
         // What is told, a replica has.
-        if self.replicated(me, ChannelPurpose::Events, slots).await.is_err() {
+        if self.replicated(me, ChannelPurpose::Events, &of).await.is_err() {
             return;
         }
         for Queue { stream, events } in queues {

@@ -1,7 +1,7 @@
 //! The task that owns the sessions of some slots. What has come while it committed is done
 //! together next, in one turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::cluster::ClusterError;
 use crate::hook::Room;
 use crate::session::command::Full;
 use crate::session::command::Query;
-use crate::session::event::EventType;
+use crate::session::event::{Event, EventType};
 use crate::session::fence::Refused;
 use crate::session::shard::{Answer, let_go};
 use crate::session::{Batch, Command, Effect, Reply, SessionId, Shard, Transaction, wire};
@@ -336,7 +336,13 @@ impl Engine {
         mut rooms: Rooms,
     ) -> Result<Refusals, GatewayError> {
         let Transaction { changes, effects, awaited } = tx;
-        let Written { refused, mut told } = self.commit(changes, awaited).await?;
+        let Written { refused, told } = self.commit(changes, awaited).await?;
+        // Of sessions by the event, which the effect that delivers it shares; of users in order.
+        let (of_sessions, of_users): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|told| told.event.sequence.is_some());
+        let place = |event: &Arc<Event>| Arc::as_ptr(event).addr();
+        let mut told: HashMap<usize, Told> =
+            of_sessions.into_iter().map(|told| (place(&told.event), told)).collect();
         for (session, why) in &refused {
             said.extend(self.disown(*session, *why));
         }
@@ -364,9 +370,7 @@ impl Engine {
                     None => gateway.deliver(stream, sequence, event, room),
                     // If this node delivers the queue, under the number that it has there.
                     Some(cluster) => {
-                        let of = told.iter().position(|told| Arc::ptr_eq(&told.event, &event));
-                        let told = of.map(|at| told.swap_remove(at));
-                        let Some(told) = told else { continue };
+                        let Some(told) = told.remove(&place(&event)) else { continue };
                         if let Some(number) = cluster.told(gateway, &told).await {
                             gateway.deliver(stream, number, event, room);
                         }
@@ -381,7 +385,7 @@ impl Engine {
         }
         if let Some(cluster) = &shared {
             // Of users, of whom the engine says who is the first and the last.
-            for told in told {
+            for told in of_users {
                 if let Some(number) = cluster.told(gateway, &told).await {
                     gateway.deliver(told.stream, number, told.event, None);
                 }
